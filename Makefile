@@ -1,0 +1,63 @@
+# Every target sets up .venv by itself, and only when requirements.lock has changed.
+# Extra arguments: make run ARGS="--profile full", make test ARGS=tests/test_cohort.py
+
+UV := uv==0.13.9
+BIN := .venv/bin
+INSTALLED := .venv/requirements.lock
+NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lab lock clean venv install
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
+
+run: venv  ## all five notebooks on the built-in cohort; the report is runs/latest/index.html
+	$(BIN)/epitome run --cohort phantom --profile quick $(ARGS)
+
+test: venv  ## every test
+	$(BIN)/pytest $(ARGS)
+
+lint: venv  ## style of code and notebooks; notebooks carry no output
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) < /dev/null
+
+lab: venv  ## JupyterLab on the notebooks
+	$(BIN)/epitome lab $(ARGS)
+
+lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes newer ones
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
+		-o requirements.lock --quiet $(ARGS)
+
+clean:  ## remove .venv and caches; runs/ and data/ stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	find . \( -path ./runs -o -path ./data -o -path ./.git \) -prune -o \
+		-type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	@for folder in runs data; do \
+		if [ -d $$folder ]; then echo "kept: $$(du -sh $$folder | tr '\t' ' ') (remove it by hand)"; fi; \
+	done
+
+venv:
+	@cmp -s requirements.lock $(INSTALLED) || $(MAKE) --no-print-directory install
+
+# The first Python that runs, has a supported version and can make an environment.
+PYTHONS := python3.11 python3.12 python3.13 python3 python
+SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+
+install:
+	@for python in $(or $(PYTHON),$(PYTHONS)); do \
+		if $$python -c '$(SUPPORTED)' 2> /dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo 'setup: expected Python 3.11, 3.12 or 3.13 with its venv module.' >&2; \
+		echo 'Received: none of $(or $(PYTHON),$(PYTHONS)).' >&2; \
+		echo 'Try: `sudo apt-get install python3-venv`, or `make PYTHON=/path/to/python3.12`.' >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up .venv with $$($$found --version) (once: a download of about 1 GB, 3 GB on disk)"; \
+	$$found -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@cp requirements.lock $(INSTALLED)

@@ -1,0 +1,311 @@
+"""Cohorts: a BIDS folder of subjects, their scans, tumour masks and labels."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.files import read_json, read_tsv, write_json, write_text, write_tsv
+
+CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
+"""Short name of each contrast, and its BIDS file suffix."""
+
+TARGETS = {"grade": (2, 3), "codeletion": ("intact", "codeleted")}
+"""What can be predicted: the (negative, positive) value of each label."""
+
+COLUMNS = {
+    "participant_id": {"Description": "Subject, as in the folder names"},
+    "grade": {
+        "Description": "WHO grade of the glioma, as stated by the origin",
+        "Levels": {"2": "WHO grade II", "3": "WHO grade III"},
+    },
+    "codeletion": {
+        "Description": "1p/19q status",
+        "Levels": {"codeleted": "both arms lost (d/d)", "intact": "not both lost (n/n)"},
+    },
+    "histology": {"Description": "Histological type, as stated by the origin"},
+    "age": {"Description": "Age at the scan", "Units": "year"},
+    "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
+    "source_id": {"Description": "Name of the subject in the origin"},
+}
+"""Columns of ``participants.tsv`` and their BIDS descriptions."""
+
+BIDS_VERSION = "1.10.0"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One subject's files.
+
+    Attributes
+    ----------
+    id : str
+        Such as ``"sub-001"``.
+    images : dict of str to Path
+        Contrast name (a key of :data:`CONTRASTS`) to file.
+    annotation : Path or None
+        Tumour mask, on the grid of the contrast `annotated_on`.
+    annotated_on : str or None
+        Contrast that the mask was drawn on.
+    annotated_slices : tuple of int or None
+        Third-axis indices that were annotated; None means all of them. Slices
+        that are not listed are unknown, not background.
+    truth : Path or None
+        Folder with the known truth of a simulated subject.
+    """
+
+    id: str
+    images: dict
+    annotation: Path | None = None
+    annotated_on: str | None = None
+    annotated_slices: tuple | None = None
+    truth: Path | None = None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort on disk.
+
+    Attributes
+    ----------
+    root : Path
+    name : str
+    participants : DataFrame
+        Indexed by participant_id; columns as in :data:`COLUMNS`.
+    subjects : dict of str to Subject
+    excluded : DataFrame
+        Columns id and reason: subjects that an import left out.
+    """
+
+    root: Path
+    name: str
+    participants: pd.DataFrame
+    subjects: dict
+    excluded: pd.DataFrame
+
+    def __len__(self):
+        return len(self.subjects)
+
+    def __iter__(self):
+        return iter(self.subjects.values())
+
+    def __getitem__(self, subject_id):
+        return self.subjects[subject_id]
+
+    @property
+    def contrasts(self):
+        """Contrasts that at least half of the subjects have, in the order of CONTRASTS."""
+        return tuple(
+            name for name in CONTRASTS if 2 * sum(name in subject.images for subject in self) >= max(len(self), 1)
+        )
+
+    @property
+    def simulated(self):
+        """Whether every subject comes with its truth."""
+        return all(subject.truth is not None for subject in self)
+
+    def labels(self, target):
+        """Labels as 0 and 1, subjects without one left out.
+
+        Parameters
+        ----------
+        target : {"grade", "codeletion"}
+
+        Returns
+        -------
+        Series of int
+            Indexed by participant_id; 1 is grade III, or codeleted.
+
+        Raises
+        ------
+        BadParameter
+            `target` is not a known label.
+        BadCohort
+            No subject, or only one of the two classes, has the label.
+        """
+        if target not in TARGETS:
+            raise BadParameter("labels", f"a target out of {', '.join(TARGETS)}", repr(target), "use `grade`")
+        codes = {str(value): code for code, value in enumerate(TARGETS[target])}
+        column = self.participants[target] if target in self.participants else pd.Series(dtype=object)
+        labels = column.map(lambda value: codes.get(_as_text(value))).dropna().astype(int)
+        labels = labels[labels.index.isin(self.subjects)]
+        if labels.nunique() < 2:
+            counts = labels.map(dict(enumerate(TARGETS[target]))).value_counts().to_dict()
+            raise BadCohort(
+                "labels",
+                f"subjects of both classes of {target}, {TARGETS[target][0]} and {TARGETS[target][1]}",
+                f"{counts or 'no label at all'} among {len(self)} subjects of {self.root}",
+                f"add the missing class to participants.tsv, or choose another target than `{target}`",
+            )
+        return labels
+
+
+def open_cohort(path):
+    """Open a cohort that is already a BIDS folder.
+
+    Parameters
+    ----------
+    path : path
+        Folder with ``participants.tsv`` and ``sub-*/anat``.
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    BadCohort
+        No such folder, nothing in it, no scan, or a subject listed twice.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        state = "is a file" if root.exists() else "does not exist"
+        raise BadCohort("open_cohort", "a folder of scans", f"{root}, which {state}", "check the path")
+    if not any(root.iterdir()):
+        raise BadCohort(
+            "open_cohort", "a folder of scans", f"{root}, which is empty", "make one with `epitome cohort phantom`"
+        )
+    subjects = {subject.id: subject for subject in map(_read_subject, sorted(root.glob("sub-*"))) if subject.images}
+    if not subjects:
+        raise BadCohort(
+            "open_cohort",
+            "scans in `sub-*/anat/sub-*_{T1w,ce-gadolinium_T1w,T2w,FLAIR}.nii.gz`",
+            f"no such NIfTI file under {root}",
+            "import the folder first: `epitome cohort --help` lists the layouts that are understood",
+        )
+    return Cohort(root, _dataset_name(root), _read_participants(root, subjects), subjects, _read_excluded(root))
+
+
+def image_path(root, subject_id, contrast):
+    """Where a cohort keeps one scan."""
+    return Path(root) / subject_id / "anat" / f"{subject_id}_{CONTRASTS[contrast]}.nii.gz"
+
+
+def annotation_path(root, subject_id):
+    """Where a cohort keeps a subject's tumour mask."""
+    folder = Path(root) / "derivatives" / "annotations" / subject_id / "anat"
+    return folder / f"{subject_id}_label-tumour_mask.nii.gz"
+
+
+def truth_folder(root, subject_id):
+    """Where a simulated cohort keeps what is known of a subject."""
+    return Path(root) / "derivatives" / "truth" / subject_id / "anat"
+
+
+def write_annotation_sidecar(root, subject_id, contrast, annotated_slices=None):
+    """Say which scan a tumour mask was drawn on, and on which slices."""
+    sidecar = {
+        "Type": "Lesion",
+        "Sources": [f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[contrast]}.nii.gz"],
+        "AnnotatedSlices": "all" if annotated_slices is None else [int(index) for index in annotated_slices],
+    }
+    write_json(annotation_path(root, subject_id).with_suffix("").with_suffix(".json"), sidecar)
+
+
+def write_dataset(root, *, name, readme, participants, excluded=(), derivatives=("annotations",), licence="n/a"):
+    """Write the files that make a folder of subjects a BIDS dataset.
+
+    Parameters
+    ----------
+    root : path
+        The scans and masks are there already, or will be.
+    name : str
+        Name of the cohort.
+    readme : str
+        Origin, licence and limits, in a few sentences.
+    participants : DataFrame
+        One row a subject; columns out of :data:`COLUMNS`.
+    excluded : sequence of (str, str), default=()
+        Subjects left out: id in the origin, and reason.
+    derivatives : sequence of str, default=("annotations",)
+        Derivative folders to describe, of those that exist.
+    licence : str, default="n/a"
+        Licence of the data.
+    """
+    root = Path(root)
+    description = {"Name": name, "BIDSVersion": BIDS_VERSION, "License": licence}
+    generator = {"GeneratedBy": [{"Name": "epitome_kit"}]}
+    write_json(root / "dataset_description.json", {**description, "DatasetType": "raw", **generator})
+    for derivative in derivatives:
+        folder = root / "derivatives" / derivative
+        if folder.is_dir():
+            links = {"DatasetType": "derivative", **generator, "DatasetLinks": {"raw": "../../"}}
+            title = {"Name": f"{name}: {derivative}"}
+            write_json(folder / "dataset_description.json", {**description, **title, **links})
+    columns = [column for column in COLUMNS if column in participants]
+    write_tsv(root / "participants.tsv", participants[columns])
+    write_json(root / "participants.json", {column: COLUMNS[column] for column in columns})
+    write_tsv(root / "excluded.tsv", pd.DataFrame(list(excluded), columns=["id", "reason"]))
+    write_text(root / ".bidsignore", "excluded.tsv\n*.xlsx\n")
+    write_text(root / "README.md", f"# {name}\n\n{readme.strip()}\n")
+
+
+def _read_subject(folder):
+    subject_id = folder.name
+    root = folder.parent
+    images = {name: image_path(root, subject_id, name) for name in CONTRASTS}
+    images = {name: path for name, path in images.items() if path.is_file()}
+    truth = truth_folder(root, subject_id)
+    annotation = annotation_path(root, subject_id)
+    if not annotation.is_file():
+        return Subject(subject_id, images, truth=truth if truth.is_dir() else None)
+    notes = _read_notes(annotation.with_suffix("").with_suffix(".json"))
+    slices = notes.get("AnnotatedSlices", "all")
+    return Subject(
+        subject_id,
+        images,
+        annotation,
+        _contrast_of(str(notes.get("Sources")), images),
+        None if slices == "all" else tuple(slices),
+        truth if truth.is_dir() else None,
+    )
+
+
+def _contrast_of(source, images):
+    """Contrast named by a BIDS URI such as ``bids:raw:.../sub-1_T2w.nii.gz``; else the first there is."""
+    named = [name for name in images if re.search(rf"sub-[^_/]+_{CONTRASTS[name]}\.nii", source)]
+    return next(iter([*named, *images]), None)
+
+
+def _read_participants(root, subjects):
+    path = root / "participants.tsv"
+    try:
+        table = read_tsv(path) if path.is_file() else pd.DataFrame({"participant_id": list(subjects)})
+    except ValueError as error:
+        raise BadCohort("open_cohort", "a tab-separated table", f"{path} ({error})", "repair the table") from error
+    if "participant_id" not in table:
+        raise BadCohort(
+            "open_cohort", "a column `participant_id`", f"columns {list(table.columns)} in {path}", "rename the column"
+        )
+    twice = sorted(table.loc[table.participant_id.duplicated(), "participant_id"])
+    if twice:
+        raise BadCohort(
+            "open_cohort",
+            "each subject once in participants.tsv",
+            f"{', '.join(map(str, twice[:5]))} more than once in {path}",
+            "keep one row for each subject",
+        )
+    return table.set_index("participant_id").reindex(sorted(subjects))
+
+
+def _read_excluded(root):
+    path = root / "excluded.tsv"
+    return read_tsv(path) if path.is_file() else pd.DataFrame(columns=["id", "reason"])
+
+
+def _dataset_name(root):
+    return _read_notes(root / "dataset_description.json").get("Name", root.name)
+
+
+def _read_notes(path):
+    """Read a JSON file; one that is not there says nothing."""
+    try:
+        return read_json(path) if path.is_file() else {}
+    except ValueError as error:
+        raise BadCohort("open_cohort", "a JSON file", f"{path} ({error})", "repair or remove it") from error
+
+
+def _as_text(value):
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

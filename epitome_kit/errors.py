@@ -1,0 +1,51 @@
+"""Errors that say what was expected, what came, and what to try."""
+
+
+class EpitomeError(Exception):
+    """Base of every error the kit raises on purpose.
+
+    Parameters
+    ----------
+    where : str
+        The step that noticed, such as ``"skull_strip"``.
+    expected, received, hint : str
+        One clause each, without the closing full stop. `received` names the
+        value, its unit and the file it came from.
+    """
+
+    def __init__(self, where, expected, received, hint):
+        super().__init__(f"{where}: expected {expected}.\nReceived: {received}.\nTry: {hint}.")
+        self.where, self.expected, self.received, self.hint = where, expected, received, hint
+
+    def __reduce__(self):
+        """Keep the four parts when the error crosses from a worker process."""
+        return type(self), (self.where, self.expected, self.received, self.hint)
+
+    @property
+    def reason(self):
+        """The error on one line, for tables of excluded subjects."""
+        return f"expected {self.expected}; received {self.received}"
+
+
+class BadImage(EpitomeError):
+    """A scan or mask cannot be used as it is."""
+
+
+class UnknownVoxelSize(BadImage):
+    """The origin lost the voxel size, so nothing in millimetres can be said."""
+
+
+class BadCohort(EpitomeError):
+    """A cohort folder, its table of participants or its labels cannot be used."""
+
+
+class BadParameter(EpitomeError):
+    """A parameter has a value, a type or a name that is not understood."""
+
+
+class BadOutput(EpitomeError):
+    """Results cannot be written where they were asked for."""
+
+
+class NotebookFailed(EpitomeError):
+    """A notebook did not run to its end without an error."""

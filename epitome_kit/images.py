@@ -1,0 +1,252 @@
+"""Images: nibabel NIfTI in and out, with their grid respected and checked."""
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from epitome_kit.errors import BadImage, UnknownVoxelSize
+from epitome_kit.files import whole_file
+
+_LOST_VOXEL_SIZE = b"voxel size unknown"
+_DAMAGE = (
+    *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
+    *(OSError, EOFError, ValueError, OverflowError, MemoryError),
+)
+
+
+def load_image(image, *, where="load_image", check_voxels=True):
+    """Load one 3-D scan or mask and make sure it can be used.
+
+    Parameters
+    ----------
+    image : path or Nifti1Image
+        Trailing dimensions of length one are dropped.
+    where : str, default="load_image"
+        The step to name in an error.
+    check_voxels : bool, default=True
+        Also read every voxel and refuse NaN, infinity and constant volumes.
+
+    Returns
+    -------
+    Nifti1Image
+        Shape (i, j, k).
+
+    Raises
+    ------
+    BadImage
+        Missing, unreadable, truncated, not 3-D, with a singular affine, or
+        (with `check_voxels`) not finite or all of one value.
+    """
+    image, name = _open(image, where)
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 or min(shape) < 1:
+        raise BadImage(
+            where, "a 3-D image", f"shape {image.shape} from {name}", "pick one volume with `image.slicer[..., 0]`"
+        )
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+        raise BadImage(
+            where,
+            "an affine that can be inverted",
+            f"{np.round(image.affine, 3).tolist()} from {name}",
+            "convert the scan from DICOM again, or repair its header with `nibabel`",
+        )
+    try:
+        data = np.asarray(image.dataobj) if check_voxels else None
+    except _DAMAGE as error:
+        raise _unreadable(where, name, error) from error
+    if data is not None:
+        _check_values(data, where, name)
+    if image.shape != shape:
+        image = nib.Nifti1Image(np.asarray(image.dataobj).reshape(shape), image.affine, image.header)
+    return image
+
+
+def _open(image, where):
+    """Return the image and a name for messages."""
+    if not isinstance(image, (str, Path)):
+        return image, image.get_filename() or "an image in memory"
+    path = Path(image)
+    if not path.is_file():
+        raise BadImage(where, "a NIfTI file", f"{path}, which does not exist", "check the path")
+    try:
+        opened = nib.load(path)
+    except _DAMAGE as error:
+        raise _unreadable(where, path.name, error) from error
+    if not isinstance(opened, nib.Nifti1Pair):
+        opened = nib.Nifti1Image(opened.dataobj, opened.affine)
+    return opened, path.name
+
+
+def _unreadable(where, name, error):
+    reason = " ".join(str(error).split())[:160]
+    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", "copy or download the file again")
+
+
+def _check_values(data, where, name):
+    if data.dtype.kind not in "biuf":
+        raise BadImage(
+            where,
+            "real numbers in the voxels",
+            f"data type {data.dtype} from {name}",
+            "take the magnitude or one channel first",
+        )
+    bad = data.size - np.count_nonzero(np.isfinite(data)) if data.dtype.kind == "f" else 0
+    if bad:
+        raise BadImage(
+            where,
+            "finite voxels",
+            f"{bad} of {data.size} voxels NaN or infinite in {name}",
+            "replace them with `numpy.nan_to_num`, or export the scan again",
+        )
+    if data.size and data.min() == data.max():
+        raise BadImage(
+            where,
+            "a volume with contrast",
+            f"every voxel equal to {data.flat[0]} in {name}",
+            "check that the right series was exported",
+        )
+
+
+def load_mask(mask, *, like=None, where="load_mask"):
+    """Load a binary mask as a uint8 image; anything above zero is inside.
+
+    Parameters
+    ----------
+    mask : path or Nifti1Image
+    like : Nifti1Image, optional
+        The scan that the mask was drawn on.
+    where : str, default="load_mask"
+        The step to name in an error.
+
+    Raises
+    ------
+    BadImage
+        Unreadable, or not on the grid of `like`.
+    """
+    loaded = load_image(mask, where=where, check_voxels=False)
+    name = _open(mask, where)[1]
+    if like is not None and not same_grid(loaded, like):
+        raise BadImage(
+            where,
+            f"a mask on the grid of its scan, shape {like.shape}",
+            f"shape {loaded.shape} and affine {np.round(loaded.affine, 2).tolist()} from {name}",
+            "resample the mask with `nilearn.image.resample_to_img(..., interpolation='nearest')`",
+        )
+    try:
+        data = np.asarray(loaded.dataobj)
+    except _DAMAGE as error:
+        raise _unreadable(where, name, error) from error
+    return image_like((np.nan_to_num(data) > 0).astype(np.uint8), loaded)
+
+
+def image_like(data, image):
+    """Return `data` as an image on the grid of `image`, data type of `data`."""
+    header = image.header.copy()
+    header.set_data_dtype(data.dtype)
+    header["scl_slope"], header["scl_inter"] = np.nan, np.nan
+    header["cal_min"], header["cal_max"] = 0, 0
+    return nib.Nifti1Image(data, image.affine, header)
+
+
+def save_image(image, path):
+    """Write an image as NIfTI, whole or not at all."""
+    with whole_file(path) as temporary:
+        nib.save(image, temporary)
+
+
+def same_grid(first, second, *, tolerance_mm=1e-2):
+    """Tell whether two images share shape and affine."""
+    return first.shape[:3] == second.shape[:3] and np.allclose(first.affine, second.affine, atol=tolerance_mm)
+
+
+def mark_voxel_size_unknown(image):
+    """Return the image with a note in its header that its origin lost the voxel size."""
+    header = image.header.copy()
+    header["descrip"] = _LOST_VOXEL_SIZE
+    header.set_xyzt_units("unknown")
+    return nib.Nifti1Image(image.dataobj, image.affine, header)
+
+
+def voxel_size_known(image):
+    """Tell whether the image knows how large its voxels are."""
+    return bytes(image.header["descrip"]).rstrip(b"\0") != _LOST_VOXEL_SIZE
+
+
+def spacing_mm(image, *, where="spacing_mm"):
+    """Voxel size along the three axes, in mm.
+
+    Raises
+    ------
+    UnknownVoxelSize
+        The origin lost the voxel size.
+    """
+    if not voxel_size_known(image):
+        raise UnknownVoxelSize(
+            where,
+            "a scan with a known voxel size",
+            f"{image.get_filename() or 'an image'} whose origin lost it",
+            "measure in voxels, or import the original DICOM",
+        )
+    return tuple(float(size) for size in nib.affines.voxel_sizes(image.affine))
+
+
+def axis_codes(image):
+    """Orientation of the three axes as letters, such as ``"RAS"``."""
+    return "".join(nib.aff2axcodes(image.affine))
+
+
+def resample_isotropic(image, spacing, *, multiple=1):
+    """Resample to cubic voxels along the RAS axes, smoothing first where it gets coarser.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+        Shape (i, j, k), any orientation, oblique or sheared.
+    spacing : float
+        Voxel size of the result, in the units of the affine.
+    multiple : int, default=1
+        Every side of the result is a multiple of this many voxels.
+
+    Returns
+    -------
+    Nifti1Image
+        float32, covering the field of view, zero outside it.
+    """
+    data = np.asarray(image.dataobj, np.float32)
+    steps = nib.affines.voxel_sizes(image.affine)
+    data = ndimage.gaussian_filter(data, [0.4 * max(spacing / step - 1, 0) for step in steps])
+    index = np.stack(np.meshgrid(*[(0, n - 1) for n in image.shape], indexing="ij"), -1).reshape(-1, 3)
+    corners = nib.affines.apply_affine(image.affine, index)
+    extent = corners.max(0) - corners.min(0)
+    shape = np.ceil((extent / spacing + 1) / multiple).astype(int) * multiple
+    affine = nib.affines.from_matvec(np.eye(3) * spacing, corners.mean(0) - spacing * (shape - 1) / 2)
+    return resample(nib.Nifti1Image(data, image.affine), affine, tuple(shape))
+
+
+def resample(image, affine, shape, *, transform=None, order=1):
+    """Resample an image onto a grid.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+    affine, shape
+        The grid: voxel to mm, shape (4, 4), and three sizes.
+    transform : ndarray, shape (4, 4), default=None
+        Image mm to grid mm; None for the same space.
+    order : int, default=1
+        0 nearest, 1 linear, 3 cubic.
+
+    Returns
+    -------
+    Nifti1Image
+        float32, zero outside the image.
+    """
+    to_grid = image.affine if transform is None else transform @ image.affine
+    matrix, offset = nib.affines.to_matvec(np.linalg.inv(to_grid) @ affine)
+    data = np.asarray(image.dataobj, np.float32)
+    return nib.Nifti1Image(ndimage.affine_transform(data, matrix, offset, tuple(shape), order=order), affine)

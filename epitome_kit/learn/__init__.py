@@ -1,0 +1,1 @@
+"""Features learned by a compact 3-D CNN, kept out of fold."""

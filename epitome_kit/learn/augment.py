@@ -1,0 +1,73 @@
+"""Augmentation: new heads out of old ones, and the batches that hold them."""
+
+import keras
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+
+def augment(scans, masks, rng):
+    """Turn, scale, shift, mirror and re-light one subject at random.
+
+    The template grid is isotropic and its first axis runs from left to right,
+    so a mirror image is another plausible head: tumours have no handedness.
+
+    Parameters
+    ----------
+    scans : ndarray of float32, shape (i, j, k, contrasts)
+    masks : ndarray of uint8, shape (i, j, k, channels)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    scans, masks : ndarray
+        Same shapes and types.
+    """
+    turn = Rotation.from_euler("xyz", rng.normal(0, 5, 3), degrees=True).as_matrix()
+    matrix = turn @ np.diag(rng.normal(1, 0.05, 3))
+    if rng.random() < 0.5:
+        matrix[:, 0] *= -1
+    centre = (np.array(scans.shape[:3]) - 1) / 2
+    offset = centre - matrix @ (centre + rng.normal(0, 1, 3))
+    moved = [ndimage.affine_transform(scans[..., c], matrix, offset, order=1) for c in range(scans.shape[-1])]
+    carried = [ndimage.affine_transform(masks[..., c], matrix, offset, order=0) for c in range(masks.shape[-1])]
+    lit = np.stack(moved, -1) * rng.normal(1, 0.08, scans.shape[-1]) + rng.normal(0, 0.08, scans.shape[-1])
+    return (lit * np.any(scans, -1, keepdims=True)).astype(np.float32), np.stack(carried, -1)
+
+
+class Batches(keras.utils.PyDataset):
+    """Shuffled, augmented batches of subjects.
+
+    Parameters
+    ----------
+    scans : ndarray, shape (n, i, j, k, contrasts)
+    masks : ndarray of uint8, shape (n, i, j, k, channels)
+        Target maps, moved together with the scans.
+    labels : ndarray, shape (n, 1)
+        0 or 1.
+    weights : ndarray, shape (n,)
+        Sample weights of the labels.
+    batch_size : int, default=4
+    seed : int, default=0
+    """
+
+    def __init__(self, scans, masks, labels, weights, *, batch_size=4, seed=0):
+        super().__init__(workers=1, max_queue_size=4)
+        self._scans, self._masks, self._labels, self._weights = scans, masks, labels, weights
+        self._batch_size, self._rng = batch_size, np.random.default_rng(seed)
+        self._order = self._rng.permutation(len(scans))
+
+    def __len__(self):
+        return -(-len(self._scans) // self._batch_size)
+
+    def __getitem__(self, index):
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        pairs = [augment(self._scans[i], self._masks[i], self._rng) for i in chosen]
+        scans, masks = (np.stack(part) for part in zip(*pairs, strict=True))
+        ones = np.ones(len(chosen), np.float32)
+        targets = {"tumour": masks.astype(np.float32), "label": self._labels[chosen]}
+        return scans, targets, {"tumour": ones, "label": self._weights[chosen]}
+
+    def on_epoch_end(self):
+        """Shuffle for the next epoch."""
+        self._order = self._rng.permutation(len(self._scans))

@@ -1,0 +1,33 @@
+"""Start a compiled model afresh, without compiling it again for every fold."""
+
+
+def snapshot(model):
+    """Remember a compiled model before training.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    list of ndarray
+        Values of all variables of the model and its optimiser.
+    """
+    model.optimizer.build(model.trainable_variables)
+    return [variable.numpy() for variable in _variables(model)]
+
+
+def restart(model, state):
+    """Bring a model back to the state of :func:`snapshot`.
+
+    Parameters
+    ----------
+    model : keras.Model
+    state : list of ndarray
+    """
+    for variable, value in zip(_variables(model), state, strict=True):
+        variable.assign(value)
+
+
+def _variables(model):
+    return [*model.variables, *model.optimizer.variables]

@@ -1,0 +1,141 @@
+"""Cross-fitting: train on some subjects, describe the others, for every fold."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from epitome_kit.files import checksum, read_json, read_tsv, whole_file, write_json, write_tsv
+from epitome_kit.folds import assign_folds
+from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.augment import Batches
+from epitome_kit.learn.cnn import FEATURES, annotated_loss, build_cnn
+from epitome_kit.learn.fresh import restart, snapshot
+from epitome_kit.progress import for_each
+
+FEATURE_COLUMNS = [f"f{number:02d}" for number in range(FEATURES)]
+
+
+def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=16, seed=0):
+    """Train the CNN out of fold and save what it sees in every subject.
+
+    For each fold the network is trained on the other folds and then describes
+    all subjects. Rows with role ``test`` come from a network that never saw the
+    subject; rows with role ``train`` come from the same network and are what a
+    grader of that fold may learn from. Finished folds are kept.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    preprocessed : path
+        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+    out : path
+        Workspace: ``features.tsv``, ``cnn.keras`` (trained on all subjects),
+        ``cnn/`` with the networks of the folds and ``history.tsv``.
+    target : {"grade", "codeletion"}, default="grade"
+    folds : int, default=5
+    epochs : int, default=16
+        Fixed beforehand: no stopping is learned from anything.
+    seed : int, default=0
+
+    Returns
+    -------
+    DataFrame
+        Columns ``participant_id``, ``fold``, ``role`` ("train" or "test"),
+        ``label`` (0, 1 or missing), ``cnn_probability`` and ``f00`` to ``f32``.
+
+    Raises
+    ------
+    BadCohort
+        One class only, fewer subjects of a class than folds, or nothing
+        preprocessed.
+    """
+    out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/*_quality.json"))
+    settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "inputs": checksum(*records)}
+    done = out / "cnn" / "settings.json"
+    if done.is_file() and read_json(done) == settings and (out / "features.tsv").is_file():
+        return read_tsv(out / "features.tsv")
+
+    arrays = load_arrays(cohort, preprocessed)
+    labels = cohort.labels(target)
+    labels = labels[labels.index.isin(arrays.ids)]
+    fold_of = assign_folds(labels, folds=folds, seed=seed, unlabelled=sorted(set(arrays.ids) - set(labels.index)))
+    keras.utils.set_random_seed(seed)
+    trainer = _Trainer(arrays, labels, epochs, seed)
+    parts = for_each(lambda fold: trainer.fold(fold, fold_of, out), range(folds), title="Training the CNN")
+    trainer.all_subjects(out)
+    features = pd.concat([part for part, _ in parts], ignore_index=True)
+    write_tsv(out / "cnn" / "history.tsv", pd.concat([history for _, history in parts], ignore_index=True))
+    write_tsv(out / "features.tsv", features)
+    write_json(done, settings)
+    return features
+
+
+def fold_model_path(out, fold):
+    """Where a workspace keeps the network that never saw the subjects of a fold."""
+    return Path(out) / "cnn" / f"fold-{fold + 1}.keras"
+
+
+class _Trainer:
+    """One compiled network, started afresh for each set of training subjects."""
+
+    def __init__(self, arrays, labels, epochs, seed):
+        self.arrays, self.epochs, self.seed = arrays, epochs, seed
+        known = labels.reindex(arrays.ids)
+        self.labels = known.to_numpy(float)
+        self.masks = np.concatenate([arrays.tumour, arrays.annotated], axis=-1)
+        self.model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
+        self.model.compile(
+            keras.optimizers.Adam(2e-3),
+            loss={"tumour": annotated_loss, "label": "binary_crossentropy"},
+        )
+        self.state = snapshot(self.model)
+
+    def fold(self, fold, fold_of, out):
+        """Train without one fold; return features of all subjects and the history."""
+        test = (fold_of.reindex(self.arrays.ids) == fold).to_numpy()
+        history = self._fit(~test, fold)
+        self._save(fold_model_path(out, fold))
+        answers = self.model.predict(self.arrays.scans, batch_size=4, verbose=0)
+        table = pd.DataFrame(answers["features"], columns=FEATURE_COLUMNS)
+        table.insert(0, "participant_id", self.arrays.ids)
+        table.insert(1, "fold", fold + 1)
+        table.insert(2, "role", np.where(test, "test", "train"))
+        table.insert(3, "label", self.labels)
+        table.insert(4, "cnn_probability", answers["label"][:, 0])
+        return table, history
+
+    def all_subjects(self, out):
+        """Train on everybody, for scans that are not of this cohort."""
+        self._fit(np.ones(len(self.labels), bool), fold=-1)
+        self._save(out / "cnn.keras")
+
+    def _save(self, path):
+        """Save the network without its optimiser: a third of the size."""
+        with whole_file(path) as temporary:
+            keras.Model(self.model.input, self.model.output, name=self.model.name).save(temporary)
+
+    def _fit(self, train, fold):
+        restart(self.model, self.state)
+        labels = self.labels[train]
+        batches = Batches(
+            self.arrays.scans[train],
+            self.masks[train],
+            np.nan_to_num(labels)[:, None],
+            _balanced_weights(labels),
+            seed=self.seed * 1000 + fold + 1,
+        )
+        history = self.model.fit(batches, epochs=self.epochs, verbose=0).history
+        table = pd.DataFrame(history)
+        table.insert(0, "fold", fold + 1)
+        table.insert(1, "epoch", np.arange(1, len(table) + 1))
+        return table
+
+
+def _balanced_weights(labels):
+    """Weights under which both classes count the same; unlabelled subjects count nothing."""
+    weights = np.zeros(len(labels), np.float32)
+    for value in (0, 1):
+        weights[labels == value] = np.isfinite(labels).sum() / (2 * max((labels == value).sum(), 1))
+    return weights

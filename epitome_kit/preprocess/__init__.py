@@ -1,0 +1,1 @@
+"""Preprocessing: skull strip, bias field, registration and intensity, joined in one pipeline."""

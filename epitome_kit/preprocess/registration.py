@@ -1,0 +1,165 @@
+"""Registration: rigid between scans of one head, affine to the ICBM152 template."""
+
+from functools import lru_cache
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from nilearn import datasets
+from scipy import ndimage
+
+from epitome_kit.images import load_image, load_mask, resample_isotropic
+
+_LEVELS_MM = (6.0, 3.0)
+_SIDE_MULTIPLE = 8
+
+
+@lru_cache(maxsize=1)
+def load_template():
+    """ICBM152 T1 brain and its mask at 2 mm, as nilearn ships them.
+
+    Returns
+    -------
+    template, mask : Nifti1Image
+
+    References
+    ----------
+    Fonov et al., NeuroImage 2011, doi:10.1016/j.neuroimage.2010.07.033
+    """
+    return datasets.load_mni152_template(resolution=2), datasets.load_mni152_brain_mask(resolution=2)
+
+
+def template_grid(spacing_mm):
+    """Grid in ICBM152 space that just holds the brain.
+
+    Parameters
+    ----------
+    spacing_mm : float
+
+    Returns
+    -------
+    affine : ndarray, shape (4, 4)
+    shape : tuple of 3 int
+        Multiples of 8, so that networks can halve them three times.
+    """
+    mask = load_template()[1]
+    voxels = np.argwhere(np.asarray(mask.dataobj) > 0)
+    corners = nib.affines.apply_affine(mask.affine, np.array([voxels.min(0), voxels.max(0)]))
+    extent = corners[1] - corners[0]
+    shape = np.ceil(extent / spacing_mm / _SIDE_MULTIPLE).astype(int) * _SIDE_MULTIPLE
+    affine = nib.affines.from_matvec(np.eye(3) * spacing_mm, corners.mean(0) - spacing_mm * (shape - 1) / 2)
+    return affine, tuple(int(n) for n in shape)
+
+
+def register_rigid(moving, fixed, fixed_mask):
+    """Find the rotation and shift that carry one scan of a head onto another.
+
+    Parameters
+    ----------
+    moving, fixed : Nifti1Image or path
+        Two scans of one head, any contrasts.
+    fixed_mask : Nifti1Image or path
+        Brain mask of `fixed`; the match is judged there.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        `moving` mm to `fixed` mm.
+
+    References
+    ----------
+    Mattes et al., IEEE Trans Med Imaging 2003, doi:10.1109/TMI.2003.809072
+    """
+    moving, fixed = (load_image(image, where="register_rigid") for image in (moving, fixed))
+    mask = load_mask(fixed_mask, like=fixed, where="register_rigid")
+    near = nib.Nifti1Image(
+        ndimage.binary_dilation(np.asarray(mask.dataobj), iterations=2).astype(np.uint8), mask.affine
+    )
+    centre = _centre_of_mass(fixed)
+    starts = []
+    for shift in (np.zeros(3), _centre_of_mass(moving) - centre):
+        start = sitk.Euler3DTransform()
+        start.SetCenter(centre.tolist())
+        start.SetTranslation(shift.tolist())
+        starts.append(start)
+    return _optimise(moving, fixed, near, starts)
+
+
+def register_affine(moving, moving_mask):
+    """Find the affine that carries a scan onto the ICBM152 template.
+
+    Starts from the place and size of the two brain masks along each axis, so
+    that a head in an odd position or of unknown scale is still found.
+
+    Parameters
+    ----------
+    moving : Nifti1Image or path
+        Scan of a whole head, any contrast.
+    moving_mask : Nifti1Image or path
+        Its brain mask.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        `moving` mm to ICBM152 mm.
+    """
+    moving = load_image(moving, where="register_affine")
+    mask = load_mask(moving_mask, like=moving, where="register_affine")
+    template, template_mask = load_template()
+    (centre, size), (moving_centre, moving_size) = _place_and_size(template_mask), _place_and_size(mask)
+    start = sitk.AffineTransform(3)
+    start.SetCenter(centre.tolist())
+    start.SetMatrix(np.diag(moving_size / size).ravel().tolist())
+    start.SetTranslation((moving_centre - centre).tolist())
+    return _optimise(moving, template, template_mask, [start])
+
+
+def _optimise(moving, fixed, fixed_mask, starts):
+    """Maximise mutual information from the best start, coarse to fine."""
+    for spacing in _LEVELS_MM:
+        images = [_as_itk(resample_isotropic(image, spacing)) for image in (fixed, moving)]
+        mask = sitk.Cast(_as_itk(resample_isotropic(fixed_mask, spacing)) > 0.5, sitk.sitkUInt8)
+        results = [_maximise(*images, mask, start) for start in starts]
+        starts = [min(results, key=lambda result: result[1])[0]]
+    best = starts[0]
+    matrix = np.array(best.GetMatrix()).reshape(3, 3)
+    centre = np.array(best.GetCenter())
+    fixed_to_moving = nib.affines.from_matvec(matrix, np.array(best.GetTranslation()) + centre - matrix @ centre)
+    return np.linalg.inv(fixed_to_moving)
+
+
+def _maximise(fixed, moving, mask, start):
+    method = sitk.ImageRegistrationMethod()
+    method.SetNumberOfThreads(1)
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricFixedMask(mask)
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(0.5)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    transform = type(start)(start)
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(fixed, moving)
+    return transform, method.GetMetricValue()
+
+
+def _as_itk(image):
+    """Hand over an image whose axes are those of RAS; its mm stay RAS mm."""
+    result = sitk.GetImageFromArray(np.ascontiguousarray(np.asarray(image.dataobj, np.float32).T))
+    result.SetSpacing([float(step) for step in nib.affines.voxel_sizes(image.affine)])
+    result.SetOrigin([float(value) for value in image.affine[:3, 3]])
+    return result
+
+
+def _centre_of_mass(image):
+    data = np.asarray(image.dataobj, np.float32)
+    return nib.affines.apply_affine(image.affine, ndimage.center_of_mass(data > 0.15 * np.quantile(data, 0.99)))
+
+
+def _place_and_size(mask):
+    """Centre and standard deviation of a mask along the RAS axes, in mm."""
+    points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
+    return points.mean(0), points.std(0)

@@ -1,0 +1,1 @@
+"""Running the notebooks strictly, and reporting what came of it."""

@@ -1,0 +1,279 @@
+"""The runner: notebooks executed strictly, one after the other, into one workspace."""
+
+import json
+import shutil
+from pathlib import Path
+
+import epitome_kit
+from epitome_kit.cohort import TARGETS, open_cohort
+from epitome_kit.errors import BadParameter, NotebookFailed
+from epitome_kit.files import checksum, read_json, write_json, write_text
+from epitome_kit.profiles import profile as look_up_profile
+from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
+from epitome_kit.run.progress import ProgressLines
+from epitome_kit.run.provenance import cohort_checksum, describe_run, now
+from epitome_kit.run.strict import RECORD, execute_strictly
+
+PRODUCTS = (
+    "parameters.json",
+    "provenance.json",
+    "notebooks",
+    "preprocessed",
+    "audit.tsv",
+    "dataset.xlsx",
+    "features.tsv",
+    "cnn.keras",
+    "cnn",
+    "scores.json",
+    "predictions.tsv",
+    "ann.keras",
+    "selected.tsv",
+    "unet.keras",
+    "masks",
+    "epitomes",
+    "tumours.tsv",
+    "figures",
+    "summary.json",
+    "index.html",
+)
+"""What a run makes in its workspace; `fresh` removes these and nothing else."""
+
+MEASURED = ("seconds", "peak_rss_mb", "kernel_peak_rss_mb")
+"""What is measured of each notebook."""
+
+_DEFINING = ("cohort", "profile", "target", "subjects", "seed")
+
+
+def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", parameters=None, fresh=False):
+    """Execute notebooks strictly and keep the results in one workspace.
+
+    A notebook that ran to its end before, with the same source, parameters
+    and cohort, is kept as it is; so a run that was stopped goes on.
+
+    Parameters
+    ----------
+    notebooks : sequence of str, default=None
+        Names, prefixes such as ``"04"``, or paths; None means the five steps.
+    out : path
+        Workspace, made when it does not exist. The folder above it gets a link
+        ``latest`` to it, and ``cohorts/`` for phantoms.
+    cohort : path or "phantom", default="phantom"
+    profile : {"smoke", "quick", "full"}, default="quick"
+    parameters : dict, default=None
+        Further parameters; each must be declared by a selected notebook.
+    fresh : bool, default=False
+        Remove what an earlier run left in the workspace, and do all again.
+
+    Returns
+    -------
+    list of dict
+        One for each notebook: name, status ("done" or "kept"), seconds,
+        peak_rss_mb, kernel_peak_rss_mb.
+
+    Raises
+    ------
+    BadParameter
+        Unknown notebook, parameter, profile or target; or a workspace that was
+        made with other ones.
+    BadCohort
+        The cohort cannot be opened.
+    BadOutput
+        The workspace cannot be written to.
+    NotebookFailed
+        A notebook did not run to its end; it is kept with a red mark.
+    """
+    workspace = Path(out).absolute()
+    sources = find_notebooks(notebooks)
+    given = {"cohort": _cohort_value(cohort), "out": str(workspace), "profile": profile, **_further(parameters or {})}
+    fitted = fit_parameters({name: declared_parameters(path) for name, path in sources.items()}, given)
+    merged = {name: value for values in fitted.values() for name, value in values.items()}
+    _check_values(merged)
+    _prepare(workspace, merged, fresh)
+    lines = ProgressLines(list(sources))
+    results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
+    write_json(workspace / "provenance.json", {**read_json(workspace / "provenance.json"), "ended": now()})
+    return results
+
+
+def notebooks_folder():
+    """Folder of the notebooks: beside the package in a checkout, inside it when installed."""
+    package = Path(epitome_kit.__file__).parent
+    inside = package / "_notebooks"
+    return inside if inside.is_dir() else package.parent / "notebooks"
+
+
+def notebooks_to_edit(copy):
+    """Folder of notebooks that a person may change.
+
+    Parameters
+    ----------
+    copy : path
+        Where an installed kit puts a copy, unless there is one already.
+
+    Returns
+    -------
+    Path
+        The notebooks of the checkout, or the copy.
+    """
+    source = notebooks_folder()
+    if source.name != "_notebooks":
+        return source
+    if not Path(copy).exists():
+        shutil.copytree(source, copy)
+    return Path(copy)
+
+
+def find_notebooks(names=None):
+    """Find notebooks by name, prefix or path.
+
+    Parameters
+    ----------
+    names : sequence of str, default=None
+        Such as ``["04", "05_extract_tumour", "mine/extra.ipynb"]``; None or
+        empty means the numbered notebooks of the kit, in order.
+
+    Returns
+    -------
+    dict of str to Path
+        Name, without ending, to file.
+
+    Raises
+    ------
+    BadParameter
+        Not known, or a prefix of several.
+    """
+    known = {path.stem: path for path in sorted(notebooks_folder().glob("[0-9][0-9]_*.ipynb"))}
+    found = {}
+    for name in map(str, names or known):
+        path = Path(name)
+        if path.suffix == ".ipynb" and path.is_file():
+            found[path.stem] = path.absolute()
+            continue
+        stem = path.name.removesuffix(".ipynb")
+        matches = [stem] if stem in known else [full for full in known if full.startswith(stem)]
+        if len(matches) != 1:
+            raise BadParameter(
+                "run",
+                f"a notebook out of {', '.join(known) or 'none, for none is installed'}",
+                f"`{name}`, which fits {len(matches)} of them",
+                "give a number such as `04`, a name, or the path of a notebook",
+            )
+        found[matches[0]] = known[matches[0]]
+    return found
+
+
+def executed_notebooks(workspace):
+    """List the notebooks that a workspace holds, in order of their names.
+
+    Parameters
+    ----------
+    workspace : path
+
+    Returns
+    -------
+    list of dict
+        name, status ("done" or "failed"), path, and for those that are done
+        seconds, peak_rss_mb, kernel_peak_rss_mb.
+    """
+    found = []
+    for path in sorted((Path(workspace) / "notebooks").glob("[!.]*.ipynb")):
+        record = read_notebook(path).metadata.get(RECORD, {})
+        measured = {key: record.get(key) for key in MEASURED}
+        status = "failed" if path.name.endswith(".failed.ipynb") else "done"
+        found.append({"name": path.name.split(".")[0], "status": status, "path": path, **measured})
+    return found
+
+
+def _further(parameters):
+    for name in ("cohort", "out", "profile"):
+        if name in parameters:
+            raise BadParameter(
+                "run", f"`{name}` as an option of its own", f"`{name}` among the parameters", f"use `--{name}`"
+            )
+    return parameters
+
+
+def _cohort_value(cohort):
+    return "phantom" if str(cohort) == "phantom" else str(Path(cohort).absolute())
+
+
+def _check_values(parameters):
+    """Refuse at once what would fail minutes later."""
+    if "profile" in parameters:
+        look_up_profile(parameters["profile"])
+    if parameters.get("target", "grade") not in TARGETS:
+        raise BadParameter("run", f"a target out of {', '.join(TARGETS)}", repr(parameters["target"]), "use `grade`")
+    if parameters.get("cohort", "phantom") != "phantom":
+        open_cohort(parameters["cohort"])
+
+
+def _prepare(workspace, parameters, fresh):
+    """Make the workspace, or make sure that it belongs to the same run."""
+    stated = workspace / "parameters.json"
+    earlier = read_json(stated) if stated.is_file() else {}
+    if fresh and earlier:
+        for name in PRODUCTS:
+            path = workspace / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        earlier = {}
+    other = [name for name in _DEFINING if name in parameters and earlier.get(name) not in (None, parameters[name])]
+    if other:
+        raise BadParameter(
+            "run",
+            f"{', '.join(f'{name} {earlier[name]!r}' for name in other)}, as {workspace} was made with",
+            ", ".join(f"{name} {parameters[name]!r}" for name in other),
+            "choose another folder with `--out`, or remove the old results with `--fresh`",
+        )
+    write_json(stated, {**earlier, **parameters})
+    write_json(workspace / "provenance.json", {**describe_run(parameters), "ended": None})
+    (workspace / "notebooks").mkdir(exist_ok=True)
+    _point_latest(workspace)
+
+
+def _point_latest(workspace):
+    """Let ``latest`` beside the workspace point to it, or say its name where links are not allowed."""
+    latest = workspace.parent / "latest"
+    if latest.exists() and not latest.is_symlink():
+        return
+    try:
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(workspace.name, target_is_directory=True)
+    except OSError:
+        write_text(workspace.parent / "latest.txt", f"{workspace.name}\n")
+
+
+def _log(workspace, event, notebook, seconds=None, reason=None):
+    """Append one event to ``log.jsonl``."""
+    entry = {"time": now(), "event": event, "notebook": notebook, "seconds": seconds, "reason": reason}
+    with open(workspace / "log.jsonl", "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _run_one(name, source, workspace, parameters, lines):
+    target = workspace / "notebooks" / f"{name}.ipynb"
+    record = {
+        "source": checksum(source),
+        "parameters": {key: value for key, value in parameters.items() if key != "workers"},
+        "cohort_checksum": cohort_checksum(parameters.get("cohort")),
+        "version": epitome_kit.__version__,
+    }
+    earlier = read_notebook(target).metadata.get(RECORD, {}) if target.is_file() else {}
+    if record.items() <= earlier.items():
+        record, status = earlier, "kept"
+    else:
+        target.unlink(missing_ok=True)
+        cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
+        try:
+            with lines.running(name, cells) as on_cell:
+                record = execute_strictly(source, target, parameters, cwd=workspace, record=record, on_cell=on_cell)
+        except NotebookFailed as error:
+            lines.ended(name, "failed", None)
+            _log(workspace, "failed", name, reason=error.received)
+            raise
+        except KeyboardInterrupt:
+            _log(workspace, "interrupted", name)
+            raise
+        status = "done"
+    lines.ended(name, status, record)
+    _log(workspace, status, name, seconds=record["seconds"])
+    return {"name": name, "status": status, **{key: record[key] for key in MEASURED}}

@@ -1,0 +1,94 @@
+"""Provenance: what a run was made with, and where."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from os import cpu_count
+from pathlib import Path
+
+import psutil
+
+import epitome_kit
+from epitome_kit.files import checksum
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "scikit-image",
+    "nibabel",
+    "nilearn",
+    "SimpleITK",
+    "keras",
+    "tensorflow",
+    "matplotlib",
+    "seaborn",
+    "jupyterlab",
+    "ipykernel",
+    "papermill",
+)
+"""Packages whose version can change a result or how it is shown."""
+
+
+def describe_run(parameters):
+    """Describe the software, the machine and the input of a run.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the run; `cohort` and `seed` are looked at.
+
+    Returns
+    -------
+    dict
+        versions (of this kit, Python and packages), git_commit (of the kit,
+        ``-dirty`` when edited since; None outside a checkout), platform,
+        cpu_count, memory_gb, seed, cohort, cohort_checksum (of
+        participants.tsv; None for the built-in phantom), started (UTC).
+    """
+    return {
+        "versions": {"epitome-kit": epitome_kit.__version__, "python": platform.python_version(), **_versions()},
+        "git_commit": git_commit(),
+        "platform": platform.platform(),
+        "cpu_count": cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "seed": parameters.get("seed"),
+        "cohort": parameters.get("cohort"),
+        "cohort_checksum": cohort_checksum(parameters.get("cohort")),
+        "started": now(),
+    }
+
+
+def now():
+    """Return the time in UTC, to the second, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def cohort_checksum(cohort):
+    """Checksum of a cohort's table of participants; None when it has none."""
+    table = Path(cohort or "phantom") / "participants.tsv"
+    return checksum(table) if table.is_file() else None
+
+
+def git_commit():
+    """Commit that this kit is checked out at; None when it is installed, or not committed yet."""
+    root = Path(epitome_kit.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _versions():
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,222 @@
+"""The report of a run: one page that opens in any browser, without a network."""
+
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.run.notebooks import executed_notebooks
+from epitome_kit.run.parameters import read_notebook
+from epitome_kit.run.summary import build_summary, column, run_parameters, table
+
+__all__ = ["build_summary", "write_report"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+STEPS = (
+    ("01", "Inspect", "What is in the cohort, and what is wrong with it?", ("audit.tsv", "dataset.xlsx")),
+    ("02", "Preprocess", "How does one scan become comparable with the next?", ("preprocessed/quality.tsv",)),
+    ("03", "Learn", "What does a small 3-D network learn to see?", ("features.tsv", "cnn.keras")),
+    ("04", "Grade", "How well do its features tell the classes apart?", ("scores.json", "predictions.tsv")),
+    ("05", "Extract", "Where is the tumour, and how large is it?", ("tumours.tsv", "masks", "epitomes")),
+)
+"""The five steps: number, title, question, and the files each makes."""
+
+CLASSES = {"grade": ("WHO grade II", "WHO grade III"), "codeletion": ("1p/19q intact", "1p/19q co-deleted")}
+"""What the two classes of a target are called."""
+
+_ICON = (TEMPLATES / "icon.svg").read_text(encoding="utf-8").strip()
+
+
+def write_report(workspace):
+    """Write ``summary.json``, ``index.html`` and a readable copy of each executed notebook.
+
+    Parameters
+    ----------
+    workspace : path
+        Folder of a run, complete or not.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    BadParameter
+        The folder is not the workspace of a run.
+    BadOutput
+        The workspace cannot be written to.
+    """
+    workspace = Path(workspace)
+    summary = build_summary(workspace)
+    notebooks = executed_notebooks(workspace)
+    write_json(workspace / "summary.json", summary)
+    for notebook in notebooks:
+        _write_readable(notebook["path"])
+    environment = Environment(loader=PackageLoader("epitome_kit.run"), autoescape=True, trim_blocks=True)
+    page = environment.get_template("index.html.j2").render(
+        summary=summary,
+        parameters=run_parameters(workspace),
+        question=f"{' or '.join(_classes(summary))}? Learned from MRI, tested on subjects never seen.",
+        date=(summary["provenance"].get("started") or "")[:10],
+        failed=[notebook["name"] for notebook in notebooks if notebook["status"] == "failed"],
+        cards=_cards(workspace, summary),
+        steps=[_step(workspace, summary, notebooks, *step) for step in STEPS],
+        provenance=_provenance(summary["provenance"]),
+        css=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        icon=_ICON,
+        x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
+        seconds=_duration,
+    )
+    write_text(workspace / "index.html", page)
+    return workspace / "index.html"
+
+
+def mean_ci95(values):
+    """Bootstrap the 95 % interval of a mean over subjects.
+
+    Parameters
+    ----------
+    values : sequence of float, shape (n,)
+
+    Returns
+    -------
+    (float, float) or None
+        None for fewer than three values.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 3:
+        return None
+    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
+    return tuple(np.quantile(means, (0.025, 0.975)).tolist())
+
+
+def _write_readable(notebook):
+    """Convert an executed notebook to HTML, unless that was done since."""
+    page = notebook.with_suffix(".html")
+    if page.is_file() and page.stat().st_mtime >= notebook.stat().st_mtime:
+        return
+    content = read_notebook(notebook)
+    content.metadata.pop("widgets", None)
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
+    write_text(page, exporter.from_notebook_node(content, {"metadata": {"name": notebook.stem}})[0])
+
+
+def _classes(summary):
+    return CLASSES.get(summary["cohort"]["target"], CLASSES["grade"])
+
+
+def _cards(workspace, summary):
+    """Key figures, each with what it must be read with."""
+    cohort, brain, grading, tumour = (summary[part] for part in ("cohort", "preprocess", "grading", "tumour"))
+    ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
+    majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
+    even = _mark("always the larger class, or chance", 0.5, "baseline")
+    dice = column(table(workspace / "tumours.tsv"), "dice")
+    heads = column(table(workspace / "preprocessed" / "quality.tsv"), "brain_mask_dice")
+    of_tumour = [
+        _note("median Dice", tumour["dice_median"]),
+        _note("median volume error", tumour["volume_error_pct_median"], "{:.0f} %"),
+    ]
+    of_brain = [
+        _note("bias left over (sd of the log field)", brain["bias_residual_sd"], "{:.3f}"),
+        _note("registration error", brain["registration_error_mm"], "{:.1f} mm"),
+    ]
+    return [
+        _cohort_card(cohort, _classes(summary)),
+        _score_card("Classes told apart: AUC", *_score(grading, "auc"), marks=[even, ceiling]),
+        _score_card("Accuracy", *_score(grading, "accuracy"), marks=[majority]),
+        _score_card("Balanced accuracy", *_score(grading, "balanced_accuracy"), marks=[even]),
+        _score_card("Tumour outline: mean Dice", tumour["dice_mean"], mean_ci95(dice), len(dice), notes=of_tumour),
+        _score_card("Brain outline: mean Dice", brain["brain_mask_dice"], mean_ci95(heads), len(heads), notes=of_brain),
+    ]
+
+
+def _cohort_card(cohort, names):
+    counts = (cohort["class_counts"] or {}).values()
+    parts = [{"label": name, "n": count} for name, count in zip(names, counts, strict=False)]
+    return {
+        "label": "Subjects",
+        "value": "–" if cohort["n_subjects"] is None else cohort["n_subjects"],
+        "sample": [f"{cohort['n_excluded']} excluded"],
+        "parts": parts,
+        "spoken": ", ".join(f"{part['label']}: {part['n']}" for part in parts),
+    }
+
+
+def _score_card(label, estimate, interval, n, *, marks=(), notes=()):
+    """One figure from 0 to 1, as text, as a picture and as words for a screen reader."""
+    if estimate is None:
+        return {"label": label, "value": "–", "sample": ["not measured: no truth, or not run yet"]}
+    marks = [mark for mark in marks if mark["at"] is not None]
+    spread = [f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"] if interval else []
+    return {
+        "label": label,
+        "value": f"{estimate:.2f}",
+        "sample": [*spread, f"n = {n}"],
+        "estimate": estimate,
+        "interval": interval,
+        "marks": marks,
+        "notes": [note for note in notes if note],
+        "spoken": "; ".join([f"{label} {estimate:.2f}", *(f"{mark['label']} {mark['at']:.2f}" for mark in marks)]),
+    }
+
+
+def _score(grading, name):
+    return grading[name], grading[f"{name}_ci95"], grading["n"]
+
+
+def _mark(label, at, kind):
+    return {"label": label, "at": at, "kind": kind}
+
+
+def _note(label, value, form="{:.2f}"):
+    return f"{label} {form.format(value)}" if value is not None else None
+
+
+def _step(workspace, summary, notebooks, number, title, question, files):
+    mine = [notebook for notebook in notebooks if notebook["name"].startswith(f"{number}_")]
+    return {
+        "number": number,
+        "title": title,
+        "question": question,
+        "notebook": {**mine[-1], "ending": mine[-1]["path"].stem.removeprefix(mine[-1]["name"])} if mine else None,
+        "files": [{"path": name, "label": Path(name).name} for name in files if (workspace / name).exists()],
+        "figures": [_figure(path) for path in sorted((workspace / "figures").glob(f"{number}_*.png"))],
+        "confusion": _confusion(workspace, summary) if number == "04" else None,
+    }
+
+
+def _figure(path):
+    """One picture, with the alternative text that was saved inside it."""
+    with Image.open(path) as image:
+        width, height = image.size
+        text = image.info.get("Description") or path.stem[3:].replace("_", " ")
+    return {"path": f"figures/{path.name}", "text": text, "width": width, "height": height}
+
+
+def _confusion(workspace, summary):
+    path = workspace / "scores.json"
+    scores = read_json(path) if path.is_file() else {}
+    counts = scores.get("confusion_matrix")
+    if not counts:
+        return None
+    folds = f", {scores['folds']} folds" if scores.get("folds") else ""
+    caption = f"n = {sum(map(sum, counts))}, each called by a model that never saw the subject{folds}"
+    return {"counts": counts, "names": _classes(summary), "caption": caption}
+
+
+def _provenance(stated):
+    tables = {title: (stated.get(title) or {}).items() for title in ("parameters", "versions")}
+    machine = [(name, value) for name, value in stated.items() if name not in tables]
+    return [("Parameters", tables["parameters"]), ("Run and machine", machine), ("Versions", tables["versions"])]
+
+
+def _duration(seconds):
+    if seconds is None:
+        return "–"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"

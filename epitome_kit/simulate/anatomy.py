@@ -1,0 +1,242 @@
+"""A head with known tissues, and smooth ways to make it another person's."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import nibabel as nib
+import numpy as np
+from nilearn import datasets
+from scipy import ndimage
+
+TISSUES = ("csf", "grey", "white", "dura", "bone", "fat", "muscle", "eye")
+"""Tissues of the head model, in the order of its maps; what is left is air."""
+
+_CORNERS_MM = np.array([[-100.0, -140.0, -150.0], [100.0, 122.0, 112.0]])
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """Tissue fractions of one head on the ICBM152 axes.
+
+    Attributes
+    ----------
+    maps : ndarray of float16, shape (8, i, j, k)
+        Fraction of each of :data:`TISSUES` in each voxel.
+    brain : ndarray of float32, shape (i, j, k)
+        Fraction of brain: grey and white matter and the fluid inside their
+        outline, as skull strippers draw it.
+    affine : ndarray, shape (4, 4)
+        Voxel to ICBM152 mm.
+    """
+
+    maps: np.ndarray
+    brain: np.ndarray
+    affine: np.ndarray
+
+    def tissue(self, name):
+        """Fraction of one tissue, float32, shape (i, j, k)."""
+        return self.maps[TISSUES.index(name)].astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def head_model(spacing_mm=2.0, *, gap_mm=2.5, bone_mm=6.5, scalp_mm=6.0):
+    """Build the head around the ICBM152 brain.
+
+    Grey and white matter come from the maps that nilearn ships. Everything
+    around them is drawn: fluid up to the inner skull, dura, bone with marrow,
+    scalp fat and skin, eyes, the air of nose and sinuses, face and neck.
+
+    Parameters
+    ----------
+    spacing_mm : float, default=2.0
+        Voxel size of the model.
+    gap_mm, bone_mm, scalp_mm : float, default=2.5, 6.5, 6.0
+        Thickness of the fluid between brain and dura, of the skull, and of the
+        scalp.
+
+    Returns
+    -------
+    HeadModel
+        Shared between calls: do not write to its arrays.
+
+    References
+    ----------
+    Fonov et al., NeuroImage 2011, doi:10.1016/j.neuroimage.2010.07.033
+    """
+    shape = tuple(np.round((_CORNERS_MM[1] - _CORNERS_MM[0]) / spacing_mm).astype(int) + 1)
+    affine = nib.affines.from_matvec(np.eye(3) * spacing_mm, _CORNERS_MM[0])
+    white = _on_grid(datasets.load_mni152_wm_template(resolution=1), affine, shape)
+    grey = _on_grid(datasets.load_mni152_gm_template(resolution=1), affine, shape)
+    mask = _on_grid(datasets.load_mni152_brain_mask(resolution=1), affine, shape)
+    return _assemble(white, grey, mask, affine, spacing_mm, (gap_mm, bone_mm, scalp_mm))
+
+
+def _on_grid(image, affine, shape):
+    matrix, offset = nib.affines.to_matvec(np.linalg.inv(image.affine) @ affine)
+    return ndimage.affine_transform(image.get_fdata(dtype=np.float32), matrix, offset, shape, order=1).clip(0, 1)
+
+
+def _assemble(white, grey, mask, affine, spacing_mm, shells_mm):
+    x, y, z = np.meshgrid(*_axes(mask.shape, affine), indexing="ij", sparse=True)
+    cord_radius = 6 + 6 * _soft(z + 84, 12)
+    cord = _soft(cord_radius - np.hypot(x, y + 38 + 0.25 * (z + 60)), 1) * _soft(-60 - z, 4)
+    mask = np.maximum(mask, cord)
+    inside_outline = _soft(ndimage.gaussian_filter(mask, 1.0 / spacing_mm) - 0.5, 0.08)
+
+    # Average maps are soft where people differ; squaring them gives one person's crisp cortex.
+    white, grey = np.maximum(white, 0.9 * cord) ** 2, grey**2
+    fluid = np.clip(mask - np.sqrt(white) - np.sqrt(grey), 0, 1) ** 2
+    total = white + grey + fluid + 1e-3
+    white, grey, fluid = (part / total * inside_outline for part in (white, grey, fluid))
+
+    closed = _close(mask > 0.5, 9 / spacing_mm)
+    depth = _signed_distance(closed, spacing_mm)
+    skull_inner, bone_mm, scalp_mm = shells_mm
+    skull_outer = skull_inner + bone_mm
+    head = np.maximum(_soft(skull_outer + scalp_mm - depth, 1), _face_and_neck(x, y, z))
+    head = _soft(ndimage.gaussian_filter(head, 3 / spacing_mm) - 0.5, 0.15)
+    air = _air(x, y, z) * (1 - _soft(skull_outer - depth, 1))
+
+    inside = _soft(skull_inner - depth, 0.7)
+    dura = _soft(skull_inner + 1.4 - depth, 0.5) - inside
+    shell = _soft(skull_outer - depth, 0.7)
+    vault = _soft(z + 48 + 0.25 * np.abs(y), 6)
+    bone = (shell - inside - dura) * (0.35 + 0.65 * vault)
+    marrow = bone * np.exp(-(((depth - skull_inner - 0.57 * bone_mm) / (0.17 * bone_mm)) ** 2)) * 0.7
+    eyes = np.maximum(*(_ball(x, y, z, (side * 32, 62, -38), 12.0) for side in (-1, 1))) * (1 - shell)
+    around = np.clip(head - shell, 0, 1) * (1 - eyes) * (1 - air)
+    skin_depth = _signed_distance(head > 0.5, spacing_mm)
+    fat_share = np.exp(-(((skin_depth + 4.0) / 2.2) ** 2)) + 0.8 * np.exp(-(((skin_depth + 14) / 5) ** 2)) * (z < -30)
+
+    maps = {
+        "csf": fluid + (inside - inside_outline).clip(0, 1),
+        "grey": grey,
+        "white": white,
+        "dura": dura,
+        "bone": bone - marrow,
+        "fat": marrow + around * fat_share.clip(0, 0.9),
+        "muscle": around * (1 - fat_share.clip(0, 0.9)) + (shell - inside - dura) * 0.65 * (1 - vault),
+        "eye": eyes,
+    }
+    stacked = np.stack([maps[name].clip(0, 1) for name in TISSUES]).astype(np.float32)
+    stacked /= np.maximum(stacked.sum(0), 1)
+    brain = _brain_outline(grey + white, inside_outline, spacing_mm) * _soft(z + 86, 2)
+    return HeadModel(stacked.astype(np.float16), brain.astype(np.float32), affine)
+
+
+def _brain_outline(tissue, inside_outline, spacing_mm):
+    """Brain as a skull stripper draws it: tissue, its ventricles and narrow folds."""
+    closed = ndimage.binary_fill_holes(_close(tissue > 0.5, 5 / spacing_mm))
+    return _soft(ndimage.gaussian_filter(closed.astype(np.float32), 1.0 / spacing_mm) - 0.5, 0.08) * inside_outline
+
+
+def _axes(shape, affine):
+    return [affine[axis, 3] + affine[axis, axis] * np.arange(shape[axis], dtype=np.float32) for axis in range(3)]
+
+
+def _soft(distance, softness):
+    """Fraction inside, from a distance that is positive inside."""
+    return 1 / (1 + np.exp(-np.clip(distance / softness * 2, -30, 30)))
+
+
+def _ball(x, y, z, centre, radii):
+    rx, ry, rz = np.broadcast_to(radii, 3)
+    r = np.sqrt(((x - centre[0]) / rx) ** 2 + ((y - centre[1]) / ry) ** 2 + ((z - centre[2]) / rz) ** 2)
+    return _soft((1 - r) * min(rx, ry, rz), 0.8)
+
+
+def _close(mask, radius):
+    """Fill folds narrower than `radius` voxels."""
+    grown = ndimage.distance_transform_edt(~mask) <= radius
+    return ndimage.distance_transform_edt(grown) > radius
+
+
+def _signed_distance(mask, spacing_mm):
+    """Distance to the surface in mm, negative inside, smooth."""
+    distance = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
+    return ndimage.gaussian_filter(distance.astype(np.float32), 2 / spacing_mm) * spacing_mm
+
+
+def _face_and_neck(x, y, z):
+    face = _ball(x, y, z, (0, 28, -70), (66, 66, 80))
+    nose = _ball(x, y, z, (0, 96, -62), (13, 16, 20))
+    jaw = _ball(x, y, z, (0, 30, -115), (56, 60, 45))
+    neck = _soft(58 - np.hypot(x, (y + 22) * 0.95), 1) * _soft(-40 - z, 10)
+    return np.maximum.reduce(np.broadcast_arrays(face, nose, jaw, neck))
+
+
+def _air(x, y, z):
+    parts = [
+        _ball(x, y, z, (0, 62, -62), (11, 32, 26)),
+        _ball(x, y, z, (-28, 52, -68), (13, 15, 16)),
+        _ball(x, y, z, (28, 52, -68), (13, 15, 16)),
+        _ball(x, y, z, (0, 82, -14), (18, 6, 11)),
+        _ball(x, y, z, (0, 12, -100), (13, 10, 35)),
+        _ball(x, y, z, (-58, -30, -48), (8, 10, 12)),
+        _ball(x, y, z, (58, -30, -48), (8, 10, 12)),
+    ]
+    return np.maximum.reduce(parts)
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """A smooth, invertible displacement in ICBM152 space.
+
+    Attributes
+    ----------
+    field_mm : ndarray of float32, shape (3, i, j, k)
+        Displacement on a coarse grid.
+    affine : ndarray, shape (4, 4)
+        Voxel of the coarse grid to mm.
+    """
+
+    field_mm: np.ndarray
+    affine: np.ndarray
+
+    def move(self, points_mm):
+        """Displace points in place and return them.
+
+        Parameters
+        ----------
+        points_mm : ndarray of float32, shape (3, ...)
+        """
+        where = (points_mm - self.affine[:3, 3].reshape(3, *[1] * (points_mm.ndim - 1))) / self.affine[0, 0]
+        where = where.astype(np.float32)
+        for axis in range(3):
+            points_mm[axis] += ndimage.map_coordinates(self.field_mm[axis], where, order=1, mode="nearest")
+        return points_mm
+
+
+def random_deformation(rng, *, amplitude_mm=3.0, smoothness_mm=24.0, spacing_mm=8.0):
+    """Draw a diffeomorphic deformation: a stationary velocity field, exponentiated.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    amplitude_mm : float, default=3.0
+        Standard deviation of the velocity along each axis.
+    smoothness_mm : float, default=24.0
+        Standard deviation of the Gaussian that smooths it.
+    spacing_mm : float, default=8.0
+        Grid of the field.
+
+    Returns
+    -------
+    Deformation
+
+    References
+    ----------
+    Arsigny et al., MICCAI 2006, doi:10.1007/11866565_113
+    """
+    shape = tuple(np.ceil((_CORNERS_MM[1] - _CORNERS_MM[0]) / spacing_mm).astype(int) + 1)
+    affine = nib.affines.from_matvec(np.eye(3) * spacing_mm, _CORNERS_MM[0])
+    noise = rng.standard_normal((3, *shape)).astype(np.float32)
+    velocity = np.stack([ndimage.gaussian_filter(part, smoothness_mm / spacing_mm) for part in noise])
+    velocity *= amplitude_mm / velocity.std(axis=(1, 2, 3), keepdims=True)
+    steps = 5
+    field = velocity / 2**steps
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")).astype(np.float32)
+    for _ in range(steps):
+        moved = grid + field / spacing_mm
+        field = field + np.stack([ndimage.map_coordinates(part, moved, order=1, mode="nearest") for part in field])
+    return Deformation(field, affine)

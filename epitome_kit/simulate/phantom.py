@@ -1,0 +1,249 @@
+"""The built-in cohort: simulated heads with gliomas, and the truth beside them."""
+
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from epitome_kit.cohort import (
+    CONTRASTS,
+    TARGETS,
+    annotation_path,
+    image_path,
+    open_cohort,
+    truth_folder,
+    write_annotation_sidecar,
+    write_dataset,
+)
+from epitome_kit.errors import BadParameter
+from epitome_kit.files import read_json, write_json, write_text, write_tsv
+from epitome_kit.images import save_image
+from epitome_kit.profiles import profile as find_profile
+from epitome_kit.progress import for_each
+from epitome_kit.simulate.anatomy import head_model, random_deformation
+from epitome_kit.simulate.scanner import acquire, random_grid, random_motion, random_pose
+from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
+
+TEMPLATE = "MNI152NLin2009aSym"
+"""BIDS name of the ICBM152 template that nilearn ships."""
+
+_NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
+
+_README = """
+Simulated heads with gliomas of WHO grade II and III, made by epitome_kit. No
+person was scanned. Scores on this cohort are phantom scores: they show that a
+method works, not how well it would do on patients. For teaching and research,
+not for diagnosis.
+
+`derivatives/annotations` holds tumour masks on three axial slices, as in the
+TCIA collection LGG-1p19qDeletion. `derivatives/truth` holds what a scanner
+never tells: brain and whole-tumour masks, bias fields, transforms to ICBM152,
+and the latent numbers that each tumour was grown from.
+"""
+
+
+def make_phantom_cohort(
+    out, *, subjects=48, seed=0, profile="quick", contrasts=("T1ce", "T2w"), workers=1, spacing_mm=None
+):
+    """Simulate a cohort with known truth and write it as a BIDS dataset.
+
+    The same seed gives the same voxels, whatever the number of workers.
+    Subjects that are there already are kept.
+
+    Parameters
+    ----------
+    out : path
+    subjects : int, default=48
+    seed : int, default=0
+    profile : {"quick", "full", "smoke"}, default="quick"
+        Voxel size: 2 mm, 0.94 x 0.94 x 3 mm, or 3 mm.
+    contrasts : sequence out of {"T1w", "T1ce", "T2w", "FLAIR"}, default=("T1ce", "T2w")
+    workers : int, default=1
+        Processes.
+    spacing_mm : sequence of 3 float, default=None
+        Voxel size in place of the profile's.
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    BadParameter
+        Fewer than two subjects, an unknown contrast, or a folder that holds a
+        cohort made otherwise.
+    """
+    spacing_mm = tuple(spacing_mm or find_profile(profile).phantom_spacing_mm)
+    _check_request(subjects, contrasts)
+    out = Path(out)
+    recipe = {"subjects": subjects, "seed": seed, "spacing_mm": list(spacing_mm), "contrasts": list(contrasts)}
+    _check_recipe(out, recipe)
+    write_json(out / "derivatives" / "truth" / "recipe.json", recipe)
+
+    streams = np.random.SeedSequence(seed).spawn(subjects + 1)
+    grade_iii, codeleted = draw_labels(subjects, np.random.default_rng(streams[0]))
+    width = max(3, len(str(subjects)))
+    jobs = [
+        (f"sub-{number + 1:0{width}d}", bool(grade_iii[number]), bool(codeleted[number]), streams[number + 1])
+        for number in range(subjects)
+    ]
+    make = partial(_make_subject, out=out, spacing_mm=spacing_mm, contrasts=tuple(contrasts))
+    rows = for_each(make, jobs, title="Simulating heads", workers=workers)
+    _write_tables(out, rows, seed)
+    return open_cohort(out)
+
+
+def load_cohort(cohort, *, folder, profile="quick", subjects=0, seed=0, workers=1):
+    """Open a cohort, or make the built-in one once and keep it.
+
+    Parameters
+    ----------
+    cohort : path or "phantom"
+        A BIDS folder, or the built-in cohort of simulated heads.
+    folder : path
+        Where built-in cohorts are kept.
+    profile : str, default="quick"
+    subjects : int, default=0
+        Number of simulated heads; 0 means the profile's own.
+    seed : int, default=0
+    workers : int, default=1
+
+    Returns
+    -------
+    Cohort
+    """
+    if str(cohort) != "phantom":
+        return open_cohort(cohort)
+    subjects = subjects or find_profile(profile).subjects
+    path = Path(folder) / f"phantom_{profile}_n{subjects}_seed{seed}"
+    return make_phantom_cohort(path, subjects=subjects, seed=seed, profile=profile, workers=workers)
+
+
+def read_latents(cohort):
+    """Latents and oracle scores of a simulated cohort, indexed by participant_id."""
+    table = pd.read_csv(cohort.root / "derivatives" / "truth" / "latents.tsv", sep="\t")
+    return table.set_index("participant_id")
+
+
+def _check_request(subjects, contrasts):
+    if subjects < 2:
+        raise BadParameter("make_phantom_cohort", "at least 2 subjects", str(subjects), "use `--subjects 48`")
+    unknown = [name for name in contrasts if name not in CONTRASTS]
+    if unknown or not contrasts:
+        raise BadParameter(
+            "make_phantom_cohort", f"contrasts out of {', '.join(CONTRASTS)}", repr(unknown), "use `T1ce` and `T2w`"
+        )
+
+
+def _check_recipe(out, recipe):
+    path = out / "derivatives" / "truth" / "recipe.json"
+    found = read_json(path) if path.is_file() else None
+    if found not in (None, recipe) or (found is None and out.is_dir() and any(out.iterdir())):
+        raise BadParameter(
+            "make_phantom_cohort",
+            "an empty folder, or one that holds the same cohort",
+            f"{out}, which holds {found or 'something else'}",
+            "choose another folder, or remove this one",
+        )
+
+
+def _make_subject(job, *, out, spacing_mm, contrasts):
+    """Simulate, scan and write one subject; its latents are written last."""
+    subject_id, grade_iii, codeleted, stream = job
+    done = truth_folder(out, subject_id) / f"{subject_id}_latents.json"
+    if done.is_file():
+        return read_json(done)
+    rng = np.random.default_rng(stream)
+    head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)
+    latents = draw_latents(grade_iii, codeleted, rng)
+    tumour = grow_tumour(head, latents, rng)
+    deformation, pose = random_deformation(rng), random_pose(rng)
+    lead = "T2w" if "T2w" in contrasts else contrasts[0]
+    motion = {name: np.eye(4) if name == lead else random_motion(rng) for name in contrasts}
+    grid = random_grid(rng, spacing_mm, field="full" if spacing_mm[2] > 2 * spacing_mm[0] else "quick")
+    for name in contrasts:
+        scan = acquire(head, tumour, deformation, motion[name] @ pose, *grid, contrast=name, rng=rng)
+        _write_scan(out, subject_id, name, scan)
+        if name == lead:
+            volume_ml = _write_masks(out, subject_id, name, scan)
+        else:
+            path = truth_folder(out, subject_id) / f"{subject_id}_from-{name}_to-{lead}_mode-image_xfm.txt"
+            _write_matrix(path, np.linalg.inv(motion[name]))
+    row = {
+        "participant_id": subject_id,
+        "grade": TARGETS["grade"][grade_iii],
+        "codeletion": TARGETS["codeletion"][codeleted],
+        "histology": _histology(codeleted, rng),
+        "age": int(np.clip(rng.normal(42, 12), 18, 80)),
+        "sex": str(rng.choice(["F", "M"])),
+        "volume_ml": volume_ml,
+        "latents": dict(zip(LATENTS, latents.tolist(), strict=True)),
+        "parameters": tumour.parameters,
+    }
+    write_json(done, row)
+    return row
+
+
+def _write_scan(out, subject_id, contrast, scan):
+    path = image_path(out, subject_id, contrast)
+    save_image(scan.image, path)
+    sidecar = {"Manufacturer": "epitome_kit", "ConversionSoftware": "epitome_kit", "Modality": "MR"}
+    write_json(path.with_suffix("").with_suffix(".json"), sidecar)
+    truth = truth_folder(out, subject_id)
+    _save_compact(scan.bias, scan.image, truth / f"{subject_id}_space-{contrast}_biasfield.nii.gz")
+    _write_matrix(truth / f"{subject_id}_from-{contrast}_to-{TEMPLATE}_mode-image_xfm.txt", scan.to_template)
+
+
+def _write_masks(out, subject_id, lead, scan):
+    """Write the true masks and the three-slice annotation; return the true volume in mL."""
+    truth = truth_folder(out, subject_id)
+    grid = scan.image.affine
+    reference = {"SpatialReference": f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[lead]}.nii.gz"}
+    for name, kind, mask in (("desc-brain", "Brain", scan.brain), ("label-tumour", "Lesion", scan.tumour)):
+        stem = f"{subject_id}_space-{lead}_{name}_mask"
+        save_image(nib.Nifti1Image(mask, grid), truth / f"{stem}.nii.gz")
+        write_json(truth / f"{stem}.json", {"Type": kind, **reference})
+    widest = int(scan.tumour.sum((0, 1)).argmax())
+    slices = [k for k in (widest - 1, widest, widest + 1) if 0 <= k < scan.tumour.shape[2]]
+    annotation = np.zeros_like(scan.tumour)
+    annotation[:, :, slices] = scan.tumour[:, :, slices]
+    save_image(nib.Nifti1Image(annotation, grid), annotation_path(out, subject_id))
+    write_annotation_sidecar(out, subject_id, lead, slices)
+    return float(scan.tumour.sum() * abs(np.linalg.det(grid[:3, :3])) / 1000)
+
+
+def _save_compact(data, image, path):
+    """Save a field as scaled 16-bit integers: precise enough, and small."""
+    compact = nib.Nifti1Image(data, image.affine)
+    compact.set_data_dtype(np.int16)
+    save_image(compact, path)
+
+
+def _write_matrix(path, matrix):
+    write_text(path, "\n".join(" ".join(f"{value:.8f}" for value in row) for row in matrix) + "\n")
+
+
+def _histology(codeleted, rng):
+    pure = "Oligodendroglioma" if codeleted else "Astrocytoma"
+    return pure if rng.random() < 0.6 else "Oligoastrocytoma"
+
+
+def _write_tables(out, rows, seed):
+    table = pd.DataFrame(rows)
+    participants = table.drop(columns=["latents", "parameters", "volume_ml"])
+    write_dataset(
+        out,
+        name=f"Phantom gliomas, seed {seed}",
+        readme=_README,
+        participants=participants,
+        derivatives=("annotations", "truth"),
+        licence="CC0",
+    )
+    latents = pd.DataFrame(list(table.latents))
+    scores = {f"oracle_{target}": oracle_score(latents.to_numpy(), target) for target in TARGETS}
+    truth = out / "derivatives" / "truth"
+    write_tsv(truth / "latents.tsv", table[["participant_id", "volume_ml"]].join(latents).assign(**scores))
+    write_json(truth / "oracle.json", {f"auc_{target}": oracle_auc(target) for target in TARGETS})
+    write_text(truth / ".bidsignore", "\n".join(_NOT_IN_BIDS) + "\n")

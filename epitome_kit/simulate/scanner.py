@@ -1,0 +1,195 @@
+"""A simulated scanner: contrast, partial volume, thick slices, bias field, noise."""
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from epitome_kit.simulate.anatomy import TISSUES
+from epitome_kit.simulate.tumour import VISIBLE_DENSITY
+
+SIGNAL = {
+    #       csf   grey  white dura  bone  fat   muscle eye  tumour enhancing necrotic calcium
+    "T1w": (0.15, 0.50, 0.75, 0.45, 0.08, 1.00, 0.45, 0.20, 0.42, 0.45, 0.22, 0.30),
+    "T1ce": (0.16, 0.52, 0.76, 0.85, 0.08, 1.02, 0.48, 0.22, 0.43, 1.10, 0.22, 0.30),
+    "T2w": (1.00, 0.60, 0.42, 0.30, 0.05, 0.75, 0.25, 1.05, 0.88, 0.78, 1.00, 0.15),
+    "FLAIR": (0.12, 0.62, 0.46, 0.40, 0.06, 0.75, 0.32, 0.20, 0.95, 0.90, 0.35, 0.18),
+}
+"""Relative signal of each tissue and tumour part, white matter on T1 near 0.75."""
+
+_FIELD_OF_VIEW_MM = {"quick": (200, 248, 160), "full": (240.64, 240.64, 150)}
+_SLICES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One simulated acquisition and what is known of it.
+
+    Attributes
+    ----------
+    image : Nifti1Image
+        Magnitude, int16.
+    bias : ndarray of float32, shape (i, j, k)
+        Multiplicative field, geometric mean 1 over the brain.
+    brain, tumour : ndarray of uint8, shape (i, j, k)
+        True masks.
+    to_template : ndarray, shape (4, 4)
+        Best affine from scanner mm to ICBM152 mm over the brain, in the sense
+        of least squares: the anatomy is also deformed smoothly.
+    """
+
+    image: nib.Nifti1Image
+    bias: np.ndarray
+    brain: np.ndarray
+    tumour: np.ndarray
+    to_template: np.ndarray
+
+
+def random_pose(rng):
+    """Draw a head's size, tilt and place: ICBM152 mm to scanner mm, shape (4, 4).
+
+    The ICBM152 brain is larger than most; sizes here centre on 0.93 of it.
+    """
+    size = rng.normal(0.93, 0.025) + rng.normal(0, 0.015, 3)
+    return _rigid(rng, degrees=4, mm=5) @ np.diag([*size, 1])
+
+
+def random_motion(rng):
+    """Draw the small rigid motion of a head between two scans, shape (4, 4)."""
+    return _rigid(rng, degrees=1.0, mm=1.0)
+
+
+def _rigid(rng, degrees, mm):
+    turn = Rotation.from_euler("xyz", rng.normal(0, degrees, 3), degrees=True).as_matrix()
+    return nib.affines.from_matvec(turn, rng.normal(0, mm, 3))
+
+
+def random_grid(rng, spacing_mm, *, field="quick"):
+    """Prescribe an oblique axial scan that covers the head.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    spacing_mm : sequence of 3 float
+        Voxel size; the third is the slice thickness.
+    field : {"quick", "full"}, default="quick"
+        Field of view.
+
+    Returns
+    -------
+    affine : ndarray, shape (4, 4)
+    shape : tuple of 3 int
+    """
+    shape = tuple(int(round(size / step)) for size, step in zip(_FIELD_OF_VIEW_MM[field], spacing_mm, strict=True))
+    turn = Rotation.from_euler("xyz", rng.normal(0, (5, 1.5, 1.5)), degrees=True).as_matrix()
+    matrix = turn * np.asarray(spacing_mm)
+    centre = np.array([0, -16, 5]) + rng.normal(0, 2, 3)
+    return nib.affines.from_matvec(matrix, centre - matrix @ ((np.array(shape) - 1) / 2)), shape
+
+
+def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, noise=0.025, bias_sd=0.10):
+    """Scan a head that carries a tumour.
+
+    Parameters
+    ----------
+    head : HeadModel
+    tumour : Tumour
+    deformation : Deformation
+        Scanner anatomy to ICBM152, after the affine part.
+    pose : ndarray, shape (4, 4)
+        ICBM152 mm to scanner mm.
+    affine, shape : grid of the scan, from :func:`random_grid`
+    contrast : {"T1w", "T1ce", "T2w", "FLAIR"}
+    rng : numpy.random.Generator
+    noise : float, default=0.025
+        Standard deviation of each channel of the Rician noise, in units of
+        :data:`SIGNAL`.
+    bias_sd : float, default=0.10
+        Standard deviation of the log bias field over the brain.
+
+    Returns
+    -------
+    Scan
+
+    References
+    ----------
+    Gudbjartsson and Patz, Magn Reson Med 1995, doi:10.1002/mrm.1910340618
+    """
+    levels = np.array(SIGNAL[contrast]) * rng.normal(1, 0.05, len(SIGNAL[contrast]))
+    volumes = (_paint(head, tumour, levels), head.brain, tumour.density)
+    inverses = [np.linalg.inv(a) for a in (head.affine, head.affine, tumour.affine)]
+    thickness = np.linalg.norm(affine[:3, 2])
+    layers = max(1, int(round(thickness / head.affine[0, 0])))
+    sampled = [np.empty(shape, np.float32) for _ in volumes]
+    for start in range(0, shape[2], _SLICES_AT_ONCE):
+        stop = min(start + _SLICES_AT_ONCE, shape[2])
+        points = _template_points(affine, (*shape[:2], start, stop), layers, pose, deformation)
+        for out, volume, inverse in zip(sampled, volumes, inverses, strict=True):
+            values = ndimage.map_coordinates(volume, _transform(inverse, points), order=1, mode="constant")
+            out[:, :, start:stop] = values.reshape(*shape[:2], stop - start, layers).mean(-1)
+    signal, brain, density = sampled
+    brain = (brain > 0.5).astype(np.uint8)
+    bias = _bias_field(shape, brain, bias_sd, rng)
+    texture = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.5)
+    signal *= bias * (1 + 0.03 * texture / texture.std())
+    real, imaginary = rng.standard_normal((2, *shape), dtype=np.float32) * np.float32(noise)
+    magnitude = np.hypot(signal + real, imaginary)
+    image = nib.Nifti1Image(np.round(magnitude * rng.uniform(600, 1200)).astype(np.int16), affine)
+    image.header.set_xyzt_units("mm")
+    fit = _best_affine(brain, affine, pose, deformation)
+    return Scan(image, bias, brain, (density > VISIBLE_DENSITY).astype(np.uint8) * brain, fit)
+
+
+def _paint(head, tumour, levels):
+    """Signal of the whole head with its tumour, on the grid of the head model."""
+    signal = np.zeros(head.brain.shape, np.float32)
+    for index, level in enumerate(levels[: len(TISSUES)]):
+        signal += np.float32(level) * head.maps[index]
+    low = np.round(np.linalg.inv(head.affine) @ tumour.affine[:, 3]).astype(int)[:3]
+    crop = tuple(slice(a, a + n) for a, n in zip(low, tumour.density.shape, strict=True))
+    part = signal[crop]
+    shares = (np.clip(tumour.density / 0.5, 0, 1), tumour.enhancing, tumour.necrotic, tumour.calcified)
+    for share, level in zip(shares, levels[len(TISSUES) :], strict=True):
+        part += share * (np.float32(level) - part)
+    return signal
+
+
+def _template_points(affine, block, layers, pose, deformation):
+    """ICBM152 position of every sample of a block of slices, shape (3, i, j, k * layers)."""
+    ni, nj, start, stop = block
+    offsets = (np.arange(layers) + 0.5) / layers - 0.5
+    slices = (np.arange(start, stop)[:, None] + offsets).ravel()
+    matrix = (np.linalg.inv(pose) @ affine).astype(np.float32)
+    i, j, k = (np.asarray(a, np.float32) for a in (np.arange(ni), np.arange(nj), slices))
+    points = np.empty((3, ni, nj, len(k)), np.float32)
+    for axis, row in enumerate(matrix[:3]):
+        points[axis] = (row[0] * i + row[3])[:, None, None] + (row[1] * j)[:, None] + row[2] * k
+    return deformation.move(points)
+
+
+def _transform(matrix, points):
+    """Apply a diagonal affine to points, shape (3, ...)."""
+    scale = matrix.diagonal()[:3].reshape(3, 1, 1, 1).astype(np.float32)
+    return points * scale + matrix[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)
+
+
+def _bias_field(shape, brain, sd, rng):
+    """Smooth field: random Legendre polynomials to the third degree, in the log."""
+    axes = [np.linspace(-1, 1, n) for n in shape]
+    weights = rng.standard_normal((4, 4, 4))
+    degree = np.add.outer(np.add.outer(np.arange(4), np.arange(4)), np.arange(4))
+    weights[(degree == 0) | (degree > 3)] = 0
+    field = np.polynomial.legendre.leggrid3d(*axes, weights / (1 + degree)).astype(np.float32)
+    inside = field[brain > 0]
+    return np.exp((field - inside.mean()) / inside.std() * np.float32(sd))
+
+
+def _best_affine(brain, affine, pose, deformation):
+    voxels = np.argwhere(brain)[:: max(1, int(brain.sum()) // 20_000)]
+    world = nib.affines.apply_affine(affine, voxels)
+    target = deformation.move(nib.affines.apply_affine(np.linalg.inv(pose), world).T.astype(np.float32))
+    design = np.column_stack([world, np.ones(len(world))])
+    solution = np.linalg.lstsq(design, target.T.astype(float), rcond=None)[0]
+    return np.vstack([solution.T, [0, 0, 0, 1]])

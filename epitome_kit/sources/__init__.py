@@ -1,0 +1,1 @@
+"""Origins: each reads its own layout and writes a Cohort."""

@@ -1,0 +1,107 @@
+"""What every import does: bad subjects left out by name, the rest kept and described."""
+
+from functools import partial
+from pathlib import Path
+
+from epitome_kit.cohort import open_cohort, write_dataset
+from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
+from epitome_kit.progress import for_each
+
+
+def check_folders(source, out, subject_ids):
+    """Make sure that an import can go from `source` to `out`.
+
+    Parameters
+    ----------
+    source, out : path
+    subject_ids : collection of str
+        Subjects of the source, as they will be called.
+
+    Raises
+    ------
+    BadParameter
+        One folder is, or lies in, the other.
+    BadOutput
+        `out` is a file, or holds subjects that are not in the source.
+    """
+    source, out = Path(source).resolve(), Path(out).resolve()
+    if out.is_relative_to(source) or source.is_relative_to(out):
+        raise BadParameter(
+            "import",
+            "two folders, neither inside the other",
+            f"source {source} and output {out}",
+            "write the cohort somewhere else, such as `runs/my-cohort`",
+        )
+    if out.exists() and not out.is_dir():
+        raise BadOutput("import", "a folder to write to", f"{out}, which is a file", "choose another output")
+    strangers = sorted({path.name for path in out.glob("sub-*")} - set(subject_ids))
+    if strangers:
+        raise BadOutput(
+            "import",
+            "a new folder, or one with an earlier import of the same subjects",
+            f"{out}, which holds {', '.join(strangers[:5])} as well",
+            "choose another output, or empty that folder",
+        )
+
+
+def adopt_subjects(adopt, items, *, workers=1):
+    """Call `adopt` on every subject; one that cannot be used is left out, not fatal.
+
+    Parameters
+    ----------
+    adopt : callable
+        Writes one subject; raises BadImage or BadCohort when it cannot be used.
+    items : dict of str to object
+        Name of each subject in the origin, and what `adopt` takes.
+    workers : int, default=1
+        Number of processes.
+
+    Returns
+    -------
+    list of (str, str)
+        Subjects left out: name, and reason.
+    """
+    reasons = for_each(partial(_attempt, adopt), list(items.values()), title="Importing", workers=workers)
+    return [(name, reason) for name, reason in zip(items, reasons, strict=True) if reason]
+
+
+def _attempt(adopt, item):
+    try:
+        adopt(item)
+    except (BadImage, BadCohort) as error:
+        return error.reason
+    return None
+
+
+def describe_cohort(out, *, source, participants, excluded, **description):
+    """Write the tables of a cohort whose subjects are in place, and open it.
+
+    Parameters
+    ----------
+    out, source : path
+    participants : DataFrame
+        Subjects that were kept.
+    excluded : list of (str, str)
+        Subjects that were not: name in the origin, and reason.
+    **description
+        `name`, `readme` and `licence` for :func:`epitome_kit.cohort.write_dataset`.
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    BadCohort
+        No subject was kept.
+    """
+    if participants.empty:
+        name, reason = excluded[0]
+        raise BadCohort(
+            "import",
+            "at least one subject that can be used",
+            f"{len(excluded)} subjects in {source}, all left out; {name}: {reason}",
+            "repair the subjects, or check that this is the right folder",
+        )
+    write_dataset(out, participants=participants, excluded=sorted(excluded), **description)
+    return open_cohort(out)

@@ -1,0 +1,29 @@
+"""Teaching aids: figures, widgets and checks of exercises, loaded when first used."""
+
+from importlib import import_module
+
+_NAMES = {
+    "style": ("save_figure",),
+    "figures": ("show_slices", "show_planes", "montage", "before_after", "missed_and_extra", "epitome_sheet"),
+    "cohort_charts": ("class_balance", "intensity_histograms", "audit_overview", "quality_strip"),
+    "learning_charts": ("training_curves", "feature_map", "selection_frequency"),
+    "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
+    "widgets": ("SliceViewer", "threshold_explorer", "before_after_wipe"),
+    "checks": ("check_number", "check_choice", "check_mask", "check_field", "check_transform", "check_split"),
+}
+"""Public names of each module."""
+
+__all__ = [name for names in _NAMES.values() for name in names]
+
+
+def __getattr__(name):
+    """Load a teaching aid on first use."""
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    """List the teaching aids beside what is already loaded."""
+    return sorted({*globals(), *__all__})

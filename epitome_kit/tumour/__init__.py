@@ -1,0 +1,1 @@
+"""The tumour's epitome: segment, measure, distil."""

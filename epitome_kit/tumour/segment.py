@@ -1,0 +1,150 @@
+"""Segmentation: the tumour map of the CNN, out of fold, on each subject's own grid."""
+
+from functools import partial
+from pathlib import Path
+
+import keras
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from epitome_kit.cohort import annotation_path
+from epitome_kit.files import write_tsv
+from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
+from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.train import fold_model_path, learn_features
+from epitome_kit.overlap import dice
+from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lead_contrast
+from epitome_kit.progress import for_each
+from epitome_kit.tumour.measure import measure_tumour
+
+
+def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs=14, seed=0):
+    """Find the tumour in every subject with a network that never saw the subject.
+
+    The network is the CNN of :func:`epitome_kit.learn_features`, trained here
+    if it was not before: one of its two answers is where the tumour is. Each
+    scan is shown to it as it is and mirrored, and the two maps are averaged.
+
+    Where annotation is sparse, training and scores look at the annotated
+    slices alone: the others are unknown, not background. On a simulated cohort
+    the network still learns from the sparse annotation, and is scored on the
+    whole truth.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    preprocessed : path
+        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+    out : path
+        Workspace: ``masks/`` on each subject's own grid, and ``tumours.tsv``.
+    target : {"grade", "codeletion"}, default="grade"
+    folds : int, default=5
+    epochs : int, default=14
+    seed : int, default=0
+        The last four as for :func:`epitome_kit.learn_features`.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id``, ``fold``, ``volume_voxels``, ``volume_ml``,
+        ``rano_long_mm``, ``rano_perpendicular_mm``, ``dice``, ``reference``
+        ("truth", "all slices" or "annotated slices"),
+        ``reference_volume_voxels``, ``reference_volume_ml`` and
+        ``volume_error_pct``. What has a unit is missing where the voxel size is
+        unknown, and what compares is missing where there is no reference.
+
+    Raises
+    ------
+    BadCohort
+        Nothing preprocessed, or too few subjects for the folds.
+    """
+    out, preprocessed = Path(out), Path(preprocessed)
+    features = learn_features(cohort, preprocessed, out, target=target, folds=folds, epochs=epochs, seed=seed)
+    tests = features[features.role == "test"].groupby("fold").participant_id.apply(list)
+    arrays = load_arrays(cohort, preprocessed)
+    find = partial(_segment_fold, tests=tests, arrays=arrays, cohort=cohort, preprocessed=preprocessed, out=out)
+    parts = for_each(find, tests.index, title="Segmenting")
+    tumours = pd.DataFrame([row for part in parts for row in part]).sort_values("participant_id", ignore_index=True)
+    write_tsv(out / "tumours.tsv", tumours)
+    return tumours
+
+
+def _segment_fold(fold, *, tests, arrays, cohort, preprocessed, out):
+    model = keras.saving.load_model(fold_model_path(out, fold - 1), compile=False)
+    grid = nib.load(Preprocessed(preprocessed, arrays.ids[0]).mask("desc-brain"))
+    rows = []
+    for subject_id in tests[fold]:
+        scans = arrays.scans[arrays.ids.index(subject_id)]
+        pair = np.asarray(model.predict(np.stack([scans, scans[::-1]]), verbose=0)["tumour"])[..., 0]
+        coarse = nib.Nifti1Image((pair[0] + pair[1][::-1]) / 2, _coarser(grid.affine, grid.shape, pair.shape[1:]))
+        answer = _finish(cohort[subject_id], Preprocessed(preprocessed, subject_id), coarse, out)
+        rows.append({"participant_id": subject_id, "fold": int(fold), **answer})
+    return rows
+
+
+def _coarser(affine, shape, coarse_shape):
+    """Affine of a grid whose voxels each cover a block of finer ones."""
+    factors = np.array(shape) / np.array(coarse_shape)
+    matrix = affine[:3, :3] * factors
+    return nib.affines.from_matvec(matrix, affine[:3, 3] + affine[:3, :3] @ ((factors - 1) / 2))
+
+
+def _finish(subject, files, probability, out):
+    """Carry one answer to the subject's own grid, save it, measure it and compare it."""
+    lead = lead_contrast(subject)
+    original = load_image(subject.images[lead])
+    scan = give_nominal_size(original)
+    to_template = np.loadtxt(files.transform(lead))
+    on_scan = resample(probability, scan.affine, scan.shape, transform=np.linalg.inv(to_template))
+    found = _largest_piece(np.asarray(on_scan.dataobj) > 0.5)
+    mask = image_like(found.astype(np.uint8), original)
+    save_image(mask, out / "masks" / annotation_path("", subject.id).name)
+    return {**_measure(mask), **_compare(subject, original, found)}
+
+
+def _largest_piece(mask):
+    pieces, count = ndimage.label(mask)
+    return pieces == np.bincount(pieces.ravel())[1:].argmax() + 1 if count else mask
+
+
+def _measure(mask):
+    known = voxel_size_known(mask) and np.any(mask.dataobj)
+    size = measure_tumour(mask) if known else None
+    return {
+        "volume_voxels": int(np.sum(mask.dataobj)),
+        "volume_ml": size.volume_ml if size else None,
+        "rano_long_mm": size.rano_long_mm if size else None,
+        "rano_perpendicular_mm": size.rano_perpendicular_mm if size else None,
+    }
+
+
+def _compare(subject, original, found):
+    """Dice and volume error against the best reference there is."""
+    reference, kind = _reference(subject, original)
+    if reference is None:
+        return {}
+    if kind == "annotated slices":
+        kept = list(subject.annotated_slices)
+        found, reference = found[:, :, kept], reference[:, :, kept]
+    voxels = int(reference.sum())
+    ml = abs(np.linalg.det(original.affine[:3, :3])) / 1000 if voxel_size_known(original) else None
+    return {
+        "dice": dice(found, reference),
+        "reference": kind,
+        "reference_volume_voxels": voxels,
+        "reference_volume_ml": voxels * ml if ml else None,
+        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else None,
+    }
+
+
+def _reference(subject, original):
+    lead = lead_contrast(subject)
+    if subject.truth is not None:
+        path = subject.truth / f"{subject.id}_space-{lead}_label-tumour_mask.nii.gz"
+        return np.asarray(load_mask(path, like=original).dataobj) > 0, "truth"
+    if subject.annotation is None:
+        return None, None
+    kind = "all slices" if subject.annotated_slices is None else "annotated slices"
+    return np.asarray(load_mask(subject.annotation, like=original).dataobj) > 0, kind

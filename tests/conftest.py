@@ -1,0 +1,43 @@
+"""What every test shares: a quiet, headless environment, and the folder of real scans."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+settings.register_profile("kit", deadline=None)
+settings.load_profile("kit")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of real scans, outside the repository; a test is skipped only where there is none."""
+    folder = Path(os.environ.get("EPITOME_REAL_DATA", ROOT.parent / "shared" / "real"))
+    if not folder.is_dir():
+        pytest.skip(f"no real scans in {folder}: name their folder in EPITOME_REAL_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory):
+    """Eight simulated heads at 4 mm, T1ce and T2w; shared, so no test may change it."""
+    from epitome_kit.simulate.phantom import make_phantom_cohort
+
+    return make_phantom_cohort(tmp_path_factory.mktemp("phantom") / "cohort", subjects=8, spacing_mm=(4, 4, 4))
+
+
+@pytest.fixture(scope="session")
+def preprocessed(phantom, tmp_path_factory):
+    """Folder of the phantom preprocessed at 4 mm; shared, so no test may change it."""
+    from epitome_kit.preprocess.pipeline import preprocess_cohort
+
+    folder = tmp_path_factory.mktemp("preprocessed") / "derivative"
+    preprocess_cohort(phantom, folder, spacing_mm=4.0)
+    return folder

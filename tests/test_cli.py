@@ -1,0 +1,235 @@
+"""The command line: verbs, answers for people and for programs, exit codes and errors."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import nbformat
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from made_workspace import make_workspace
+from nbformat.v4 import new_code_cell, new_notebook
+from typer.testing import CliRunner
+
+from epitome_kit import cli
+from epitome_kit.errors import BadParameter
+from epitome_kit.run import doctor
+
+VERBS = ("run", "report", "inspect", "preprocess", "strip", "measure", "lab", "doctor")
+COHORTS = ("phantom", "tcga-lgg", "bids")
+
+
+@pytest.fixture
+def epitome(monkeypatch):
+    """Run a verb; on a wide screen, so that no line is folded."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.fixture
+def ball(tmp_path):
+    """A ball of 10 mm radius, in voxels of 1 x 1 x 2 mm."""
+    i, j, k = np.mgrid[-15:16, -15:16, -8:9]
+    inside = (i**2 + j**2 + (2 * k) ** 2 <= 100).astype(np.uint8)
+    path = tmp_path / "ball.nii.gz"
+    nib.save(nib.Nifti1Image(inside, np.diag([1, 1, 2, 1])), path)
+    return path
+
+
+def _stand_in(monkeypatch, module, **functions):
+    """Put functions in place of a module that takes long."""
+    monkeypatch.setitem(sys.modules, f"epitome_kit.{module}", SimpleNamespace(**functions))
+
+
+@pytest.mark.parametrize("verb", [(verb,) for verb in VERBS] + [("cohort", name) for name in COHORTS])
+def test_help_teaches_with_an_example(verb, epitome):
+    answer = epitome(*verb, "--help")
+    assert answer.exit_code == 0
+    assert f"epitome {' '.join(verb)}" in answer.stdout
+
+
+def test_without_a_verb_the_help_is_shown(epitome):
+    for answer in (epitome(), epitome("cohort")):
+        assert "Usage" in answer.output
+    assert all(verb in epitome("--help").stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", "no/such/folder"),
+        ("report", "no/such/folder"),
+        ("cohort", "phantom", "out", "--subjects", "1"),
+        ("run", "07_missing"),
+        ("run", "-p", "7=1"),
+        ("run", "-p", "novalue"),
+        ("measure", "no/such/mask.nii.gz"),
+    ],
+)
+def test_an_error_of_the_kit_is_three_lines_and_exit_code_1(words, epitome, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = epitome(*words)
+    assert answer.exit_code == 1
+    first, second, third = answer.stderr.splitlines()
+    assert ": expected " in first and second.startswith("Received: ") and third.startswith("Try: ")
+    assert answer.stdout == ""
+
+
+def test_an_error_nobody_foresaw_keeps_its_traceback(epitome, monkeypatch):
+    def broken():
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(doctor, "examine", broken)
+    answer = epitome("doctor")
+    assert answer.exit_code == 1
+    assert isinstance(answer.exception, ZeroDivisionError)
+
+
+def test_ctrl_c_says_how_to_go_on(epitome, monkeypatch):
+    def stopped():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "examine", stopped)
+    answer = epitome("doctor")
+    assert answer.exit_code == 130
+    assert "the same command goes on from there" in answer.stderr
+
+
+def test_measure_prints_what_the_package_measures(epitome, ball):
+    size = json.loads(epitome("measure", ball, "--json").stdout)
+    assert size["volume_ml"] == pytest.approx(4 / 3 * np.pi * 10**3 / 1000, rel=0.05)
+    assert size["rano_long_mm"] == pytest.approx(20, abs=2)
+    assert f"volume_voxels          {size['volume_voxels']}" in epitome("measure", ball).stdout
+
+
+def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatch):
+    head = nib.load(ball)
+    half = np.zeros(head.shape, np.uint8)
+    half[:15] = 1
+    mask = nib.Nifti1Image(half, head.affine)
+    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image: mask)
+    answer = epitome("strip", ball, "--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
+    assert answer.exit_code == 0, answer.output
+    assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)
+    assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
+
+
+def test_cohort_says_who_was_left_out_and_why(epitome, tmp_path, monkeypatch):
+    excluded = pd.DataFrame({"id": ["case-3"], "reason": ["expected a 3-D image; received 4-D"]})
+
+    class Made(SimpleNamespace):
+        def __len__(self):
+            return 7
+
+    def import_bids(source, out):
+        return Made(name="Mine", root=out, excluded=excluded)
+
+    _stand_in(monkeypatch, "sources.bids", import_bids=import_bids)
+    answer = epitome("cohort", "bids", tmp_path, tmp_path / "out")
+    assert "subjects  7" in answer.stdout and "case-3" in answer.stdout and "received 4-D" in answer.stdout
+    answer = json.loads(epitome("cohort", "bids", tmp_path, tmp_path / "out", "--json").stdout)
+    assert answer["n_subjects"] == 7 and answer["excluded"][0]["id"] == "case-3"
+
+
+def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
+    asked = {}
+
+    def make_phantom_cohort(out, **options):
+        asked.update(options)
+        raise BadParameter("phantom", "a", "b", "c")
+
+    _stand_in(monkeypatch, "simulate.phantom", make_phantom_cohort=make_phantom_cohort)
+    epitome("cohort", "phantom", tmp_path, "--subjects", 9, "--seed", 4, "--contrasts", "T1w,FLAIR", "--workers", 1)
+    assert asked == {"subjects": 9, "seed": 4, "profile": "quick", "contrasts": ("T1w", "FLAIR"), "workers": 1}
+
+
+def test_preprocess_lists_the_quality_of_every_subject(epitome, tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path)
+    quality = pd.DataFrame({"participant_id": ["sub-001"], "brain_mask_dice": [np.nan], "seconds": [2.5]})
+    _stand_in(monkeypatch, "preprocess.pipeline", preprocess_cohort=lambda cohort, out, **options: quality)
+    answer = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--json")
+    assert json.loads(answer.stdout) == [{"participant_id": "sub-001", "brain_mask_dice": None, "seconds": 2.5}]
+    assert "sub-001" in epitome("preprocess", tmp_path / "cohort", workspace / "ready").stdout
+
+
+def test_inspect_audits_a_cohort_and_writes_the_spreadsheet(epitome, tmp_path):
+    make_workspace(tmp_path, subjects=2)
+    answer = epitome("inspect", tmp_path / "cohort", "--xlsx", tmp_path / "made.xlsx", "--workers", 1, "--json")
+    rows = json.loads(answer.stdout)
+    assert [row["participant_id"] for row in rows] == ["sub-001", "sub-002"]
+    assert all(row["findings"] for row in rows), "empty files are a finding"
+    assert (tmp_path / "made.xlsx").stat().st_size > 1000
+
+
+def test_report_prints_the_key_figures_and_where_the_page_is(epitome, tmp_path):
+    workspace = make_workspace(tmp_path)
+    answer = epitome("report", workspace)
+    assert answer.exit_code == 0
+    row = next(line for line in answer.stdout.splitlines() if " auc " in line)
+    assert row.split() == ["grading", "auc", "0.81", "0.68", "to", "0.92", "46"]
+    assert f"Open {workspace / 'index.html'}" in answer.stdout
+    assert json.loads(epitome("report", workspace, "--json").stdout)["grading"]["auc"] == 0.8125
+
+
+def test_run_executes_and_reports(epitome, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    declared = 'cohort = "phantom"\nout = ""\nprofile = "quick"\nseed = 0\ntext = "a"\nitems = [1]\n'
+    cells = [new_code_cell(declared, metadata={"tags": ["parameters"]}), new_code_cell("f'{text} {items} {seed}'")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "only.ipynb")
+    options = ("--profile", "smoke", "--seed", 3, "-p", "text=b c", "-p", "items=[1, 2]")
+    answer = epitome("run", "only.ipynb", *options)
+    assert answer.exit_code == 0, answer.output
+    workspace = tmp_path / "runs" / "phantom_smoke_grade"
+    executed = nbformat.read(workspace / "notebooks" / "only.ipynb", 4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "'b c [1, 2] 3'"
+    assert f"Open {tmp_path / 'runs' / 'latest' / 'index.html'}" in answer.stdout
+    assert "done" in answer.stderr and "only" in answer.stderr
+    again = epitome("run", "only.ipynb", *options, "--json")
+    assert "kept" in again.stderr
+    assert json.loads(again.stdout)["notebooks"][0]["name"] == "only"
+
+
+@pytest.mark.parametrize(("installed", "opened"), [(False, "notebooks"), (True, "mine")])
+def test_lab_opens_the_first_notebook_or_a_copy_of_it(installed, opened, epitome, tmp_path, monkeypatch):
+    source = tmp_path / ("_notebooks" if installed else "notebooks")
+    source.mkdir()
+    nbformat.write(new_notebook(), source / "01_inspect_dataset.ipynb")
+    monkeypatch.setattr("epitome_kit.run.notebooks.notebooks_folder", lambda: source)
+    commands = []
+    monkeypatch.setattr(
+        cli.subprocess, "run", lambda command, check: commands.append(command) or SimpleNamespace(returncode=0)
+    )
+    answer = epitome("lab", "--no-browser", "--folder", tmp_path / "mine")
+    assert answer.exit_code == 0, answer.output
+    assert commands[0][1:] == ["-m", "jupyterlab", str(tmp_path / opened / "01_inspect_dataset.ipynb"), "--no-browser"]
+    assert (tmp_path / opened / "01_inspect_dataset.ipynb").is_file()
+
+
+def test_doctor_finds_what_is_missing(epitome, monkeypatch):
+    monkeypatch.setattr(doctor, "requires", lambda name: ["numpy>=99", "nosuchpackage>=1.0", "rich>=1"])
+    monkeypatch.setattr(doctor, "_keras", lambda: doctor._check("Keras backend", "torch", "loads", True, ""))
+    checks = {check["what"]: check for check in json.loads(epitome("doctor", "--json").stdout)}
+    assert checks["numpy"]["state"] == checks["nosuchpackage"]["state"] == "missing"
+    assert checks["nosuchpackage"]["hint"] == "`pip install --upgrade nosuchpackage`"
+    assert checks["rich"]["state"] == checks["Python"]["state"] == "ok"
+    assert epitome("doctor").exit_code == 1
+
+
+def test_doctor_lets_pass_what_only_makes_runs_slow(epitome, monkeypatch):
+    monkeypatch.setattr(doctor, "requires", lambda name: ["rich>=1"])
+    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=8e9))
+    monkeypatch.setattr(doctor, "_keras", lambda: doctor._check("Keras backend", "torch", "loads", True, ""))
+    answer = epitome("doctor")
+    assert answer.exit_code == 0
+    assert "weak" in answer.stdout
+
+
+def test_doctor_survives_a_keras_that_does_not_load(monkeypatch):
+    failed = subprocess.CompletedProcess([], -4, stdout="", stderr="Illegal instruction\n")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: failed)
+    assert doctor._keras()["state"] == "missing"
+    assert doctor._keras()["found"] == "Illegal instruction"

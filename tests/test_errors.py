@@ -1,0 +1,27 @@
+"""Errors: three lines that teach, one line for tables, whole across processes."""
+
+import pickle
+
+import pytest
+
+from epitome_kit import errors
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_is_three_lines(kind):
+    error = kind("strip", "a 3-D image", "shape (2, 3) from a.nii.gz", "pick one volume")
+    assert str(error) == ("strip: expected a 3-D image.\nReceived: shape (2, 3) from a.nii.gz.\nTry: pick one volume.")
+    assert error.reason == "expected a 3-D image; received shape (2, 3) from a.nii.gz"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_survives_a_process_boundary(kind):
+    error = pickle.loads(pickle.dumps(kind("a", "b", "c", "d")))
+    assert type(error) is kind and (error.where, error.expected, error.received, error.hint) == ("a", "b", "c", "d")
+
+
+def test_every_error_can_be_caught_as_one():
+    assert all(issubclass(kind, errors.EpitomeError) for kind in KINDS)
+    assert issubclass(errors.UnknownVoxelSize, errors.BadImage)

@@ -1,0 +1,57 @@
+"""Folds: a partition by subject that keeps the mix of classes."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import raises_three_lines
+
+from epitome_kit.errors import BadCohort
+from epitome_kit.folds import assign_folds
+
+
+def _labels(negative, positive):
+    names = [f"sub-{number:03d}" for number in range(negative + positive)]
+    return pd.Series([0] * negative + [1] * positive, index=names)
+
+
+@given(negative=st.integers(5, 60), positive=st.integers(5, 60), unlabelled=st.integers(0, 20), folds=st.integers(2, 5))
+def test_every_subject_is_tested_once_and_classes_are_spread_evenly(negative, positive, unlabelled, folds):
+    labels = _labels(negative, positive)
+    extra = [f"sub-x{number}" for number in range(unlabelled)]
+    fold = assign_folds(labels, folds=folds, unlabelled=extra)
+    assert sorted(fold.index) == list(fold.index) == sorted([*labels.index, *extra])
+    assert set(fold) == set(range(folds))
+    for group in (labels.index[labels == 0], labels.index[labels == 1], extra):
+        sizes = fold[group].value_counts().reindex(range(folds), fill_value=0)
+        assert sizes.max() - sizes.min() <= 1
+
+
+@given(order=st.permutations(range(20)), seed=st.integers(0, 9))
+def test_the_order_of_the_rows_does_not_matter(order, seed):
+    labels = _labels(11, 9)
+    assert assign_folds(labels, seed=seed).equals(assign_folds(labels.iloc[list(order)], seed=seed))
+
+
+def test_the_seed_decides():
+    labels = _labels(20, 20)
+    assert assign_folds(labels, seed=1).equals(assign_folds(labels, seed=1))
+    assert not assign_folds(labels, seed=1).equals(assign_folds(labels, seed=2))
+
+
+def test_fewer_subjects_than_folds_is_three_lines():
+    with raises_three_lines(BadCohort, "5 folds and 3 subjects", "`folds` to 3"):
+        assign_folds(_labels(10, 3), folds=5)
+
+
+def test_one_fold_is_three_lines():
+    with raises_three_lines(BadCohort, "1 folds"):
+        assign_folds(_labels(4, 4), folds=1)
+
+
+@pytest.mark.parametrize("unlabelled", [(), ("sub-001",)])
+def test_a_subject_twice_is_three_lines(unlabelled):
+    labels = _labels(6, 6)
+    doubled = labels if unlabelled else pd.concat([labels, labels.iloc[1:2]])
+    with raises_three_lines(BadCohort, "sub-001"):
+        assign_folds(doubled, folds=2, unlabelled=unlabelled)

@@ -1,0 +1,49 @@
+"""Every notebook, headless, through the runner, at the smallest profile: none is skipped."""
+
+import pytest
+from PIL import Image
+
+from epitome_kit.files import read_json
+from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
+from epitome_kit.run.report import write_report
+
+STEPS = ["01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    run_notebooks(out=folder, profile="smoke", parameters={"workers": 2})
+    write_report(folder)
+    return folder
+
+
+def test_the_five_steps_are_there():
+    assert list(find_notebooks())[:5] == STEPS
+
+
+def test_every_notebook_ran_to_its_end(workspace):
+    executed = executed_notebooks(workspace)
+    assert [notebook["name"] for notebook in executed] == list(find_notebooks())
+    assert {notebook["status"] for notebook in executed} == {"done"}
+    assert max(notebook["kernel_peak_rss_mb"] for notebook in executed) < 1800
+
+
+def test_the_summary_is_complete(workspace):
+    summary = read_json(workspace / "summary.json")
+    assert summary["cohort"]["n_subjects"] == 10 and summary["cohort"]["simulated"]
+    assert sum(summary["cohort"]["class_counts"].values()) == 10
+    for part in ("preprocess", "grading", "tumour"):
+        empty = [name for name, value in summary[part].items() if value is None]
+        assert not empty, f"{part} has no {', '.join(empty)}"
+    assert summary["grading"]["n"] == 10 and summary["tumour"]["n"] > 0
+    assert summary["provenance"]["parameters"]["profile"] == "smoke"
+
+
+def test_every_step_left_a_described_picture(workspace):
+    for step in STEPS:
+        pictures = list((workspace / "figures").glob(f"{step[:2]}_*.png"))
+        assert pictures, f"{step} saved no picture"
+        for path in pictures:
+            with Image.open(path) as picture:
+                assert len(picture.info.get("Description", "")) > 20, f"{path.name} has no alternative text"

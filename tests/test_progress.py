@@ -1,0 +1,30 @@
+"""Progress: results in order, whatever the number of workers, and nothing written where nobody looks."""
+
+import math
+
+import pytest
+from tiny import raises_three_lines
+
+from epitome_kit.errors import BadParameter
+from epitome_kit.progress import for_each
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_items(workers, capfd):
+    assert for_each(math.sqrt, [9, 1, 4], title="Roots", workers=workers) == [3, 1, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_to_do_is_nothing():
+    assert for_each(math.sqrt, [], title="Roots") == []
+
+
+def test_an_error_goes_up_as_it_is():
+    with pytest.raises(ValueError, match="math domain"):
+        for_each(math.sqrt, [4, -1], title="Roots")
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_no_worker_is_three_lines(workers):
+    with raises_three_lines(BadParameter, f"workers={workers}"):
+        for_each(math.sqrt, [4], title="Roots", workers=workers)

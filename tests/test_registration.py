@@ -1,0 +1,86 @@
+"""Registration: known transforms are found again, and the template grid suits networks."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from tiny import raises_three_lines
+
+from epitome_kit.errors import BadImage
+from epitome_kit.images import resample
+from epitome_kit.preprocess.registration import load_template, register_affine, register_rigid, template_grid
+
+SCANNER = (np.array([[-3.0, 0, 0, 120], [0, 0, 3.0, -140], [0, -3.0, 0, 130], [0, 0, 0, 1]]), (80, 80, 80))
+"""A grid whose axes run right to left, then top to bottom, then back to front."""
+
+
+def _moved(image, transform, *, order=1, grid=SCANNER):
+    """Image carried from ICBM152 to the scanner by `transform`."""
+    return resample(image, *grid, transform=transform, order=order)
+
+
+def _error_mm(found, truth, mask):
+    points = nib.affines.apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0)[::50])
+    difference = nib.affines.apply_affine(found, points) - nib.affines.apply_affine(truth, points)
+    return np.linalg.norm(difference, axis=1).max()
+
+
+def _rigid(degrees, mm):
+    return nib.affines.from_matvec(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix(), mm)
+
+
+@pytest.fixture(scope="module")
+def brain_mm():
+    """Lowest and highest position of the template brain along each axis, in mm."""
+    mask = load_template()[1]
+    points = nib.affines.apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0))
+    return points.min(0), points.max(0)
+
+
+@settings(max_examples=15)
+@given(spacing=st.floats(1.5, 8))
+def test_the_grid_just_holds_the_brain_in_steps_of_eight(brain_mm, spacing):
+    affine, shape = template_grid(spacing)
+    assert all(n % 8 == 0 for n in shape)
+    assert nib.affines.voxel_sizes(affine) == pytest.approx([spacing] * 3)
+    low, high = nib.affines.apply_affine(np.linalg.inv(affine), np.stack(brain_mm))
+    assert (low > -0.75).all() and (high < np.array(shape) - 0.25).all()
+    assert (np.array(shape) - np.ptp(brain_mm, axis=0) / spacing < 8 + 1e-6).all(), "no larger than it has to be"
+
+
+@pytest.mark.parametrize(("degrees", "mm"), [((4, -3, 5), (5, -4, 6)), ((0, 0, 0), (30, 10, -25))])
+def test_a_known_rigid_motion_is_found_between_unlike_contrasts(degrees, mm):
+    template, mask = load_template()
+    truth = _rigid(degrees, mm)
+    brain = mask.get_fdata() > 0
+    inverted = (template.get_fdata().max() - template.get_fdata()) * brain
+    inverted = nib.Nifti1Image(inverted.astype(np.float32), mask.affine)
+    found = register_rigid(_moved(inverted, truth), template, mask)
+    assert _error_mm(found @ truth, np.eye(4), mask) < 1.0
+    rotation = found[:3, :3]
+    assert rotation.T @ rotation == pytest.approx(np.eye(3), abs=1e-6)
+
+
+def test_a_known_affine_is_found_even_from_a_scan_that_lies_on_its_side():
+    template, mask = load_template()
+    truth = _rigid((6, -4, 5), (15, -25, 10)) @ np.diag([0.85, 0.92, 1.08, 1])
+    found = register_affine(_moved(template, truth), _moved(mask, truth, order=0))
+    assert _error_mm(found @ truth, np.eye(4), mask) < 1.5
+
+
+def test_a_head_of_another_scale_altogether_is_found():
+    """As where the origin lost the voxel size."""
+    template, mask = load_template()
+    truth = np.diag([1.5, 1.3, 0.6, 1])
+    found = register_affine(_moved(template, truth), _moved(mask, truth, order=0))
+    assert _error_mm(found @ truth, np.eye(4), mask) < 3.0
+
+
+def test_a_mask_on_another_grid_is_three_lines():
+    template, mask = load_template()
+    with raises_three_lines(BadImage, "register_affine"):
+        register_affine(template, mask.slicer[2:])
+    with raises_three_lines(BadImage, "register_rigid"):
+        register_rigid(template, template, mask.slicer[2:])

@@ -1,0 +1,79 @@
+"""Skull stripping: finds the brain of a simulated head, whichever way the scan is stored."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+from tiny import head as ball
+from tiny import raises_three_lines
+
+from epitome_kit.errors import BadImage
+from epitome_kit.images import load_image, load_mask, same_grid
+from epitome_kit.preprocess.skull_strip import build_network, skull_strip
+
+
+@pytest.fixture(scope="module")
+def scan(phantom):
+    return load_image(phantom["sub-001"].images["T2w"])
+
+
+@pytest.fixture(scope="module")
+def mask(scan):
+    return skull_strip(scan)
+
+
+def _dice(found, subject, contrast):
+    truth = load_mask(subject.truth / f"{subject.id}_space-{contrast}_desc-brain_mask.nii.gz").get_fdata() > 0
+    found = found.get_fdata() > 0
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
+def test_the_brain_of_a_simulated_head_is_found(phantom, mask):
+    assert _dice(mask, phantom["sub-001"], "T2w") >= 0.88
+
+
+def test_the_contrast_does_not_matter(phantom):
+    """The head moves by a millimetre or so between the two contrasts."""
+    subject = phantom["sub-002"]
+    assert _dice(skull_strip(subject.images["T1ce"]), subject, "T2w") >= 0.86
+
+
+def test_the_mask_is_one_piece_without_holes_on_the_grid_of_the_scan(mask, scan):
+    assert same_grid(mask, scan) and mask.get_data_dtype() == np.uint8
+    inside = mask.get_fdata()
+    assert set(np.unique(inside)) == {0, 1}
+    assert ndimage.label(inside)[1] == 1
+    assert np.array_equal(ndimage.binary_fill_holes(inside), inside > 0)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "SAR", "PIL"])
+def test_the_way_the_voxels_are_stored_does_not_matter(scan, mask, codes):
+    ornt = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(codes))
+    turned = scan.as_reoriented(ornt)
+    assert turned.shape != scan.shape or nib.aff2axcodes(turned.affine) != nib.aff2axcodes(scan.affine)
+    expected = mask.as_reoriented(ornt).get_fdata() > 0
+    found = skull_strip(turned).get_fdata() > 0
+    assert (found != expected).sum() < 0.002 * expected.sum()
+
+
+def test_gain_and_offset_of_the_scanner_hardly_matter(scan, mask):
+    found = skull_strip(nib.Nifti1Image(scan.get_fdata(dtype=np.float32) * 0.013 - 2, scan.affine)).get_fdata() > 0
+    expected = mask.get_fdata() > 0
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.99
+
+
+def test_what_is_no_head_is_three_lines():
+    small = ball(shape=(16, 18, 12), spacing=(0.5, 0.5, 0.5))
+    with raises_three_lines(BadImage, "a scan of a head", "mL"):
+        skull_strip(small)
+
+
+def test_a_file_that_is_not_there_is_three_lines(tmp_path):
+    with raises_three_lines(BadImage, "skull_strip", tmp_path / "no.nii.gz"):
+        skull_strip(tmp_path / "no.nii.gz")
+
+
+def test_the_network_is_small_and_takes_any_size_in_steps_of_eight():
+    network = build_network()
+    assert network.count_params() < 1_000_000
+    assert network(np.zeros((1, 8, 16, 24, 1), np.float32)).shape == (1, 8, 16, 24, 1)
