@@ -121,25 +121,25 @@ def phantom(
 
 
 @cohort_app.command("tcga-lgg")
-def tcga_lgg(source: Path, out: Path, as_json: Json = False):
+def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
     """Import the TCGA-LGG slices: a folder, the zip as downloaded, or a folder of zips.
 
     Example: `epitome cohort tcga-lgg archive.zip runs/tcga`
     """
     from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
-    _show_cohort(import_tcga_lgg(source, out), as_json)
+    _show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
 
 
 @cohort_app.command()
-def bids(source: Path, out: Path, as_json: Json = False):
+def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
     """Check and adopt a BIDS folder.
 
     Example: `epitome cohort bids my_bids runs/mine`
     """
     from epitome_kit.sources.bids import import_bids
 
-    _show_cohort(import_bids(source, out), as_json)
+    _show_cohort(import_bids(source, out, workers=workers), as_json)
 
 
 @app.command()

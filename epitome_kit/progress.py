@@ -1,10 +1,17 @@
 """Many subjects, several workers, one progress bar that goes away when done."""
 
+import os
+from pathlib import Path
+
+import psutil
 from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import track
 
 from epitome_kit.errors import BadParameter
+
+WORKER_MB = 1300
+"""Memory that one process may need, in MB; this process counts as well."""
 
 
 def for_each(function, items, *, title, workers=1):
@@ -19,7 +26,8 @@ def for_each(function, items, *, title, workers=1):
     title : str
         Shown beside the bar, on a terminal (standard error) or in a notebook.
     workers : int, default=1
-        Number of processes.
+        Most processes to use; fewer where memory is short, see
+        :data:`WORKER_MB`.
 
     Returns
     -------
@@ -32,7 +40,25 @@ def for_each(function, items, *, title, workers=1):
     """
     if workers < 1:
         raise BadParameter("for_each", "at least one worker", f"workers={workers}", "use `workers=1`")
-    results = Parallel(n_jobs=workers, return_as="generator")(delayed(function)(item) for item in items)
+    fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
+    results = Parallel(n_jobs=min(workers, fitting), return_as="generator")(delayed(function)(item) for item in items)
     console = Console(stderr=True)
     unseen = not (console.is_terminal or console.is_jupyter)
     return list(track(results, title, total=len(items), console=console, transient=True, disable=unseen))
+
+
+def memory_mb():
+    """Memory that this process and its children may use, in MB.
+
+    Returns
+    -------
+    float
+        The limit of the server (Binder states it in ``MEM_LIMIT``) or of the
+        container, else all memory of the machine.
+    """
+    limits = [psutil.virtual_memory().total]
+    stated = os.environ.get("MEM_LIMIT", "")
+    container = Path("/sys/fs/cgroup/memory.max")
+    texts = [stated, container.read_text().strip() if container.is_file() else ""]
+    limits += [int(text) for text in texts if text.isdigit()]
+    return min(limits) / 1e6

@@ -41,3 +41,16 @@ def preprocessed(phantom, tmp_path_factory):
     folder = tmp_path_factory.mktemp("preprocessed") / "derivative"
     preprocess_cohort(phantom, folder, spacing_mm=4.0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory):
+    """Tiny cohort with an easy task, its derivative, a workspace and the features that the CNN learned there."""
+    from made_derivative import make_derivative
+
+    from epitome_kit.learn.train import learn_features
+
+    folder = tmp_path_factory.mktemp("learned")
+    cohort, ready = make_derivative(folder, subjects=13, unlabelled=[12])
+    features = learn_features(cohort, ready, folder / "out", folds=2, epochs=15)
+    return cohort, ready, folder / "out", features

@@ -124,7 +124,7 @@ def test_cohort_says_who_was_left_out_and_why(epitome, tmp_path, monkeypatch):
         def __len__(self):
             return 7
 
-    def import_bids(source, out):
+    def import_bids(source, out, *, workers):
         return Made(name="Mine", root=out, excluded=excluded)
 
     _stand_in(monkeypatch, "sources.bids", import_bids=import_bids)

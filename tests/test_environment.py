@@ -24,7 +24,7 @@ def _conda():
     """Packages of environment.yml and their version ranges."""
     entries = [entry for entry in yaml.safe_load(ENVIRONMENT)["dependencies"] if isinstance(entry, str)]
     pairs = (entry.partition(" ")[::2] for entry in entries)
-    return {name: SpecifierSet(versions) for name, versions in pairs}
+    return {canonicalize_name(name): SpecifierSet(versions) for name, versions in pairs}
 
 
 def _locked():

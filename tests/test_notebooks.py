@@ -26,7 +26,7 @@ def test_every_notebook_ran_to_its_end(workspace):
     executed = executed_notebooks(workspace)
     assert [notebook["name"] for notebook in executed] == list(find_notebooks())
     assert {notebook["status"] for notebook in executed} == {"done"}
-    assert max(notebook["kernel_peak_rss_mb"] for notebook in executed) < 1800
+    assert max(notebook["peak_rss_mb"] for notebook in executed) < 1800
 
 
 def test_the_summary_is_complete(workspace):

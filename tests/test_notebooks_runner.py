@@ -101,7 +101,7 @@ def test_results_are_kept_and_only_what_changed_runs_again(make, out):
     assert [(result["name"], result["status"]) for result in results] == [("first", "done"), ("second", "done")]
     assert (out / "trace").read_text() == f"4 0.5 phantom {out}", "the kernel works in the workspace"
     assert results[0]["seconds"] > 0
-    assert 20 < results[0]["kernel_peak_rss_mb"] <= results[0]["peak_rss_mb"] < 1000
+    assert 20 < results[0]["peak_rss_mb"] <= results[0]["tree_peak_rss_mb"] < 1000
     assert os.readlink(out.parent / "latest") == "made"
     assert read_json(out / "parameters.json")["n"] == 4
     provenance = read_json(out / "provenance.json")
@@ -179,8 +179,8 @@ def test_peak_memory_counts_a_process_and_its_children():
     parent = subprocess.Popen([sys.executable, "-c", code])
     with peak_memory(parent.pid, every_s=0.05) as peaks:
         parent.wait()
-    assert 100 < peaks["kernel_peak_rss_mb"] < 150
-    assert 200 < peaks["peak_rss_mb"] < 300
+    assert 100 < peaks["peak_rss_mb"] < 150
+    assert 200 < peaks["tree_peak_rss_mb"] < 300
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_name(make, out):

@@ -78,7 +78,7 @@ def test_the_summary_holds_the_figures_of_the_files(made):
     assert [(row["name"], row["seconds"]) for row in summary["notebooks"]] == [
         (name, 20.5 + 40 * number) for number, name in enumerate(NOTEBOOKS)
     ]
-    assert summary["notebooks"][0]["peak_rss_mb"] == 640
+    assert summary["notebooks"][0]["tree_peak_rss_mb"] == 710
 
 
 def test_the_page_shows_each_score_with_its_interval_its_n_and_its_baseline(made):

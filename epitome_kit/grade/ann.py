@@ -1,9 +1,8 @@
 """The grader: many small neural networks trained side by side, and averaged."""
 
-import keras
 import numpy as np
-from keras import Model, layers, ops
 
+from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.learn.fresh import restart, snapshot
 
 

@@ -56,7 +56,7 @@ def grade_features(features, out, *, target="grade", keep=12, balanced=True, epo
     BadCohort
         A subject is both in training and in test of a fold.
     """
-    out = Path(out)
+    out, keep = Path(out), min(keep, len(_feature_columns(features)))
     labelled = features[features.label.notna()]
     folds = sorted(labelled.fold.unique())
     grader = Grader(keep, epochs=epochs, balanced=balanced, seed=seed)

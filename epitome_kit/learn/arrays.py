@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from epitome_kit.errors import BadCohort
 from epitome_kit.images import load_image
@@ -22,15 +23,16 @@ class Arrays:
         In the order of the last axis.
     scans : ndarray of float32, shape (n, i, j, k, contrasts)
         Normalised; a contrast that a subject lacks is 0, its median.
-    tumour, annotated : ndarray of uint8, shape (n, i, j, k, 1)
-        Tumour as drawn, and the part of space where anyone looked.
+    tumour, known : ndarray of uint8, shape (n, i, j, k, 1)
+        Tumour as drawn, and where it is known whether there is any: see
+        :func:`known_region`.
     """
 
     ids: tuple
     contrasts: tuple
     scans: np.ndarray
     tumour: np.ndarray
-    annotated: np.ndarray
+    known: np.ndarray
 
 
 def load_arrays(cohort, preprocessed):
@@ -63,10 +65,35 @@ def load_arrays(cohort, preprocessed):
     contrasts = cohort.contrasts
     scans = np.stack([_scans(each, contrasts) for each in files])
     shape = scans.shape[1:4]
-    tumour, annotated = (
-        np.stack([_mask(each, name, shape) for each in files]) for name in ("label-tumour", "desc-annotated")
-    )
-    return Arrays(tuple(each.id for each in files), contrasts, scans, tumour, annotated)
+    masks = [[_mask(each, name, shape) for name in ("label-tumour", "desc-annotated", "desc-brain")] for each in files]
+    tumour = np.stack([drawn for drawn, _, _ in masks])[..., None]
+    known = np.stack([known_region(*three) for three in masks])[..., None]
+    return Arrays(tuple(each.id for each in files), contrasts, scans, tumour, known)
+
+
+def known_region(tumour, annotated, brain):
+    """Tell where it is known whether there is tumour.
+
+    That is on the annotated slices; outside the brain; and further away from
+    those slices than the tumour is wide on them, since they hold its widest
+    part. All else is unknown, not background.
+
+    Parameters
+    ----------
+    tumour, annotated, brain : ndarray of uint8, shape (i, j, k)
+        On one isotropic grid; `annotated` is 1 on the slices that were looked at.
+
+    Returns
+    -------
+    ndarray of uint8, shape (i, j, k)
+        All 0 where nothing was annotated.
+    """
+    if not annotated.any():
+        return annotated
+    drawn = np.argwhere(tumour)
+    width = np.linalg.norm(np.ptp(drawn, axis=0)) if len(drawn) else np.inf
+    far = ndimage.distance_transform_edt(annotated == 0) > width
+    return (annotated.astype(bool) | (brain == 0) | far).astype(np.uint8)
 
 
 def _scans(files, contrasts):
@@ -83,5 +110,5 @@ def _mask(files, name, shape):
     """Load a mask, or nothing at all where the subject has no annotation."""
     path = files.mask(name)
     if not path.is_file():
-        return np.zeros((*shape, 1), np.uint8)
-    return np.asarray(load_image(path, check_voxels=False).dataobj, np.uint8)[..., None]
+        return np.zeros(shape, np.uint8)
+    return np.asarray(load_image(path, check_voxels=False).dataobj, np.uint8)

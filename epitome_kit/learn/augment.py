@@ -1,9 +1,10 @@
 """Augmentation: new heads out of old ones, and the batches that hold them."""
 
-import keras
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
+
+from epitome_kit.backend import keras
 
 
 def augment(scans, masks, rng):
@@ -29,10 +30,12 @@ def augment(scans, masks, rng):
         matrix[:, 0] *= -1
     centre = (np.array(scans.shape[:3]) - 1) / 2
     offset = centre - matrix @ (centre + rng.normal(0, 1, 3))
-    moved = [ndimage.affine_transform(scans[..., c], matrix, offset, order=1) for c in range(scans.shape[-1])]
+    moved = np.stack(
+        [ndimage.affine_transform(scans[..., c], matrix, offset, order=1) for c in range(scans.shape[-1])], -1
+    )
     carried = [ndimage.affine_transform(masks[..., c], matrix, offset, order=0) for c in range(masks.shape[-1])]
-    lit = np.stack(moved, -1) * rng.normal(1, 0.08, scans.shape[-1]) + rng.normal(0, 0.08, scans.shape[-1])
-    return (lit * np.any(scans, -1, keepdims=True)).astype(np.float32), np.stack(carried, -1)
+    lit = moved * rng.normal(1, 0.08, scans.shape[-1]) + rng.normal(0, 0.08, scans.shape[-1])
+    return (lit * np.any(moved, -1, keepdims=True)).astype(np.float32), np.stack(carried, -1)
 
 
 class Batches(keras.utils.PyDataset):

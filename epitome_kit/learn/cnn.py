@@ -1,24 +1,37 @@
 """A compact 3D network that finds the tumour and describes what it sees there."""
 
-import keras
-from keras import Model, layers, ops
+from epitome_kit.backend import Model, keras, layers, ops
 
 _CHANNELS = 16
-FEATURES = 2 * _CHANNELS + 1
-"""Mean and spread of 16 channels over the tumour, and the tumour's size."""
+
+
+def feature_count(contrasts):
+    """Count the features: mean, spread and peak of each channel and contrast, and size.
+
+    Parameters
+    ----------
+    contrasts : int
+
+    Returns
+    -------
+    int
+    """
+    return 3 * (_CHANNELS + contrasts) + 1
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
 class DescribeWhere(layers.Layer):
-    """Mean and spread of each channel over a soft region, and its log size."""
+    """Mean, spread and peak of each channel over a soft region, and its log size."""
 
     def call(self, channels, region):
-        """Pool ``(n, i, j, k, c)`` over ``(n, i, j, k, 1)`` to ``(n, 2c + 1)``."""
+        """Pool ``(n, i, j, k, c)`` over ``(n, i, j, k, 1)`` to ``(n, 3c + 1)``."""
         axes = (1, 2, 3)
         size = ops.sum(region, axes) + 1e-3
         mean = ops.sum(channels * region, axes) / size
         spread = ops.sum(region * (channels - mean[:, None, None, None]) ** 2, axes) / size
-        return ops.concatenate([mean, ops.sqrt(spread + 1e-6), ops.log(size)], axis=-1)
+        bright = region * ops.exp(ops.clip(channels, -6, 6))
+        peak = ops.sum(channels * bright, axes) / (ops.sum(bright, axes) + 1e-3)
+        return ops.concatenate([mean, ops.sqrt(spread + 1e-6), peak, ops.log(size)], axis=-1)
 
 
 def build_cnn(contrasts, shape):
@@ -39,7 +52,7 @@ def build_cnn(contrasts, shape):
     -------
     keras.Model
         Outputs ``tumour`` (n, i/2, j/2, k/2, 1), ``label`` (n, 1) and
-        ``features`` (n, 33). Under one million weights.
+        ``features`` (n, :func:`feature_count`). Under one million weights.
     """
     inputs = layers.Input((*shape, contrasts))
     near = _block(_block(inputs, _CHANNELS, strides=2), _CHANNELS)
@@ -48,8 +61,10 @@ def build_cnn(contrasts, shape):
     context = _block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32)
     joined = layers.Concatenate()([layers.UpSampling3D()(layers.Conv3D(_CHANNELS, 1)(context)), near])
     tumour = layers.Conv3D(1, 1, activation="sigmoid", name="tumour")(_block(joined, _CHANNELS))
-    features = DescribeWhere(name="features")(near, ops.stop_gradient(tumour))
-    steady = layers.Dropout(0.3)(layers.BatchNormalization()(features))
+    seen = layers.Concatenate()([near, layers.AveragePooling3D(2)(inputs)])
+    # The fourth power keeps the faint map of the whole brain from outweighing the tumour.
+    features = DescribeWhere(name="features")(seen, ops.stop_gradient(tumour) ** 4)
+    steady = layers.Dropout(0.3)(layers.BatchNormalization(momentum=0.9)(features))
     label = layers.Dense(1, activation="sigmoid", kernel_regularizer=keras.regularizers.L2(0.01), name="label")(steady)
     return Model(inputs, {"tumour": tumour, "label": label, "features": features}, name="epitome_cnn")
 
@@ -59,13 +74,13 @@ def _block(x, filters, strides=1):
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
-def annotated_loss(truth, predicted):
-    """Cross-entropy plus Dice loss where the tumour was annotated, one value a volume.
+def known_loss(truth, predicted):
+    """Cross-entropy plus Dice loss where the truth is known, one value a volume.
 
     Parameters
     ----------
     truth : tensor, shape (n, i, j, k, 2)
-        Tumour, and whether anyone looked.
+        Tumour, and whether it is known.
     predicted : tensor, shape (n, i / f, j / f, k / f, 1)
         Probability, at the same resolution or coarser by a whole factor f.
 
@@ -76,11 +91,11 @@ def annotated_loss(truth, predicted):
     factor = truth.shape[1] // predicted.shape[1]
     if factor > 1:
         truth = ops.average_pool(truth, factor, factor)
-    tumour, looked = truth[..., :1], truth[..., 1:]
+    tumour, known = truth[..., :1], truth[..., 1:]
     axes = (1, 2, 3, 4)
     predicted = ops.clip(predicted, 1e-5, 1 - 1e-5)
     entropy = -(tumour * ops.log(predicted) + (1 - tumour) * ops.log(1 - predicted))
-    entropy = ops.sum(entropy * looked, axes) / (ops.sum(looked, axes) + 1)
-    overlap = ops.sum(tumour * predicted * looked, axes)
-    dice = (2 * overlap + 1) / (ops.sum((tumour + predicted) * looked, axes) + 1)
+    entropy = ops.sum(entropy * known, axes) / (ops.sum(known, axes) + 1)
+    overlap = ops.sum(tumour * predicted * known, axes)
+    dice = (2 * overlap + 1) / (ops.sum((tumour + predicted) * known, axes) + 1)
     return entropy + 1 - dice

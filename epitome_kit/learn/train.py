@@ -2,19 +2,17 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
+from epitome_kit.backend import keras
 from epitome_kit.files import checksum, read_json, read_tsv, whole_file, write_json, write_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.augment import Batches
-from epitome_kit.learn.cnn import FEATURES, annotated_loss, build_cnn
+from epitome_kit.learn.cnn import build_cnn, known_loss
 from epitome_kit.learn.fresh import restart, snapshot
 from epitome_kit.progress import for_each
-
-FEATURE_COLUMNS = [f"f{number:02d}" for number in range(FEATURES)]
 
 
 def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=16, seed=0):
@@ -43,7 +41,7 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     -------
     DataFrame
         Columns ``participant_id``, ``fold``, ``role`` ("train" or "test"),
-        ``label`` (0, 1 or missing), ``cnn_probability`` and ``f00`` to ``f32``.
+        ``label`` (0, 1 or missing), ``cnn_probability`` and the features ``f00``, ``f01``, ...
 
     Raises
     ------
@@ -52,13 +50,14 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         preprocessed.
     """
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/*_quality.json"))
+    labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "inputs": checksum(*records)}
+    settings["labels"] = labels.to_dict()
     done = out / "cnn" / "settings.json"
     if done.is_file() and read_json(done) == settings and (out / "features.tsv").is_file():
         return read_tsv(out / "features.tsv")
 
     arrays = load_arrays(cohort, preprocessed)
-    labels = cohort.labels(target)
     labels = labels[labels.index.isin(arrays.ids)]
     fold_of = assign_folds(labels, folds=folds, seed=seed, unlabelled=sorted(set(arrays.ids) - set(labels.index)))
     keras.utils.set_random_seed(seed)
@@ -84,11 +83,11 @@ class _Trainer:
         self.arrays, self.epochs, self.seed = arrays, epochs, seed
         known = labels.reindex(arrays.ids)
         self.labels = known.to_numpy(float)
-        self.masks = np.concatenate([arrays.tumour, arrays.annotated], axis=-1)
+        self.masks = np.concatenate([arrays.tumour, arrays.known], axis=-1)
         self.model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
         self.model.compile(
             keras.optimizers.Adam(2e-3),
-            loss={"tumour": annotated_loss, "label": "binary_crossentropy"},
+            loss={"tumour": known_loss, "label": "binary_crossentropy"},
         )
         self.state = snapshot(self.model)
 
@@ -98,7 +97,8 @@ class _Trainer:
         history = self._fit(~test, fold)
         self._save(fold_model_path(out, fold))
         answers = self.model.predict(self.arrays.scans, batch_size=4, verbose=0)
-        table = pd.DataFrame(answers["features"], columns=FEATURE_COLUMNS)
+        columns = [f"f{number:02d}" for number in range(answers["features"].shape[1])]
+        table = pd.DataFrame(answers["features"], columns=columns)
         table.insert(0, "participant_id", self.arrays.ids)
         table.insert(1, "fold", fold + 1)
         table.insert(2, "role", np.where(test, "test", "train"))

@@ -1,6 +1,5 @@
 """Skull stripping: a small U-Net that has only ever seen simulated heads."""
 
-import os
 from functools import lru_cache
 from importlib import resources
 
@@ -68,7 +67,7 @@ def build_network():
     keras.Model
         Shape (n, i, j, k, 1) in, brain probability of the same shape out.
     """
-    from keras import Input, Model, layers
+    from epitome_kit.backend import Input, Model, layers
 
     def block(x, filters):
         for _ in range(2):
@@ -91,7 +90,6 @@ def build_network():
 
 @lru_cache(maxsize=1)
 def _network():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     network = build_network()
     with resources.as_file(resources.files("epitome_kit") / "weights" / "skull_strip.weights.h5") as path:
         network.load_weights(path)

@@ -31,6 +31,7 @@ PRODUCTS = (
     "unet.keras",
     "masks",
     "epitomes",
+    "labs",
     "tumours.tsv",
     "figures",
     "summary.json",
@@ -38,7 +39,7 @@ PRODUCTS = (
 )
 """What a run makes in its workspace; `fresh` removes these and nothing else."""
 
-MEASURED = ("seconds", "peak_rss_mb", "kernel_peak_rss_mb")
+MEASURED = ("seconds", "tree_peak_rss_mb", "peak_rss_mb")
 """What is measured of each notebook."""
 
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
@@ -68,7 +69,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     -------
     list of dict
         One for each notebook: name, status ("done" or "kept"), seconds,
-        peak_rss_mb, kernel_peak_rss_mb.
+        tree_peak_rss_mb, peak_rss_mb.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def executed_notebooks(workspace):
     -------
     list of dict
         name, status ("done" or "failed"), path, and for those that are done
-        seconds, peak_rss_mb, kernel_peak_rss_mb.
+        seconds, tree_peak_rss_mb, peak_rss_mb.
     """
     found = []
     for path in sorted((Path(workspace) / "notebooks").glob("[!.]*.ipynb")):

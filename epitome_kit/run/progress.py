@@ -41,5 +41,5 @@ class ProgressLines:
     def ended(self, name, status, record):
         """Write the line that stays."""
         colour = {"done": "green", "kept": "blue", "failed": "red"}[status]
-        sizes = f"{record['seconds']:8.1f} s {record['peak_rss_mb']:7.0f} MB" if record else ""
+        sizes = f"{record['seconds']:8.1f} s {record['tree_peak_rss_mb']:7.0f} MB" if record else ""
         self.console.print(f"[{colour}]{status:>6}[/]  {name:<{self.width}} {sizes}".rstrip())

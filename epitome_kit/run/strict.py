@@ -62,8 +62,8 @@ def execute_strictly(source, target, parameters, *, cwd, record=None, on_cell=No
     Returns
     -------
     dict
-        The record: seconds, peak_rss_mb (kernel and its child processes, in
-        10^6 bytes), kernel_peak_rss_mb (kernel alone).
+        The record: seconds, tree_peak_rss_mb (kernel and its child processes, in
+        10^6 bytes), peak_rss_mb (kernel alone).
 
     Raises
     ------
@@ -93,7 +93,7 @@ def execute_strictly(source, target, parameters, *, cwd, record=None, on_cell=No
         except DeadKernelError:
             failure = (
                 position.index,
-                f"the kernel died, holding {peaks['peak_rss_mb']} MB (often too little memory is left)",
+                f"the kernel died, holding {peaks['tree_peak_rss_mb']} MB (often too little memory is left)",
             )
         except Exception as error:  # papermill could not go on
             failure = position.index, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -145,17 +145,17 @@ def peak_memory(pid, *, every_s=0.2):
     Yields
     ------
     dict
-        peak_rss_mb (sum over the tree) and kernel_peak_rss_mb (the process
+        tree_peak_rss_mb (sum over the tree) and peak_rss_mb (the process
         alone), in 10^6 bytes, growing while the watch lasts.
     """
-    peaks = {"peak_rss_mb": 0, "kernel_peak_rss_mb": 0}
+    peaks = {"tree_peak_rss_mb": 0, "peak_rss_mb": 0}
     done = threading.Event()
 
     def watch():
         while True:
             alone, tree = _resident_mb(pid)
-            peaks["peak_rss_mb"] = max(peaks["peak_rss_mb"], tree)
-            peaks["kernel_peak_rss_mb"] = max(peaks["kernel_peak_rss_mb"], alone)
+            peaks["tree_peak_rss_mb"] = max(peaks["tree_peak_rss_mb"], tree)
+            peaks["peak_rss_mb"] = max(peaks["peak_rss_mb"], alone)
             if done.wait(every_s):
                 return
 

@@ -53,7 +53,7 @@ def build_summary(workspace):
         "grading": _grading(workspace),
         "tumour": _tumour(workspace),
         "notebooks": [
-            {key: notebook[key] for key in ("name", "status", "seconds", "peak_rss_mb", "kernel_peak_rss_mb")}
+            {key: notebook[key] for key in ("name", "status", "seconds", "tree_peak_rss_mb", "peak_rss_mb")}
             for notebook in executed_notebooks(workspace)
         ],
         "provenance": _provenance(workspace, parameters),

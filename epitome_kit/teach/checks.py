@@ -14,7 +14,6 @@ from os import PathLike
 import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
-from nibabel.spatialimages import HeaderDataError
 
 from epitome_kit.errors import EpitomeError
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
@@ -40,7 +39,7 @@ class Check:
     message : str
         One or two sentences for the student.
     figure : Figure or None
-        Where the answer is off.
+        Where the answer is right and where it is off.
     blank : bool
         There was no answer to check.
     """
@@ -74,20 +73,22 @@ class Check:
 
 
 class _Off(Exception):
-    """An answer that is wrong, with what to say of it."""
+    """An answer that is wrong, or blank, with what to say of it."""
+
+    def __init__(self, message, *, blank=False):
+        super().__init__(message)
+        self.blank = blank
 
 
 def _exercise(check):
-    """Decorate a check: None is a blank answer, and a wrong one is said, not raised."""
+    """Decorate a check, so that a wrong or blank answer is said, not raised."""
 
     @wraps(check)
-    def checked(answer, *args, **kwargs):
-        if answer is None:
-            return Check(False, "Nothing to check yet: the solution ran, so the notebook goes on.", blank=True)
+    def checked(*args, **kwargs):
         try:
-            return check(answer, *args, **kwargs)
+            return check(*args, **kwargs)
         except _Off as off:
-            return Check(False, str(off))
+            return Check(False, str(off), blank=off.blank)
 
     return checked
 
@@ -110,6 +111,7 @@ def check_number(answer, expected, *, tolerance, unit="", what="the value"):
     -------
     Check
     """
+    _require(answer)
     what, value = _start(what), _as_number(answer)
     if value is None:
         raise _Off(f"{what} should be one number; this is of type {type(answer).__name__}.")
@@ -137,6 +139,7 @@ def check_choice(answer, expected, why, *, hint="Look at the figure once more.")
     -------
     Check
     """
+    _require(answer)
     if _plain(answer) != _plain(expected):
         raise _Off(f"“{answer}” is not it. {hint}")
     return Check(True, f"“{expected}” it is. {why}")
@@ -162,6 +165,7 @@ def check_mask(answer, truth, *, at_least=0.9, what="the mask", image=None):
     Check
         With a picture of missed and extra voxels, if the grids agree.
     """
+    _require(answer)
     truth = load_mask(truth, where="check_mask")
     mask = _read(answer, truth, load_mask, what)
     inside, true = (np.asarray(part.dataobj) > 0 for part in (mask, truth))
@@ -197,6 +201,7 @@ def check_field(answer, truth, mask, *, at_most=0.05, what="the bias field"):
     Check
         With a picture of their ratio, if the grids agree.
     """
+    _require(answer)
     truth = load_image(truth, where="check_field")
     mask = load_mask(mask, like=truth, where="check_field")
     field = _read(answer, truth, partial(load_image, check_voxels=False), what)
@@ -233,6 +238,7 @@ def check_transform(answer, truth, mask, *, at_most_mm=2.0, what="the transform"
     -------
     Check
     """
+    _require(answer)
     what = _start(what)
     try:
         matrix = np.asarray(answer, float)
@@ -265,6 +271,7 @@ def check_split(train, test, *, everyone=()):
     -------
     Check
     """
+    _require(train, test)
     sides = [_subjects(train), _subjects(test)]
     for side, name in zip(sides, ("training", "test"), strict=True):
         if not side:
@@ -278,19 +285,27 @@ def check_split(train, test, *, everyone=()):
     return Check(True, f"{len(sides[0])} subjects to learn from, {len(sides[1])} to test on, and nobody on both sides.")
 
 
+def _require(*answers):
+    if any(answer is None for answer in answers):
+        raise _Off("Nothing to check yet: the solution ran, so the notebook goes on.", blank=True)
+
+
 def _read(answer, truth, load, what):
     """Load the image that a student made, and make sure that it lies on the grid of the truth."""
     what = _start(what)
+    plain = f"{what} does not hold plain numbers, one for each voxel."
+    if isinstance(answer, np.ndarray):
+        if answer.dtype.kind not in "biuf":
+            raise _Off(plain)
+        answer = image_like(answer.astype(np.float32), truth)
+    elif not isinstance(answer, (str, PathLike, nib.Nifti1Image)):
+        raise _Off(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
     try:
-        if isinstance(answer, np.ndarray):
-            answer = image_like(answer.astype(np.uint8) if answer.dtype == bool else answer, truth)
-        elif not isinstance(answer, (str, PathLike, nib.spatialimages.SpatialImage)):
-            raise _Off(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
         image = load(answer, where=what)
     except EpitomeError as error:
         raise _Off(f"{what} cannot be used: {error.reason}.") from error
-    except (TypeError, ValueError, HeaderDataError) as error:
-        raise _Off(f"{what} does not hold plain numbers, one for each voxel.") from error
+    except TypeError as error:
+        raise _Off(plain) from error
     if image.shape != truth.shape:
         raise _Off(f"{what} has shape {image.shape}, the truth {truth.shape}: stay on the grid of the scan.")
     if not same_grid(image, truth):
@@ -302,8 +317,9 @@ def _subjects(names):
     """Subjects behind a list of names of subjects, files or slices."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise _Off("Both sides should be lists of subjects, such as ['sub-001', 'sub-002'].")
-    found = {name: _SUBJECT.search(str(name)) for name in names}
-    return {match.group() if match else str(name) for name, match in found.items()}
+    texts = [str(name) for name in names]
+    found = [_SUBJECT.search(text) for text in texts]
+    return {match.group() if match else text for match, text in zip(found, texts, strict=True)}
 
 
 def _who(subjects):

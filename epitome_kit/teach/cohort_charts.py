@@ -174,7 +174,7 @@ def _draw_voxel_sizes(axes, scans, strip):
 def _draw_findings(axes, audit):
     """Count findings that differ in their numbers only as one."""
     texts = audit["findings"].fillna("").str.split("; ").explode().replace("", np.nan).dropna()
-    counts = texts.str.replace(r"\d[\d.]*", "#", regex=True).str.slice(0, 44).value_counts().head(8)
+    counts = texts.str.replace(r"\b\d[\d.]*\b", "#", regex=True).str.slice(0, 44).value_counts().head(8)
     axes.set_title(f"Findings, n = {len(texts)}")
     if counts.empty:
         _say(axes, "nothing looks wrong")

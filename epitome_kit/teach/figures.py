@@ -99,7 +99,7 @@ def montage(image, masks=None, *, n=12, plane="axial", window="robust", title=No
     image : image or path
     masks : dict of str to image or path, or one of these, optional
     n : int, default=12
-        How many slices; all of them when the scan has fewer.
+        At most how many slices.
     plane, window, title
         See :func:`show_slices`.
 

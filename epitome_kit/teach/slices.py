@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.images import load_image, load_mask, same_grid, voxel_size_known
+from epitome_kit.images import load_image, load_mask, resample, same_grid, voxel_size_known
 
 PLANES = ("axial", "coronal", "sagittal")
 
@@ -151,7 +152,8 @@ class Stack:
     ----------
     grid : Nifti1Image
     volumes : dict of str to ndarray
-        float32, shape (i, j, k).
+        float32, shape (i, j, k). NaN where a scan was cut away, if 0 is a grey
+        value like others in what is left of it.
     masks : dict of str to ndarray
         bool, shape (i, j, k).
     """
@@ -207,11 +209,11 @@ def stack_images(images, masks=None, *, where="stack_images"):
     loaded = {name: load_image(image, where=where, check_voxels=False) for name, image in images.items()}
     grid = next(iter(loaded.values()))
     volumes = {
-        name: _on_grid(image, grid, "linear").get_fdata(dtype=np.float32, caching="unchanged")
+        name: _without_surround(_on_grid(image, grid, order=1).get_fdata(dtype=np.float32, caching="unchanged"))
         for name, image in loaded.items()
     }
     inside = {
-        name: np.asarray(_on_grid(load_mask(mask, where=where), grid, "nearest").dataobj) > 0
+        name: np.asarray(_on_grid(load_mask(mask, where=where), grid, order=0).dataobj) > 0
         for name, mask in _named(masks, "mask").items()
     }
     return Stack(grid, volumes, inside)
@@ -258,15 +260,22 @@ def _robust(volume):
     return (low, high) if low < high else (min(low, 0.0), max(high, 1.0))
 
 
+def _without_surround(volume):
+    """Replace the zeros around a scan that also goes below zero, so that they are shown as black."""
+    if not np.nanmin(volume) < 0:
+        return volume
+    zeros, _ = ndimage.label(volume == 0)
+    corners = zeros[np.ix_(*[(0, -1)] * 3)]
+    return np.where(np.isin(zeros, corners[corners > 0]), np.float32(np.nan), volume)
+
+
 def _named(images, name):
     if images is None:
         return {}
     return images if isinstance(images, dict) else {name: images}
 
 
-def _on_grid(image, grid, interpolation):
+def _on_grid(image, grid, order):
     if same_grid(image, grid):
         return image
-    from nilearn.image import resample_to_img
-
-    return resample_to_img(image, grid, interpolation=interpolation, force_resample=True, copy_header=True)
+    return resample(image, grid.affine, grid.shape[:3], order=order)

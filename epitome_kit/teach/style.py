@@ -119,7 +119,8 @@ def save_figure(figure, path, alt):
 
     Returns
     -------
-    Path
+    Figure
+        The same, so that a cell that ends here shows it.
 
     Raises
     ------
@@ -137,4 +138,4 @@ def save_figure(figure, path, alt):
         )
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Description": str(alt).strip()})
-    return path
+    return figure

@@ -141,7 +141,7 @@ class SliceViewer(ipw.VBox):
             )
             for name, colour in mask_colours(self.stack.masks).items()
         }
-        self.picture = ipw.Image(format="png", layout={"max_width": "100%", "object_fit": "contain", "width": "auto"})
+        self.picture = ipw.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
         self.caption, self.errors = ipw.Label(), ipw.Output()
 
     def _turn(self):
@@ -152,7 +152,7 @@ class SliceViewer(ipw.VBox):
             self.index.value = index
 
 
-def threshold_explorer(image, brain_mask, truth=None, *, start=None):
+def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=None):
     """Choose a threshold, and see at once what lies above it.
 
     Parameters
@@ -162,6 +162,9 @@ def threshold_explorer(image, brain_mask, truth=None, *, start=None):
         Only voxels inside count.
     truth : image or path, optional
         Mask to compare with: Dice is shown.
+    annotated : image or path, optional
+        Mask of the voxels where `truth` was drawn; elsewhere it is unknown, and
+        does not count for Dice. Default: it was drawn everywhere.
     start : float, optional
         First threshold, in the intensities of `image`. Default: their median
         inside the brain.
@@ -176,7 +179,8 @@ def threshold_explorer(image, brain_mask, truth=None, *, start=None):
     viewer = SliceViewer({"scan": image}, masks if truth is None else {"truth": truth, **masks}, size=400)
     stack = viewer.stack
     volume, brain, truth = stack.volumes["scan"], stack.masks["above the threshold"], stack.masks.get("truth")
-    low, middle, high = (float(value) for value in np.percentile(volume[brain], (1, 50, 99.9)))
+    counted = brain if annotated is None else brain & stack_images(stack.grid, annotated).masks["mask"]
+    low, middle, high = (float(value) for value in np.nanpercentile(volume[brain], (1, 50, 99.9)))
     viewer.threshold = ipw.FloatSlider(
         middle if start is None else start,
         min=low,
@@ -194,7 +198,8 @@ def threshold_explorer(image, brain_mask, truth=None, *, start=None):
         stack.masks["above the threshold"] = above
         said = [f"above the threshold: {size_text(np.count_nonzero(above), stack.grid)}"]
         if truth is not None:
-            said += [f"truth: {size_text(np.count_nonzero(truth), stack.grid)}", f"Dice {dice(above, truth):.2f}"]
+            said.append(f"truth: {size_text(np.count_nonzero(truth), stack.grid)}")
+            said.append(f"Dice {dice(above & counted, truth):.2f}" + " where annotated" * (annotated is not None))
         viewer.readout.value = "; ".join(said)
 
     viewer.add_control(viewer.threshold, apply)
@@ -238,6 +243,6 @@ def before_after_wipe(before, after, masks=None, *, labels=("before", "after"), 
 
 
 def _as_output(error):
-    """An exception as a notebook output, which readers and the strict runner see."""
+    """Turn an exception into a notebook output, which readers and the strict runner see."""
     lines = traceback.format_exception(error)
     return {"output_type": "error", "ename": type(error).__name__, "evalue": str(error), "traceback": lines}

@@ -124,7 +124,7 @@ def _perpendicular(area, steps, ends):
     if ends is None:
         return 0.0
     along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
-    points = np.argwhere(area) * steps
+    points = np.argwhere(area) * steps - (ends[0] + ends[1]) / 2
     rows = np.round(points @ along / steps.min()).astype(int)
     side = points @ np.array([-along[1], along[0]])
     return float(max(np.ptp(side[rows == row]) for row in np.unique(rows)))

@@ -3,12 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-import keras
 import nibabel as nib
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from epitome_kit.backend import keras
 from epitome_kit.cohort import annotation_path
 from epitome_kit.files import write_tsv
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known

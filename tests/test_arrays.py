@@ -1,0 +1,67 @@
+"""Arrays: every preprocessed subject once, contrasts in one order, nothing where there was nothing."""
+
+import numpy as np
+import pytest
+from made_derivative import BRAIN, SHAPE, draw_head, make_derivative, write_ready
+from tiny import raises_three_lines
+
+from epitome_kit.errors import BadCohort
+from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.preprocess.pipeline import Preprocessed
+
+
+@pytest.fixture
+def ready(tmp_path):
+    return make_derivative(tmp_path, subjects=4, slices=[6, 7, 8])
+
+
+def test_scans_and_masks_come_in_the_order_of_the_cohort(ready):
+    arrays = load_arrays(*ready)
+    assert arrays.ids == ("sub-00", "sub-01", "sub-02", "sub-03") and arrays.contrasts == ("T1ce", "FLAIR")
+    assert arrays.scans.shape == (4, *SHAPE, 2) and arrays.scans.dtype == np.float32
+    assert arrays.tumour.shape == arrays.annotated.shape == (4, *SHAPE, 1)
+    assert arrays.tumour.dtype == arrays.annotated.dtype == np.uint8
+    for number in range(4):
+        scans, tumour = draw_head(number)
+        assert np.array_equal(arrays.scans[number, ..., 0], scans["T1ce"])
+        assert np.array_equal(arrays.scans[number, ..., 1], scans["FLAIR"])
+        assert np.array_equal(arrays.tumour[number, :, :, 6:9, 0], tumour[:, :, 6:9])
+
+
+def test_where_nobody_looked_is_told(ready):
+    arrays = load_arrays(*ready)
+    assert set(np.flatnonzero(arrays.annotated.any(axis=(0, 1, 2, 4)))) == {6, 7, 8}
+    assert arrays.annotated[:, :, :, 6:9].all() and not (arrays.tumour & ~arrays.annotated).any()
+
+
+def test_a_contrast_that_a_subject_lacks_is_zero(ready):
+    cohort, folder = ready
+    Preprocessed(folder, "sub-02").scan("T1ce").unlink()
+    arrays = load_arrays(cohort, folder)
+    assert not arrays.scans[2, ..., 0].any() and arrays.scans[2, ..., 1][BRAIN].any()
+    assert arrays.scans[1, ..., 0].any()
+
+
+def test_a_subject_without_annotation_has_been_seen_nowhere(ready):
+    cohort, folder = ready
+    for name in ("label-tumour", "desc-annotated"):
+        Preprocessed(folder, "sub-01").mask(name).unlink()
+    arrays = load_arrays(cohort, folder)
+    assert not arrays.tumour[1].any() and not arrays.annotated[1].any() and arrays.annotated[2].any()
+
+
+def test_a_subject_that_was_not_finished_is_left_out(ready):
+    cohort, folder = ready
+    Preprocessed(folder, "sub-00").record.unlink()
+    assert load_arrays(cohort, folder).ids == ("sub-01", "sub-02", "sub-03")
+
+
+def test_a_subject_of_another_cohort_is_not_taken_in(ready):
+    cohort, folder = ready
+    write_ready(Preprocessed(folder, "sub-99"), draw_head(9)[0])
+    assert "sub-99" not in load_arrays(cohort, folder).ids
+
+
+def test_nothing_preprocessed_is_three_lines(ready, tmp_path):
+    with raises_three_lines(BadCohort, tmp_path / "empty", "epitome preprocess"):
+        load_arrays(ready[0], tmp_path / "empty")

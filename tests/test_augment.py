@@ -1,0 +1,92 @@
+"""Augmentation: scans and masks move together, and batches deal every subject once an epoch."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from epitome_kit.learn.augment import Batches, augment
+
+SHAPE = (24, 20, 16)
+
+
+def _blob(centre, radius):
+    return np.linalg.norm(np.indices(SHAPE) - np.array(centre).reshape(3, 1, 1, 1), axis=0) < radius
+
+
+HEAD = np.stack([np.where(_blob((11.5, 9.5, 7.5), 7), level, 0) for level in (2.0, -3.0)], -1).astype(np.float32)
+SPOT = _blob((6, 9, 7), 3)
+"""A spot on the left of the middle."""
+
+
+def _dice(first, second):
+    return 2 * (first & second).sum() / (first.sum() + second.sum())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_masks_stay_on_their_scans(seed):
+    scan = np.where(SPOT, 8.0, HEAD[..., 0])[..., None].astype(np.float32)
+    masks = np.stack([SPOT, HEAD[..., 0] > 0], -1).astype(np.uint8)
+    moved, carried = augment(scan, masks, np.random.default_rng(seed))
+    assert moved.shape == scan.shape and moved.dtype == np.float32
+    assert carried.shape == masks.shape and carried.dtype == np.uint8 and set(np.unique(carried)) == {0, 1}
+    assert _dice(moved[..., 0] > 5, carried[..., 0] > 0) > 0.85
+    assert _dice(moved[..., 0] > 1, carried[..., 1] > 0) > 0.93
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_outside_the_head_stays_zero(seed):
+    """Linear interpolation lets the edge of the head spread by a voxel."""
+    brain = np.any(HEAD, -1).astype(np.uint8)
+    moved, carried = augment(HEAD, brain[..., None], np.random.default_rng(seed))
+    lit, inside = np.any(moved, -1), carried[..., 0] > 0
+    assert (inside & ~lit).sum() < 0.02 * inside.sum()
+    assert not (lit & ~ndimage.binary_dilation(inside, iterations=3)).any()
+
+
+def test_some_are_mirrored_and_some_are_not():
+    sides = []
+    for seed in range(40):
+        carried = augment(HEAD, SPOT[..., None].astype(np.uint8), np.random.default_rng(seed))[1]
+        sides.append(np.argwhere(carried)[:, 0].mean() > 11.5)
+    assert 10 < sum(sides) < 30
+
+
+def test_changes_are_small_and_the_generator_decides():
+    spots, levels = [], []
+    for seed in range(40):
+        moved, carried = augment(HEAD, SPOT[..., None].astype(np.uint8), np.random.default_rng(seed))
+        spots.append(carried.sum() / SPOT.sum())
+        levels.append(np.median(moved[..., 0][HEAD[..., 0] > 0]))
+    assert 0.05 < np.std(spots) < 0.3 and np.mean(spots) == pytest.approx(1, abs=0.1)
+    assert 0.05 < np.std(levels) < 0.4 and np.mean(levels) == pytest.approx(2, abs=0.15)
+    again = augment(HEAD, SPOT[..., None].astype(np.uint8), np.random.default_rng(0))[0]
+    assert np.array_equal(again, augment(HEAD, SPOT[..., None].astype(np.uint8), np.random.default_rng(0))[0])
+
+
+def _batches(seed=0, **options):
+    scans = np.repeat(HEAD[None], 10, axis=0)
+    masks = np.repeat(SPOT[None, ..., None], 10, axis=0).astype(np.uint8)
+    labels, weights = np.arange(10.0)[:, None], np.arange(10.0) / 2
+    return Batches(scans, masks, labels, weights, seed=seed, **options)
+
+
+def _dealt(batches):
+    return [batches[index][1]["label"].ravel().tolist() for index in range(len(batches))]
+
+
+def test_an_epoch_deals_every_subject_once_in_another_order_than_the_last():
+    batches = _batches()
+    first = _dealt(batches)
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    batches.on_epoch_end()
+    second = _dealt(batches)
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
+    assert first != second
+    assert _dealt(_batches()) == first != _dealt(_batches(seed=1))
+
+
+def test_a_batch_has_scans_targets_and_weights():
+    scans, targets, weights = _batches(batch_size=3)[0]
+    assert scans.shape == (3, *SHAPE, 2) and targets["tumour"].shape == (3, *SHAPE, 1)
+    assert targets["tumour"].dtype == np.float32
+    assert np.array_equal(weights["label"], targets["label"][:, 0] / 2) and (weights["tumour"] == 1).all()

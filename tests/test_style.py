@@ -1,0 +1,65 @@
+"""Style: one palette, figures that show once, PNG files that describe themselves."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import pytest
+from PIL import Image
+from tiny import raises_three_lines
+
+from epitome_kit.errors import BadOutput, BadParameter
+from epitome_kit.teach.style import in_house_style, mask_colours, new_figure, save_figure
+
+
+def test_a_known_role_keeps_its_colour():
+    assert mask_colours(["tumour"])["tumour"] == mask_colours(["mine", "brain", "tumour"])["tumour"]
+
+
+def test_no_colour_twice():
+    for names in itertools.permutations(["a", "tumour", "prediction", "b", "truth", "annotation"]):
+        colours = mask_colours(names)
+        assert tuple(colours) == names
+        assert len(set(colours.values())) == 6
+
+
+def test_more_masks_than_colours():
+    assert len(mask_colours(str(number) for number in range(20))) == 20
+
+
+def test_a_figure_is_not_shown_twice():
+    figure, axes = new_figure(2, 3, size=(4, 3))
+    assert axes.shape == (2, 3)
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_the_style_ends_with_the_function():
+    before = plt.rcParams["legend.frameon"], plt.rcParams["axes.spines.top"]
+
+    @in_house_style
+    def draw():
+        return plt.rcParams["legend.frameon"], plt.rcParams["axes.spines.top"]
+
+    assert draw() == (False, False)
+    assert (plt.rcParams["legend.frameon"], plt.rcParams["axes.spines.top"]) == before
+
+
+def test_a_saved_figure_carries_its_text_alternative(tmp_path):
+    figure, _ = new_figure(size=(3, 2))
+    path = tmp_path / "figures" / "03_saliency.png"
+    assert save_figure(figure, path, " Where the network looks: τ² ") is figure
+    with Image.open(path) as picture:
+        assert picture.text["Description"] == "Where the network looks: τ²"
+        assert picture.size == (330, 220)
+    assert [file.name for file in path.parent.iterdir()] == ["03_saliency.png"]
+
+
+@pytest.mark.parametrize("name, alt", [("a.png", ""), ("a.png", "  "), ("a.jpg", "a figure")])
+def test_a_figure_without_alternative_or_as_another_format_is_refused(tmp_path, name, alt):
+    with raises_three_lines(BadParameter, "a."):
+        save_figure(new_figure(size=(1, 1))[0], tmp_path / name, alt)
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "figures").write_text("not a folder")
+    with raises_three_lines(BadOutput, "figures"):
+        save_figure(new_figure(size=(1, 1))[0], tmp_path / "figures" / "a.png", "a figure")
