@@ -160,7 +160,7 @@ def _join(findings):
 
 def _geometry(image):
     known = voxel_size_known(image)
-    sizes = nib.affines.voxel_sizes(image.affine) if known else (np.nan,) * 3
+    sizes = np.round(nib.affines.voxel_sizes(image.affine), 4) if known else (np.nan,) * 3
     names = ("spacing_i_mm", "spacing_j_mm", "spacing_k_mm")
     return {"voxel_size_known": known, "orientation": axis_codes(image), **dict(zip(names, sizes, strict=True))}
 

@@ -6,7 +6,7 @@ from made_derivative import BRAIN, SHAPE, draw_head, make_derivative, write_read
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadCohort
-from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.arrays import known_region, load_arrays
 from epitome_kit.preprocess.pipeline import Preprocessed
 
 
@@ -19,8 +19,8 @@ def test_scans_and_masks_come_in_the_order_of_the_cohort(ready):
     arrays = load_arrays(*ready)
     assert arrays.ids == ("sub-00", "sub-01", "sub-02", "sub-03") and arrays.contrasts == ("T1ce", "FLAIR")
     assert arrays.scans.shape == (4, *SHAPE, 2) and arrays.scans.dtype == np.float32
-    assert arrays.tumour.shape == arrays.annotated.shape == (4, *SHAPE, 1)
-    assert arrays.tumour.dtype == arrays.annotated.dtype == np.uint8
+    assert arrays.tumour.shape == arrays.known.shape == (4, *SHAPE, 1)
+    assert arrays.tumour.dtype == arrays.known.dtype == np.uint8
     for number in range(4):
         scans, tumour = draw_head(number)
         assert np.array_equal(arrays.scans[number, ..., 0], scans["T1ce"])
@@ -29,9 +29,19 @@ def test_scans_and_masks_come_in_the_order_of_the_cohort(ready):
 
 
 def test_where_nobody_looked_is_told(ready):
-    arrays = load_arrays(*ready)
-    assert set(np.flatnonzero(arrays.annotated.any(axis=(0, 1, 2, 4)))) == {6, 7, 8}
-    assert arrays.annotated[:, :, :, 6:9].all() and not (arrays.tumour & ~arrays.annotated).any()
+    known = load_arrays(*ready).known[..., 0].astype(bool)
+    assert known[:, :, :, 6:9].all() and known[:, ~BRAIN].all()
+    assert not known[:, :, :, [5, 9]][:, BRAIN[:, :, [5, 9]]].any(), "next to the slices it may go on"
+
+
+def test_no_tumour_reaches_further_than_it_is_wide():
+    tumour, annotated, brain = (np.zeros((20, 20, 40), np.uint8) for _ in range(3))
+    tumour[8:12, 8:11, 10], annotated[:, :, 10], brain[:] = 1, 1, 1
+    known = known_region(tumour, annotated, brain)
+    assert np.flatnonzero(known.all(axis=(0, 1))).tolist() == [*range(7), 10, *range(14, 40)]
+    assert not known[:, :, [7, 8, 9, 11, 12, 13]].any()
+    assert known_region(tumour, annotated * 0, brain).sum() == 0, "nothing is known where nobody looked at all"
+    assert np.array_equal(known_region(tumour * 0, annotated, brain), annotated), "no tumour seen, no width known"
 
 
 def test_a_contrast_that_a_subject_lacks_is_zero(ready):
@@ -47,7 +57,7 @@ def test_a_subject_without_annotation_has_been_seen_nowhere(ready):
     for name in ("label-tumour", "desc-annotated"):
         Preprocessed(folder, "sub-01").mask(name).unlink()
     arrays = load_arrays(cohort, folder)
-    assert not arrays.tumour[1].any() and not arrays.annotated[1].any() and arrays.annotated[2].any()
+    assert not arrays.tumour[1].any() and not arrays.known[1].any() and arrays.known[2].any()
 
 
 def test_a_subject_that_was_not_finished_is_left_out(ready):

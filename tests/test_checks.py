@@ -39,10 +39,10 @@ def test_a_blank_answer_is_neither_right_nor_an_error(name):
 
 
 def test_numbers():
-    right = check_number(34.4, 34.0, tolerance=0.5, unit="ml", what="the volume")
-    assert right.passed and right.message == "The volume is 34.4 ml, within 0.5 ml of the truth."
+    right = check_number(34.4, 34.0, tolerance=0.5, unit="mL", what="the volume")
+    assert right.passed and right.message == "The volume is 34.4 mL, within 0.5 mL of the truth."
     assert check_number(34.5, 34.0, tolerance=0.5).passed
-    wrong = check_number(34400, 34.4, tolerance=0.5, unit="ml", what="the volume")
+    wrong = check_number(34400, 34.4, tolerance=0.5, unit="mL", what="the volume")
     assert not wrong.passed and not wrong.blank
     assert "1000 times too large" in wrong.message and "34.4" not in wrong.message.replace("3.44e+04", "")
 
@@ -68,7 +68,7 @@ def test_choices():
 
 def test_a_good_mask_passes_with_its_picture():
     check = check_mask(TUMOUR, TUMOUR, what="the tumour")
-    assert check.passed and "Dice 1.00, 11.4 ml against 11.4 ml" in check.message
+    assert check.passed and "Dice 1.00, 11.4 mL against 11.4 mL" in check.message
     assert "missed: 0 voxels" in words(check.figure)
 
 

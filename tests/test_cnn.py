@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from epitome_kit.learn.cnn import FEATURES, DescribeWhere, annotated_loss, build_cnn
+from epitome_kit.learn.cnn import DescribeWhere, build_cnn, feature_count, known_loss
 
 SHAPE = (16, 24, 8)
 
@@ -28,7 +28,7 @@ def test_it_is_compact_and_answers_where_and_what(cnn):
     assert cnn.count_params() < 1_000_000
     answers = _answers(cnn, _scans())
     assert answers["tumour"].shape == (3, 8, 12, 4, 1)
-    assert answers["label"].shape == (3, 1) and answers["features"].shape == (3, FEATURES)
+    assert answers["label"].shape == (3, 1) and answers["features"].shape == (3, feature_count(2))
     for name in ("tumour", "label"):
         assert answers[name].min() >= 0 and answers[name].max() <= 1
 
@@ -57,7 +57,7 @@ def test_it_saves_and_loads_in_safe_mode(cnn, tmp_path):
         assert value == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_a_region_is_described_by_mean_spread_and_size():
+def test_a_region_is_described_by_mean_spread_peak_and_size():
     channels = np.random.default_rng(0).normal(3, 2, (2, 4, 5, 6, 3)).astype(np.float32)
     region = np.zeros((2, 4, 5, 6, 1), np.float32)
     region[0, :2], region[1] = 1, 0.5
@@ -66,7 +66,9 @@ def test_a_region_is_described_by_mean_spread_and_size():
         flat = inside.reshape(-1, 3)
         assert found[number, :3] == pytest.approx(flat.mean(0), abs=1e-3)
         assert found[number, 3:6] == pytest.approx(flat.std(0), abs=1e-3)
-        assert found[number, 6] == pytest.approx(np.log(60), abs=1e-3)
+        weights = np.exp(np.clip(flat, -6, 6))
+        assert found[number, 6:9] == pytest.approx((flat * weights).sum(0) / weights.sum(0), abs=1e-3)
+        assert found[number, 9] == pytest.approx(np.log(60), abs=1e-3)
 
 
 def test_an_empty_region_is_described_by_finite_numbers():
@@ -85,7 +87,7 @@ def drawn():
 
 
 def _loss(tumour, looked, predicted):
-    return np.asarray(annotated_loss(ops.convert_to_tensor(np.concatenate([tumour, looked], -1)), predicted))
+    return np.asarray(known_loss(ops.convert_to_tensor(np.concatenate([tumour, looked], -1)), predicted))
 
 
 def test_loss_is_near_zero_when_right_and_large_when_wrong(drawn):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from ellipsoids import words
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadParameter
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.teach.figures import before_after, epitome_sheet, missed_and_extra, montage, show_planes, show_slices
 from epitome_kit.teach.slices import slice_view
+from epitome_kit.teach.style import BLUE, RED
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 LOST = mark_voxel_size_unknown(HEAD)
@@ -41,7 +43,7 @@ EVERY = {
     "montage": lambda scan: montage(scan, {"tumour": TUMOUR}),
     "before_after": lambda scan: before_after(scan, HEAD, {"brain": BRAIN}),
     "missed_and_extra": lambda scan: missed_and_extra(TUMOUR, ellipsoids.tumour(radius=18), scan),
-    "epitome": lambda scan: epitome_sheet({"T1ce": scan}, TUMOUR, ["volume: 11.5 ml"]),
+    "epitome": lambda scan: epitome_sheet({"T1ce": scan}, TUMOUR, ["volume: 11.5 mL"]),
 }
 
 
@@ -54,7 +56,7 @@ def test_letters_and_a_scale_bar_in_readable_size(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_no_millimetre_where_the_voxel_size_is_unknown(name):
-    text = [word for word in words(EVERY[name](LOST)) if "ml" not in word]
+    text = [word for word in words(EVERY[name](LOST)) if "mL" not in word]
     assert not [word for word in text if "mm" in word]
     assert any(word.endswith("voxels") for word in text)
 
@@ -162,17 +164,25 @@ def test_unknown_comparison():
 
 
 def test_missed_and_extra_voxels_are_counted():
-    answer = ellipsoids.tumour(centre=(24, 22, 14))
+    answer = ellipsoids.tumour(centre=(24, 22, 14), radius=10)
     truth, found = (np.asarray(mask.dataobj) > 0 for mask in (TUMOUR, answer))
     text = words(missed_and_extra(answer, TUMOUR, what="the tumour"))
     assert f"missed: {np.count_nonzero(truth & ~found):,} voxels" in text
     assert f"extra: {np.count_nonzero(found & ~truth):,} voxels" in text
+
+
+def test_missed_voxels_are_blue_and_extra_ones_red():
     empty = nib.Nifti1Image(np.zeros(HEAD.shape, np.uint8), HEAD.affine)
+    for answer, truth, colour in ((empty, TUMOUR, BLUE), (TUMOUR, empty, RED)):
+        for panel in panels(missed_and_extra(answer, truth)):
+            layers = np.stack([layer.get_array() for layer in panel.images[1:]])
+            painted = layers[layers[..., 3] > 0]
+            assert len(painted) > 20 and np.allclose(painted[:, :3], to_rgb(colour))
     assert "missed: 0 voxels" in words(missed_and_extra(empty, empty))
 
 
 def test_an_epitome_says_its_size():
-    lines = ["volume: 11.5 ml", "longest diameter: 28 mm"]
+    lines = ["volume: 11.5 mL", "longest diameter: 28 mm"]
     figure = epitome_sheet({"T1ce": HEAD, "T2w": HEAD}, TUMOUR, lines, title="Epitome of sub-01")
     text = words(figure)
     assert "\n".join(lines) in text and "Epitome of sub-01" in text

@@ -82,12 +82,12 @@ def test_dice_and_volume_in_voxels():
     assert sizes.lines[1].get_xdata().tolist() == [100, 50, 200]
     text = words(figure)
     assert {"median 0.80", "mean 0.73", "Tumour masks, n = 3", "Volume, n = 3; median error 10%"} <= set(text)
-    assert "reference volume (voxels)" in text and not any("(ml)" in word for word in text)
+    assert "reference volume (voxels)" in text and not any("(mL)" in word for word in text)
 
 
 def test_dice_and_volume_in_ml():
     tumours = TUMOURS.assign(volume_ml=[9, 6, 20, 0.5], reference_volume_ml=[10, 5, 20, np.nan])
-    assert "reference volume (ml)" in words(dice_and_volume(tumours))
+    assert "reference volume (mL)" in words(dice_and_volume(tumours))
 
 
 def test_an_empty_mask_needs_a_linear_scale():

@@ -87,6 +87,7 @@ def test_everything_comes_onto_the_grid_of_the_first(tmp_path):
     assert stack.masks["tumour"].dtype == bool
     middle = nib.affines.apply_affine(stack.grid.affine, np.argwhere(stack.masks["tumour"])).mean(axis=0)
     assert middle == pytest.approx(ellipsoids.TUMOUR, abs=0.5)
+    assert np.count_nonzero(stack.masks["tumour"]) * 0.036 == pytest.approx(4 / 3 * np.pi * 1.4**3, rel=0.05)
     bright = stack.volumes["second"] > 160
     assert np.count_nonzero(bright & stack.masks["tumour"]) > 0.9 * np.count_nonzero(bright)
 

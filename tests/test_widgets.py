@@ -5,8 +5,11 @@ import io
 import ellipsoids
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
+from tiny import raises_three_lines
 
+from epitome_kit.errors import BadParameter
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.overlap import dice
 from epitome_kit.teach import render, widgets
@@ -64,6 +67,14 @@ def test_a_mask_is_coloured_where_it_lies(viewer):
     assert np.count_nonzero(first ^ (inside > 0)) <= 0.03 * np.count_nonzero(inside)
     assert np.array_equal(changed[:, : changed.shape[1] // 2], changed[:, changed.shape[1] // 2 :])
     assert mask_colours(viewer.stack.masks)["tumour"] in viewer.ticks["tumour"].description
+
+
+def test_the_first_mask_lies_on_top(viewer):
+    viewer.opacity.value = 1
+    middle = 2 * render.BORDER + 57, render.BORDER + 46
+    assert picture(viewer)[middle].tolist() == [
+        round(255 * part) for part in to_rgb(mask_colours(["tumour"])["tumour"])
+    ]
 
 
 def recorded(monkeypatch, name):
@@ -135,9 +146,23 @@ def test_threshold_follows_the_slider():
         above = brain & (volume >= explorer.threshold.value)
         assert np.array_equal(explorer.stack.masks["above the threshold"], above)
         assert f"Dice {dice(above, truth):.2f}" in explorer.readout.value
-        assert f"above the threshold: {np.count_nonzero(above) * 0.036:.1f} ml" in explorer.readout.value
+        assert f"above the threshold: {np.count_nonzero(above) * 0.036:.1f} mL" in explorer.readout.value
     assert explorer.picture.value != before
     assert "Dice 1.00" in explorer.readout.value
+
+
+def test_dice_counts_where_the_truth_was_drawn():
+    slices = np.zeros(HEAD.shape, np.uint8)
+    slices[..., 20:23] = 1
+    sparse = image_like(slices * np.asarray(TUMOUR.dataobj), HEAD)
+    explorer = threshold_explorer(HEAD, BRAIN, sparse, annotated=image_like(slices, HEAD))
+    explorer.threshold.value = 160
+    assert "Dice 1.00 where annotated" in explorer.readout.value
+
+
+def test_an_empty_brain_mask_has_no_threshold():
+    with raises_three_lines(BadParameter, "a brain mask"):
+        threshold_explorer(HEAD, image_like(np.zeros(HEAD.shape, np.uint8), HEAD))
 
 
 def test_threshold_without_a_truth_or_a_voxel_size():

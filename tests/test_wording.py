@@ -8,5 +8,5 @@ from epitome_kit.teach.wording import size_text
 
 def test_size_in_the_unit_that_is_known():
     grid = ellipsoids.head(spacing=(3.0, 3.0, 4.0), turn=(10, 0, 5))
-    assert size_text(1000, grid) == "36.0 ml"
+    assert size_text(1000, grid) == "36.0 mL"
     assert size_text(12345, mark_voxel_size_unknown(grid)) == "12,345 voxels"

@@ -50,11 +50,11 @@ class Batches(keras.utils.PyDataset):
         0 or 1.
     weights : ndarray, shape (n,)
         Sample weights of the labels.
-    batch_size : int, default=4
+    batch_size : int, default=2
     seed : int, default=0
     """
 
-    def __init__(self, scans, masks, labels, weights, *, batch_size=4, seed=0):
+    def __init__(self, scans, masks, labels, weights, *, batch_size=2, seed=0):
         super().__init__(workers=1, max_queue_size=4)
         self._scans, self._masks, self._labels, self._weights = scans, masks, labels, weights
         self._batch_size, self._rng = batch_size, np.random.default_rng(seed)

@@ -60,7 +60,8 @@ def build_cnn(contrasts, shape):
     far = _block(_block(middle, 64, strides=2), 64)
     context = _block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32)
     joined = layers.Concatenate()([layers.UpSampling3D()(layers.Conv3D(_CHANNELS, 1)(context)), near])
-    tumour = layers.Conv3D(1, 1, activation="sigmoid", name="tumour")(_block(joined, _CHANNELS))
+    rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
+    tumour = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(_block(joined, _CHANNELS))
     seen = layers.Concatenate()([near, layers.AveragePooling3D(2)(inputs)])
     # The fourth power keeps the faint map of the whole brain from outweighing the tumour.
     features = DescribeWhere(name="features")(seen, ops.stop_gradient(tumour) ** 4)

@@ -1,11 +1,13 @@
 """Cross-fitting: train on some subjects, describe the others, for every fold."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.backend import keras
+from epitome_kit.errors import BadCohort
 from epitome_kit.files import checksum, read_json, read_tsv, whole_file, write_json, write_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
@@ -14,8 +16,10 @@ from epitome_kit.learn.cnn import build_cnn, known_loss
 from epitome_kit.learn.fresh import restart, snapshot
 from epitome_kit.progress import for_each
 
+LEARNING_RATE = 6e-3
 
-def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=16, seed=0):
+
+def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=14, seed=0):
     """Train the CNN out of fold and save what it sees in every subject.
 
     For each fold the network is trained on the other folds and then describes
@@ -33,7 +37,7 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         ``cnn/`` with the networks of the folds and ``history.tsv``.
     target : {"grade", "codeletion"}, default="grade"
     folds : int, default=5
-    epochs : int, default=16
+    epochs : int, default=14
         Fixed beforehand: no stopping is learned from anything.
     seed : int, default=0
 
@@ -46,8 +50,8 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     Raises
     ------
     BadCohort
-        One class only, fewer subjects of a class than folds, or nothing
-        preprocessed.
+        One class only, fewer subjects of a class than folds, no tumour mask, or
+        nothing preprocessed.
     """
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/*_quality.json"))
     labels = cohort.labels(target)
@@ -58,6 +62,13 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         return read_tsv(out / "features.tsv")
 
     arrays = load_arrays(cohort, preprocessed)
+    if not arrays.known.any():
+        raise BadCohort(
+            "learn_features",
+            "tumour masks, at least on some slices of some subjects",
+            f"none for the {len(arrays.ids)} subjects of {cohort.root}",
+            "add masks as data/README.md describes: the network learns from them where to look",
+        )
     labels = labels[labels.index.isin(arrays.ids)]
     fold_of = assign_folds(labels, folds=folds, seed=seed, unlabelled=sorted(set(arrays.ids) - set(labels.index)))
     keras.utils.set_random_seed(seed)
@@ -86,7 +97,7 @@ class _Trainer:
         self.masks = np.concatenate([arrays.tumour, arrays.known], axis=-1)
         self.model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
         self.model.compile(
-            keras.optimizers.Adam(2e-3),
+            keras.optimizers.Adam(LEARNING_RATE),
             loss={"tumour": known_loss, "label": "binary_crossentropy"},
         )
         self.state = snapshot(self.model)
@@ -111,6 +122,10 @@ class _Trainer:
         self._fit(np.ones(len(self.labels), bool), fold=-1)
         self._save(out / "cnn.keras")
 
+    def _learning_rate(self, epoch, _):
+        """Fall from the full rate to nothing along a half cosine."""
+        return LEARNING_RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
     def _save(self, path):
         """Save the network without its optimiser: a third of the size."""
         with whole_file(path) as temporary:
@@ -126,7 +141,9 @@ class _Trainer:
             _balanced_weights(labels),
             seed=self.seed * 1000 + fold + 1,
         )
-        history = self.model.fit(batches, epochs=self.epochs, verbose=0).history
+        cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
+        history = self.model.fit(batches, epochs=self.epochs, callbacks=[cooling], verbose=0).history
+        history.pop("learning_rate", None)
         table = pd.DataFrame(history)
         table.insert(0, "fold", fold + 1)
         table.insert(1, "epoch", np.arange(1, len(table) + 1))

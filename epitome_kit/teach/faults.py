@@ -8,7 +8,7 @@ from epitome_kit.overlap import dice
 
 _DIRECTIONS = (("patient's left", "patient's right"), ("back of the head", "front of the head"), ("neck", "crown"))
 _FACTORS = {
-    1000: "mm³ against ml",
+    1000: "mm³ against mL",
     100: "per cent against a fraction",
     10: "mm against cm",
     2: "a radius against a diameter",

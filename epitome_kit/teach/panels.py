@@ -115,7 +115,7 @@ def _draw_scale_bar(panel, view):
     (down, across), gutter = view.size, _gutter(view)
     unit, size = ("mm", 1) if view.known else ("voxels", view.pixel_size[1])
     length = next((bar for bar in _BARS if bar * size <= across / 4), 1)
-    middle, start = down + gutter / 2, -gutter / 2
+    middle, start = down + gutter / 2, -0.8 * gutter
     end = start + length * size
     panel.plot([start, end], [middle] * 2, color="white", lw=2, solid_capstyle="butt")
-    panel.text(end + gutter / 3, middle, f"{length} {unit}", color="white", size=9, va="center")
+    panel.text(end + gutter / 6, middle, f"{length} {unit}", color="white", size=9, va="center")

@@ -6,6 +6,7 @@ import traceback
 import ipywidgets as ipw
 import numpy as np
 
+from epitome_kit.errors import BadParameter
 from epitome_kit.overlap import dice
 from epitome_kit.teach.render import assemble, encode_png, render_panel
 from epitome_kit.teach.slices import PLANES, display_windows, slice_view, stack_images
@@ -174,11 +175,18 @@ def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=N
     SliceViewer
         With two more attributes: ``threshold`` (slider) and ``readout`` (size
         and Dice).
+
+    Raises
+    ------
+    BadParameter
+        `brain_mask` is empty.
     """
     masks = {"above the threshold": brain_mask}
     viewer = SliceViewer({"scan": image}, masks if truth is None else {"truth": truth, **masks}, size=400)
     stack = viewer.stack
     volume, brain, truth = stack.volumes["scan"], stack.masks["above the threshold"], stack.masks.get("truth")
+    if not brain.any():
+        raise BadParameter("threshold_explorer", "a brain mask", "an empty one", "strip the skull again")
     counted = brain if annotated is None else brain & stack_images(stack.grid, annotated).masks["mask"]
     low, middle, high = (float(value) for value in np.nanpercentile(volume[brain], (1, 50, 99.9)))
     viewer.threshold = ipw.FloatSlider(

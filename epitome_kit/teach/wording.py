@@ -7,7 +7,7 @@ from epitome_kit.images import voxel_size_known
 
 
 def size_text(voxels, grid):
-    """Say how large a number of voxels is: in ml, or in voxels where their size is unknown."""
+    """Say how large a number of voxels is: in mL, or in voxels where their size is unknown."""
     if not voxel_size_known(grid):
         return f"{voxels:,} voxels"
-    return f"{voxels * np.prod(nib.affines.voxel_sizes(grid.affine)) / 1000:.1f} ml"
+    return f"{voxels * np.prod(nib.affines.voxel_sizes(grid.affine)) / 1000:.1f} mL"
