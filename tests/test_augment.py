@@ -67,7 +67,7 @@ def _batches(seed=0, **options):
     scans = np.repeat(HEAD[None], 10, axis=0)
     masks = np.repeat(SPOT[None, ..., None], 10, axis=0).astype(np.uint8)
     labels, weights = np.arange(10.0)[:, None], np.arange(10.0) / 2
-    return Batches(scans, masks, labels, weights, seed=seed, **options)
+    return Batches(np.arange(10), scans, masks, labels, weights, seed=seed, **options)
 
 
 def _dealt(batches):

@@ -111,7 +111,7 @@ def test_the_brain_arrives_on_the_template_brain(preprocessed):
         found = load_image(path)
         points = nib.affines.apply_affine(found.affine, np.argwhere(found.get_fdata() > 0))
         index = np.round(nib.affines.apply_affine(np.linalg.inv(template.affine), points)).astype(int)
-        assert template.get_fdata()[tuple(index.T)].mean() > 0.9
+        assert template.get_fdata()[tuple(index.T)].mean() > 0.85
 
 
 def test_the_tumour_arrives_in_the_slab_that_was_annotated(phantom, preprocessed):

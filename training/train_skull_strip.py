@@ -1,6 +1,6 @@
 """Train the network of `epitome strip` on simulated heads alone.
 
-    python training/train_skull_strip.py --steps 3000
+    python training/train_skull_strip.py --steps 2500
 
 Heads are drawn afresh for every step, so nothing is stored and no scan of a
 person is read. Writes `epitome_kit/weights/skull_strip.weights.h5`; about half
@@ -35,7 +35,7 @@ def heads(count, seed):
     return tuple(np.stack(part)[..., None] for part in zip(*drawn, strict=True))
 
 
-def main(steps: int = 3000, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
+def main(steps: int = 2500, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
     """Train, print the Dice on 16 unseen simulated heads now and then, keep the weights."""
     keras.utils.set_random_seed(seed)
     network = build_network()
@@ -52,7 +52,7 @@ def main(steps: int = 3000, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
             minutes = (time.monotonic() - started) / 60
             loss = np.mean(losses[-250:])
             print(f"step {step}: loss {loss:.4f}, Dice {dice.mean():.4f}, {minutes:.1f} min", flush=True)
-            network.save_weights(out)
+            keras.Model(network.input, network.output).save_weights(out)  # without the optimiser
 
 
 if __name__ == "__main__":

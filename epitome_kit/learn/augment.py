@@ -39,10 +39,12 @@ def augment(scans, masks, rng):
 
 
 class Batches(keras.utils.PyDataset):
-    """Shuffled, augmented batches of subjects.
+    """Shuffled, augmented batches of some of the subjects; the arrays are not copied.
 
     Parameters
     ----------
+    chosen : array of int
+        Subjects to draw from: indices into the first axis of the arrays.
     scans : ndarray, shape (n, i, j, k, contrasts)
     masks : ndarray of uint8, shape (n, i, j, k, channels)
         Target maps, moved together with the scans.
@@ -54,14 +56,14 @@ class Batches(keras.utils.PyDataset):
     seed : int, default=0
     """
 
-    def __init__(self, scans, masks, labels, weights, *, batch_size=2, seed=0):
+    def __init__(self, chosen, scans, masks, labels, weights, *, batch_size=2, seed=0):
         super().__init__(workers=1, max_queue_size=4)
         self._scans, self._masks, self._labels, self._weights = scans, masks, labels, weights
         self._batch_size, self._rng = batch_size, np.random.default_rng(seed)
-        self._order = self._rng.permutation(len(scans))
+        self._order = self._rng.permutation(chosen)
 
     def __len__(self):
-        return -(-len(self._scans) // self._batch_size)
+        return -(-len(self._order) // self._batch_size)
 
     def __getitem__(self, index):
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
@@ -73,4 +75,4 @@ class Batches(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         """Shuffle for the next epoch."""
-        self._order = self._rng.permutation(len(self._scans))
+        self._order = self._rng.permutation(self._order)

@@ -37,9 +37,10 @@ class DescribeWhere(layers.Layer):
 def build_cnn(contrasts, shape):
     """Network with two answers: where the tumour is, and how likely the positive label.
 
-    Convolutions look at ever larger neighbourhoods. The tumour map at half
-    resolution says where to look; features are pooled there, so that a few
-    dozen subjects suffice to learn what matters inside.
+    Convolutions look at ever larger neighbourhoods. They learn from the tumour
+    masks alone, of which every subject gives thousands of voxels. Features are
+    pooled where the map at half resolution says tumour, and the label is a
+    linear answer to them.
 
     Parameters
     ----------
@@ -63,8 +64,10 @@ def build_cnn(contrasts, shape):
     rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
     tumour = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(_block(joined, _CHANNELS))
     seen = layers.Concatenate()([near, layers.AveragePooling3D(2)(inputs)])
-    # The fourth power keeps the faint map of the whole brain from outweighing the tumour.
-    features = DescribeWhere(name="features")(seen, ops.stop_gradient(tumour) ** 4)
+    # No gradient of the label goes back: a few dozen labels would be learned by heart, and the features
+    # of training subjects would then look better than those of new ones. The fourth power keeps the
+    # faint map of the whole brain from outweighing the tumour.
+    features = DescribeWhere(name="features")(ops.stop_gradient(seen), ops.stop_gradient(tumour) ** 4)
     steady = layers.Dropout(0.3)(layers.BatchNormalization(momentum=0.9)(features))
     label = layers.Dense(1, activation="sigmoid", kernel_regularizer=keras.regularizers.L2(0.01), name="label")(steady)
     return Model(inputs, {"tumour": tumour, "label": label, "features": features}, name="epitome_cnn")

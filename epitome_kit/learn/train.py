@@ -133,12 +133,13 @@ class _Trainer:
 
     def _fit(self, train, fold):
         restart(self.model, self.state)
-        labels = self.labels[train]
+        weights = _balanced_weights(np.where(train, self.labels, np.nan))
         batches = Batches(
-            self.arrays.scans[train],
-            self.masks[train],
-            np.nan_to_num(labels)[:, None],
-            _balanced_weights(labels),
+            np.flatnonzero(train),
+            self.arrays.scans,
+            self.masks,
+            np.nan_to_num(self.labels)[:, None],
+            weights,
             seed=self.seed * 1000 + fold + 1,
         )
         cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)

@@ -26,6 +26,7 @@ from epitome_kit.run.parameters import read_notebook
 
 KERNEL_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",  # errors only
+    "MALLOC_ARENA_MAX": "2",  # native threads share memory instead of hoarding it
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # figures stay in the notebook
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about frozen modules
 }
