@@ -77,7 +77,7 @@ class Grader:
     Parameters
     ----------
     features : int
-        Number of features.
+        Most features that will be given; fewer are fine.
     epochs : int, default=150
     balanced : bool, default=True
         Let both classes count the same, however many subjects each has.
@@ -109,9 +109,9 @@ class Grader:
         targets = np.repeat(labels[:, None], self.model.output_shape[-1], axis=1)
         share = labels.mean()
         weights = np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)) if self.balanced else np.ones(len(labels))
-        self.model.fit(
-            self._scale(features), targets, sample_weight=weights, epochs=self.epochs, batch_size=len(labels), verbose=0
-        )
+        scaled = self._scale(features)
+        for _ in range(self.epochs):
+            self.model.train_on_batch(scaled, targets, sample_weight=weights)
         return self
 
     def predict(self, features):
@@ -119,4 +119,6 @@ class Grader:
         return self.model.predict(self._scale(features), verbose=0).mean(axis=1)
 
     def _scale(self, features):
-        return np.clip((np.asarray(features, float) - self._mean) / self._spread, -5, 5).astype(np.float32)
+        """Scale as the training subjects were; fill up with zeros, which say nothing."""
+        scaled = np.clip((np.asarray(features, float) - self._mean) / self._spread, -5, 5).astype(np.float32)
+        return np.pad(scaled, ((0, 0), (0, self.model.input_shape[-1] - scaled.shape[1])))

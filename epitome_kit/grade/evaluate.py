@@ -139,7 +139,6 @@ def _grade_fold(rows, grader, keep):
         )
     columns = _feature_columns(rows)
     names = select_features(train[columns], train.label, keep=keep)
-    names += [name for name in columns if name not in names][: keep - len(names)]
     grader.fit(train[names], train.label)
     probability = grader.predict(test[names])
     answer = pd.DataFrame({"participant_id": test.participant_id, "fold": test.fold, "label": test.label.astype(int)})

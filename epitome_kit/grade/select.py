@@ -31,7 +31,7 @@ def rank_features(features, labels):
     return pd.Series(np.abs(2 * auc - 1), index=features.columns).sort_values(ascending=False, kind="stable")
 
 
-def select_features(features, labels, *, keep=12, redundancy=0.9):
+def select_features(features, labels, *, keep=12, redundancy=0.5):
     """Keep the strongest features that do not repeat each other.
 
     Walks down the ranking and passes over a feature whose correlation with one
@@ -43,7 +43,7 @@ def select_features(features, labels, *, keep=12, redundancy=0.9):
     labels : array of 0 and 1, shape (n,)
     keep : int, default=12
         Most features to keep.
-    redundancy : float, default=0.9
+    redundancy : float, default=0.5
         Highest absolute Spearman correlation between two kept features.
 
     Returns

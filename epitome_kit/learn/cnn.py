@@ -6,7 +6,7 @@ _CHANNELS = 16
 
 
 def feature_count(contrasts):
-    """Count the features: mean, spread and peak of each channel and contrast, and size.
+    """Count the features that :class:`DescribeWhere` gives.
 
     Parameters
     ----------
@@ -16,22 +16,35 @@ def feature_count(contrasts):
     -------
     int
     """
-    return 3 * (_CHANNELS + contrasts) + 1
+    return _CHANNELS + 5 * contrasts + 1
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
 class DescribeWhere(layers.Layer):
-    """Mean, spread and peak of each channel over a soft region, and its log size."""
+    """Describe what lies under a soft map of the tumour, and at its rim.
 
-    def call(self, channels, region):
-        """Pool ``(n, i, j, k, c)`` over ``(n, i, j, k, 1)`` to ``(n, 3c + 1)``."""
-        axes = (1, 2, 3)
-        size = ops.sum(region, axes) + 1e-3
-        mean = ops.sum(channels * region, axes) / size
-        spread = ops.sum(region * (channels - mean[:, None, None, None]) ** 2, axes) / size
-        bright = region * ops.exp(ops.clip(channels, -6, 6))
-        peak = ops.sum(channels * bright, axes) / (ops.sum(bright, axes) + 1e-3)
-        return ops.concatenate([mean, ops.sqrt(spread + 1e-6), peak, ops.log(size)], axis=-1)
+    Features, in this order: the mean of each learned channel over the tumour;
+    mean, spread, peak, trough and rim of each contrast; log size. Peak and
+    trough are means that favour bright or dark voxels, so that a small bright
+    (enhancing) or dark (necrotic) part counts; the rim is where the map fades.
+    """
+
+    def call(self, channels, scans, tumour):
+        """Pool ``(n, i, j, k, c)`` and ``(n, i, j, k, s)`` to ``(n, c + 5s + 1)``."""
+        # The fourth power keeps the faint map of the whole brain from outweighing the tumour.
+        inside = tumour**4
+        bright = inside * ops.exp(ops.clip(2 * scans, -8, 8))
+        dark = inside * ops.exp(ops.clip(-2 * scans, -8, 8))
+        mean = _average(scans, inside)
+        spread = ops.sqrt(_average((scans - mean[:, None, None, None]) ** 2, inside) + 1e-6)
+        parts = [mean, spread, *(_average(scans, weights) for weights in (bright, dark, tumour - inside))]
+        size = ops.log(ops.sum(inside, (1, 2, 3)) + 1e-3)
+        return ops.concatenate([_average(channels, inside), *parts, size], axis=-1)
+
+
+def _average(values, weights):
+    axes = (1, 2, 3)
+    return ops.sum(values * weights, axes) / (ops.sum(weights, axes) + 1e-3)
 
 
 def build_cnn(contrasts, shape):
@@ -63,11 +76,10 @@ def build_cnn(contrasts, shape):
     joined = layers.Concatenate()([layers.UpSampling3D()(layers.Conv3D(_CHANNELS, 1)(context)), near])
     rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
     tumour = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(_block(joined, _CHANNELS))
-    seen = layers.Concatenate()([near, layers.AveragePooling3D(2)(inputs)])
     # No gradient of the label goes back: a few dozen labels would be learned by heart, and the features
-    # of training subjects would then look better than those of new ones. The fourth power keeps the
-    # faint map of the whole brain from outweighing the tumour.
-    features = DescribeWhere(name="features")(ops.stop_gradient(seen), ops.stop_gradient(tumour) ** 4)
+    # of training subjects would then look better than those of new ones.
+    parts = (ops.stop_gradient(near), layers.AveragePooling3D(2)(inputs), ops.stop_gradient(tumour))
+    features = DescribeWhere(name="features")(*parts)
     steady = layers.Dropout(0.3)(layers.BatchNormalization(momentum=0.9)(features))
     label = layers.Dense(1, activation="sigmoid", kernel_regularizer=keras.regularizers.L2(0.01), name="label")(steady)
     return Model(inputs, {"tumour": tumour, "label": label, "features": features}, name="epitome_cnn")
