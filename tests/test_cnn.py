@@ -57,23 +57,43 @@ def test_it_saves_and_loads_in_safe_mode(cnn, tmp_path):
         assert value == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_a_region_is_described_by_mean_spread_peak_and_size():
-    channels = np.random.default_rng(0).normal(3, 2, (2, 4, 5, 6, 3)).astype(np.float32)
+def test_a_region_is_described_by_what_lies_in_it():
+    rng = np.random.default_rng(0)
+    channels, scans = (rng.normal(1, 1, (2, 4, 5, 6, count)).astype(np.float32) for count in (3, 2))
     region = np.zeros((2, 4, 5, 6, 1), np.float32)
-    region[0, :2], region[1] = 1, 0.5
-    found = np.asarray(DescribeWhere()(channels, region))
-    for number, inside in enumerate((channels[0, :2], channels[1])):
-        flat = inside.reshape(-1, 3)
-        assert found[number, :3] == pytest.approx(flat.mean(0), abs=1e-3)
-        assert found[number, 3:6] == pytest.approx(flat.std(0), abs=1e-3)
-        weights = np.exp(np.clip(flat, -6, 6))
-        assert found[number, 6:9] == pytest.approx((flat * weights).sum(0) / weights.sum(0), abs=1e-3)
-        assert found[number, 9] == pytest.approx(np.log(60), abs=1e-3)
+    region[0, :2], region[1] = 1, 1
+    found = np.asarray(DescribeWhere()(channels, scans, region))
+    assert found.shape == (2, 3 + 5 * 2 + 1)
+    for number, part in enumerate((slice(0, 2), slice(None))):
+        inside = scans[number, part].reshape(-1, 2)
+        bright, dark = (np.exp(np.clip(sign * 2 * inside, -8, 8)) for sign in (1, -1))
+        assert found[number, :3] == pytest.approx(channels[number, part].reshape(-1, 3).mean(0), abs=1e-3)
+        assert found[number, 3:5] == pytest.approx(inside.mean(0), abs=1e-3)
+        assert found[number, 5:7] == pytest.approx(inside.std(0), abs=1e-3)
+        assert found[number, 7:9] == pytest.approx((inside * bright).sum(0) / bright.sum(0), abs=1e-3)
+        assert found[number, 9:11] == pytest.approx((inside * dark).sum(0) / dark.sum(0), abs=1e-3)
+        assert found[number, 13] == pytest.approx(np.log(len(inside)), abs=1e-3)
+
+
+def test_the_rim_is_where_the_map_fades():
+    scans, tumour = np.zeros((1, 3, 1, 1, 1), np.float32), np.zeros((1, 3, 1, 1, 1), np.float32)
+    scans[0, :, 0, 0, 0], tumour[0, :, 0, 0, 0] = (5, 2, 9), (1, 0.6, 0)
+    rim = np.asarray(DescribeWhere()(scans, scans, tumour))[0, 5]
+    assert rim == pytest.approx(2, abs=0.05)
 
 
 def test_an_empty_region_is_described_by_finite_numbers():
     channels = np.ones((1, 2, 2, 2, 3), np.float32)
-    assert np.isfinite(np.asarray(DescribeWhere()(channels, np.zeros((1, 2, 2, 2, 1), np.float32)))).all()
+    assert np.isfinite(np.asarray(DescribeWhere()(channels, channels, np.zeros((1, 2, 2, 2, 1), np.float32)))).all()
+
+
+def test_no_label_shapes_the_convolutions(cnn):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = ops.mean(cnn(_scans(), training=True)["label"])
+    convolutions = [layer.kernel.value for layer in cnn.layers if layer.name.startswith("conv3d")]
+    assert convolutions and tape.gradient(loss, convolutions) == [None] * len(convolutions)
 
 
 @pytest.fixture

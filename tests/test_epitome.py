@@ -1,15 +1,20 @@
 """The epitome: the whole tumour, its margin, and its place in the head."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_derivative import make_derivative
 from tiny import SHAPE, affine, head, lesion, raises_three_lines
 
 from epitome_kit.errors import BadImage
-from epitome_kit.images import image_like, save_image
-from epitome_kit.tumour.epitome import extract_epitome
+from epitome_kit.files import write_text
+from epitome_kit.images import image_like, load_image, load_mask, save_image
+from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.tumour.epitome import extract_epitome, extract_epitomes
 
 TILTED = nib.affines.from_matvec([[1.9, 0.3, 0.1], [-0.3, 1.9, 0.2], [0.1, 0.2, -3.0]], (12, -40, 33))
 
@@ -67,3 +72,26 @@ def test_an_empty_mask_is_three_lines():
 def test_a_contrast_on_another_grid_is_three_lines(other):
     with raises_three_lines(BadImage, "extract_epitome"):
         extract_epitome({"T1ce": head(), "T2w": other}, lesion(head()))
+
+
+def test_every_tumour_of_a_cohort_is_cut_out_of_all_its_contrasts(tmp_path):
+    cohort, ready = make_derivative(tmp_path, subjects=3)
+    masks = tmp_path / "out" / "masks"
+    masks.mkdir(parents=True)
+    for number, name in enumerate(cohort.subjects):
+        if number != 1:
+            shutil.copy(cohort[name].annotation, masks)
+    write_text(Preprocessed(ready, "sub-02").transform("T1ce"), "1 0 0 12\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+    found = extract_epitomes(cohort, ready, tmp_path / "out", margin_mm=12)
+    assert list(found) == ["sub-00", "sub-02"], "no mask, no epitome"
+    assert set(found["sub-00"]) == {"T1ce", "FLAIR", "mask"} and all(
+        path.is_file() for path in found["sub-00"].values()
+    )
+    crops = {name: load_image(path, check_voxels=False) for name, path in found["sub-02"].items()}
+    tumour = load_mask(cohort["sub-02"].annotation)
+    assert np.sum(crops["mask"].dataobj) == np.sum(tumour.dataobj)
+    assert np.ptp(np.argwhere(tumour.dataobj), axis=0).tolist() == [n - 3 for n in crops["mask"].shape]
+    start = np.argwhere(tumour.dataobj).min(0) - 1
+    shifted = np.roll(load_image(cohort["sub-02"].images["T1ce"]).get_fdata(), 1, axis=0)
+    box = tuple(slice(low, low + n) for low, n in zip(start, crops["mask"].shape, strict=True))
+    assert crops["T1ce"].get_fdata() == pytest.approx(shifted[box], abs=1e-4), "brought over by its transform"

@@ -125,6 +125,14 @@ def test_nothing_preprocessed_is_three_lines(small, tmp_path):
         learn_features(small[0], tmp_path / "empty", small[2], folds=2)
 
 
+def test_a_cohort_without_any_tumour_mask_is_three_lines(small):
+    cohort, ready, out = small
+    for name in cohort.subjects:
+        Preprocessed(ready, name).mask("desc-annotated").unlink()
+    with raises_three_lines(BadCohort, "tumour masks", "5 subjects"):
+        learn_features(cohort, ready, out, folds=2)
+
+
 def test_a_label_that_was_corrected_is_learned_anew(small, monkeypatch):
     cohort, ready, out = small
     starts = []
