@@ -67,7 +67,11 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, workers=1):
     """
     out = Path(out)
     work = partial(_attempt, out=out, spacing_mm=float(spacing_mm))
-    results = for_each(work, list(cohort), title="Preprocessing", workers=workers)
+    kept = {subject.id: _kept(subject, Preprocessed(out, subject.id), float(spacing_mm)) for subject in cohort}
+    missing = [subject for subject in cohort if kept[subject.id] is None]
+    made = for_each(work, missing, title="Preprocessing", workers=workers)
+    kept.update({subject.id: result for subject, result in zip(missing, made, strict=True)})
+    results = list(kept.values())
     rows = [result for result in results if "reason" not in result]
     excluded = [result for result in results if "reason" in result]
     write_tsv(out / "excluded.tsv", pd.DataFrame(excluded, columns=["id", "reason"]))
@@ -153,23 +157,28 @@ def give_nominal_size(image):
     return nib.Nifti1Image(image.dataobj, affine, image.header)
 
 
+def _settings(subject, spacing_mm):
+    sources = [*subject.images.values(), *([subject.annotation] if subject.annotation else [])]
+    return {"spacing_mm": spacing_mm, "inputs": checksum(*sources)}
+
+
+def _kept(subject, files, spacing_mm):
+    """Quality of a subject that was finished with these scans and settings, else None."""
+    found = read_json(files.record) if files.record.is_file() else {}
+    return found["quality"] if found and found["settings"] == _settings(subject, spacing_mm) else None
+
+
 def _attempt(subject, *, out, spacing_mm):
     """Preprocess one subject, or say why it cannot be."""
     files = Preprocessed(out, subject.id)
+    files.record.unlink(missing_ok=True)
     try:
-        sources = [*subject.images.values(), *([subject.annotation] if subject.annotation else [])]
-        settings = {"spacing_mm": spacing_mm, "inputs": checksum(*sources)}
-        if files.record.is_file():
-            found = read_json(files.record)
-            if found["settings"] == settings:
-                return found["quality"]
-            files.record.unlink()
         quality = _preprocess_subject(subject, files, spacing_mm)
+        write_json(files.record, {"settings": _settings(subject, spacing_mm), "quality": quality})
     except EpitomeError as error:
         return {"id": subject.id, "reason": error.reason}
     except (OSError, ValueError, RuntimeError) as error:
         return {"id": subject.id, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
-    write_json(files.record, {"settings": settings, "quality": quality})
     return quality
 
 

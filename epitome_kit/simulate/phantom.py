@@ -90,7 +90,9 @@ def make_phantom_cohort(
         for number in range(subjects)
     ]
     make = partial(_make_subject, out=out, spacing_mm=spacing_mm, contrasts=tuple(contrasts))
-    rows = for_each(make, jobs, title="Simulating heads", workers=workers)
+    missing = [job for job in jobs if not _latents_path(out, job[0]).is_file()]
+    for_each(make, missing, title="Simulating heads", workers=workers)
+    rows = [read_json(_latents_path(out, subject_id)) for subject_id, *_ in jobs]
     _write_tables(out, rows, seed)
     return open_cohort(out)
 
@@ -149,12 +151,14 @@ def _check_recipe(out, recipe):
         )
 
 
+def _latents_path(out, subject_id):
+    """Path of the file that is written last: where it is, the subject is finished."""
+    return truth_folder(out, subject_id) / f"{subject_id}_latents.json"
+
+
 def _make_subject(job, *, out, spacing_mm, contrasts):
     """Simulate, scan and write one subject; its latents are written last."""
     subject_id, grade_iii, codeleted, stream = job
-    done = truth_folder(out, subject_id) / f"{subject_id}_latents.json"
-    if done.is_file():
-        return read_json(done)
     rng = np.random.default_rng(stream)
     head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)
     latents = draw_latents(grade_iii, codeleted, rng)
@@ -182,8 +186,7 @@ def _make_subject(job, *, out, spacing_mm, contrasts):
         "latents": dict(zip(LATENTS, latents.tolist(), strict=True)),
         "parameters": tumour.parameters,
     }
-    write_json(done, row)
-    return row
+    write_json(_latents_path(out, subject_id), row)
 
 
 def _write_scan(out, subject_id, contrast, scan):
