@@ -44,7 +44,7 @@ class SideBySide(layers.Layer):
         return {**super().get_config(), **own}
 
 
-def build_ann(features, *, members=10, hidden=12, decay=0.02):
+def build_ann(features, *, members=10, hidden=12, decay=0.01):
     """Build the ensemble.
 
     Parameters
@@ -55,7 +55,7 @@ def build_ann(features, *, members=10, hidden=12, decay=0.02):
         Networks; they differ in their first weights alone.
     hidden : int, default=12
         Units in the one hidden layer of each.
-    decay : float, default=0.02
+    decay : float, default=0.01
         L2 penalty on all weights.
 
     Returns
@@ -78,13 +78,13 @@ class Grader:
     ----------
     features : int
         Most features that will be given; fewer are fine.
-    epochs : int, default=150
+    epochs : int, default=60
     balanced : bool, default=True
         Let both classes count the same, however many subjects each has.
     seed : int, default=0
     """
 
-    def __init__(self, features, *, epochs=150, balanced=True, seed=0):
+    def __init__(self, features, *, epochs=60, balanced=True, seed=0):
         keras.utils.set_random_seed(seed)
         self.epochs, self.balanced = epochs, balanced
         self.model = build_ann(features)

@@ -23,7 +23,7 @@ DRAWS = 2000
 """Bootstrap draws behind each interval."""
 
 
-def grade_features(features, out, *, target="grade", keep=12, balanced=True, epochs=150, seed=0, oracle_auc=None):
+def grade_features(features, out, *, target="grade", keep=12, balanced=True, epochs=60, seed=0, oracle_auc=None):
     """Select features, train the ANN and score it, fold by fold.
 
     In each fold the features are ranked and selected, scaled and learned from
@@ -41,7 +41,7 @@ def grade_features(features, out, *, target="grade", keep=12, balanced=True, epo
         Features to select.
     balanced : bool, default=True
         Balanced training.
-    epochs : int, default=150
+    epochs : int, default=60
     seed : int, default=0
     oracle_auc : float, default=None
         Ceiling of any model, known for phantoms.
