@@ -11,7 +11,7 @@ from made_derivative import VOXEL_ML
 from epitome_kit.files import read_tsv
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
 from epitome_kit.overlap import dice
-from epitome_kit.tumour.segment import segment_cohort
+from epitome_kit.tumour.segment import choose_threshold, segment_cohort
 
 COLUMNS = {
     *("participant_id", "fold", "dice", "reference", "volume_voxels", "volume_ml", "rano_long_mm"),
@@ -117,3 +117,15 @@ def test_without_a_voxel_size_voxels_are_counted_and_nothing_has_a_unit(learned,
     row = tumours.set_index("participant_id").loc["sub-00"]
     united = ["volume_ml", "rano_long_mm", "rano_perpendicular_mm", "reference_volume_ml"]
     assert row[united].isna().all() and row.reference_volume_voxels > 100 and np.isfinite(row.dice)
+
+
+def test_the_threshold_is_the_one_that_fits_where_the_truth_is_known():
+    tumour, known = np.zeros((2, 8, 8, 8), np.uint8), np.ones((2, 8, 8, 8), np.uint8)
+    tumour[:, 2:6, 2:6, 2:6] = 1
+    maps = np.full((2, 4, 4, 4), 0.05)
+    maps[:, 1:3, 1:3, 1:3] = 0.35
+    maps[:, 0, 0, 0] = 0.25
+    assert choose_threshold(maps, tumour, known) == 0.3
+    known[:, :2, :2, :2] = 0
+    maps[:, 3, 3, 3] = 0.15
+    assert choose_threshold(maps, tumour, known) == 0.2, "what lies where nobody looked does not count"

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from epitome_kit.images import load_image, load_mask, resample_isotropic
 
-_LEVELS_MM = (6.0, 3.0)
+_COARSE_MM, _FINE_MM = 6.0, 3.0
 _SIDE_MULTIPLE = 8
 
 
@@ -72,9 +72,7 @@ def register_rigid(moving, fixed, fixed_mask):
     """
     moving, fixed = (load_image(image, where="register_rigid") for image in (moving, fixed))
     mask = load_mask(fixed_mask, like=fixed, where="register_rigid")
-    near = nib.Nifti1Image(
-        ndimage.binary_dilation(np.asarray(mask.dataobj), iterations=2).astype(np.uint8), mask.affine
-    )
+    near = _dilate(mask, _FINE_MM)
     centre = _centre_of_mass(fixed)
     starts = []
     for shift in (np.zeros(3), _centre_of_mass(moving) - centre):
@@ -82,14 +80,18 @@ def register_rigid(moving, fixed, fixed_mask):
         start.SetCenter(centre.tolist())
         start.SetTranslation(shift.tolist())
         starts.append(start)
-    return _optimise(moving, fixed, near, starts)
+    coarse = _optimise(moving, fixed, near, starts, _COARSE_MM)
+    return _as_matrix(_optimise(moving, fixed, near, [coarse], _FINE_MM))
 
 
 def register_affine(moving, moving_mask):
     """Find the affine that carries a scan onto the ICBM152 template.
 
     Starts from the place and size of the two brain masks along each axis, so
-    that a head in an odd position or of unknown scale is still found.
+    that a head in an odd position or of unknown scale is still found. Then
+    matches the stripped brain, outline included, on a coarse grid, and last
+    the whole scan inside the template's brain on a fine one, where an outline
+    that was stripped a little too far out does no harm.
 
     Parameters
     ----------
@@ -111,21 +113,32 @@ def register_affine(moving, moving_mask):
     start.SetCenter(centre.tolist())
     start.SetMatrix(np.diag(moving_size / size).ravel().tolist())
     start.SetTranslation((moving_centre - centre).tolist())
-    return _optimise(moving, template, template_mask, [start])
+    near = _dilate(template_mask, _COARSE_MM)
+    stripped = nib.Nifti1Image(np.asarray(moving.dataobj, np.float32) * np.asarray(mask.dataobj), moving.affine)
+    coarse = _optimise(stripped, template, near, [start], _COARSE_MM)
+    return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE_MM))
 
 
-def _optimise(moving, fixed, fixed_mask, starts):
-    """Maximise mutual information from the best start, coarse to fine."""
-    for spacing in _LEVELS_MM:
-        images = [_as_itk(resample_isotropic(image, spacing)) for image in (fixed, moving)]
-        mask = sitk.Cast(_as_itk(resample_isotropic(fixed_mask, spacing)) > 0.5, sitk.sitkUInt8)
-        results = [_maximise(*images, mask, start) for start in starts]
-        starts = [min(results, key=lambda result: result[1])[0]]
-    best = starts[0]
-    matrix = np.array(best.GetMatrix()).reshape(3, 3)
-    centre = np.array(best.GetCenter())
-    fixed_to_moving = nib.affines.from_matvec(matrix, np.array(best.GetTranslation()) + centre - matrix @ centre)
-    return np.linalg.inv(fixed_to_moving)
+def _optimise(moving, fixed, fixed_mask, starts, spacing):
+    """Maximise mutual information on one grid from every start; return the best transform."""
+    images = [_as_itk(resample_isotropic(image, spacing)) for image in (fixed, moving)]
+    mask = sitk.Cast(_as_itk(resample_isotropic(fixed_mask, spacing)) > 0.5, sitk.sitkUInt8)
+    results = [_maximise(*images, mask, start) for start in starts]
+    return min(results, key=lambda result: result[1])[0]
+
+
+def _as_matrix(transform):
+    """Turn ITK's transform, from fixed to moving, into a matrix from moving mm to fixed mm."""
+    matrix = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre = np.array(transform.GetCenter())
+    offset = np.array(transform.GetTranslation()) + centre - matrix @ centre
+    return np.linalg.inv(nib.affines.from_matvec(matrix, offset))
+
+
+def _dilate(mask, margin_mm):
+    outside = np.asarray(mask.dataobj) == 0
+    distance_mm = ndimage.distance_transform_edt(outside, sampling=nib.affines.voxel_sizes(mask.affine))
+    return nib.Nifti1Image((distance_mm <= margin_mm).astype(np.uint8), mask.affine)
 
 
 def _maximise(fixed, moving, mask, start):

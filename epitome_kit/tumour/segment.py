@@ -19,6 +19,9 @@ from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lea
 from epitome_kit.progress import for_each
 from epitome_kit.tumour.measure import measure_tumour
 
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""Tumour probabilities to choose among."""
+
 
 def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs=14, seed=0):
     """Find the tumour in every subject with a network that never saw the subject.
@@ -26,6 +29,8 @@ def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     The network is the CNN of :func:`epitome_kit.learn_features`, trained here
     if it was not before: one of its two answers is where the tumour is. Each
     scan is shown to it as it is and mirrored, and the two maps are averaged.
+    The threshold on the map is the one that fits the training subjects of the
+    fold best.
 
     Where annotation is sparse, training and scores look at the annotated
     slices alone: the others are unknown, not background. On a simulated cohort
@@ -74,14 +79,54 @@ def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs
 def _segment_fold(fold, *, tests, arrays, cohort, preprocessed, out):
     model = keras.saving.load_model(fold_model_path(out, fold - 1), compile=False)
     grid = nib.load(Preprocessed(preprocessed, arrays.ids[0]).mask("desc-brain"))
+    maps = _maps(model, arrays.scans)
+    tested = np.isin(arrays.ids, tests[fold])
+    threshold = choose_threshold(maps[~tested], arrays.tumour[~tested, ..., 0], arrays.known[~tested, ..., 0])
+    affine = _coarser(grid.affine, grid.shape, maps.shape[1:])
     rows = []
-    for subject_id in tests[fold]:
-        scans = arrays.scans[arrays.ids.index(subject_id)]
-        pair = np.asarray(model.predict(np.stack([scans, scans[::-1]]), verbose=0)["tumour"])[..., 0]
-        coarse = nib.Nifti1Image((pair[0] + pair[1][::-1]) / 2, _coarser(grid.affine, grid.shape, pair.shape[1:]))
-        answer = _finish(cohort[subject_id], Preprocessed(preprocessed, subject_id), coarse, out)
+    for index in np.flatnonzero(tested):
+        subject_id = arrays.ids[index]
+        coarse = nib.Nifti1Image(maps[index], affine)
+        answer = _finish(cohort[subject_id], Preprocessed(preprocessed, subject_id), coarse, threshold, out)
         rows.append({"participant_id": subject_id, "fold": int(fold), **answer})
     return rows
+
+
+def _maps(model, scans):
+    """Tumour maps of scans, each seen as it is and mirrored."""
+    straight, mirrored = (
+        np.asarray(model.predict(view, batch_size=4, verbose=0)["tumour"])[..., 0] for view in (scans, scans[:, ::-1])
+    )
+    return (straight + mirrored[:, ::-1]) / 2
+
+
+def choose_threshold(maps, tumour, known):
+    """Choose the threshold with the best mean Dice, judged where the truth is known.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (n, i / f, j / f, k / f)
+        Tumour probability of training subjects, at a coarser resolution.
+    tumour, known : ndarray of uint8, shape (n, i, j, k)
+        Tumour, and where it is known whether there is any.
+
+    Returns
+    -------
+    float
+        One of :data:`THRESHOLDS`.
+    """
+    factor = tumour.shape[1] // maps.shape[1]
+    truth, seen = (_blocks(part, factor) > 0.5 for part in (tumour, known))
+    each = list(zip(maps, truth & seen, seen, strict=True))
+    scores = [np.mean([dice((one > limit) & inside, true) for one, true, inside in each]) for limit in THRESHOLDS]
+    return THRESHOLDS[int(np.argmax(scores))]
+
+
+def _blocks(volumes, factor):
+    """Mean of each block of voxels, shape (n, i, j, k) to (n, i / f, j / f, k / f)."""
+    n, i, j, k = volumes.shape
+    split = volumes.reshape(n, i // factor, factor, j // factor, factor, k // factor, factor)
+    return split.mean(axis=(2, 4, 6), dtype=np.float32)
 
 
 def _coarser(affine, shape, coarse_shape):
@@ -91,14 +136,14 @@ def _coarser(affine, shape, coarse_shape):
     return nib.affines.from_matvec(matrix, affine[:3, 3] + affine[:3, :3] @ ((factors - 1) / 2))
 
 
-def _finish(subject, files, probability, out):
+def _finish(subject, files, probability, threshold, out):
     """Carry one answer to the subject's own grid, save it, measure it and compare it."""
     lead = lead_contrast(subject)
     original = load_image(subject.images[lead])
     scan = give_nominal_size(original)
     to_template = np.loadtxt(files.transform(lead))
     on_scan = resample(probability, scan.affine, scan.shape, transform=np.linalg.inv(to_template))
-    found = _largest_piece(np.asarray(on_scan.dataobj) > 0.5)
+    found = _largest_piece(np.asarray(on_scan.dataobj) > threshold)
     mask = image_like(found.astype(np.uint8), original)
     save_image(mask, out / "masks" / annotation_path("", subject.id).name)
     return {**_measure(mask), **_compare(subject, original, found)}
