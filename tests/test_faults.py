@@ -13,8 +13,8 @@ from epitome_kit.teach.faults import explain_field, explain_mask, explain_number
 @pytest.mark.parametrize(
     "value, expected, words",
     [
-        (34000, 34, "1000 times too large: is it mm³ against ml?"),
-        (0.034, 34, "1000 times too small: is it mm³ against ml?"),
+        (34000, 34, "1000 times too large: is it mm³ against mL?"),
+        (0.034, 34, "1000 times too small: is it mm³ against mL?"),
         (82, 0.82, "per cent against a fraction"),
         (4.5, 45, "10 times too small: is it mm against cm?"),
         (20, 10, "a radius against a diameter"),

@@ -11,6 +11,7 @@ from scipy import ndimage
 from epitome_kit.images import load_image, load_mask, resample_isotropic
 
 _COARSE_MM, _FINE_MM = 6.0, 3.0
+_MARGIN_MM = 10.0
 _SIDE_MULTIPLE = 8
 
 
@@ -113,7 +114,7 @@ def register_affine(moving, moving_mask):
     start.SetCenter(centre.tolist())
     start.SetMatrix(np.diag(moving_size / size).ravel().tolist())
     start.SetTranslation((moving_centre - centre).tolist())
-    near = _dilate(template_mask, _COARSE_MM)
+    near = _dilate(template_mask, _MARGIN_MM)
     stripped = nib.Nifti1Image(np.asarray(moving.dataobj, np.float32) * np.asarray(mask.dataobj), moving.affine)
     coarse = _optimise(stripped, template, near, [start], _COARSE_MM)
     return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE_MM))
@@ -147,7 +148,7 @@ def _maximise(fixed, moving, mask, start):
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.5)
+    method.SetMetricSamplingPercentage(0.5, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
