@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadImage
-from epitome_kit.images import resample
+from epitome_kit.images import load_image, resample
 from epitome_kit.preprocess.registration import load_template, register_affine, register_rigid, template_grid
 
 SCANNER = (np.array([[-3.0, 0, 0, 120], [0, 0, 3.0, -140], [0, -3.0, 0, 130], [0, 0, 0, 1]]), (80, 80, 80))
@@ -68,6 +68,12 @@ def test_a_known_affine_is_found_even_from_a_scan_that_lies_on_its_side():
     truth = _rigid((6, -4, 5), (15, -25, 10)) @ np.diag([0.85, 0.92, 1.08, 1])
     found = register_affine(_moved(template, truth), _moved(mask, truth, order=0))
     assert _error_mm(found @ truth, np.eye(4), mask) < 1.5
+
+
+def test_the_same_scans_are_registered_the_same_way_each_time(phantom):
+    scan = load_image(phantom["sub-001"].images["T2w"])
+    truth = phantom["sub-001"].truth / "sub-001_space-T2w_desc-brain_mask.nii.gz"
+    assert register_affine(scan, truth) == pytest.approx(register_affine(scan, truth), abs=1e-6)
 
 
 def test_a_head_of_another_scale_altogether_is_found():
