@@ -46,6 +46,24 @@ def test_the_mask_is_one_piece_without_holes_on_the_grid_of_the_scan(mask, scan)
     assert np.array_equal(ndimage.binary_fill_holes(inside), inside > 0)
 
 
+def test_of_several_pieces_the_largest_is_kept_and_its_holes_are_filled(monkeypatch):
+    """A network that answers with a hollow ball of 80 mm and a small solid one beside it."""
+    scan = ball(shape=(50, 50, 50), spacing=(4.0, 4.0, 4.0))
+
+    def answer(volume, training):
+        where = np.linalg.norm(
+            np.indices(volume.shape[1:4]) - np.array(volume.shape[1:4]).reshape(3, 1, 1, 1) / 2, axis=0
+        )
+        found = (where < 10) & (where > 3)
+        found[2:8, 2:8, 2:8] = True
+        return found[None, ..., None].astype(np.float32)
+
+    monkeypatch.setattr("epitome_kit.preprocess.skull_strip._network", lambda: answer)
+    found = skull_strip(scan).get_fdata()
+    assert found.sum() == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.08)
+    assert not found[:10, :10, :10].any() and found[25, 25, 25]
+
+
 @pytest.mark.parametrize("codes", ["LPS", "SAR", "PIL"])
 def test_the_way_the_voxels_are_stored_does_not_matter(scan, mask, codes):
     ornt = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(codes))
