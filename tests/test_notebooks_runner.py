@@ -155,7 +155,9 @@ def test_a_workspace_belongs_to_one_cohort_and_seed(make, out):
 def test_ctrl_c_stops_the_kernel_and_keeps_what_is_done(make, out):
     child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
     notebooks = [make("quick", "1"), make("slow", child, "import time\nopen('ready', 'w').close()\ntime.sleep(600)")]
-    code = "from epitome_kit.cli import app; app()"
+    # Started in the background, a command inherits that Ctrl-C is ignored; one in a terminal listens to it.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; from epitome_kit.cli import app; app()"
     command = [sys.executable, "-c", code, "run", *map(str, notebooks), "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
