@@ -64,14 +64,14 @@ def test_changes_are_small_and_the_generator_decides():
 
 
 def _batches(seed=0, **options):
+    """Batches of ten subjects; the mask of each is filled with its number."""
     scans = np.repeat(HEAD[None], 10, axis=0)
-    masks = np.repeat(SPOT[None, ..., None], 10, axis=0).astype(np.uint8)
-    labels, weights = np.arange(10.0)[:, None], np.arange(10.0) / 2
-    return Batches(np.arange(10), scans, masks, labels, weights, seed=seed, **options)
+    masks = np.stack([SPOT[..., None].astype(np.uint8) * (number + 1) for number in range(10)])
+    return Batches(np.arange(10), scans, masks, seed=seed, **options)
 
 
 def _dealt(batches):
-    return [batches[index][1]["label"].ravel().tolist() for index in range(len(batches))]
+    return [[int(mask.max()) - 1 for mask in batches[index][1]["tumour"]] for index in range(len(batches))]
 
 
 def test_an_epoch_deals_every_subject_once_in_another_order_than_the_last():
@@ -85,8 +85,7 @@ def test_an_epoch_deals_every_subject_once_in_another_order_than_the_last():
     assert _dealt(_batches(batch_size=4)) == first != _dealt(_batches(batch_size=4, seed=1))
 
 
-def test_a_batch_has_scans_targets_and_weights():
-    scans, targets, weights = _batches(batch_size=3)[0]
+def test_a_batch_has_scans_and_the_map_to_learn():
+    scans, targets = _batches(batch_size=3)[0]
     assert scans.shape == (3, *SHAPE, 2) and targets["tumour"].shape == (3, *SHAPE, 1)
     assert targets["tumour"].dtype == np.float32
-    assert np.array_equal(weights["label"], targets["label"][:, 0] / 2) and (weights["tumour"] == 1).all()

@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from epitome_kit.learn.cnn import DescribeWhere, build_cnn, feature_count, known_loss
+from epitome_kit.learn.cnn import AverageUnder, MeasureWhere, build_cnn, feature_names, fit_label, known_loss
 
 SHAPE = (16, 24, 8)
 
@@ -28,7 +31,7 @@ def test_it_is_compact_and_answers_where_and_what(cnn):
     assert cnn.count_params() < 1_000_000
     answers = _answers(cnn, _scans())
     assert answers["tumour"].shape == (3, 8, 12, 4, 1)
-    assert answers["label"].shape == (3, 1) and answers["features"].shape == (3, feature_count(2))
+    assert answers["label"].shape == (3, 1) and answers["features"].shape == (3, len(feature_names(("T1ce", "T2w"))))
     for name in ("tumour", "label"):
         assert answers[name].min() >= 0 and answers[name].max() <= 1
 
@@ -39,14 +42,14 @@ def test_a_subject_is_described_without_regard_to_the_others_of_its_batch(cnn):
         assert together[name][1:2] == pytest.approx(value, abs=1e-4)
 
 
-def test_the_label_teaches_nothing_about_where_the_tumour_is(cnn):
-    """Features are pooled over the map as it is: else the map could drift from tumours to what pays."""
+def test_nothing_but_the_map_is_learned_by_descent(cnn):
+    """Labels and traits are too few to learn from; a few dozen would be learned by heart."""
+    assert not cnn.get_layer("label").trainable
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        loss = ops.mean(cnn(_scans(), training=True)["label"])
-    kernel = cnn.get_layer("tumour").kernel
-    assert tape.gradient(loss, kernel.value) is None
+        loss = ops.mean(cnn(_scans(), training=True)["features"])
+    assert tape.gradient(loss, cnn.get_layer("tumour").kernel.value) is None
 
 
 def test_it_saves_and_loads_in_safe_mode(cnn, tmp_path):
@@ -57,43 +60,57 @@ def test_it_saves_and_loads_in_safe_mode(cnn, tmp_path):
         assert value == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_a_region_is_described_by_what_lies_in_it():
+def test_every_feature_has_a_name_of_its_own():
+    names = feature_names(("T1ce", "T2w"))
+    assert len(set(names)) == len(names) and {"growth", "size", "lateral", "T1ce_mean", "T2w_rim"} <= set(names)
+
+
+def test_a_region_is_measured_by_what_lies_in_it():
     rng = np.random.default_rng(0)
-    channels, scans = (rng.normal(1, 1, (2, 4, 5, 6, count)).astype(np.float32) for count in (3, 2))
+    scans = rng.normal(1, 1, (2, 4, 5, 6, 2)).astype(np.float32)
     region = np.zeros((2, 4, 5, 6, 1), np.float32)
     region[0, :2], region[1] = 1, 1
-    found = np.asarray(DescribeWhere()(channels, scans, region))
-    assert found.shape == (2, 3 + 5 * 2 + 1)
+    found = np.asarray(MeasureWhere()(scans, region))
+    assert found.shape == (2, 4 + 5 * 2)
     for number, part in enumerate((slice(0, 2), slice(None))):
         inside = scans[number, part].reshape(-1, 2)
         bright, dark = (np.exp(np.clip(sign * 2 * inside, -8, 8)) for sign in (1, -1))
-        assert found[number, :3] == pytest.approx(channels[number, part].reshape(-1, 3).mean(0), abs=1e-3)
-        assert found[number, 3:5] == pytest.approx(inside.mean(0), abs=1e-3)
-        assert found[number, 5:7] == pytest.approx(inside.std(0), abs=1e-3)
-        assert found[number, 7:9] == pytest.approx((inside * bright).sum(0) / bright.sum(0), abs=1e-3)
-        assert found[number, 9:11] == pytest.approx((inside * dark).sum(0) / dark.sum(0), abs=1e-3)
-        assert found[number, 13] == pytest.approx(np.log(len(inside)), abs=1e-3)
+        assert found[number, 0] == pytest.approx(np.log(len(inside) / 120), abs=1e-3)
+        assert found[number, 4:6] == pytest.approx(inside.mean(0), abs=1e-3)
+        assert found[number, 6:8] == pytest.approx(inside.std(0), abs=1e-3)
+        assert found[number, 8:10] == pytest.approx((inside * bright).sum(0) / bright.sum(0), abs=1e-3)
+        assert found[number, 10:12] == pytest.approx((inside * dark).sum(0) / dark.sum(0), abs=1e-3)
+
+
+@pytest.mark.parametrize("side", [1, 7])
+def test_position_is_from_the_midline_and_along_the_other_axes(side):
+    region = np.zeros((1, 9, 9, 9, 1), np.float32)
+    region[0, side, 2, 8] = 1
+    found = np.asarray(MeasureWhere()(region, region))[0]
+    assert found[1:4] == pytest.approx([0.75, -0.5, 1], abs=2e-3)
 
 
 def test_the_rim_is_where_the_map_fades():
     scans, tumour = np.zeros((1, 3, 1, 1, 1), np.float32), np.zeros((1, 3, 1, 1, 1), np.float32)
     scans[0, :, 0, 0, 0], tumour[0, :, 0, 0, 0] = (5, 2, 9), (1, 0.6, 0)
-    rim = np.asarray(DescribeWhere()(scans, scans, tumour))[0, 5]
-    assert rim == pytest.approx(2, abs=0.05)
+    assert np.asarray(MeasureWhere()(scans, tumour))[0, -1] == pytest.approx(2, abs=0.05)
 
 
-def test_an_empty_region_is_described_by_finite_numbers():
-    channels = np.ones((1, 2, 2, 2, 3), np.float32)
-    assert np.isfinite(np.asarray(DescribeWhere()(channels, channels, np.zeros((1, 2, 2, 2, 1), np.float32)))).all()
+def test_an_empty_region_is_measured_by_finite_numbers():
+    scans, nothing = np.ones((1, 2, 2, 2, 3), np.float32), np.zeros((1, 2, 2, 2, 1), np.float32)
+    assert np.isfinite(np.asarray(MeasureWhere()(scans, nothing))).all()
+    assert np.asarray(AverageUnder()(scans, nothing)) == pytest.approx(np.zeros((1, 3)))
 
 
-def test_no_label_shapes_the_convolutions(cnn):
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        loss = ops.mean(cnn(_scans(), training=True)["label"])
-    convolutions = [layer.kernel.value for layer in cnn.layers if layer.name.startswith("conv3d")]
-    assert convolutions and tape.gradient(loss, convolutions) == [None] * len(convolutions)
+def test_the_label_is_the_logistic_answer_to_the_features(cnn):
+    scans, labels = _scans(8), np.array([0, 1] * 4)
+    features = _answers(cnn, scans)["features"]
+    before = _answers(cnn, scans)
+    fit_label(cnn, features, labels)
+    after = _answers(cnn, scans)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced")).fit(features, labels)
+    assert after["label"][:, 0] == pytest.approx(model.predict_proba(features)[:, 1], abs=1e-4)
+    assert np.array_equal(after["features"], before["features"]) and np.array_equal(after["tumour"], before["tumour"])
 
 
 @pytest.fixture

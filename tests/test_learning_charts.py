@@ -38,9 +38,9 @@ def test_a_history_without_measure_or_epoch(columns):
 def table(n=12):
     labels = pd.Series([1, 0, 0] * (n // 3), index=[f"sub-{number:02d}" for number in range(n)])
     noise = np.random.default_rng(0).normal(size=(n, 4))
-    features = pd.DataFrame(noise, index=labels.index, columns=["f000", "f001", "f002", "f003"])
-    features["f001"] = 10 * labels + 0.1 * features["f001"]
-    return features.assign(f004=3.0, fold=1, label=labels), labels
+    features = pd.DataFrame(noise, index=labels.index, columns=["growth", "necrosis", "size", "T2w_mean"])
+    features["necrosis"] = 10 * labels + 0.1 * features["necrosis"]
+    return features.assign(T2w_rim=3.0, fold=1, label=labels), labels
 
 
 def test_features_by_class():
@@ -67,8 +67,8 @@ def test_nothing_to_map():
 
 
 def test_the_features_chosen_most_often_come_first():
-    shares = pd.Series([0.2, 1.0, 0.0, 0.6], index=["f000", "f001", "f002", "f003"])
+    shares = pd.Series([0.2, 1.0, 0.0, 0.6], index=["growth", "necrosis", "size", "T2w_mean"])
     figure = selection_frequency(shares, top=3)
     assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([100, 60, 20])
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["f001", "f003", "f000"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["necrosis", "T2w_mean", "growth"]
     assert "Features chosen, 3 of n = 3 that were ever chosen" in words(figure)

@@ -17,12 +17,12 @@ from epitome_kit.cohort import open_cohort
 from epitome_kit.errors import BadCohort
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.learn.arrays import load_arrays
-from epitome_kit.learn.cnn import feature_count
+from epitome_kit.learn.cnn import feature_names
 from epitome_kit.learn.train import fold_model_path, learn_features
 from epitome_kit.preprocess.pipeline import Preprocessed
 
 SETTINGS = {"folds": 2, "epochs": 15}
-FEATURE_COLUMNS = [f"f{number:02d}" for number in range(feature_count(2))]
+FEATURE_COLUMNS = feature_names(("T1ce", "FLAIR"))
 
 
 def _relabel(cohort, change):

@@ -17,6 +17,7 @@ from epitome_kit.errors import BadCohort
 from epitome_kit.files import whole_file, write_json, write_tsv
 from epitome_kit.grade.ann import Grader
 from epitome_kit.grade.select import select_features
+from epitome_kit.learn.features import feature_columns
 from epitome_kit.progress import for_each
 
 DRAWS = 2000
@@ -56,7 +57,7 @@ def grade_features(features, out, *, target="grade", keep=12, balanced=True, epo
     BadCohort
         A subject is both in training and in test of a fold.
     """
-    out, keep = Path(out), min(keep, len(_feature_columns(features)))
+    out, keep = Path(out), min(keep, len(feature_columns(features)))
     labelled = features[features.label.notna()]
     folds = sorted(labelled.fold.unique())
     grader = Grader(keep, epochs=epochs, balanced=balanced, seed=seed)
@@ -72,7 +73,7 @@ def grade_features(features, out, *, target="grade", keep=12, balanced=True, epo
         "oracle_auc": oracle_auc,
         "folds": len(folds),
         "repeats": 1,
-        "features": {"offered": len(_feature_columns(features)), "selected": keep},
+        "features": {"offered": len(feature_columns(features)), "selected": keep},
     }
     scores["class_counts"] = dict(zip(map(str, TARGETS[target]), scores["class_counts"], strict=True))
     write_tsv(out / "predictions.tsv", predictions)
@@ -137,16 +138,12 @@ def _grade_fold(rows, grader, keep):
             f"{', '.join(both[:5])} in training and in test of fold {rows.fold.iloc[0]}",
             "split by subject: `epitome_kit.folds.assign_folds` does",
         )
-    columns = _feature_columns(rows)
+    columns = feature_columns(rows)
     names = select_features(train[columns], train.label, keep=keep)
     grader.fit(train[names], train.label)
     probability = grader.predict(test[names])
     answer = pd.DataFrame({"participant_id": test.participant_id, "fold": test.fold, "label": test.label.astype(int)})
     return answer.assign(probability=probability), names
-
-
-def _feature_columns(table):
-    return [name for name in table.columns if name[0] == "f" and name[1:].isdigit()]
 
 
 def _bootstrap(labels, probabilities, rng):

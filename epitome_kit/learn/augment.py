@@ -48,17 +48,13 @@ class Batches(keras.utils.PyDataset):
     scans : ndarray, shape (n, i, j, k, contrasts)
     masks : ndarray of uint8, shape (n, i, j, k, channels)
         Target maps, moved together with the scans.
-    labels : ndarray, shape (n, 1)
-        0 or 1.
-    weights : ndarray, shape (n,)
-        Sample weights of the labels.
     batch_size : int, default=2
     seed : int, default=0
     """
 
-    def __init__(self, chosen, scans, masks, labels, weights, *, batch_size=2, seed=0):
+    def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0):
         super().__init__(workers=1, max_queue_size=4)
-        self._scans, self._masks, self._labels, self._weights = scans, masks, labels, weights
+        self._scans, self._masks = scans, masks
         self._batch_size, self._rng = batch_size, np.random.default_rng(seed)
         self._order = self._rng.permutation(chosen)
 
@@ -69,9 +65,7 @@ class Batches(keras.utils.PyDataset):
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         pairs = [augment(self._scans[i], self._masks[i], self._rng) for i in chosen]
         scans, masks = (np.stack(part) for part in zip(*pairs, strict=True))
-        ones = np.ones(len(chosen), np.float32)
-        targets = {"tumour": masks.astype(np.float32), "label": self._labels[chosen]}
-        return scans, targets, {"tumour": ones, "label": self._weights[chosen]}
+        return scans, {"tumour": masks.astype(np.float32)}
 
     def on_epoch_end(self):
         """Shuffle for the next epoch."""

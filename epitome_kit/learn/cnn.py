@@ -1,59 +1,93 @@
 """A compact 3D network that finds the tumour and describes what it sees there."""
 
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
 from epitome_kit.backend import Model, keras, layers, ops
+from epitome_kit.simulate.tumour import LATENTS
 
-_CHANNELS = 16
+TRAITS = tuple(LATENTS)
+"""What the network estimates of a tumour: the numbers that simulated ones are grown from."""
+
+_STATISTICS = ("mean", "spread", "peak", "trough", "rim")
 
 
-def feature_count(contrasts):
-    """Count the features that :class:`DescribeWhere` gives.
+def feature_names(contrasts):
+    """Name the features, in the order in which the network gives them.
 
     Parameters
     ----------
-    contrasts : int
+    contrasts : sequence of str
 
     Returns
     -------
-    int
+    list of str
+        Traits, size, position, then five statistics of each contrast.
     """
-    return _CHANNELS + 5 * contrasts + 1
+    measured = [f"{contrast}_{statistic}" for statistic in _STATISTICS for contrast in contrasts]
+    return [*TRAITS, "size", "lateral", "anterior", "superior", *measured]
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
-class DescribeWhere(layers.Layer):
-    """Describe what lies under a soft map of the tumour, and at its rim.
+class AverageUnder(layers.Layer):
+    """Average volumes under a soft map: (n, i, j, k, c) and (n, i, j, k, 1) to (n, c)."""
 
-    Features, in this order: the mean of each learned channel over the tumour;
-    mean, spread, peak, trough and rim of each contrast; log size. Peak and
+    def call(self, values, weights):
+        """Weighted mean over space; 0 where all weights are 0."""
+        axes = (1, 2, 3)
+        return ops.sum(values * weights, axes) / (ops.sum(weights, axes) + 1e-3)
+
+
+@keras.saving.register_keras_serializable("epitome_kit")
+class MeasureWhere(layers.Layer):
+    """Measure what lies under a soft map of the tumour, and at its rim.
+
+    Log of the size, distance from the midline, position along the two other
+    axes; then mean, spread, peak, trough and rim of each contrast. Peak and
     trough are means that favour bright or dark voxels, so that a small bright
     (enhancing) or dark (necrotic) part counts; the rim is where the map fades.
     """
 
-    def call(self, channels, scans, tumour):
-        """Pool ``(n, i, j, k, c)`` and ``(n, i, j, k, s)`` to ``(n, c + 5s + 1)``."""
-        # The fourth power keeps the faint map of the whole brain from outweighing the tumour.
-        inside = tumour**4
+    def call(self, scans, tumour):
+        """Map (n, i, j, k, s) and (n, i, j, k, 1) to (n, 4 + 5s)."""
+        average, inside = AverageUnder(), core(tumour)
         bright = inside * ops.exp(ops.clip(2 * scans, -8, 8))
         dark = inside * ops.exp(ops.clip(-2 * scans, -8, 8))
-        mean = _average(scans, inside)
-        spread = ops.sqrt(_average((scans - mean[:, None, None, None]) ** 2, inside) + 1e-6)
-        parts = [mean, spread, *(_average(scans, weights) for weights in (bright, dark, tumour - inside))]
-        size = ops.log(ops.sum(inside, (1, 2, 3)) + 1e-3)
-        return ops.concatenate([_average(channels, inside), *parts, size], axis=-1)
+        mean = average(scans, inside)
+        spread = ops.sqrt(average((scans - mean[:, None, None, None]) ** 2, inside) + 1e-6)
+        statistics = [mean, spread, *(average(scans, weights) for weights in (bright, dark, rim(tumour)))]
+        size = ops.log(ops.mean(inside, (1, 2, 3)) + 1e-5)
+        x, y, z = (average(axis, inside) for axis in _axes(tumour.shape[1:4]))
+        return ops.concatenate([size, ops.abs(x), y, z, *statistics], axis=-1)
 
 
-def _average(values, weights):
-    axes = (1, 2, 3)
-    return ops.sum(values * weights, axes) / (ops.sum(weights, axes) + 1e-3)
+def core(tumour):
+    """Weights of the sure tumour: the fourth power keeps a faint map of the whole brain from outweighing it."""
+    return tumour**4
+
+
+def rim(tumour):
+    """Weights of where the map fades."""
+    return tumour - core(tumour)
+
+
+def _axes(shape):
+    """Position along each axis, from -1 to 1, each of shape (1, i, j, k, 1)."""
+    lines = [ops.linspace(-1.0, 1.0, n) for n in shape]
+    return [ops.broadcast_to(axis, shape)[None, ..., None] for axis in ops.meshgrid(*lines, indexing="ij")]
 
 
 def build_cnn(contrasts, shape):
     """Network with two answers: where the tumour is, and how likely the positive label.
 
-    Convolutions look at ever larger neighbourhoods. They learn from the tumour
-    masks alone, of which every subject gives thousands of voxels. Features are
-    pooled where the map at half resolution says tumour, and the label is a
-    linear answer to them.
+    One part finds: convolutions that look at ever larger neighbourhoods, and
+    learn from tumour masks, of which every subject gives thousands of voxels.
+    The other describes: convolutions whose answer, averaged where the first
+    part says tumour, estimates the tumour's :data:`TRAITS`. No cohort of
+    patients has such numbers, so this part learns from simulated tumours alone
+    (:func:`epitome_kit.learn.pretrained.start_from_simulation`) and is frozen.
+    The label is a linear answer to traits and plain measurements, fitted apart
+    from the rest (:func:`fit_label`).
 
     Parameters
     ----------
@@ -66,28 +100,66 @@ def build_cnn(contrasts, shape):
     -------
     keras.Model
         Outputs ``tumour`` (n, i/2, j/2, k/2, 1), ``label`` (n, 1) and
-        ``features`` (n, :func:`feature_count`). Under one million weights.
+        ``features`` (n, p), named by :func:`feature_names`. Under one million
+        weights.
     """
     inputs = layers.Input((*shape, contrasts))
-    near = _block(_block(inputs, _CHANNELS, strides=2), _CHANNELS)
-    middle = _block(_block(near, 32, strides=2), 32)
-    far = _block(_block(middle, 64, strides=2), 64)
-    context = _block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32)
-    joined = layers.Concatenate()([layers.UpSampling3D()(layers.Conv3D(_CHANNELS, 1)(context)), near])
-    rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
-    tumour = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(_block(joined, _CHANNELS))
-    # No gradient of the label goes back: a few dozen labels would be learned by heart, and the features
-    # of training subjects would then look better than those of new ones.
-    parts = (ops.stop_gradient(near), layers.AveragePooling3D(2)(inputs), ops.stop_gradient(tumour))
-    features = DescribeWhere(name="features")(*parts)
-    steady = layers.Dropout(0.3)(layers.BatchNormalization(momentum=0.9)(features))
-    label = layers.Dense(1, activation="sigmoid", kernel_regularizer=keras.regularizers.L2(0.01), name="label")(steady)
+    tumour = _find(inputs)
+    # Labels teach the map nothing: a few dozen would be learned by heart, and the features of training
+    # subjects would then look better than those of new ones.
+    seen = ops.stop_gradient(tumour)
+    measured = MeasureWhere(name="measure")(layers.AveragePooling3D(2)(inputs), seen)
+    features = layers.Concatenate(name="features")([_describe(inputs, seen, measured[:, :4]), measured])
+    label = layers.Dense(1, activation="sigmoid", kernel_initializer="zeros", name="label", trainable=False)(features)
     return Model(inputs, {"tumour": tumour, "label": label, "features": features}, name="epitome_cnn")
 
 
-def _block(x, filters, strides=1):
-    x = layers.Conv3D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+def fit_label(model, features, labels):
+    """Fit the linear answer of the network: logistic regression, both classes counting the same.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`build_cnn`.
+    features : ndarray, shape (n, p)
+        What it says of the training subjects.
+    labels : array of 0 and 1, shape (n,)
+    """
+    scaler = StandardScaler().fit(features)
+    answer = LogisticRegression(C=0.1, class_weight="balanced").fit(scaler.transform(features), labels)
+    kernel = answer.coef_[0] / scaler.scale_
+    model.get_layer("label").set_weights([kernel[:, None], answer.intercept_ - kernel @ scaler.mean_])
+
+
+def _find(inputs):
+    """Probability of tumour at half the resolution."""
+    near = _block(_block(inputs, 16, "find_near_1", strides=2), 16, "find_near_2")
+    middle = _block(_block(near, 32, "find_middle_1", strides=2), 32, "find_middle_2")
+    far = _block(_block(middle, 64, "find_far_1", strides=2), 64, "find_far_2")
+    context = _block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32, "find_context")
+    context = layers.UpSampling3D()(layers.Conv3D(16, 1, name="find_narrow")(context))
+    joined = _block(layers.Concatenate()([context, near]), 16, "find_joined")
+    rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
+    return layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(joined)
+
+
+def _describe(inputs, tumour, place):
+    """Estimated traits of the tumour, from what lies under its map, its size and place."""
+    texture = _block(inputs, 24, "describe_texture", strides=2)
+    near = _block(layers.Concatenate()([texture, tumour]), 32, "describe_near")
+    far = _block(near, 48, "describe_far", strides=2)
+    coarse = layers.AveragePooling3D(2)(tumour)
+    views = [(near, core(tumour)), (near, rim(tumour)), (far, core(coarse)), (far, rim(coarse))]
+    pooled = layers.Concatenate()([place, *(AverageUnder()(*view) for view in views)])
+    hidden = layers.Dense(64, activation="relu", name="describe_hidden")(
+        layers.BatchNormalization(momentum=0.9, name="describe_scale")(pooled)
+    )
+    return layers.Dense(len(TRAITS), name="describe_traits")(layers.Dropout(0.2)(hidden))
+
+
+def _block(x, filters, name, strides=1):
+    x = layers.Conv3D(filters, 3, strides=strides, padding="same", use_bias=False, name=name)(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_scale")(x))
 
 
 def known_loss(truth, predicted):

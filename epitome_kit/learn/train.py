@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from epitome_kit.backend import keras
 from epitome_kit.errors import BadCohort
@@ -12,17 +13,20 @@ from epitome_kit.files import checksum, read_json, read_tsv, whole_file, write_j
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.augment import Batches
-from epitome_kit.learn.cnn import build_cnn, known_loss
+from epitome_kit.learn.cnn import build_cnn, feature_names, fit_label, known_loss
 from epitome_kit.learn.fresh import restart, snapshot
+from epitome_kit.learn.pretrained import start_from_simulation
 from epitome_kit.progress import for_each
 
-LEARNING_RATE = 6e-3
+LEARNING_RATE = 1e-3
 
 
-def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=14, seed=0):
+def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
     """Train the CNN out of fold and save what it sees in every subject.
 
-    For each fold the network is trained on the other folds and then describes
+    Each network starts from weights learned on simulated gliomas
+    (:mod:`epitome_kit.learn.pretrained`). For each fold it is trained on the
+    other folds and then describes
     all subjects. Rows with role ``test`` come from a network that never saw the
     subject; rows with role ``train`` come from the same network and are what a
     grader of that fold may learn from. Finished folds are kept.
@@ -37,7 +41,7 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         ``cnn/`` with the networks of the folds and ``history.tsv``.
     target : {"grade", "codeletion"}, default="grade"
     folds : int, default=5
-    epochs : int, default=14
+    epochs : int, default=5
         Fixed beforehand: no stopping is learned from anything.
     seed : int, default=0
 
@@ -45,7 +49,8 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     -------
     DataFrame
         Columns ``participant_id``, ``fold``, ``role`` ("train" or "test"),
-        ``label`` (0, 1 or missing), ``cnn_probability`` and the features ``f00``, ``f01``, ...
+        ``label`` (0, 1 or missing), ``cnn_probability`` and the features that
+        :func:`epitome_kit.learn.cnn.feature_names` names.
 
     Raises
     ------
@@ -92,35 +97,47 @@ class _Trainer:
 
     def __init__(self, arrays, labels, epochs, seed):
         self.arrays, self.epochs, self.seed = arrays, epochs, seed
-        known = labels.reindex(arrays.ids)
-        self.labels = known.to_numpy(float)
+        self.labels = labels.reindex(arrays.ids).to_numpy(float)
         self.masks = np.concatenate([arrays.tumour, arrays.known], axis=-1)
         self.model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
-        self.model.compile(
-            keras.optimizers.Adam(LEARNING_RATE),
-            loss={"tumour": known_loss, "label": "binary_crossentropy"},
-        )
+        start_from_simulation(self.model, arrays.contrasts)
+        self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": known_loss})
         self.state = snapshot(self.model)
 
     def fold(self, fold, fold_of, out):
         """Train without one fold; return features of all subjects and the history."""
         test = (fold_of.reindex(self.arrays.ids) == fold).to_numpy()
-        history = self._fit(~test, fold)
+        features, history = self._fit(~test, fold)
         self._save(fold_model_path(out, fold))
-        answers = self.model.predict(self.arrays.scans, batch_size=4, verbose=0)
-        columns = [f"f{number:02d}" for number in range(answers["features"].shape[1])]
-        table = pd.DataFrame(answers["features"], columns=columns)
+        table = pd.DataFrame(features, columns=feature_names(self.arrays.contrasts))
         table.insert(0, "participant_id", self.arrays.ids)
         table.insert(1, "fold", fold + 1)
         table.insert(2, "role", np.where(test, "test", "train"))
         table.insert(3, "label", self.labels)
-        table.insert(4, "cnn_probability", answers["label"][:, 0])
+        table.insert(4, "cnn_probability", self._label_answer(features))
         return table, history
 
     def all_subjects(self, out):
         """Train on everybody, for scans that are not of this cohort."""
         self._fit(np.ones(len(self.labels), bool), fold=-1)
         self._save(out / "cnn.keras")
+
+    def _fit(self, train, fold):
+        """Train the map, then the label; return features of all subjects and the history of the map."""
+        restart(self.model, self.state)
+        seed = self.seed * 1000 + fold + 1
+        batches = Batches(np.flatnonzero(train), self.arrays.scans, self.masks, seed=seed)
+        cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
+        history = self.model.fit(batches, epochs=self.epochs, callbacks=[cooling], verbose=0).history
+        features = self.model.predict(self.arrays.scans, batch_size=4, verbose=0)["features"]
+        labelled = train & np.isfinite(self.labels)
+        fit_label(self.model, features[labelled], self.labels[labelled])
+        table = pd.DataFrame({"fold": fold + 1, "epoch": np.arange(1, self.epochs + 1), "loss": history["loss"]})
+        return features, table
+
+    def _label_answer(self, features):
+        kernel, constant = self.model.get_layer("label").get_weights()
+        return expit(features @ kernel + constant)[:, 0]
 
     def _learning_rate(self, epoch, _):
         """Fall from the full rate to nothing along a half cosine."""
@@ -130,30 +147,3 @@ class _Trainer:
         """Save the network without its optimiser: a third of the size."""
         with whole_file(path) as temporary:
             keras.Model(self.model.input, self.model.output, name=self.model.name).save(temporary)
-
-    def _fit(self, train, fold):
-        restart(self.model, self.state)
-        weights = _balanced_weights(np.where(train, self.labels, np.nan))
-        batches = Batches(
-            np.flatnonzero(train),
-            self.arrays.scans,
-            self.masks,
-            np.nan_to_num(self.labels)[:, None],
-            weights,
-            seed=self.seed * 1000 + fold + 1,
-        )
-        cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
-        history = self.model.fit(batches, epochs=self.epochs, callbacks=[cooling], verbose=0).history
-        history.pop("learning_rate", None)
-        table = pd.DataFrame(history)
-        table.insert(0, "fold", fold + 1)
-        table.insert(1, "epoch", np.arange(1, len(table) + 1))
-        return table
-
-
-def _balanced_weights(labels):
-    """Weights under which both classes count the same; unlabelled subjects count nothing."""
-    weights = np.zeros(len(labels), np.float32)
-    for value in (0, 1):
-        weights[labels == value] = np.isfinite(labels).sum() / (2 * max((labels == value).sum(), 1))
-    return weights

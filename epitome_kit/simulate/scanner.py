@@ -89,7 +89,7 @@ def random_grid(rng, spacing_mm, *, field="quick"):
     return nib.affines.from_matvec(matrix, centre - matrix @ ((np.array(shape) - 1) / 2)), shape
 
 
-def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, noise=0.025, bias_sd=0.10):
+def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, noise=0.025, bias_sd=0.10, variety=0.05):
     """Scan a head that carries a tumour.
 
     Parameters
@@ -108,6 +108,8 @@ def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, no
         :data:`SIGNAL`.
     bias_sd : float, default=0.10
         Standard deviation of the log bias field over the brain.
+    variety : float, default=0.05
+        Relative standard deviation of each tissue's signal from scan to scan.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, no
     ----------
     Gudbjartsson and Patz, Magn Reson Med 1995, doi:10.1002/mrm.1910340618
     """
-    levels = np.array(SIGNAL[contrast]) * rng.normal(1, 0.05, len(SIGNAL[contrast]))
+    levels = np.array(SIGNAL[contrast]) * rng.normal(1, variety, len(SIGNAL[contrast]))
     volumes = (_paint(head, tumour, levels), head.brain, tumour.density)
     inverses = [np.linalg.inv(a) for a in (head.affine, head.affine, tumour.affine)]
     thickness = np.linalg.norm(affine[:3, 2])

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from epitome_kit.errors import BadParameter
+from epitome_kit.learn.features import feature_columns
 from epitome_kit.teach.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, in_house_style, new_figure
 
 
@@ -61,7 +62,7 @@ def feature_map(features, labels, names=("class 0", "class 1"), *, title="CNN fe
     Parameters
     ----------
     features : DataFrame
-        One row a subject; columns f000, f001, ... Other columns are left out.
+        One row a subject, as :func:`epitome_kit.learn_features` gives them.
     labels : Series of int
         0 or 1, on the index of `features`; subjects without a label are left out.
     names : (str, str)
@@ -74,12 +75,12 @@ def feature_map(features, labels, names=("class 0", "class 1"), *, title="CNN fe
         Left: z-scores, subjects by class, similar features side by side.
         Right: the first two principal components.
     """
-    columns = [name for name in features.columns if str(name).startswith("f") and str(name)[1:].isdigit()]
+    columns = feature_columns(features)
     shared = features.index.intersection(labels.index)
     if not columns or len(shared) < 3:
         raise BadParameter(
             "feature_map",
-            "features f000, f001, ... of three labelled subjects or more",
+            "features of three labelled subjects or more",
             f"{len(columns)} features, {len(shared)} subjects with a label",
             "index features and labels by participant_id",
         )

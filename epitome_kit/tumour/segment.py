@@ -23,7 +23,7 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Tumour probabilities to choose among."""
 
 
-def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs=14, seed=0):
+def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
     """Find the tumour in every subject with a network that never saw the subject.
 
     The network is the CNN of :func:`epitome_kit.learn_features`, trained here
@@ -46,7 +46,7 @@ def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         Workspace: ``masks/`` on each subject's own grid, and ``tumours.tsv``.
     target : {"grade", "codeletion"}, default="grade"
     folds : int, default=5
-    epochs : int, default=14
+    epochs : int, default=5
     seed : int, default=0
         The last four as for :func:`epitome_kit.learn_features`.
 
