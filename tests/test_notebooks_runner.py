@@ -1,5 +1,6 @@
 """The runner on small made-up notebooks: every trap that papermill lets pass turns red here."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,13 +11,15 @@ import time
 import nbformat
 import psutil
 import pytest
+import zmq.asyncio
+from jupyter_client.session import Session
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from epitome_kit.errors import BadCohort, BadOutput, BadParameter, NotebookFailed
 from epitome_kit.files import read_json
 from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
-from epitome_kit.run.strict import RECORD, peak_memory
+from epitome_kit.run.strict import RECORD, ShellChannel, peak_memory
 
 DECLARED = 'cohort = "phantom"  # a path, too\nout = "x"\nprofile = "quick"\nn = 3\nshare = 0.5\nname = "a"\n'
 
@@ -173,6 +176,27 @@ def test_ctrl_c_stops_the_kernel_and_keeps_what_is_done(make, out):
     assert not alive
     assert _events(out) == [("done", "quick"), ("interrupted", "slow")]
     assert [path.name for path in (out / "notebooks").iterdir()] == ["quick.ipynb"]
+
+
+def test_a_reply_is_heard_although_a_widget_spoke_when_it_came():
+    async def reply_while_a_widget_speaks():
+        context, session = zmq.asyncio.Context(), Session(key=b"")
+        kernel, client = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+        client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+        channel = ShellChannel(client, session)
+        channel.send(session.msg("execute_request"))
+        sender = (await kernel.recv_multipart())[0]
+        waiting = asyncio.ensure_future(channel.get_msg())
+        await asyncio.sleep(0.2)
+        session.send(kernel, "execute_reply", ident=sender)
+        time.sleep(0.2)  # the reply is in, the loop has not seen it yet
+        channel.send(session.msg("comm_msg"))
+        try:
+            return await asyncio.wait_for(waiting, 10)
+        finally:
+            context.destroy(linger=0)
+
+    assert asyncio.run(reply_while_a_widget_speaks())["header"]["msg_type"] == "execute_reply"
 
 
 def test_peak_memory_counts_a_process_and_its_children():

@@ -175,6 +175,16 @@ def test_a_scan_that_changed_is_done_again(broken, preprocessed):
     assert np.corrcoef(*(scan.ravel() for scan in scans))[0, 1] > 0.98, "only the gain was another"
 
 
+def test_a_scan_that_is_gone_leaves_its_subject_out(phantom, preprocessed, tmp_path):
+    shutil.copytree(phantom.root, tmp_path / "cohort")
+    shutil.copytree(preprocessed, tmp_path / "out")
+    cohort = open_cohort(tmp_path / "cohort")
+    cohort["sub-002"].images["T2w"].unlink()
+    quality = preprocess_cohort(cohort, tmp_path / "out", spacing_mm=4.0)
+    assert list(read_tsv(tmp_path / "out" / "excluded.tsv").id) == ["sub-002"]
+    assert list(quality.participant_id) == [name for name in cohort.subjects if name != "sub-002"]
+
+
 def test_nothing_usable_is_three_lines(broken):
     cohort, out, _, _ = broken
     few = replace(cohort, subjects={"sub-001": cohort["sub-001"]})

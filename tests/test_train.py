@@ -62,6 +62,8 @@ def test_what_can_be_learned_is_in_the_features(learned):
         train, test = (rows[rows.role == role] for role in ("train", "test"))
         grader = make_pipeline(StandardScaler(), LogisticRegression()).fit(train[FEATURE_COLUMNS], train.label)
         assert roc_auc_score(test.label, grader.predict_proba(test[FEATURE_COLUMNS])[:, 1]) == 1
+        assert roc_auc_score(test.label, test.cnn_probability) == 1
+        assert ((test.cnn_probability > 0.5) == test.label).all()
 
 
 def test_features_are_those_of_the_saved_networks(learned):

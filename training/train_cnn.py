@@ -9,9 +9,9 @@ about an hour and a half on two cores.
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
-import joblib
 import keras
 import nibabel as nib
 import numpy as np
@@ -25,6 +25,7 @@ from epitome_kit.learn.augment import augment
 from epitome_kit.learn.cnn import TRAITS, build_cnn, known_loss
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
+from epitome_kit.progress import for_each
 from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import acquire
 from epitome_kit.simulate.tumour import draw_latents, grow_tumour
@@ -108,7 +109,8 @@ def main(patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 201
     """Grow the patients, train, print what is seen in 64 unseen ones, keep the weights."""
     started = time.monotonic()
     count = patients + 64
-    drawn = joblib.Parallel(cores, verbose=1)(joblib.delayed(simulated_patient)(n, seed) for n in range(count))
+    grow = partial(simulated_patient, seed=seed)
+    drawn = for_each(grow, range(count), title="Growing gliomas", workers=cores)
     scans, tumours, latents = (np.stack(part) for part in zip(*drawn, strict=True))
     print(f"{count} patients after {(time.monotonic() - started) / 60:.1f} min", flush=True)
 

@@ -9,6 +9,7 @@ from epitome_kit.simulate.tumour import LATENTS
 TRAITS = tuple(LATENTS)
 """What the network estimates of a tumour: the numbers that simulated ones are grown from."""
 
+_PLACE = ("size", "lateral", "anterior", "superior")
 _STATISTICS = ("mean", "spread", "peak", "trough", "rim")
 
 
@@ -25,7 +26,7 @@ def feature_names(contrasts):
         Traits, size, position, then five statistics of each contrast.
     """
     measured = [f"{contrast}_{statistic}" for statistic in _STATISTICS for contrast in contrasts]
-    return [*TRAITS, "size", "lateral", "anterior", "superior", *measured]
+    return [*TRAITS, *_PLACE, *measured]
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
@@ -109,7 +110,8 @@ def build_cnn(contrasts, shape):
     # subjects would then look better than those of new ones.
     seen = ops.stop_gradient(tumour)
     measured = MeasureWhere(name="measure")(layers.AveragePooling3D(2)(inputs), seen)
-    features = layers.Concatenate(name="features")([_describe(inputs, seen, measured[:, :4]), measured])
+    place = measured[:, : len(_PLACE)]
+    features = layers.Concatenate(name="features")([_describe(inputs, seen, place), measured])
     label = layers.Dense(1, activation="sigmoid", kernel_initializer="zeros", name="label", trainable=False)(features)
     return Model(inputs, {"tumour": tumour, "label": label, "features": features}, name="epitome_cnn")
 

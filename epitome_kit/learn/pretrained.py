@@ -1,7 +1,6 @@
 """The weights that every cohort starts from, learned on simulated gliomas alone."""
 
-from importlib import resources
-
+from epitome_kit.backend import load_shipped_weights
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.learn.cnn import build_cnn
 
@@ -22,8 +21,7 @@ def start_from_simulation(model, contrasts):
         Channels of its input.
     """
     shipped = build_cnn(len(CONTRASTS), model.input_shape[1:4])
-    with resources.as_file(resources.files("epitome_kit") / "weights" / "epitome_cnn.weights.h5") as path:
-        shipped.load_weights(path)
+    load_shipped_weights(shipped, "epitome_cnn")
     seen = [list(CONTRASTS).index(name) for name in contrasts]
     for layer in model.layers:
         if layer.name == "label" or not layer.weights:

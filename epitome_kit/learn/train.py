@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from epitome_kit.backend import keras
 from epitome_kit.errors import BadCohort
@@ -26,10 +25,10 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
 
     Each network starts from weights learned on simulated gliomas
     (:mod:`epitome_kit.learn.pretrained`). For each fold it is trained on the
-    other folds and then describes
-    all subjects. Rows with role ``test`` come from a network that never saw the
-    subject; rows with role ``train`` come from the same network and are what a
-    grader of that fold may learn from. Finished folds are kept.
+    other folds and then describes all subjects. Rows with role ``test`` come
+    from a network that never saw the subject; rows with role ``train`` come
+    from the same network and are what a grader of that fold may learn from.
+    Once all folds are done, the next call with the same settings keeps them.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ class _Trainer:
         table.insert(1, "fold", fold + 1)
         table.insert(2, "role", np.where(test, "test", "train"))
         table.insert(3, "label", self.labels)
-        table.insert(4, "cnn_probability", self._label_answer(features))
+        table.insert(4, "cnn_probability", np.asarray(self.model.get_layer("label")(features))[:, 0])
         return table, history
 
     def all_subjects(self, out):
@@ -134,10 +133,6 @@ class _Trainer:
         fit_label(self.model, features[labelled], self.labels[labelled])
         table = pd.DataFrame({"fold": fold + 1, "epoch": np.arange(1, self.epochs + 1), "loss": history["loss"]})
         return features, table
-
-    def _label_answer(self, features):
-        kernel, constant = self.model.get_layer("label").get_weights()
-        return expit(features @ kernel + constant)[:, 0]
 
     def _learning_rate(self, epoch, _):
         """Fall from the full rate to nothing along a half cosine."""

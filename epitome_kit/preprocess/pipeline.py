@@ -164,8 +164,13 @@ def _settings(subject, spacing_mm):
 
 def _kept(subject, files, spacing_mm):
     """Quality of a subject that was finished with these scans and settings, else None."""
-    found = read_json(files.record) if files.record.is_file() else {}
-    return found["quality"] if found and found["settings"] == _settings(subject, spacing_mm) else None
+    if not files.record.is_file():
+        return None
+    found = read_json(files.record)
+    try:
+        return found["quality"] if found["settings"] == _settings(subject, spacing_mm) else None
+    except OSError:  # a scan cannot be read any more: the attempt says so by name
+        return None
 
 
 def _attempt(subject, *, out, spacing_mm):

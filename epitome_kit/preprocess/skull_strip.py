@@ -1,7 +1,6 @@
 """Skull stripping: a small U-Net that has only ever seen simulated heads."""
 
 from functools import lru_cache
-from importlib import resources
 
 import nibabel as nib
 import numpy as np
@@ -90,9 +89,10 @@ def build_network():
 
 @lru_cache(maxsize=1)
 def _network():
+    from epitome_kit.backend import load_shipped_weights
+
     network = build_network()
-    with resources.as_file(resources.files("epitome_kit") / "weights" / "skull_strip.weights.h5") as path:
-        network.load_weights(path)
+    load_shipped_weights(network, "skull_strip")
     return network
 
 

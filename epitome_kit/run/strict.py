@@ -9,16 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty
 
 import nbformat
 import papermill
 import psutil
-from jupyter_client import AsyncKernelManager
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import ERROR_MARKER_TAG, remove_error_markers
+from traitlets import Type
 
 from epitome_kit.errors import NotebookFailed
 from epitome_kit.files import whole_file
@@ -36,6 +39,8 @@ RECORD = "epitome_kit"
 """Key of the notebook's metadata that says how it was executed."""
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would warn of is an error here
+
+_LOOK_AGAIN_S = 0.1
 
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -181,10 +186,30 @@ class _Position:
             self.on_cell(self.count)
 
 
+class ShellChannel(AsyncZMQSocketChannel):
+    """The channel that brings a cell's reply, read in a way that cannot miss it.
+
+    A message to an output widget leaves on the same socket, and sending clears
+    the one sign that libzmq gives of a reply that has just come in. Who waits
+    for that sign then waits for ever (jupyter/nbclient, issue 312).
+    """
+
+    async def get_msg(self, timeout=None):
+        """Wait for the next message, looking for it again and again."""
+        while timeout is None:
+            with suppress(Empty):
+                return await super().get_msg(_LOOK_AGAIN_S)
+        return await super().get_msg(timeout)
+
+
+class _Client(AsyncKernelClient):
+    shell_channel_class = Type(ShellChannel)
+
+
 @contextmanager
 def _kernel(cwd):
     """Start a kernel of this very Python, and stop it with all of its children."""
-    manager = AsyncKernelManager(kernel_name="python3")
+    manager = AsyncKernelManager(kernel_name="python3", client_factory=_Client)
     manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     run_sync(manager.start_kernel)(
         cwd=str(cwd),
