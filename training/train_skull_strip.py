@@ -10,6 +10,7 @@ an hour on two cores.
 import time
 from pathlib import Path
 
+import joblib
 import keras
 import numpy as np
 import typer
@@ -35,7 +36,7 @@ def heads(count, seed):
     return tuple(np.stack(part)[..., None] for part in zip(*drawn, strict=True))
 
 
-def main(steps: int = 2500, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
+def main(steps: int = 2500, batch: int = 1, seed: int = 1, cores: int = 2, out: Path = WEIGHTS):
     """Train, print the Dice on 16 unseen simulated heads now and then, keep the weights."""
     keras.utils.set_random_seed(seed)
     network = build_network()
@@ -43,8 +44,10 @@ def main(steps: int = 2500, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
     network.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), dice_and_cross_entropy)
     held_out = heads(16, seed + 1_000_000)
     started, losses = time.monotonic(), []
-    for step in range(1, steps + 1):
-        losses.append(float(network.train_on_batch(*heads(batch, [seed, step]))))
+    draw = joblib.delayed(heads)
+    drawn = joblib.Parallel(cores, return_as="generator")(draw(batch, [seed, step]) for step in range(1, steps + 1))
+    for step, (images, brains) in enumerate(drawn, 1):
+        losses.append(float(network.train_on_batch(images, brains)))
         if step % 250 == 0 or step == steps:
             predicted = network.predict(held_out[0], batch_size=1, verbose=0) > 0.5
             truth = held_out[1] > 0.5
