@@ -16,6 +16,12 @@ from epitome_kit.errors import BadParameter, EpitomeError
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet` or `synthstrip`.",
+    ),
+]
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
@@ -170,16 +176,30 @@ def preprocess(
     out: Path,
     workers: Workers = 2,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the common grid, in mm.")] = 3.0,
+    strip: Annotated[bool, typer.Option(help="Take away what is not brain.")] = True,
+    bias: Annotated[bool, typer.Option(help="Even out the brightness.")] = True,
+    register: Annotated[bool, typer.Option(help="Align with the template, and the contrasts with each other.")] = True,
+    normalise: Annotated[bool, typer.Option(help="Put grey values on one scale.")] = True,
+    method: Method = "network",
     as_json: Json = False,
 ):
-    """Skull-strip, correct, align and normalise every subject of a cohort.
+    """Skull-strip, correct, align and normalise every subject of a cohort, and picture each for quality control.
 
-    Example: `epitome preprocess runs/tcga runs/tcga_ready`
+    Finished subjects are kept; another switch or method does them again. Look
+    at OUT/qc.html afterwards: the outliers come first.
+
+    For example:
+
+    - `epitome preprocess runs/tcga runs/tcga_ready`
+    - `epitome preprocess runs/tcga runs/tcga_unbiased --no-bias --method surface`
     """
     from epitome_kit.cohort import open_cohort
     from epitome_kit.preprocess.pipeline import preprocess_cohort
 
-    quality = preprocess_cohort(open_cohort(cohort), out, spacing_mm=spacing_mm, workers=workers)
+    chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise}
+    steps = tuple(name for name, wanted in chosen.items() if wanted)
+    opened = open_cohort(cohort)
+    quality = preprocess_cohort(opened, out, spacing_mm=spacing_mm, steps=steps, method=method, workers=workers)
     _show_frame(quality, as_json)
 
 
@@ -188,16 +208,20 @@ def strip(
     image: Path,
     mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
     brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
+    method: Method = "network",
 ):
     """Find the brain in one head scan, of any contrast.
 
-    Example: `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
+    For example:
+
+    - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
+    - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
     """
     from epitome_kit.images import image_like, load_image, save_image
     from epitome_kit.preprocess.skull_strip import skull_strip
 
     head = load_image(image, where="strip")
-    found = skull_strip(head)
+    found = skull_strip(head, method)
     save_image(found, mask)
     if brain:
         inside = found.get_fdata() > 0

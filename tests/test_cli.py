@@ -110,7 +110,7 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     half = np.zeros(head.shape, np.uint8)
     half[:15] = 1
     mask = nib.Nifti1Image(half, head.affine)
-    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image: mask)
+    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image, method: mask)
     answer = epitome("strip", ball, "--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
     assert answer.exit_code == 0, answer.output
     assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)

@@ -7,9 +7,12 @@ import SimpleITK as sitk
 from epitome_kit.images import image_like, load_image, load_mask
 
 _WORKING_MM = 8.0
+_ITERATIONS = (40, 40, 40)
+PARAMETERS = {"iterations": list(_ITERATIONS), "working_mm": _WORKING_MM}
+"""What the pipeline corrects with."""
 
 
-def correct_bias(image, mask, *, iterations=(40, 40, 40)):
+def correct_bias(image, mask, *, iterations=_ITERATIONS):
     """Estimate the smooth field that makes one tissue brighter here than there, and divide by it.
 
     Parameters

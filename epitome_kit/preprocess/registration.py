@@ -13,6 +13,8 @@ from epitome_kit.images import load_image, load_mask, resample_isotropic
 _COARSE_MM, _FINE_MM = 6.0, 3.0
 _MARGIN_MM = 10.0
 _SIDE_MULTIPLE = 8
+PARAMETERS = {"coarse_mm": _COARSE_MM, "fine_mm": _FINE_MM, "margin_mm": _MARGIN_MM}
+"""What the pipeline registers with."""
 
 
 @lru_cache(maxsize=1)
@@ -118,6 +120,23 @@ def register_affine(moving, moving_mask):
     stripped = nib.Nifti1Image(np.asarray(moving.dataobj, np.float32) * np.asarray(mask.dataobj), moving.affine)
     coarse = _optimise(stripped, template, near, [start], _COARSE_MM)
     return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE_MM))
+
+
+def centre_on_template(mask):
+    """Find the shift that carries the middle of a mask to the middle of the template's brain.
+
+    Parameters
+    ----------
+    mask : Nifti1Image
+        Of a brain or a head.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Mask mm to ICBM152 mm; neither turned nor scaled.
+    """
+    shift = _place_and_size(load_template()[1])[0] - _place_and_size(mask)[0]
+    return nib.affines.from_matvec(np.eye(3), shift)
 
 
 def _optimise(moving, fixed, fixed_mask, starts, spacing):

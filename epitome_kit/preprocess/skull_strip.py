@@ -4,10 +4,14 @@ from functools import lru_cache
 
 import nibabel as nib
 import numpy as np
-from scipy import ndimage
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import image_like, load_image, resample, resample_isotropic
+from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
+from epitome_kit.preprocess.head import largest_piece
+from epitome_kit.preprocess.surface import PARAMETERS as SURFACE_PARAMETERS
+from epitome_kit.preprocess.surface import strip_with_surface
 from epitome_kit.simulate.wild import GRID_MM, unit_range
 
 FILTERS = (12, 24, 40, 48)
@@ -15,17 +19,25 @@ _MULTIPLE = 2 ** (len(FILTERS) - 1)
 _SMALLEST_BRAIN_VOXELS = 500
 
 
-def skull_strip(image):
-    """Find the brain in a head scan of any contrast.
+METHODS = ("network", "surface", *TOOLS)
+"""Ways to strip a skull."""
 
-    The scan is resampled to a 4 mm grid in RAS order, a 3D U-Net marks the
-    brain, and the answer is carried back: largest piece, holes filled. The
-    network was trained on simulated heads with random contrasts alone.
+
+def skull_strip(image, method="network"):
+    """Find the brain in a head scan.
 
     Parameters
     ----------
     image : Nifti1Image or path
         Shape (i, j, k), any orientation and voxel size.
+    method : {"network", "surface", "fsl", "hd-bet", "synthstrip"}, default="network"
+        ``"network"``, for any contrast: the scan is resampled to a 4 mm grid in
+        RAS order, a 3D U-Net marks the brain, and the answer is carried back:
+        largest piece, holes filled. The network was trained on simulated heads
+        with random contrasts alone. ``"surface"``, for T1: the classic
+        :func:`~epitome_kit.preprocess.surface.strip_with_surface`. The others
+        are tools that you have installed: see
+        :func:`~epitome_kit.preprocess.external.strip_with_tool`.
 
     Returns
     -------
@@ -34,14 +46,56 @@ def skull_strip(image):
 
     Raises
     ------
+    BadParameter
+        There is no such method.
     BadImage
         The scan cannot be read, or no brain is found in it.
+    ToolFailed
+        The tool is not installed, or fails.
 
     References
     ----------
     Hoopes et al., NeuroImage 2022, doi:10.1016/j.neuroimage.2022.119474
     """
+    describe_method(method)
     image = load_image(image, where="skull_strip")
+    if method == "surface":
+        return strip_with_surface(image)
+    return strip_with_tool(image, method) if method in TOOLS else _strip_with_network(image)
+
+
+def describe_method(method):
+    """Say by what a method's answer is determined, apart from the scan.
+
+    Parameters
+    ----------
+    method : str
+        One of :data:`METHODS`.
+
+    Returns
+    -------
+    dict of str to value
+        The method, and the checksum of its weights, its parameters or the
+        command of its tool.
+
+    Raises
+    ------
+    BadParameter
+        There is no such method.
+    ToolFailed
+        Its tool is not installed.
+    """
+    if method not in METHODS:
+        raise BadParameter("skull_strip", f"a method out of {', '.join(METHODS)}", repr(method), "use `network`")
+    if method == "network":
+        return {"method": method, "weights": _weights_checksum()}
+    if method == "surface":
+        return {"method": method, **SURFACE_PARAMETERS}
+    find_tool(method)
+    return {"method": method, "command": " ".join(TOOLS[method].command)}
+
+
+def _strip_with_network(image):
     scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
     small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
@@ -55,7 +109,7 @@ def skull_strip(image):
             "look at the scan: is it a brain MRI, and is its voxel size right?",
         )
     on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
-    return image_like(_largest_piece(np.asarray(on_scan.dataobj) > 0.5).astype(np.uint8), image)
+    return image_like(largest_piece(np.asarray(on_scan.dataobj) > 0.5).astype(np.uint8), image)
 
 
 def build_network():
@@ -89,15 +143,13 @@ def build_network():
 
 @lru_cache(maxsize=1)
 def _network():
-    from epitome_kit.backend import load_shipped_weights
-
     network = build_network()
-    load_shipped_weights(network, "skull_strip")
+    with shipped_weights("skull_strip") as path:
+        network.load_weights(path)
     return network
 
 
-def _largest_piece(mask):
-    pieces, count = ndimage.label(mask)
-    if count > 1:
-        mask = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    return ndimage.binary_fill_holes(mask)
+@lru_cache(maxsize=1)
+def _weights_checksum():
+    with shipped_weights("skull_strip") as path:
+        return checksum(path)
