@@ -195,12 +195,15 @@ def preprocess(
     """
     from epitome_kit.cohort import open_cohort
     from epitome_kit.preprocess.pipeline import preprocess_cohort
+    from epitome_kit.run.quality import write_quality_page
 
     chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise}
     steps = tuple(name for name, wanted in chosen.items() if wanted)
     opened = open_cohort(cohort)
     quality = preprocess_cohort(opened, out, spacing_mm=spacing_mm, steps=steps, method=method, workers=workers)
-    _show_frame(quality, as_json)
+    page = write_quality_page(opened, out, workers=workers)
+    _show_frame(quality if as_json else quality.round(3), as_json)
+    typer.echo(f"Open {page}", err=as_json)
 
 
 @app.command()
