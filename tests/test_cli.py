@@ -67,6 +67,7 @@ def test_without_a_verb_the_help_is_shown(epitome):
         ("run", "-p", "7=1"),
         ("run", "-p", "novalue"),
         ("measure", "no/such/mask.nii.gz"),
+        ("strip", "no/such/head.nii.gz", "--mask", "mask.nii.gz"),
     ],
 )
 def test_an_error_of_the_kit_is_three_lines_and_exit_code_1(words, epitome, tmp_path, monkeypatch):
@@ -109,10 +110,13 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     head = nib.load(ball)
     half = np.zeros(head.shape, np.uint8)
     half[:15] = 1
-    mask = nib.Nifti1Image(half, head.affine)
-    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image, method: mask)
-    answer = epitome("strip", ball, "--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
-    assert answer.exit_code == 0, answer.output
+    mask, methods = nib.Nifti1Image(half, head.affine), []
+    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image, method: methods.append(method) or mask)
+    where = ("--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
+    for options in ((), ("--method", "surface")):
+        answer = epitome("strip", ball, *where, *options)
+        assert answer.exit_code == 0, answer.output
+    assert methods == ["network", "surface"]
     assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)
     assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
 
@@ -146,13 +150,32 @@ def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
     assert asked == {"subjects": 9, "seed": 4, "profile": "quick", "contrasts": ("T1w", "FLAIR"), "workers": 1}
 
 
-def test_preprocess_lists_the_quality_of_every_subject(epitome, tmp_path, monkeypatch):
+def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epitome, tmp_path, monkeypatch):
     workspace = make_workspace(tmp_path)
-    quality = pd.DataFrame({"participant_id": ["sub-001"], "brain_mask_dice": [np.nan], "seconds": [2.5]})
-    _stand_in(monkeypatch, "preprocess.pipeline", preprocess_cohort=lambda cohort, out, **options: quality)
+    quality = pd.DataFrame({"participant_id": ["sub-001"], "brain_mask_dice": [np.nan], "template_dice": [0.94444]})
+    asked, pages = [], []
+    _stand_in(
+        monkeypatch,
+        "preprocess.pipeline",
+        preprocess_cohort=lambda cohort, out, **options: asked.append(options) or quality,
+    )
+    _stand_in(
+        monkeypatch,
+        "run.quality",
+        write_quality_page=lambda cohort, out, **options: pages.append(out) or out / "qc.html",
+    )
     answer = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--json")
-    assert json.loads(answer.stdout) == [{"participant_id": "sub-001", "brain_mask_dice": None, "seconds": 2.5}]
-    assert "sub-001" in epitome("preprocess", tmp_path / "cohort", workspace / "ready").stdout
+    row = {"participant_id": "sub-001", "brain_mask_dice": None, "template_dice": 0.94444}
+    assert json.loads(answer.stdout) == [row] and f"Open {workspace / 'ready' / 'qc.html'}" in answer.stderr
+    told = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--no-bias", "--no-register")
+    assert "0.944 " in told.stdout and f"Open {workspace / 'ready' / 'qc.html'}" in told.stdout
+    epitome("preprocess", tmp_path / "cohort", "x", "--no-strip", "--no-normalise", "--method", "fsl")
+    assert [options["steps"] for options in asked] == [
+        ("strip", "bias", "register", "normalise"),
+        ("strip", "normalise"),
+        ("bias", "register"),
+    ]
+    assert [options["method"] for options in asked] == ["network", "network", "fsl"] and len(pages) == 3
 
 
 def test_inspect_audits_a_cohort_and_writes_the_spreadsheet(epitome, tmp_path):
