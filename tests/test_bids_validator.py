@@ -13,6 +13,7 @@ from tiny import head, write_cohort
 from epitome_kit.audit import audit_cohort, write_spreadsheet
 from epitome_kit.cohort import CONTRASTS, image_path, open_cohort, write_annotation_sidecar
 from epitome_kit.images import save_image
+from epitome_kit.run.quality import write_quality_page
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.sources.bids import import_bids
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
@@ -69,3 +70,11 @@ def test_the_validator_does_refuse(tmp_path, name):
     assert found and all(location == "/" + name.removeprefix("derivatives/annotations/") for *_, location in found)
     image_path(root, "sub-01", "T1ce").write_bytes(b"")
     assert "EMPTY_FILE" in {code for _, code, _ in bids_errors(root)}
+
+
+def test_a_preprocessed_cohort_is_valid_pictures_included(phantom, preprocessed, tmp_path):
+    shutil.copytree(phantom.root, tmp_path / "cohort")
+    derivative = tmp_path / "cohort" / "derivatives" / "preprocessed"
+    shutil.copytree(preprocessed, derivative)
+    write_quality_page(phantom, derivative)
+    assert bids_errors(tmp_path / "cohort") == []

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from epitome_kit import __version__
 from epitome_kit.cohort import BIDS_VERSION, CONTRASTS
-from epitome_kit.files import write_json, write_tsv
+from epitome_kit.files import write_json, write_text, write_tsv
 
 SPACE = "MNI152NLin2009aSym"
 """BIDS name of the ICBM152 template that nilearn ships."""
 
 _MADE_HERE = re.compile("_(space|from|desc)-")
+_BEYOND_BIDS = (
+    *("*.html", "quality.tsv", "excluded.tsv", "figures"),
+    *("*_quality.json", "*_timing.json", "*_biasfield*", "*_xfm.txt"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,13 @@ class Preprocessed:
     @property
     def picture(self):
         """Where the picture for quality control goes."""
-        return self.folder / self.id / "figures" / f"{self.id}_desc-preproc_quality.png"
+        return self.folder / "figures" / f"{self.id}_desc-preproc_quality.png"
 
     def clear(self):
         """Remove what an earlier call made of the subject, the record first; other files stay."""
         self.record.unlink(missing_ok=True)
-        for path in (self.folder / self.id).glob(f"*/{self.id}_*"):
+        self.picture.unlink(missing_ok=True)
+        for path in self.record.parent.glob(f"{self.id}_*"):
             if _MADE_HERE.search(path.name):
                 path.unlink()
 
@@ -94,4 +99,5 @@ def describe_derivative(out, cohort, steps):
         "GeneratedBy": [generator],
     }
     write_json(out / "dataset_description.json", description)
+    write_text(out / ".bidsignore", "\n".join(_BEYOND_BIDS) + "\n")
     write_tsv(out / "participants.tsv", cohort.participants.reset_index())

@@ -124,6 +124,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm):
     if fields[lead] is not None:
         _save_field(fields[lead], files.bias(lead))
     save_image(image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
+    write_json(sidecar_of(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
     _carry_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
     return {
