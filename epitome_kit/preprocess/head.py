@@ -40,7 +40,7 @@ def find_head(image):
     -------
     Nifti1Image
         uint8 on the grid of the scan: the largest piece above the threshold of
-        :func:`robust_range`, its holes filled.
+        :func:`robust_range`, and what it encloses in any slice.
 
     Raises
     ------
@@ -49,7 +49,11 @@ def find_head(image):
     """
     image = load_image(image, where="find_head")
     data = np.asarray(image.dataobj, np.float32)
-    return image_like(largest_piece(data > robust_range(data)[1]).astype(np.uint8), image)
+    inside = largest_piece(data > robust_range(data)[1])
+    for axis in range(3):
+        for part in np.moveaxis(inside, axis, 0):
+            part |= ndimage.binary_fill_holes(part)
+    return image_like(inside.astype(np.uint8), image)
 
 
 def largest_piece(mask):

@@ -40,10 +40,11 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     subject that fails is left out by name and reason. Finished subjects are
     kept on the next call as long as their scans and the settings are the same.
 
-    A step can be left out, to see what it is worth. Without ``strip`` the
-    whole head is kept, or the brain of a scan that was stripped before.
-    Without ``register`` the mask is moved to the middle of the grid and the
-    contrasts are believed to lie where their headers say.
+    A step can be left out, to see what it is worth. Without ``strip`` all that
+    is not air is kept: the brain, where a scan was stripped before, else the
+    head, and then registration, which matches brains, may well fail. Without
+    ``register`` the mask is moved to the middle of the grid and the contrasts
+    are believed to lie where their headers say.
 
     Parameters
     ----------
