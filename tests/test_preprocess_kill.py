@@ -47,7 +47,7 @@ for line in sys.stdin:
     if not child:
         os.dup2(2, 1)
         moment = int(number)
-        app(["preprocess", str(cohort), out, "--workers", "1", "--spacing-mm", "6", "--no-register"])
+        app(["preprocess", str(cohort), out, "--workers", "1", "--spacing-mm", "6"])
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 """For every line, runs the command in a new process, which dies when it is about to finish its n-th file.
@@ -55,14 +55,16 @@ for line in sys.stdin:
 The brains are known beforehand, so that no network has to be loaded.
 """
 
-RECORD, TABLES, SUBJECTS = 14, 5, ["sub-001", "sub-002"]
-"""The record is the 14th and last file of a subject; five tables follow, then pictures, then the page."""
+RECORD, TABLES, SUBJECTS = 11, 5, ["sub-001", "sub-002"]
+"""The record is the 11th and last file of a subject; five tables follow, then pictures, then the page."""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Run the command into a folder; returns its exit code and the subjects that were begun so far."""
-    cohort = make_phantom_cohort(tmp_path_factory.mktemp("killed") / "cohort", subjects=2, spacing_mm=(6, 6, 6))
+    cohort = make_phantom_cohort(
+        tmp_path_factory.mktemp("killed") / "cohort", subjects=2, spacing_mm=(6, 6, 6), contrasts=("T2w",)
+    )
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(cohort.root)],
         env={**os.environ, "MPLBACKEND": "agg"},

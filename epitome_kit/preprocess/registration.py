@@ -1,5 +1,6 @@
 """Registration: rigid between scans of one head, affine to the ICBM152 template."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 
 import nibabel as nib
@@ -161,6 +162,17 @@ def _dilate(mask, margin_mm):
     return nib.Nifti1Image((distance_mm <= margin_mm).astype(np.uint8), mask.affine)
 
 
+@contextmanager
+def _one_thread():
+    """Keep ITK to one thread everywhere, so that the metric adds up in the same order every time."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
 def _maximise(fixed, moving, mask, start):
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
@@ -175,7 +187,8 @@ def _maximise(fixed, moving, mask, start):
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed, moving)
+    with _one_thread():
+        method.Execute(fixed, moving)
     return transform, method.GetMetricValue()
 
 
