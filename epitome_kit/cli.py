@@ -148,6 +148,30 @@ def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
     _show_cohort(import_bids(source, out, workers=workers), as_json)
 
 
+@cohort_app.command()
+def dicom(
+    source: Path,
+    out: Path,
+    keep_ids: Annotated[
+        bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
+    ] = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Import DICOM files in any folders: T1, T1 after contrast, T2 and FLAIR, chosen by header.
+
+    Names, dates and identifiers stay behind: subjects are numbered in the order of
+    their PatientID. Missing slices, several echoes and several studies are noticed
+    and listed. For labels, put a `participants.tsv` into SOURCE, with the PatientID
+    as `participant_id` and columns such as `grade` and `codeletion`.
+
+    Example: `epitome cohort dicom exams runs/exams`
+    """
+    from epitome_kit.sources.dicom import import_dicom
+
+    _show_cohort(import_dicom(source, out, keep_ids=keep_ids, workers=workers), as_json)
+
+
 @app.command()
 def inspect(
     cohort: Path,
@@ -308,8 +332,12 @@ def _show_frame(frame, as_json, columns=None):
 
 def _show_cohort(cohort, as_json):
     excluded = cohort.excluded[["id", "reason"]].to_dict("records")
+    repaired = cohort.repaired[["id", "repair"]].to_dict("records")
     answer = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "excluded": excluded}
     rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
+    if repaired:
+        answer["repaired"] = repaired
+        rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
     _show(answer, as_json, rows)
     typer.echo(f"Next: epitome run --cohort {cohort.root}", err=as_json)
 

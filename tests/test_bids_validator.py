@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_dicom import FLAIR, T1CE, series, write_series
 from test_tcga_lgg import three_patients, write_folder
 from tiny import head, write_cohort
 
@@ -16,6 +17,7 @@ from epitome_kit.images import save_image
 from epitome_kit.run.quality import write_quality_page
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.sources.bids import import_bids
+from epitome_kit.sources.dicom import import_dicom
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
 VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
@@ -24,7 +26,7 @@ VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent
 def bids_errors(root):
     """Errors that the validator finds in a dataset and in each of its derivatives, as (folder, code, file)."""
     found = []
-    for folder in (Path(root), *sorted(Path(root, "derivatives").iterdir())):
+    for folder in (Path(root), *sorted(Path(root, "derivatives").glob("*"))):
         command = [VALIDATOR, "--ignoreWarnings", "--format", "json", str(folder)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=120)
         issues = json.loads(run.stdout)["issues"]["issues"]
@@ -52,6 +54,12 @@ def test_an_adopted_cohort_is_valid(tmp_path):
     source = write_cohort(tmp_path / "in")
     save_image(head(70), source / "sub-05" / "ses-a" / "anat" / "sub-05_ses-a_acq-x_ce-gd_T1w.nii")
     assert bids_errors(import_bids(source, tmp_path / "out").root) == []
+
+
+def test_a_cohort_from_dicom_is_valid(tmp_path):
+    write_series(tmp_path / "in" / "1", series(number=1, **T1CE))
+    write_series(tmp_path / "in" / "2", series(number=2, **FLAIR))
+    assert bids_errors(import_dicom(tmp_path / "in", tmp_path / "out").root) == []
 
 
 def test_a_simulated_cohort_is_valid_truth_included(tmp_path):

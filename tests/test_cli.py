@@ -19,7 +19,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.run import doctor
 
 VERBS = ("run", "report", "inspect", "preprocess", "strip", "measure", "lab", "doctor")
-COHORTS = ("phantom", "tcga-lgg", "bids")
+COHORTS = ("phantom", "tcga-lgg", "bids", "dicom")
 
 
 @pytest.fixture
@@ -123,19 +123,22 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
 
 def test_cohort_says_who_was_left_out_and_why(epitome, tmp_path, monkeypatch):
     excluded = pd.DataFrame({"id": ["case-3"], "reason": ["expected a 3-D image; received 4-D"]})
+    repaired = pd.DataFrame({"id": ["case-5"], "repair": ["two studies: took the first"]})
 
     class Made(SimpleNamespace):
         def __len__(self):
             return 7
 
     def import_bids(source, out, *, workers):
-        return Made(name="Mine", root=out, excluded=excluded)
+        return Made(name="Mine", root=out, excluded=excluded, repaired=repaired)
 
     _stand_in(monkeypatch, "sources.bids", import_bids=import_bids)
     answer = epitome("cohort", "bids", tmp_path, tmp_path / "out")
     assert "subjects  7" in answer.stdout and "case-3" in answer.stdout and "received 4-D" in answer.stdout
+    assert "took the first" in answer.stdout
     answer = json.loads(epitome("cohort", "bids", tmp_path, tmp_path / "out", "--json").stdout)
     assert answer["n_subjects"] == 7 and answer["excluded"][0]["id"] == "case-3"
+    assert answer["repaired"] == [{"id": "case-5", "repair": "two studies: took the first"}]
 
 
 def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):

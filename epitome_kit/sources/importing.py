@@ -5,6 +5,7 @@ from pathlib import Path
 
 from epitome_kit.cohort import open_cohort, write_dataset
 from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
+from epitome_kit.files import read_json
 from epitome_kit.progress import for_each
 
 
@@ -84,7 +85,7 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     excluded : list of (str, str)
         Subjects that were not: name in the origin, and reason.
     **description
-        `name`, `readme` and `licence` for :func:`epitome_kit.cohort.write_dataset`.
+        `name`, `readme`, `licence` and `repaired` for :func:`epitome_kit.cohort.write_dataset`.
 
     Returns
     -------
@@ -105,3 +106,24 @@ def describe_cohort(out, *, source, participants, excluded, **description):
         )
     write_dataset(out, participants=participants, excluded=sorted(excluded), **description)
     return open_cohort(out)
+
+
+def read_repairs(out, subject_ids):
+    """Gather what an import noticed of its subjects, from the sidecars of their scans.
+
+    Parameters
+    ----------
+    out : path
+    subject_ids : sequence of str
+        Subjects that were kept.
+
+    Returns
+    -------
+    list of (str, str)
+        Subject, and one repair.
+    """
+    found = {}
+    for name in subject_ids:
+        for sidecar in sorted((Path(out) / name / "anat").glob("*.json")):
+            found |= {(name, repair): None for repair in read_json(sidecar).get("Repairs", ())}
+    return list(found)
