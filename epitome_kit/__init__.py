@@ -14,6 +14,7 @@ _VERBS = {
     "make_phantom_cohort": "simulate.phantom",  # simulate heads whose truth is known
     "import_tcga_lgg": "sources.tcga_lgg",  # read the TCGA-LGG slices in their original layout
     "import_bids": "sources.bids",  # check and adopt a BIDS folder
+    "import_lgg_1p19q": "sources.lgg_1p19q",  # read the LGG-1p19qDeletion collection and repair its faults
     "import_dicom": "sources.dicom",  # convert a folder of DICOM files, without the names
     "audit_cohort": "audit",  # look for faults, one row an image
     "write_spreadsheet": "audit",  # the audit as a spreadsheet

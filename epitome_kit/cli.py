@@ -172,6 +172,20 @@ def dicom(
     _show_cohort(import_dicom(source, out, keep_ids=keep_ids, workers=workers), as_json)
 
 
+@cohort_app.command("lgg-1p19q")
+def lgg_1p19q(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
+    """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.
+
+    The known faults of the collection are found by rule, repaired and listed: swapped
+    files, two studies, proton density beside T2, flipped masks, missing slices.
+
+    Example: `epitome cohort lgg-1p19q lgg runs/lgg`
+    """
+    from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
+
+    _show_cohort(import_lgg_1p19q(source, out, workers=workers), as_json)
+
+
 @app.command()
 def inspect(
     cohort: Path,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_dicom import FLAIR, T1CE, series, write_series
+from made_lgg import write_collection
 from test_tcga_lgg import three_patients, write_folder
 from tiny import head, write_cohort
 
@@ -18,6 +19,7 @@ from epitome_kit.run.quality import write_quality_page
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.sources.bids import import_bids
 from epitome_kit.sources.dicom import import_dicom
+from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
 VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
@@ -60,6 +62,11 @@ def test_a_cohort_from_dicom_is_valid(tmp_path):
     write_series(tmp_path / "in" / "1", series(number=1, **T1CE))
     write_series(tmp_path / "in" / "2", series(number=2, **FLAIR))
     assert bids_errors(import_dicom(tmp_path / "in", tmp_path / "out").root) == []
+
+
+def test_a_cohort_from_the_collection_is_valid(tmp_path):
+    cohort = import_lgg_1p19q(write_collection(tmp_path / "in"), tmp_path / "out")
+    assert len(cohort) == 3 and bids_errors(cohort.root) == []
 
 
 def test_a_simulated_cohort_is_valid_truth_included(tmp_path):

@@ -19,7 +19,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.run import doctor
 
 VERBS = ("run", "report", "inspect", "preprocess", "strip", "measure", "lab", "doctor")
-COHORTS = ("phantom", "tcga-lgg", "bids", "dicom")
+COHORTS = ("phantom", "tcga-lgg", "bids", "dicom", "lgg-1p19q")
 
 
 @pytest.fixture

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.cohort import CONTRASTS, image_path
-from epitome_kit.errors import BadCohort, BadImage, BadOutput
-from epitome_kit.files import read_json, write_json
-from epitome_kit.images import save_image
+from epitome_kit.cohort import CONTRASTS
+from epitome_kit.errors import BadCohort, BadImage
 from epitome_kit.sources.dicom_contrast import best, contrast_of
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_headers import read_volumes
-from epitome_kit.sources.importing import adopt_subjects, check_folders, describe_cohort, read_repairs
+from epitome_kit.sources.importing import (
+    adopt_subjects,
+    check_folders,
+    describe_cohort,
+    is_finished,
+    read_repairs,
+    write_scans,
+)
 from epitome_kit.sources.labels import read_labels
 
 _OLDEST = 89
@@ -75,8 +80,8 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
         if f"sub-{patient}" in conflicting:
             excluded.append((name, "expected one row in participants.tsv; received rows that differ"))
         else:
-            items[name] = (name, *choose(patients[patient]))
-    excluded += adopt_subjects(partial(write_subject, out, deface), items, workers=workers)
+            items[name] = (name, *choose(patients[patient])[0])
+    excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
     left_out = {name for name, _ in excluded}
     kept = {patient: name for patient, name in names.items() if name not in left_out}
     return describe_cohort(
@@ -129,36 +134,40 @@ def read_patients(source, *, workers=1):
     return patients
 
 
-def choose(volumes):
+def choose(volumes, *, name=contrast_of):
     """Choose a patient's scans by their headers.
 
     Parameters
     ----------
     volumes : sequence of Volume
         Of one patient.
+    name : callable, default=contrast_of
+        Takes a volume and names its contrast, or says None.
 
     Returns
     -------
-    scans : dict of str to Volume
-        Contrast to volume, in the order of :data:`epitome_kit.cohort.CONTRASTS`.
-    repairs : list of str
-        What was noticed on the way.
+    list of (dict of str to Volume, list of str)
+        One entry a study, those with most contrasts first, then by date: contrast to
+        volume in the order of :data:`epitome_kit.cohort.CONTRASTS`, and what was
+        noticed on the way.
     """
     studies = {}
     for volume in volumes:
         studies.setdefault(volume.study, []).append(volume)
-    found = [_choose_in_study(study) for study in studies.values()]
-    scans, repairs = max(found, key=lambda chosen: len(chosen[0]))
-    if len(found) > 1:
-        which = next(index for index, (chosen, _) in enumerate(found) if chosen is scans)
-        repairs = [f"{len(found)} studies: took study {which + 1} by date, with {' and '.join(scans)}", *repairs]
-    return scans, repairs
+    found = []
+    for number, study in enumerate(studies.values(), start=1):
+        scans, repairs = _choose_in_study(study, name)
+        if len(studies) > 1:
+            which = f"{len(studies)} studies: took study {number} by date, with {' and '.join(scans) or 'nothing'}"
+            repairs.insert(0, which)
+        found.append((scans, repairs))
+    return sorted(found, key=lambda chosen: -len(chosen[0]))
 
 
-def _choose_in_study(volumes):
+def _choose_in_study(volumes, name):
     candidates, repairs = {}, []
     for volume in volumes:
-        contrast = contrast_of(volume)
+        contrast = name(volume)
         if contrast and volume.fault:
             expected, received = volume.fault
             repairs.append(f"{contrast} not taken: expected {expected}; received {received}")
@@ -177,23 +186,8 @@ def _choose_in_study(volumes):
     return scans, repairs
 
 
-def write_subject(out, deface, item):
-    """Convert and write one subject; with the last scan in place, it is complete.
-
-    Parameters
-    ----------
-    out : path
-    deface : callable or None
-    item : (str, dict of str to Volume, list of str)
-        Subject, and what :func:`choose` returned.
-
-    Raises
-    ------
-    BadImage
-        No volume can be used, or one cannot be converted.
-    BadOutput
-        The subject was written from other files, or with other options.
-    """
+def _import_subject(out, deface, item):
+    """Convert and write one subject."""
     name, scans, repairs = item
     if not scans:
         raise BadImage(
@@ -202,57 +196,32 @@ def write_subject(out, deface, item):
             "; ".join(repairs) or "none by the times of the sequences",
             "look at the series in a viewer",
         )
-    if is_written(out, name, scans, deface):
+    origin = {"SourceDigest": digest(scans.values()), "Defaced": bool(deface)}
+    if is_finished(out, name, origin):
         return
     images = {contrast: convert(volume) for contrast, volume in scans.items()}
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    for contrast, image in images.items():
-        notes = {**describe(scans[contrast]), **_origin(scans[contrast], deface), "Repairs": repairs}
-        write_json(_sidecar(out, name, contrast), notes)
-        save_image(image, image_path(out, name, contrast))
+    notes = {contrast: {**describe(volume), **origin, "Repairs": repairs} for contrast, volume in scans.items()}
+    write_scans(out, name, images, notes)
 
 
-def is_written(out, name, scans, deface):
-    """Tell whether an earlier import has finished a subject, from the same files in the same way.
+def digest(volumes, *names):
+    """Tell volumes from any others without naming them.
 
     Parameters
     ----------
-    out : path
-    name : str
-    scans : dict of str to Volume
-    deface : callable or None
+    volumes : iterable of Volume
+    *names : str
+        Other things that matter.
 
     Returns
     -------
-    bool
-
-    Raises
-    ------
-    BadOutput
-        What is there came from other files, or with other options.
+    str
+        16 hexadecimal digits.
     """
-    origins = {_sidecar(out, name, contrast): _origin(volume, deface) for contrast, volume in scans.items()}
-    for path in sorted((Path(out) / name / "anat").glob("*.json")):
-        notes, origin = read_json(path), origins.get(path)
-        if origin is None or {key: notes.get(key) for key in origin} != origin:
-            raise BadOutput(
-                "import",
-                "a new folder, or one with an earlier import of the same files in the same way",
-                f"{path}, from other files or with another choice about faces",
-                "choose another output",
-            )
-    return image_path(out, name, list(scans)[-1]).is_file()
-
-
-def _sidecar(out, name, contrast):
-    return image_path(out, name, contrast).with_suffix("").with_suffix(".json")
-
-
-def _origin(volume, deface):
-    """Tell a volume from any other without naming it."""
-    digest = hashlib.sha256("\n".join((*volume.instances, str(volume.echo_ms))).encode()).hexdigest()[:16]
-    return {"SourceDigest": digest, "Defaced": bool(deface)}
+    known = sorted(f"{instance} {volume.echo_ms}" for volume in volumes for instance in volume.instances)
+    return hashlib.sha256("\n".join((*known, *names)).encode()).hexdigest()[:16]
 
 
 def _names(patients, keep_ids):

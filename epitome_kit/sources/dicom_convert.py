@@ -72,7 +72,7 @@ def convert(volume):
         if len(images) != 1:
             shapes = ", ".join("x".join(map(str, nib.load(path).shape)) for path in made)
             raise _no_image(volume, f"images {shapes}" if made else _last_line(run))
-        return load_image(_without_text(images[0]), where="import")
+        return load_image(without_text(images[0]), where="import")
 
 
 def describe(volume):
@@ -97,6 +97,24 @@ def describe(volume):
     return notes
 
 
+def without_text(image):
+    """Put the voxels of an image under a new header, which says nothing but geometry.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+
+    Returns
+    -------
+    Nifti1Image
+        Converters write times and comments into their headers; they are gone.
+    """
+    data = np.asarray(image.dataobj)
+    clean = nib.Nifti1Image(data.astype(np.float32) if data.dtype == np.float64 else data, image.affine)
+    clean.header.set_xyzt_units("mm")
+    return clean
+
+
 def _stage(path, target):
     """Give a file a name of no meaning; linked where possible, else copied."""
     try:
@@ -111,14 +129,6 @@ def _same_echo(path, volume):
     except (OSError, ValueError):
         return False
     return echo is not None and abs(1000 * echo - (volume.echo_ms or 0)) < _ECHO_TOLERANCE_MS
-
-
-def _without_text(image):
-    """Put the voxels under a new header: dcm2niix writes times and comments into its own."""
-    data = np.asarray(image.dataobj)
-    clean = nib.Nifti1Image(data.astype(np.float32) if data.dtype == np.float64 else data, image.affine)
-    clean.header.set_xyzt_units("mm")
-    return clean
 
 
 def _no_image(volume, received):

@@ -3,9 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from epitome_kit.cohort import open_cohort, write_dataset
+from epitome_kit.cohort import image_path, open_cohort, write_dataset
 from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
-from epitome_kit.files import read_json
+from epitome_kit.files import read_json, write_json
+from epitome_kit.images import save_image
 from epitome_kit.progress import for_each
 
 
@@ -72,6 +73,63 @@ def _attempt(adopt, item):
     except (BadImage, BadCohort) as error:
         return error.reason
     return None
+
+
+def write_scans(out, name, images, notes):
+    """Write a subject's scans with their sidecars; with the last scan in place, the subject is complete.
+
+    Parameters
+    ----------
+    out : path
+    name : str
+        Subject.
+    images : dict of str to Nifti1Image
+        By contrast.
+    notes : dict of str to dict
+        What the sidecar of each contrast says.
+    """
+    for contrast in images:
+        write_json(_sidecar(out, name, contrast), {**notes[contrast], "ImportedTogether": list(images)})
+    for contrast, image in images.items():
+        save_image(image, image_path(out, name, contrast))
+
+
+def is_finished(out, name, origin):
+    """Tell whether an earlier import wrote all of a subject, from the same files in the same way.
+
+    Parameters
+    ----------
+    out : path
+    name : str
+        Subject.
+    origin : dict
+        Part of the sidecars that tells files and options from others.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    BadOutput
+        What is there came from other files, or with other options.
+    """
+    together = []
+    for path in sorted((Path(out) / name / "anat").glob("*.json")):
+        notes = read_json(path)
+        if {key: notes.get(key) for key in origin} != origin:
+            raise BadOutput(
+                "import",
+                "a new folder, or one with an earlier import of the same files in the same way",
+                f"{path}, from other files or with another choice about faces",
+                "choose another output",
+            )
+        together = notes["ImportedTogether"]
+    return bool(together) and all(image_path(out, name, contrast).is_file() for contrast in together)
+
+
+def _sidecar(out, name, contrast):
+    return image_path(out, name, contrast).with_suffix("").with_suffix(".json")
 
 
 def describe_cohort(out, *, source, participants, excluded, **description):
