@@ -173,17 +173,29 @@ def dicom(
 
 
 @cohort_app.command("lgg-1p19q")
-def lgg_1p19q(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
+def lgg_1p19q(
+    source: Path,
+    out: Path,
+    download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
     """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.
 
     The known faults of the collection are found by rule, repaired and listed: swapped
-    files, two studies, proton density beside T2, flipped masks, missing slices.
+    files, two studies, proton density beside T2, flipped masks, missing slices. The
+    spreadsheet of labels comes from the page of the collection, by hand. A download
+    that was stopped goes on where it stopped.
 
-    Example: `epitome cohort lgg-1p19q lgg runs/lgg`
+    For example:
+
+    - `epitome cohort lgg-1p19q data/lgg runs/lgg`
+    - `epitome cohort lgg-1p19q data/lgg runs/lgg --download`
     """
     from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
+    from epitome_kit.sources.tcia import API
 
-    _show_cohort(import_lgg_1p19q(source, out, workers=workers), as_json)
+    _show_cohort(import_lgg_1p19q(source, out, archive=API if download else None, workers=workers), as_json)
 
 
 @app.command()

@@ -259,3 +259,17 @@ def test_doctor_survives_a_keras_that_does_not_load(monkeypatch):
     monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: failed)
     assert doctor._keras()["state"] == "missing"
     assert doctor._keras()["found"] == "Illegal instruction"
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_the_collection_is_downloaded_only_when_asked_for(epitome, tmp_path, monkeypatch, download):
+    asked = []
+
+    def import_lgg_1p19q(source, out, **options):
+        asked.append(options)
+        raise BadParameter("import", "a", "b", "c")
+
+    _stand_in(monkeypatch, "sources.lgg_1p19q", import_lgg_1p19q=import_lgg_1p19q)
+    answer = epitome("cohort", "lgg-1p19q", tmp_path, tmp_path / "out", *["--download"] * download)
+    assert answer.exit_code == 1 and len(answer.output.splitlines()) == 3
+    assert (asked[0]["archive"] or "").startswith("https://nbia") == download

@@ -33,7 +33,9 @@ from epitome_kit.sources.importing import (
 )
 from epitome_kit.sources.labels import understand_labels
 from epitome_kit.sources.lgg_masks import annotated_slices, fit_mask, place_segmentation, sort_files
+from epitome_kit.sources.tcia import download_collection
 
+_COLLECTION = "LGG-1p19qDeletion"
 _SUBJECT = re.compile(r"LGG-(\d+)")
 _KINDS = {"mask": re.compile(r"seg|mask", re.I), "T1ce": re.compile(r"T1", re.I), "T2w": re.compile(r"T2", re.I)}
 _COLUMNS = {"Filename", "1p/19q", "Grade"}
@@ -51,7 +53,7 @@ from it. For teaching and research, not for diagnosis.
 """
 
 
-def import_lgg_1p19q(source, out, *, deface=None, workers=1):
+def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
     """Import the LGG-1p19qDeletion collection as it was downloaded, and repair its known faults.
 
     Every T1 counts as post-contrast, as the collection states. Faults are found by rule:
@@ -70,6 +72,9 @@ def import_lgg_1p19q(source, out, *, deface=None, workers=1):
     source, out : path
         Folder with the DICOM series, the NIfTI masks and the spreadsheet, at any
         depth, and a folder for the cohort. Without DICOM the NIfTI copies are taken.
+    archive : str, default=None
+        Address of the archive to download missing series from into `source`, such as
+        :data:`epitome_kit.sources.tcia.API`; None downloads nothing.
     deface : callable, default=None
         Takes a scan and returns it without the face; None keeps faces.
     workers : int, default=1
@@ -83,18 +88,21 @@ def import_lgg_1p19q(source, out, *, deface=None, workers=1):
     Raises
     ------
     BadCohort
-        No such folder, no subject in it, the spreadsheet unreadable, or every subject left out.
+        No such folder, no subject in it, the spreadsheet unreadable, or every subject
+        left out; or the archive does not answer, or gives nothing.
     BadParameter
         One of the folders is, or lies in, the other.
     BadOutput
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
+    check_folders(source, out, {path.name for path in out.glob("sub-*")})
+    broken = download_collection(_COLLECTION, source, api=archive) if archive else {}
     files = _find_files(source)
     volumes = {}
     for volume in read_volumes(source, workers=workers)[0]:
         volumes.setdefault(volume.patient, []).append(volume)
-    found = sorted({*files, *volumes})
+    found = sorted({*files, *volumes} - {*broken})
     if not found:
         raise BadCohort(
             "import_lgg_1p19q",
@@ -103,10 +111,11 @@ def import_lgg_1p19q(source, out, *, deface=None, workers=1):
             "unpack the download, and give the folder that holds it",
         )
     labels, conflicting, unknown = _read_spreadsheet(source)
-    names = {origin: "sub-" + re.sub(r"[^A-Za-z0-9]", "", origin) for origin in found}
+    names = {origin: _subject_name(origin) for origin in found}
     check_folders(source, out, names.values())
-    scanless = sorted({*labels.index, *conflicting} - {*names.values()})
-    excluded = [(name, "expected DICOM or NIfTI files; received a row of the spreadsheet alone") for name in scanless]
+    scanless = sorted({*labels.index, *conflicting} - {*names.values()} - {*map(_subject_name, broken)})
+    excluded = [*broken.items()]
+    excluded += [(name, "expected DICOM or NIfTI files; received a row of the spreadsheet alone") for name in scanless]
     excluded += [
         (origin, "expected one row in the spreadsheet; received rows that differ")
         for origin, name in names.items()
@@ -126,7 +135,7 @@ def import_lgg_1p19q(source, out, *, deface=None, workers=1):
         participants=_participants(kept, volumes, labels),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept)),
-        name="LGG-1p19qDeletion",
+        name=_COLLECTION,
         licence="CC BY 3.0",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",
@@ -134,6 +143,10 @@ def import_lgg_1p19q(source, out, *, deface=None, workers=1):
             unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
         ),
     )
+
+
+def _subject_name(origin):
+    return "sub-" + re.sub(r"[^A-Za-z0-9]", "", origin)
 
 
 def _find_files(source):
