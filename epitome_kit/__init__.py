@@ -20,6 +20,7 @@ _VERBS = {
     "write_spreadsheet": "audit",  # the audit as a spreadsheet
     # preprocessing
     "skull_strip": "preprocess.skull_strip",  # find the brain in one scan
+    "deface": "preprocess.deface",  # take the face off one scan
     "correct_bias": "preprocess.bias_field",  # remove the slow intensity drift of the coil
     "register_rigid": "preprocess.registration",  # align two scans of one head
     "register_affine": "preprocess.registration",  # align a head with the template

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
+from epitome_kit.answers import show, show_cohort, show_frame, show_report
 from epitome_kit.errors import BadParameter, EpitomeError
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+Deface = Annotated[bool, typer.Option("--deface", help="Take the face off every scan; the brain is found first.")]
 Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]
 Method = Annotated[
     str,
@@ -23,12 +23,6 @@ Method = Annotated[
     ),
 ]
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
-KEY_FIGURES = {
-    "preprocess": ("brain_mask_dice",),
-    "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc"),
-    "tumour": ("dice_mean", "volume_error_pct_median"),
-}
-"""What `epitome run` prints of the summary."""
 
 
 class Verbs(TyperGroup):
@@ -91,7 +85,7 @@ def run(
     named = {"target": target, "workers": workers, "seed": seed}
     parameters = {name: value for name, value in named.items() if value is not None} | _assignments(parameter or ())
     run_notebooks(notebooks, out=out, cohort=cohort, profile=profile, parameters=parameters, fresh=fresh)
-    _show_report(write_report(out), as_json)
+    show_report(write_report(out), as_json)
 
 
 @app.command()
@@ -102,7 +96,7 @@ def report(workspace: Path, as_json: Json = False):
     """
     from epitome_kit.run.report import write_report
 
-    _show_report(write_report(workspace), as_json)
+    show_report(write_report(workspace), as_json)
 
 
 @cohort_app.command()
@@ -123,7 +117,7 @@ def phantom(
 
     names = tuple(contrasts.replace(",", " ").split())
     made = make_phantom_cohort(out, subjects=subjects, seed=seed, profile=profile, contrasts=names, workers=workers)
-    _show_cohort(made, as_json)
+    show_cohort(made, as_json)
 
 
 @cohort_app.command("tcga-lgg")
@@ -134,7 +128,7 @@ def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = Fals
     """
     from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
-    _show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
+    show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
 
 
 @cohort_app.command()
@@ -145,7 +139,7 @@ def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
     """
     from epitome_kit.sources.bids import import_bids
 
-    _show_cohort(import_bids(source, out, workers=workers), as_json)
+    show_cohort(import_bids(source, out, workers=workers), as_json)
 
 
 @cohort_app.command()
@@ -155,6 +149,7 @@ def dicom(
     keep_ids: Annotated[
         bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
     ] = False,
+    deface: Deface = False,
     workers: Workers = 2,
     as_json: Json = False,
 ):
@@ -169,7 +164,8 @@ def dicom(
     """
     from epitome_kit.sources.dicom import import_dicom
 
-    _show_cohort(import_dicom(source, out, keep_ids=keep_ids, workers=workers), as_json)
+    remover = _face_remover(deface)
+    show_cohort(import_dicom(source, out, keep_ids=keep_ids, deface=remover, workers=workers), as_json)
 
 
 @cohort_app.command("lgg-1p19q")
@@ -177,6 +173,7 @@ def lgg_1p19q(
     source: Path,
     out: Path,
     download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
+    deface: Deface = False,
     workers: Workers = 2,
     as_json: Json = False,
 ):
@@ -195,7 +192,8 @@ def lgg_1p19q(
     from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
     from epitome_kit.sources.tcia import API
 
-    _show_cohort(import_lgg_1p19q(source, out, archive=API if download else None, workers=workers), as_json)
+    archive, remover = API if download else None, _face_remover(deface)
+    show_cohort(import_lgg_1p19q(source, out, archive=archive, deface=remover, workers=workers), as_json)
 
 
 @app.command()
@@ -217,7 +215,7 @@ def inspect(
     if xlsx:
         write_spreadsheet(opened, audit, xlsx)
     columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
-    _show_frame(audit, as_json, columns)
+    show_frame(audit, as_json, columns)
 
 
 @app.command()
@@ -252,7 +250,7 @@ def preprocess(
     opened = open_cohort(cohort)
     quality = preprocess_cohort(opened, out, spacing_mm=spacing_mm, steps=steps, method=method, workers=workers)
     page = write_quality_page(opened, out, workers=workers)
-    _show_frame(quality if as_json else quality.round(3), as_json)
+    show_frame(quality if as_json else quality.round(3), as_json)
     typer.echo(f"Open {page}", err=as_json)
 
 
@@ -291,7 +289,7 @@ def measure(mask: Path, as_json: Json = False):
     from epitome_kit.tumour.measure import measure_tumour
 
     size = asdict(measure_tumour(mask))
-    _show(size, as_json, [(name, value) for name, value in size.items()])
+    show(size, as_json, [(name, value) for name, value in size.items()])
 
 
 @app.command()
@@ -321,8 +319,17 @@ def doctor(as_json: Json = False):
 
     checks = examine()
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
-    _show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
+    show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
     raise typer.Exit(FAILED if any(check["state"] == "missing" for check in checks) else SUCCESS)
+
+
+def _face_remover(wanted):
+    """Return the function that takes a face off, where it is wanted."""
+    if not wanted:
+        return None
+    from epitome_kit.preprocess.deface import deface
+
+    return deface
 
 
 def _assignments(texts):
@@ -337,52 +344,3 @@ def _assignments(texts):
         except json.JSONDecodeError:
             values[name] = value
     return values
-
-
-def _show(answer, as_json, rows, header=()):
-    """Print an answer as JSON or as a table."""
-    if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
-        return
-    table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
-
-
-def _show_frame(frame, as_json, columns=None):
-    columns = columns or list(frame.columns)
-    rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
-    _show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
-
-
-def _show_cohort(cohort, as_json):
-    excluded = cohort.excluded[["id", "reason"]].to_dict("records")
-    repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    answer = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "excluded": excluded}
-    rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
-    if repaired:
-        answer["repaired"] = repaired
-        rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
-    _show(answer, as_json, rows)
-    typer.echo(f"Next: epitome run --cohort {cohort.root}", err=as_json)
-
-
-def _show_report(page, as_json):
-    """Print the key figures of a run and where its page is."""
-    from epitome_kit.files import read_json
-
-    summary = read_json(page.parent / "summary.json")
-    rows = [_key_figure(summary, part, name) for part, names in KEY_FIGURES.items() for name in names]
-    _show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
-    latest = page.absolute().parent.parent / "latest"
-    shown = latest / page.name if latest.resolve() == page.absolute().parent else page.absolute()
-    typer.echo(f"Open {shown}", err=as_json)
-
-
-def _key_figure(summary, part, name):
-    figures = summary[part]
-    value, interval = figures[name], figures.get(f"{name}_ci95")
-    spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None
-    shown = "-" if value is None else f"{value:.2f}"
-    return part, name.replace("_", " "), shown, spread, figures.get("n") if value is not None else None

@@ -8,7 +8,7 @@ import pytest
 from made_dicom import FLAIR, PD, SECRETS, SHAPE, T1, T1CE, T2, lps_affine, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter
+from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
 from epitome_kit.files import read_json
 from epitome_kit.images import image_like, load_image
 from epitome_kit.sources.dicom import import_dicom
@@ -247,6 +247,19 @@ def test_a_scan_can_be_changed_on_its_way_and_its_sidecar_says_so(source, tmp_pa
     assert "Faces were removed" in (cohort.root / "README.md").read_text()
     with raises_three_lines(BadOutput, "faces"):
         import_dicom(source, tmp_path / "out")
+
+
+def test_a_scan_that_cannot_be_changed_leaves_its_subject_out(source, tmp_path):
+    def deface(image):
+        if np.asarray(image.dataobj)[0, 0, 0] == noise[0, -1, 0]:
+            raise BadImage("deface", "a head", "no brain", "look at it")
+        return image
+
+    noise = voxels(seed=5)
+    write_series(source / "c", series(noise, patient="HOSP-98", study="1.2.9.5", **FLAIR))
+    cohort = import_dicom(source, tmp_path / "out", deface=deface)
+    assert cohort.excluded.to_numpy().tolist() == [["sub-002", "expected a head; received no brain"]]
+    assert list(cohort.subjects) == ["sub-001", "sub-003"] and not (cohort.root / "sub-002").exists()
 
 
 @pytest.mark.parametrize("content", [None, "", "notes.txt"])
