@@ -38,7 +38,7 @@ def test_what_lies_before_and_below_the_brain_is_gone():
     assert same_grid(found, image) and after.dtype == before.dtype
     assert not changed[inside > 0].any() and (after[changed] == before.min()).all()
     place = _places(image)
-    face = (place[..., 1] > 50) & (place[..., 2] < -40)
+    face = (place[..., 1] > 60) & (place[..., 2] < -40)
     behind = place[..., 1] < -70
     top = place[..., 2] > 40
     assert changed[face].mean() > 0.95 and not changed[behind].any() and not changed[top].any()
@@ -56,14 +56,15 @@ def test_the_way_a_scan_is_stored_does_not_matter(codes):
 
 
 def test_the_margin_is_in_millimetres():
-    """A wedge whose edge lies on the left-right axis: the cut is a plane at a known place."""
+    """A wedge: the cut is a plane at a known distance from all but its foremost part."""
     image = _box()
     place = _places(image)
     wedge = (place[..., 1] <= 0) & (place[..., 2] >= 0) & (place[..., 2] - place[..., 1] <= 30)
     gone = np.asarray(deface(image, mask=image_like(wedge.astype(np.uint8), image)).dataobj) == 100
     gone &= np.asarray(image.dataobj) != 100
-    beyond = (place[..., 1] - place[..., 2])[gone] / np.sqrt(2)
-    assert 10 < beyond.min() < 14
+    forward_down = (place[..., 1] - place[..., 2]) / np.sqrt(2)
+    cut = np.percentile(forward_down[wedge], 95) + 25
+    assert cut < forward_down[gone].min() < cut + 2
 
 
 def test_a_simulated_head_loses_its_face_and_keeps_its_brain(phantom):
@@ -75,13 +76,10 @@ def test_a_simulated_head_loses_its_face_and_keeps_its_brain(phantom):
     assert (before != after)[brain].mean() < 0.005
 
 
-@pytest.mark.parametrize(("voxels", "word"), [(0, "an empty mask"), (1, "1 voxels in a line"), (5, "in a line")])
-def test_no_brain_is_three_lines(voxels, word):
+def test_no_brain_is_three_lines():
     image = _box()
-    mask = np.zeros(image.shape, np.uint8)
-    mask[20, 30, :voxels] = 1
-    with raises_three_lines(BadImage, "deface", word):
-        deface(image, mask=image_like(mask, image))
+    with raises_three_lines(BadImage, "deface", "an empty mask"):
+        deface(image, mask=image_like(np.zeros(image.shape, np.uint8), image))
 
 
 def test_a_mask_on_another_grid_is_three_lines():
