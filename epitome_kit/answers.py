@@ -60,10 +60,10 @@ def show_cohort(cohort, as_json):
     """
     excluded = cohort.excluded[["id", "reason"]].to_dict("records")
     repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    answer = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "excluded": excluded}
+    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort)}
+    answer = {**counted, "excluded": excluded, "repaired": repaired}
     rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
     if repaired:
-        answer["repaired"] = repaired
         rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
     show(answer, as_json, rows)
     typer.echo(f"Next: epitome run --cohort {cohort.root}", err=as_json)

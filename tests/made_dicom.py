@@ -3,7 +3,7 @@
 import numpy as np
 from nibabel.affines import apply_affine
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
 SHAPE = (24, 20, 12)
 """Columns, rows and slices."""
@@ -76,6 +76,36 @@ def series(data=None, *, affine=None, patient="HOSP-77", study="1.2.9.1", number
             setattr(image, keyword, value)
         images.append(image)
     return images
+
+
+def multiframe(images):
+    """Put the images of a series into one file, as newer scanners do."""
+    whole = images[0].copy()
+    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID = EnhancedMRImageStorage
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [_taken(whole, "PixelSpacing", "SliceThickness")]
+    shared.PlaneOrientationSequence = [_taken(whole, "ImageOrientationPatient")]
+    shared.MRTimingAndRelatedParametersSequence = [_taken(whole, "RepetitionTime", "FlipAngle")]
+    frames = []
+    for index, image in enumerate(images, start=1):
+        frame, echo, content = Dataset(), Dataset(), Dataset()
+        frame.PlanePositionSequence = [_taken(image, "ImagePositionPatient")]
+        echo.EffectiveEchoTime = float(image.EchoTime)
+        content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", index, [1, index]
+        frame.MREchoSequence, frame.FrameContentSequence = [echo], [content]
+        frames.append(frame)
+    whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = [shared], frames
+    whole.NumberOfFrames, whole.PixelData = len(images), b"".join(image.PixelData for image in images)
+    return [whole]
+
+
+def _taken(image, *keywords):
+    """Move elements of an image into a data set of their own."""
+    own = Dataset()
+    for keyword in keywords:
+        setattr(own, keyword, image[keyword].value)
+        delattr(image, keyword)
+    return own
 
 
 def write_series(folder, images):

@@ -5,7 +5,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
-from made_dicom import FLAIR, PD, SECRETS, SHAPE, T1, T1CE, T2, lps_affine, series, voxels, write_series
+from made_dicom import FLAIR, PD, SECRETS, SHAPE, T1, T1CE, T2, lps_affine, multiframe, series, voxels, write_series
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
@@ -95,6 +95,20 @@ def test_voxels_lie_where_the_headers_say(tmp_path, tilt):
     assert np.allclose(nib.affines.voxel_sizes(image.affine), (2, 2.5, 4))
 
 
+def test_many_images_in_one_file_are_one_volume(tmp_path):
+    affine = lps_affine(tilt=0.2)
+    data = voxels(affine=affine)
+    cohort = _one(tmp_path, multiframe(series(data, affine=affine, **T2)), series(number=2, **FLAIR))
+    assert list(cohort["sub-001"].images) == ["T2w", "FLAIR"] and cohort.repaired.empty
+    assert _same_place(load_image(cohort["sub-001"].images["T2w"]), data, affine)
+
+
+def test_a_gap_within_one_file_is_noticed(tmp_path):
+    broken = [image for image in series(**T2) if image.InstanceNumber != 5]
+    cohort = _one(tmp_path, multiframe(broken), series(number=2, **FLAIR))
+    assert list(cohort["sub-001"].images) == ["FLAIR"] and "1 of 12 missing" in cohort.repaired.repair[0]
+
+
 def test_the_finer_volume_is_taken_and_acquired_before_derived(tmp_path):
     thin = lps_affine((2, 2, 2))
     derived = series(affine=thin, number=1, ImageType=["DERIVED", "SECONDARY"], **T1CE)
@@ -111,6 +125,14 @@ def test_two_echoes_of_one_series_are_told_apart(tmp_path):
     assert _same_place(load_image(cohort["sub-001"].images["T2w"]), weighted, lps_affine())
     (repair,) = cohort.repaired.repair
     assert "17 and 102 ms" in repair and "series 1" in repair
+
+
+def test_echo_times_that_differ_by_a_rounding_are_one(tmp_path):
+    images = series(**T2)
+    for image in images[::2]:
+        image.EchoTime = 102.16
+    cohort = _one(tmp_path, images)
+    assert load_image(cohort["sub-001"].images["T2w"]).shape == SHAPE and cohort.repaired.empty
 
 
 def test_missing_slices_are_noticed_and_said(tmp_path):

@@ -55,7 +55,7 @@ def _by_times(echo, physics, words):
         return "FLAIR" if inversion >= 1300 or "flair" in words or "dark fluid" in words else "T2w"
     short = echo < 12 if gradient else echo < 40
     prepared = 400 <= inversion < 1300
-    return "T1w" if short and (repetition < 1200 or prepared) else None
+    return "T1w" if short and (repetition < _LONG_REPETITION_MS or prepared) else None
 
 
 def _by_words(words):

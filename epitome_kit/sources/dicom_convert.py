@@ -61,7 +61,8 @@ def convert(volume):
         out.mkdir()
         for index, path in enumerate(volume.files):
             _stage(path.resolve(), source / f"{index:05d}.dcm")
-        command = [dcm2niix.bin, *_OPTIONS, "-o", str(out), str(source)]
+        merge = "y" if len(volume.files) == volume.slices else "2"
+        command = [dcm2niix.bin, *_OPTIONS, "-m", merge, "-o", str(out), str(source)]
         try:
             run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S)
         except subprocess.TimeoutExpired as error:

@@ -17,6 +17,7 @@ FEWEST_SLICES = 4
 
 _GAP = 1.5
 _SAME_PLACE_MM = 0.01
+_SAME_ECHO = 1.02
 _NAMELESS = {"", "anon", "anonymous", "anonymized", "anonymised", "none", "unknown", "0"}
 _PHYSICS = {
     "modality": "Modality",
@@ -151,6 +152,7 @@ def read_volumes(source, *, workers=1):
     source = Path(source)
     files = sorted(path for path in source.rglob("*") if path.is_file() and _looks_like_dicom(path))
     headers = for_each(_read_header, files, title="Reading headers", workers=workers)
+    echoes = _same_echoes(filter(None, headers))
     groups, seen = defaultdict(list), set()
     for path, header in zip(files, headers, strict=True):
         if header is None or header["series"] is None or header["instance"] in seen:
@@ -159,15 +161,32 @@ def read_volumes(source, *, workers=1):
         named = header["patient"] not in _NAMELESS and header["patient"].lower() not in _NAMELESS
         patient = header["patient"] if named else path.relative_to(source).parts[0]
         for echo, orientation, places in header["stacks"]:
+            echo = echoes[header["series"]].get(echo)
             key = (patient, header["study"], header["series"], echo, orientation, header["size"])
             groups[key].append((path, header, places))
     volumes = [_volume(key, images) for key, images in groups.items()]
     return sorted(volumes, key=_order), sum(header is None for header in headers)
 
 
+def _same_echoes(headers):
+    """Map the echo times of each series to one another where they differ by a rounding alone."""
+    times = defaultdict(set)
+    for header in headers:
+        times[header["series"]] |= {echo for echo, _, _ in header["stacks"] if echo}
+    same = defaultdict(dict)
+    for series, found in times.items():
+        for echo in sorted(found):
+            close = [other for other in same[series].values() if echo <= other * _SAME_ECHO]
+            same[series][echo] = close[0] if close else echo
+    return same
+
+
 def _looks_like_dicom(path):
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _read_header(path):
@@ -184,7 +203,7 @@ def _read_header(path):
             echo = _number(_first(values, "EffectiveEchoTime") or _first(values, "EchoTime"))
             orientation = _numbers(_first(values, "ImageOrientationPatient"), 6)
             place = _numbers(_first(values, "ImagePositionPatient"), 3)
-            stacks[echo and round(echo, 1), _rounded(orientation)].append(_along(orientation, place))
+            stacks[echo, _rounded(orientation)].append(_along(orientation, place))
         if not frames and int(header["frames"] or 1) > 1:
             stacks = {key: [None] * int(header["frames"]) for key in stacks}
     except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError):

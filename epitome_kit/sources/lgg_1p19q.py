@@ -154,7 +154,7 @@ def _find_files(source):
     if not source.is_dir():
         raise BadCohort("import_lgg_1p19q", "a folder", f"{source}, which is no folder", "unpack the download")
     files = {}
-    for path in sorted(source.rglob("*.nii*")):
+    for path in sorted(source.rglob("[!.]*.nii*")):
         subject = _SUBJECT.search(path.name) or _SUBJECT.search(path.parent.name)
         rest = _SUBJECT.sub("", path.name)
         kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(rest)), None)
@@ -165,9 +165,7 @@ def _find_files(source):
 
 def _read_spreadsheet(source):
     """Read the labels, indexed by subject; also the subjects listed twice, and values not understood."""
-    for path in sorted(source.rglob("*.xlsx")):
-        if path.name.startswith("~$"):
-            continue
+    for path in sorted(source.rglob("[!.~]*.xlsx")):
         try:
             table = pd.read_excel(path, dtype=str)
         except Exception as error:  # a damaged archive can raise anything in its reader
