@@ -8,8 +8,8 @@ from tiny import head as ball
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadImage
-from epitome_kit.images import load_image, load_mask, same_grid
-from epitome_kit.preprocess.skull_strip import build_network, skull_strip
+from epitome_kit.images import image_like, load_image, load_mask, same_grid
+from epitome_kit.preprocess.skull_strip import build_network, mask_above, skull_strip, skull_strip_probability
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,19 @@ def test_gain_and_offset_of_the_scanner_hardly_matter(scan, mask):
     found = skull_strip(nib.Nifti1Image(scan.get_fdata(dtype=np.float32) * 0.013 - 2, scan.affine)).get_fdata() > 0
     expected = mask.get_fdata() > 0
     assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.99
+
+
+def test_the_mask_is_what_the_probability_is_above_one_half(scan, mask):
+    probability = skull_strip_probability(scan)
+    values = probability.get_fdata()
+    assert same_grid(probability, scan) and 0 <= values.min() < 0.01 and 0.99 < values.max() <= 1
+    assert np.array_equal(mask_above(probability).get_fdata(), mask.get_fdata())
+    sizes = [mask_above(probability, threshold).get_fdata().sum() for threshold in (0.1, 0.5, 0.9)]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+
+
+def test_nothing_lies_above_certainty(scan):
+    assert not mask_above(image_like(np.full(scan.shape, 0.4, np.float32), scan), 0.9).get_fdata().any()
 
 
 def test_what_is_no_head_is_three_lines():

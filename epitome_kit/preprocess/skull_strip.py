@@ -19,6 +19,9 @@ _MULTIPLE = 2 ** (len(FILTERS) - 1)
 _SMALLEST_BRAIN_VOXELS = 500
 
 
+THRESHOLD = 0.5
+"""Probability above which a voxel counts as brain."""
+
 METHODS = ("network", "surface", *TOOLS)
 """Ways to strip a skull."""
 
@@ -61,7 +64,62 @@ def skull_strip(image, method="network"):
     image = load_image(image, where="skull_strip")
     if method == "surface":
         return strip_with_surface(image)
-    return strip_with_tool(image, method) if method in TOOLS else _strip_with_network(image)
+    return strip_with_tool(image, method) if method in TOOLS else mask_above(skull_strip_probability(image))
+
+
+def skull_strip_probability(image):
+    """Ask the network of :func:`skull_strip` how likely each voxel is brain.
+
+    Parameters
+    ----------
+    image : Nifti1Image or path
+        Shape (i, j, k), any orientation and voxel size.
+
+    Returns
+    -------
+    Nifti1Image
+        float32 from 0 to 1 on the grid of the scan; ``skull_strip`` takes what
+        is above 0.5, by :func:`mask_above`.
+
+    Raises
+    ------
+    BadImage
+        The scan cannot be read, or no brain is found in it.
+    """
+    image = load_image(image, where="skull_strip")
+    scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
+    small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
+    volume = unit_range(small.dataobj)[None, ..., None]
+    probability = np.asarray(_network()(volume, training=False), np.float32)[0, ..., 0]
+    if np.count_nonzero(probability > THRESHOLD) < _SMALLEST_BRAIN_VOXELS:
+        volume_ml = np.count_nonzero(probability > THRESHOLD) * GRID_MM**3 / 1000
+        raise BadImage(
+            "skull_strip",
+            "a scan of a head",
+            f"{volume_ml:.0f} mL that look like brain in {image.get_filename() or 'the image'}",
+            "look at the scan: is it a brain MRI, and is its voxel size right?",
+        )
+    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
+    return image_like(np.asarray(on_scan.dataobj), image)
+
+
+def mask_above(probability, threshold=THRESHOLD):
+    """Cut a brain mask out of a probability map: the largest piece above a threshold, holes filled.
+
+    Parameters
+    ----------
+    probability : Nifti1Image or path
+        As :func:`skull_strip_probability` returns it.
+    threshold : float, default=0.5
+
+    Returns
+    -------
+    Nifti1Image
+        Mask of uint8; empty where nothing is above the threshold.
+    """
+    probability = load_image(probability, where="mask_above", check_voxels=False)
+    inside = largest_piece(np.asarray(probability.dataobj) > threshold)
+    return image_like(inside.astype(np.uint8), probability)
 
 
 def describe_method(method):
@@ -93,23 +151,6 @@ def describe_method(method):
         return {"method": method, **SURFACE_PARAMETERS}
     find_tool(method)
     return {"method": method, "command": " ".join(TOOLS[method].command)}
-
-
-def _strip_with_network(image):
-    scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
-    small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
-    volume = unit_range(small.dataobj)[None, ..., None]
-    probability = np.asarray(_network()(volume, training=False), np.float32)[0, ..., 0]
-    if np.count_nonzero(probability > 0.5) < _SMALLEST_BRAIN_VOXELS:
-        volume_ml = np.count_nonzero(probability > 0.5) * GRID_MM**3 / 1000
-        raise BadImage(
-            "skull_strip",
-            "a scan of a head",
-            f"{volume_ml:.0f} mL that look like brain in {image.get_filename() or 'the image'}",
-            "look at the scan: is it a brain MRI, and is its voxel size right?",
-        )
-    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
-    return image_like(largest_piece(np.asarray(on_scan.dataobj) > 0.5).astype(np.uint8), image)
 
 
 def build_network():
