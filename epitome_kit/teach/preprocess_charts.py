@@ -55,7 +55,8 @@ def strip_thresholds(image, probability, truth=None, *, title="Threshold of the 
     outlined = {f"above {threshold:g}": image_like(masks[threshold].astype(np.uint8), image) for threshold in _OUTLINED}
     stack = stack_images({"scan": image}, outlined, where="strip_thresholds")
     view = slice_view(stack.grid)
-    figure, ((panel, *charts),) = new_figure(1, 2 if truth is None else 3, size=(10.5, 4))
+    ratios = [1.3, 1] if truth is None else [1.3, 1, 1]
+    figure, ((panel, *charts),) = new_figure(1, len(ratios), size=(10.5, 4), width_ratios=ratios)
     window = display_windows(stack.volumes)["scan"]
     index = stack.busiest(view)
     draw_slice(panel, view, index, stack.volumes["scan"], window, stack.masks, scale_bar=True)
