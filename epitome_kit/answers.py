@@ -31,7 +31,7 @@ def show(answer, as_json, rows, header=()):
         return
     table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*map(_plain, row))
     Console().print(table)
 
 
@@ -66,7 +66,7 @@ def show_cohort(cohort, as_json):
     if repaired:
         rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
     show(answer, as_json, rows)
-    typer.echo(f"Next: epitome run --cohort {cohort.root}", err=as_json)
+    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
 
 
 def show_report(page, as_json):
@@ -80,16 +80,22 @@ def show_report(page, as_json):
     from epitome_kit.files import read_json
 
     summary = read_json(page.parent / "summary.json")
-    rows = [_key_figure(summary, part, name) for part, names in KEY_FIGURES.items() for name in names]
+    asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
+    rows = [_key_figure(summary, part, name) for part, name in asked if summary[part][name] is not None]
     show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
     latest = page.absolute().parent.parent / "latest"
     shown = latest / page.name if latest.resolve() == page.absolute().parent else page.absolute()
     typer.echo(f"Open {shown}", err=as_json)
 
 
+def _plain(value):
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
 def _key_figure(summary, part, name):
     figures = summary[part]
     value, interval = figures[name], figures.get(f"{name}_ci95")
     spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None
-    shown = "-" if value is None else f"{value:.2f}"
-    return part, name.replace("_", " "), shown, spread, figures.get("n") if value is not None else None
+    return part, name.replace("_", " "), f"{value:.2f}", spread, figures.get("n")

@@ -214,6 +214,7 @@ def inspect(
     audit = audit_cohort(opened, workers=workers)
     if xlsx:
         write_spreadsheet(opened, audit, xlsx)
+        typer.echo(f"Wrote {xlsx}", err=True)
     columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
     show_frame(audit, as_json, columns)
 

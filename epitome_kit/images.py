@@ -10,6 +10,8 @@ from scipy import ndimage
 from epitome_kit.errors import BadImage, UnknownVoxelSize
 from epitome_kit.files import whole_file
 
+_MOST_LABELS = 32
+_LOOKED_AT = 200_000
 _LOST_VOXEL_SIZE = b"voxel size unknown"
 _DAMAGE = (
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
@@ -126,7 +128,7 @@ def load_mask(mask, *, like=None, where="load_mask"):
     Raises
     ------
     BadImage
-        Unreadable, or not on the grid of `like`.
+        Unreadable, not on the grid of `like`, or a scan rather than a mask.
     """
     loaded = load_image(mask, where=where, check_voxels=False)
     name = _open(mask, where)[1]
@@ -141,6 +143,14 @@ def load_mask(mask, *, like=None, where="load_mask"):
         data = np.asarray(loaded.dataobj)
     except _DAMAGE as error:
         raise _unreadable(where, name, error) from error
+    values = np.unique(data.reshape(-1)[:: 1 + data.size // _LOOKED_AT])
+    if len(values) > _MOST_LABELS:
+        raise BadImage(
+            where,
+            f"a mask, with at most {_MOST_LABELS} different values",
+            f"values from {values[0]:g} to {values[-1]:g} in {name}, as in a scan",
+            "give the mask of the scan; of several regions, the one that is meant",
+        )
     return image_like((np.nan_to_num(data) > 0).astype(np.uint8), loaded)
 
 

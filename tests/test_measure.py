@@ -114,6 +114,12 @@ def test_an_empty_mask_is_three_lines():
         measure_tumour(_image(np.zeros((5, 5, 5))))
 
 
+def test_a_scan_is_no_mask():
+    scan = np.arange(6000).reshape(20, 20, 15)
+    with raises_three_lines(BadImage, "measure_tumour", "values from 0 to 255"):
+        measure_tumour(_image(scan))
+
+
 def test_no_volume_without_a_voxel_size():
     with raises_three_lines(UnknownVoxelSize, "measure_tumour", "voxels"):
         measure_tumour(mark_voxel_size_unknown(_box()))

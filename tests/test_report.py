@@ -12,7 +12,7 @@ from made_workspace import NOTEBOOKS, SCORES, make_workspace
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.files import read_json, write_json, write_tsv
+from epitome_kit.files import read_json, read_tsv, write_json, write_tsv
 from epitome_kit.run.provenance import cohort_checksum, describe_run, git_commit
 from epitome_kit.run.report import build_summary, mean_ci95, write_report
 
@@ -95,6 +95,17 @@ def test_the_page_shows_each_score_with_its_interval_its_n_and_its_baseline(made
         "2 min 20 s",
     ):
         assert phrase in page.text
+
+
+def test_the_page_says_who_has_no_label_and_what_was_compared_on_a_few_slices(tmp_path):
+    workspace = make_workspace(tmp_path)
+    tumours = read_tsv(workspace / "tumours.tsv").assign(reference="annotated slices")
+    write_tsv(workspace / "tumours.tsv", tumours)
+    people = tmp_path / "cohort" / "participants.tsv"
+    write_tsv(people, read_tsv(people).assign(grade=[np.nan, *[2] * 30, *[3] * 17]))
+    page = Page(write_report(workspace))
+    assert f"compared on the annotated slices alone: {len(tumours)} of them" in page.text
+    assert "1 without a grade" in page.text
 
 
 def test_every_link_of_the_page_leads_to_a_file_and_none_to_the_network(made):

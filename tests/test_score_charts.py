@@ -69,27 +69,36 @@ def test_scoreboard_sets_each_score_beside_its_baseline():
 TUMOURS = pd.DataFrame(
     {
         "dice": [0.9, 0.5, 0.8, np.nan],
-        "volume_voxels": [90, 60, 200, 5],
+        "reference": ["truth", "truth", "truth", None],
+        "volume_error_pct": [-10, 20, 0, np.nan],
         "reference_volume_voxels": [100, 50, 200, np.nan],
     }
 )
 
 
 def test_dice_and_volume_in_voxels():
-    figure = dice_and_volume(TUMOURS.assign(volume_ml=np.nan, reference_volume_ml=np.nan))
+    figure = dice_and_volume(TUMOURS.assign(reference_volume_ml=np.nan))
     ranks, sizes = figure.axes
     assert ranks.lines[0].get_ydata().tolist() == [0.5, 0.8, 0.9]
     assert sizes.lines[1].get_xdata().tolist() == [100, 50, 200]
+    assert sizes.lines[1].get_ydata().tolist() == [90, 60, 200]
     text = words(figure)
-    assert {"median 0.80", "mean 0.73", "Tumour masks, n = 3", "Volume, n = 3; median error 10%"} <= set(text)
+    assert {"median 0.80", "mean 0.73", "Tumour masks, n = 3", "Volume, n = 3; median error 10 %"} <= set(text)
     assert "reference volume (voxels)" in text and not any("(mL)" in word for word in text)
 
 
 def test_dice_and_volume_in_ml():
-    tumours = TUMOURS.assign(volume_ml=[9, 6, 20, 0.5], reference_volume_ml=[10, 5, 20, np.nan])
+    tumours = TUMOURS.assign(reference_volume_ml=[10, 5, 20, np.nan])
     assert "reference volume (mL)" in words(dice_and_volume(tumours))
 
 
+def test_what_was_compared_on_annotated_slices_alone_says_so():
+    """The volume of the whole mask is another: three slices hold a part of it."""
+    tumours = TUMOURS.assign(reference=["annotated slices"] * 3 + [None], volume_voxels=[270, 180, 600, 15])
+    text = words(dice_and_volume(tumours))
+    assert "Volume in annotated slices, n = 3; median error 10 %" in text
+
+
 def test_an_empty_mask_needs_a_linear_scale():
-    figure = dice_and_volume(TUMOURS.assign(volume_voxels=[0, 60, 200, 5]))
+    figure = dice_and_volume(TUMOURS.assign(volume_error_pct=[-100, 20, 0, np.nan]))
     assert figure.axes[1].get_xscale() == "linear"

@@ -110,11 +110,13 @@ def _cards(workspace, summary):
     ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
     majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
     even = _mark("always the larger class, or chance", 0.5, "baseline")
-    dice = column(table(workspace / "tumours.tsv"), "dice")
+    tumours = table(workspace / "tumours.tsv")
+    dice, sparse = column(tumours, "dice"), sum(tumours.get("reference", []) == "annotated slices")
     heads = column(table(workspace / "preprocessed" / "quality.tsv"), "brain_mask_dice")
     of_tumour = [
         _note("median Dice", tumour["dice_median"]),
         _note("median volume error", tumour["volume_error_pct_median"], "{:.0f} %"),
+        _note("compared on the annotated slices alone:", sparse or None, "{} of them"),
     ]
     of_brain = [
         _note("bias left over (sd of the log field)", brain["bias_residual_sd"], "{:.3f}"),
@@ -131,12 +133,16 @@ def _cards(workspace, summary):
 
 
 def _cohort_card(cohort, names):
-    counts = (cohort["class_counts"] or {}).values()
+    counts = list((cohort["class_counts"] or {}).values())
+    unlabelled = (cohort["n_subjects"] or 0) - sum(counts)
     parts = [{"label": name, "n": count} for name, count in zip(names, counts, strict=False)]
     return {
         "label": "Subjects",
         "value": "–" if cohort["n_subjects"] is None else cohort["n_subjects"],
-        "sample": [f"{cohort['n_excluded']} excluded"],
+        "sample": [
+            f"{cohort['n_excluded']} excluded",
+            *([f"{unlabelled} without a {cohort['target']}"] if counts and unlabelled else []),
+        ],
         "parts": parts,
         "spoken": ", ".join(f"{part['label']}: {part['n']}" for part in parts),
     }

@@ -41,6 +41,7 @@ RECORD = "epitome_kit"
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would warn of is an error here
 
 _LOOK_AGAIN_S = 0.1
+_LONGEST_SILENCE_S = 300  # between the end of a cell and the last of what it printed, on a busy machine
 
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -90,6 +91,7 @@ def execute_strictly(source, target, parameters, *, cwd, record=None, on_cell=No
                     kernel_name=manager.kernel_name,
                     language="python",
                     progress_bar=False,
+                    iopub_timeout=_LONGEST_SILENCE_S,
                     km=manager,
                     on_cell_execute=position,
                     coalesce_streams=True,

@@ -1,7 +1,6 @@
 """A BIDS folder that a user already has, checked and adopted."""
 
 import json
-import os
 import re
 import shutil
 from functools import partial
@@ -36,8 +35,7 @@ def import_bids(source, out, *, workers=1):
     mask of that session under ``derivatives`` that says tumour or lesion, else the
     first that says nothing else; it belongs to the scan that its sidecar names,
     or to the first of FLAIR, T2w, T1ce and T1w on the same grid. Files
-    are linked when both folders are on one disk, and copied when not. A subject
-    that cannot be used is left out by name and reason; subjects that an earlier
+    are copied, never linked. A subject that cannot be used is left out by name and reason; subjects that an earlier
     import into `out` has finished are kept as they are.
 
     Parameters
@@ -202,15 +200,12 @@ def _annotated_slices(notes, mask, path):
 
 
 def _adopt(path, image, target):
-    """Put a scan in its place: linked where possible, else copied; written anew where the file differs."""
+    """Copy a scan to its place, so that nobody who changes one changes the other; written anew where it differs."""
     if path.suffix != ".gz" or image.get_filename() is None:
         save_image(image, target)
         return
-    try:
-        os.link(path.resolve(), target)
-    except OSError:
-        with whole_file(target) as temporary:
-            shutil.copyfile(path, temporary)
+    with whole_file(target) as temporary:
+        shutil.copyfile(path, temporary)
 
 
 def _sidecar(path):

@@ -45,7 +45,7 @@ def training_curves(history, *, title="Training"):
             for _, fold in history.groupby(folds):
                 panel.plot(fold["epoch"], fold[name], color=colour, ls=dashes, lw=0.9, alpha=0.35)
             mean = history.groupby("epoch")[name].mean()
-            panel.plot(mean.index, mean, color=colour, ls=dashes, lw=2.2, label=label)
+            panel.plot(mean.index, mean, color=colour, ls=dashes, lw=2.2, label=label, marker="o" * (len(mean) == 1))
         panel.set(xlabel="epoch", ylabel="AUC" if measure == "auc" else measure.replace("_", " "))
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(axis="y")

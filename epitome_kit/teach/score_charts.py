@@ -1,6 +1,7 @@
 """Charts of results: how good a grade, a probability or a tumour mask is."""
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import binomtest, norm
 from sklearn.metrics import brier_score_loss, roc_curve
 
@@ -187,18 +188,23 @@ def dice_and_volume(tumours, *, title="Tumour masks"):
     Parameters
     ----------
     tumours : DataFrame
-        Columns dice, volume_ml and reference_volume_ml; where the voxel size is
-        unknown, volume_voxels and reference_volume_voxels instead.
+        Columns dice, reference, volume_error_pct and reference_volume_ml; where
+        the voxel size is unknown, reference_volume_voxels instead.
     title : str, default="Tumour masks"
 
     Returns
     -------
     Figure
-        Left: Dice of each subject. Right: volume against the reference.
+        Left: Dice of each subject. Right: volume against the reference. Both
+        only where there is a reference, which may be the annotated slices alone.
     """
-    unit = "ml" if "volume_ml" in tumours and tumours["volume_ml"].notna().any() else "voxels"
+    in_ml = "reference_volume_ml" in tumours and tumours["reference_volume_ml"].notna().any()
+    unit = "ml" if in_ml else "voxels"
+    where = " in annotated slices" if (tumours["reference"] == "annotated slices").any() else ""
     dice = tumours["dice"].dropna().sort_values(ignore_index=True)
-    pairs = tumours[[f"reference_volume_{unit}", f"volume_{unit}"]].dropna().astype(float)
+    compared = tumours[[f"reference_volume_{unit}", "volume_error_pct"]].dropna().astype(float)
+    reference, error_pct = compared.to_numpy().T
+    found = reference * (1 + error_pct / 100)
     figure, ((ranks, sizes),) = new_figure(1, 2, size=(9.6, 4.1))
     ranks.plot(np.arange(1, len(dice) + 1), dice, "o", color=BLUE, ms=5, alpha=0.8)
     ranks.axhline(dice.median(), color=ORANGE, lw=2, label=f"median {dice.median():.2f}")
@@ -206,18 +212,19 @@ def dice_and_volume(tumours, *, title="Tumour masks"):
     ranks.set(xlabel="subjects, worst to best", ylabel="Dice with the reference", ylim=(-0.02, 1.02))
     ranks.grid(axis="y")
     ranks.legend(loc="lower right")
-    ranks.set_title(f"{title}, n = {len(dice)}")
-    reach = np.array([pairs.min(axis=None), pairs.max(axis=None)]) if len(pairs) else np.array([0.0, 1.0])
+    ranks.set_title(f"{title}{where}, n = {len(dice)}")
+    reach = np.array([min(*reference, *found), max(*reference, *found)]) if len(compared) else np.array([0.0, 1.0])
     sizes.plot(reach, reach, color=GREY, ls="--", lw=1, label="equal")
-    sizes.plot(*pairs.to_numpy().T, "o", color=BLUE, ms=5, alpha=0.8)
-    if len(pairs) and reach[0] > 0:
+    sizes.plot(reference, found, "o", color=BLUE, ms=5, alpha=0.8)
+    if len(compared) and reach[0] > 0:
         sizes.set(xscale="log", yscale="log")
-        sizes.xaxis.set_major_formatter("{x:g}")
-        sizes.yaxis.set_major_formatter("{x:g}")
+        for axis in (sizes.xaxis, sizes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
     shown = {"ml": "mL"}.get(unit, unit)
-    sizes.set(xlabel=f"reference volume ({shown})", ylabel=f"volume of the mask ({shown})")
+    sizes.set(xlabel=f"reference volume ({shown})", ylabel=f"volume found there ({shown})")
     sizes.grid()
     sizes.legend(loc="upper left")
-    error = 100 * (pairs.iloc[:, 1] / pairs.iloc[:, 0] - 1).abs().median()
-    sizes.set_title(f"Volume, n = {len(pairs)}; median error {error:.0f}%")
+    sizes.set_title(f"Volume{where}, n = {len(compared)}; median error {np.median(np.abs(error_pct)):.0f} %")
     return figure
