@@ -111,7 +111,7 @@ def _cards(workspace, summary):
     majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
     even = _mark("always the larger class, or chance", 0.5, "baseline")
     tumours = table(workspace / "tumours.tsv")
-    dice, sparse = column(tumours, "dice"), sum(tumours.get("reference", []) == "annotated slices")
+    dice, sparse = column(tumours, "dice"), list(tumours.get("reference", [])).count("annotated slices")
     heads = column(table(workspace / "preprocessed" / "quality.tsv"), "brain_mask_dice")
     of_tumour = [
         _note("median Dice", tumour["dice_median"]),
