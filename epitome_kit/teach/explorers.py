@@ -92,6 +92,7 @@ def strip_explorer(image, probability, truth=None):
     probability = load_image(probability, where="strip_explorer", check_voxels=False)
     masks = {"brain": mask_above(probability)}
     viewer = SliceViewer({"scan": image}, masks if truth is None else {**masks, "truth": truth}, size=400)
+    viewer.opacity.value = 0  # outlines, which leave the edge of the brain to be seen
     stack, truth = viewer.stack, viewer.stack.masks.get("truth")
 
     def apply():
