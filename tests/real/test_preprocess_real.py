@@ -42,12 +42,12 @@ def _inside(image):
 def test_the_brain_of_a_clinical_exam_is_found_in_every_contrast(exam, name):
     """Slices of 5.5 mm; the reference is HD-BET's."""
     found = skull_strip(exam / f"{name}.nii.gz")
-    assert dice(_inside(found), _inside(load_mask(exam / f"brainmask-hdbet_{name}.nii.gz"))) >= 0.85
+    assert dice(_inside(found), _inside(load_mask(exam / f"brainmask-hdbet_{name}.nii.gz"))) >= 0.94
 
 
 def test_the_brain_of_a_research_scan_is_found(real_data):
     found = skull_strip(real_data / "itk-head" / "t1.nii.gz")
-    assert dice(_inside(found), _inside(load_mask(real_data / "itk-head" / "t1_stripped.nii.gz"))) >= 0.85
+    assert dice(_inside(found), _inside(load_mask(real_data / "itk-head" / "t1_stripped.nii.gz"))) >= 0.94
 
 
 def test_the_surface_finds_the_brain_of_a_research_scan_but_leaks_on_thick_slices(real_data, exam):
