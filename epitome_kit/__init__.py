@@ -24,6 +24,8 @@ _VERBS = {
     "correct_bias": "preprocess.bias_field",  # remove the slow intensity drift of the coil
     "register_rigid": "preprocess.registration",  # align two scans of one head
     "register_affine": "preprocess.registration",  # align a head with the template
+    "register_deformable": "preprocess.deformation",  # find what the affine leaves over, as a displacement field
+    "resample_deformed": "preprocess.deformation",  # carry a scan or mask along such a field
     "normalise_intensity": "preprocess.intensity",  # put grey values on one scale
     "preprocess_cohort": "preprocess.pipeline",  # do all of it, for every subject
     # grading
