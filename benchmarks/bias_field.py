@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from bench import phantoms, record, timed
 
-from epitome_kit.images import load_image, load_mask
+from epitome_kit.images import image_like, load_image, load_mask
 from epitome_kit.preprocess.bias_field import correct_bias
 
 
@@ -24,11 +24,13 @@ def main(spacing_mm: float = 1.0, contrast: str = "T2w"):
         subject = phantoms(folder, spacing_mm, contrast)[0]
         prefix = subject.truth / f"{subject.id}_space-{contrast}"
         image = load_image(subject.images[contrast])
+        image = image_like(np.asarray(image.dataobj, np.float32), image)
         mask = load_mask(f"{prefix}_desc-brain_mask.nii.gz")
         truth = np.log(np.asarray(load_image(f"{prefix}_biasfield.nii.gz").dataobj))
     inside = np.asarray(mask.dataobj) > 0
-    data, mask_data = (np.asarray(part.dataobj, np.float32) for part in (image, mask))
-    scan, brain = (ants.from_numpy(array, spacing=[spacing_mm] * 3) for array in (data, mask_data))
+    scan, brain = (
+        ants.from_numpy(np.asarray(part.dataobj, np.float32), spacing=[spacing_mm] * 3) for part in (image, mask)
+    )
 
     def peer():
         return ants.n4_bias_field_correction(scan, mask=brain, return_bias_field=True).numpy()
