@@ -12,16 +12,18 @@ from scipy import ndimage
 from epitome_kit.images import load_image, load_mask, resample_isotropic
 from epitome_kit.preprocess.start import TURNS_DEGREES, best_start, place_and_size
 
-_COARSE_MM, _FINE_MM = 6.0, 2.5
+_COARSE_MM, _FINE_MM = 4.0, 2.5
 _MARGIN_MM = 10.0
 _NEAR_BRAIN_MM = 3.0
 _SIDE_MULTIPLE = 8
-_COARSE_BINS, _FINE_BINS = 32, 64
+_COARSE_BINS, _FINE_BINS = 32, 48
+_SAMPLED, _SEED = 0.25, 1
 PARAMETERS = {
     "coarse_mm": _COARSE_MM,
     "fine_mm": _FINE_MM,
     "margin_mm": _MARGIN_MM,
     "bins": [_COARSE_BINS, _FINE_BINS],
+    "sampled": _SAMPLED,
     "turns_degrees": list(TURNS_DEGREES),
 }
 """What the pipeline registers with."""
@@ -181,9 +183,27 @@ def _optimise(moving, fixed, fixed_mask, starts, spacing, *, judged=None):
         mask and sitk.Cast(as_itk(resample_isotropic(mask, spacing)) > 0.5, sitk.sitkUInt8)
         for mask in (fixed_mask, judged)
     ]
-    bins = _COARSE_BINS if spacing == _COARSE_MM else _FINE_BINS
-    results = [_maximise(*images, *masks, start, bins) for start in starts]
+    settings = (_COARSE_BINS, _stride) if spacing == _COARSE_MM else (_FINE_BINS, _search_lines)
+    results = [_maximise(*images, *masks, start, *settings) for start in starts]
     return min(results, key=lambda result: result[1])[0]
+
+
+def _stride(method):
+    """Let an optimiser go far and not very exactly."""
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
+    )
+
+
+def _search_lines(method):
+    """Let an optimiser stay near and find the very top."""
+    method.SetOptimizerAsGradientDescentLineSearch(
+        learningRate=1.0,
+        numberOfIterations=60,
+        convergenceMinimumValue=1e-4,
+        convergenceWindowSize=5,
+        lineSearchMaximumIterations=5,
+    )
 
 
 def _as_itk_affine(matrix, centre):
@@ -221,17 +241,17 @@ def one_thread():
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _maximise(fixed, moving, fixed_mask, moving_mask, start, bins):
+def _maximise(fixed, moving, fixed_mask, moving_mask, start, bins, choose_optimiser):
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(bins)
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
     method.SetMetricFixedMask(fixed_mask)
     if moving_mask is not None:
         method.SetMetricMovingMask(moving_mask)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
-    )
+    choose_optimiser(method)
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
