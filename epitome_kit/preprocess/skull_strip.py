@@ -9,7 +9,7 @@ from epitome_kit.errors import BadImage, BadParameter
 from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import image_like, load_image, resample, resample_isotropic
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
-from epitome_kit.preprocess.head import largest_piece
+from epitome_kit.preprocess.head import find_head, largest_piece
 from epitome_kit.preprocess.surface import PARAMETERS as SURFACE_PARAMETERS
 from epitome_kit.preprocess.surface import strip_with_surface
 from epitome_kit.simulate.wild import GRID_MM, unit_range
@@ -17,7 +17,7 @@ from epitome_kit.simulate.wild import GRID_MM, unit_range
 FILTERS = (12, 24, 40, 48)
 _MULTIPLE = 2 ** (len(FILTERS) - 1)
 _SMALLEST_BRAIN_VOXELS = 500
-
+_LARGEST_BARE_BRAIN = 1.4
 
 THRESHOLD = 0.5
 """Probability above which a voxel counts as brain."""
@@ -37,7 +37,9 @@ def skull_strip(image, method="network"):
         ``"network"``, for any contrast: the scan is resampled to a 4 mm grid in
         RAS order, a 3D U-Net marks the brain, and the answer is carried back:
         largest piece, holes filled. The network was trained on simulated heads
-        with random contrasts alone. ``"surface"``, for T1: the classic
+        with random contrasts alone. A head has about twice the volume of its
+        brain; a scan that has less than 1.4 times was stripped before, and all
+        that is not air in it is kept. ``"surface"``, for T1: the classic
         :func:`~epitome_kit.preprocess.surface.strip_with_surface`. The others
         are tools that you have installed: see
         :func:`~epitome_kit.preprocess.external.strip_with_tool`.
@@ -64,7 +66,12 @@ def skull_strip(image, method="network"):
     image = load_image(image, where="skull_strip")
     if method == "surface":
         return strip_with_surface(image)
-    return strip_with_tool(image, method) if method in TOOLS else mask_above(skull_strip_probability(image))
+    if method in TOOLS:
+        return strip_with_tool(image, method)
+    small, probability = _ask_network(image)
+    if _voxels_of(find_head(small)) < _LARGEST_BARE_BRAIN * np.count_nonzero(probability > THRESHOLD):
+        return find_head(image)
+    return mask_above(_carry_back(probability, small, image))
 
 
 def skull_strip_probability(image):
@@ -78,8 +85,8 @@ def skull_strip_probability(image):
     Returns
     -------
     Nifti1Image
-        float32 from 0 to 1 on the grid of the scan; ``skull_strip`` takes what
-        is above 0.5, by :func:`mask_above`.
+        float32 from 0 to 1 on the grid of the scan; of a head ``skull_strip``
+        takes what is above 0.5, by :func:`mask_above`.
 
     Raises
     ------
@@ -87,6 +94,12 @@ def skull_strip_probability(image):
         The scan cannot be read, or no brain is found in it.
     """
     image = load_image(image, where="skull_strip")
+    small, probability = _ask_network(image)
+    return _carry_back(probability, small, image)
+
+
+def _ask_network(image):
+    """Scan on the network's grid, and the probability of brain there."""
     scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
     small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
@@ -99,8 +112,16 @@ def skull_strip_probability(image):
             f"{volume_ml:.0f} mL that look like brain in {image.get_filename() or 'the image'}",
             "look at the scan: is it a brain MRI, and is its voxel size right?",
         )
+    return small, probability
+
+
+def _carry_back(probability, small, image):
     on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
     return image_like(np.asarray(on_scan.dataobj), image)
+
+
+def _voxels_of(mask):
+    return np.count_nonzero(np.asarray(mask.dataobj))
 
 
 def mask_above(probability, threshold=THRESHOLD):

@@ -55,3 +55,12 @@ def test_the_brain_of_a_real_head_is_found(table, name):
 
 def test_the_brain_of_real_heads_is_found_well_on_average(table):
     assert np.mean([ours for ours, _ in table.values()]) >= LEAST_MEAN
+
+
+@pytest.mark.parametrize("scan", [f"{HEAD}/t1_stripped.nii.gz", "seed-sample/smooth_LGG-203_T2.nii.gz"])
+def test_what_was_stripped_before_comes_back_nearly_unchanged(real_data, scan):
+    image = load_image(real_data / scan)
+    data = np.asarray(image.dataobj, np.float32)
+    kept = np.asarray(skull_strip(image).dataobj) > 0
+    assert data[kept].sum() >= 0.98 * data.sum()
+    assert dice(kept, data > 0.1 * np.percentile(data, 99)) >= 0.98
