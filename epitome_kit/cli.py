@@ -229,6 +229,7 @@ def preprocess(
     bias: Annotated[bool, typer.Option(help="Even out the brightness.")] = True,
     register: Annotated[bool, typer.Option(help="Align with the template, and the contrasts with each other.")] = True,
     normalise: Annotated[bool, typer.Option(help="Put grey values on one scale.")] = True,
+    deform: Annotated[bool, typer.Option("--deform", help="Also write what an affine leaves over.")] = False,
     method: Method = "network",
     as_json: Json = False,
 ):
@@ -246,7 +247,7 @@ def preprocess(
     from epitome_kit.preprocess.pipeline import preprocess_cohort
     from epitome_kit.run.quality import write_quality_page
 
-    chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise}
+    chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
     steps = tuple(name for name, wanted in chosen.items() if wanted)
     opened = open_cohort(cohort)
     quality = preprocess_cohort(opened, out, spacing_mm=spacing_mm, steps=steps, method=method, workers=workers)

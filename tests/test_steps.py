@@ -10,6 +10,7 @@ from tiny import raises_three_lines
 from epitome_kit.errors import BadOutput, BadParameter, ToolFailed
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import load_image, load_mask
+from epitome_kit.preprocess.deformation import resample_deformed
 from epitome_kit.preprocess.pipeline import STEPS, Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import centre_on_template, load_template
 from epitome_kit.preprocess.skull_strip import METHODS
@@ -123,6 +124,22 @@ def test_the_parameters_of_a_method_are_part_of_the_settings():
     assert len(network["weights"]) == 16 and surface["fraction"] == 0.5
     assert describe_steps(STEPS)["bias"] == {"iterations": [40, 40, 40], "working_mm": 8.0}
     assert describe_steps(("bias",), "no such method")["strip"] is None
+
+
+def test_a_deformation_is_written_when_asked_for(single, tmp_path, without):
+    preprocess_cohort(single, tmp_path, spacing_mm=6.0, steps=(*STEPS, "deform"))
+    files, plain = Preprocessed(tmp_path, "sub-001"), without("strip")[0]
+    field = nib.load(files.deformation("T2w"))
+    assert field.shape[3] == 3 and 0.5 < np.linalg.norm(field.get_fdata(), axis=3).max() < 30
+    assert read_json(files.record)["settings"]["steps"]["deform"]["spacing_mm"] == 4.0
+    assert not plain.deformation("T2w").exists()
+    deformed = resample_deformed(single["sub-001"].images["T2w"], np.loadtxt(files.transform("T2w")), field)
+    assert deformed.shape == field.shape[:3]
+
+
+def test_a_deformation_needs_a_registration(single, tmp_path):
+    with raises_three_lines(BadParameter, "`register` before `deform`", "strip, deform"):
+        preprocess_cohort(single, tmp_path, steps=("strip", "deform"))
 
 
 def test_an_unknown_step_or_method_is_three_lines(single, tmp_path):

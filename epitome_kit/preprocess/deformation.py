@@ -13,9 +13,16 @@ _ITERATIONS = (60, 60)
 _FIELD_SMOOTHNESS, _UPDATE_SMOOTHNESS = 1.5, 1.0
 _MARGIN_MM = 4.0
 _LEVELS = 32
+_SPACING_MM = 4.0
+PARAMETERS = {
+    "iterations": list(_ITERATIONS),
+    "smoothness_voxels": [_FIELD_SMOOTHNESS, _UPDATE_SMOOTHNESS],
+    "spacing_mm": _SPACING_MM,
+}
+"""What the pipeline deforms with."""
 
 
-def register_deformable(moving, affine, *, spacing_mm=4.0):
+def register_deformable(moving, affine, *, spacing_mm=_SPACING_MM):
     """Find the smooth deformation that brings a scan onto the ICBM152 template, after its affine.
 
     Diffeomorphic demons: every voxel is pushed along the slope of the template

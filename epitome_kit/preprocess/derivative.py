@@ -14,7 +14,7 @@ SPACE = "MNI152NLin2009aSym"
 _MADE_HERE = re.compile("_(space|from|desc)-")
 _BEYOND_BIDS = (
     *("*.html", "quality.tsv", "excluded.tsv", "figures"),
-    *("*_quality.json", "*_timing.json", "*_biasfield*", "*_xfm.txt"),
+    *("*_quality.json", "*_timing.json", "*_biasfield*", "*_xfm.*"),
 )
 
 
@@ -47,6 +47,10 @@ class Preprocessed:
     def transform(self, contrast):
         """Affine from scan mm to ICBM152 mm, as text."""
         return self._file(f"from-{contrast}_to-{SPACE}_mode-image_xfm", ".txt")
+
+    def deformation(self, contrast):
+        """Displacement on the template, in mm, that the affine leaves over."""
+        return self._file(f"from-{contrast}_to-{SPACE}_mode-image_desc-deformable_xfm")
 
     @property
     def record(self):

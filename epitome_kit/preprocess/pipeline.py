@@ -11,6 +11,7 @@ from epitome_kit.files import checksum, read_json, remove_abandoned, write_json,
 from epitome_kit.preprocess.derivative import SPACE, Preprocessed, describe_derivative
 from epitome_kit.preprocess.quality import QUALITY, registration_error_mm
 from epitome_kit.preprocess.subject import (
+    OPTIONS,
     STEPS,
     describe_steps,
     give_nominal_size,
@@ -46,6 +47,11 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     ``register`` the mask is moved to the middle of the grid and the contrasts
     are believed to lie where their headers say.
 
+    ``deform`` is done only when asked for: it also writes the displacement
+    field that brings the brain of the leading scan closer to the template than
+    an affine can, for :func:`epitome_kit.resample_deformed`. Scans and masks
+    stay in their affine places, where a tumour keeps its shape.
+
     Parameters
     ----------
     cohort : Cohort
@@ -54,7 +60,7 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     spacing_mm : float, default=3.0
         Voxel size of the template grid.
     steps : sequence of str, default=("strip", "bias", "register", "normalise")
-        Steps to do.
+        Steps to do; ``"deform"`` can be added.
     method : str, default="network"
         How the skull is stripped: see :func:`epitome_kit.skull_strip`.
     workers : int, default=1
@@ -70,7 +76,7 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     Raises
     ------
     BadParameter
-        No such step or method.
+        No such step or method, or ``deform`` without ``register``.
     BadOutput
         `out` is the folder of the cohort itself.
     BadCohort
@@ -103,9 +109,12 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
 
 
 def _check(cohort, out, steps):
-    unknown = [step for step in steps if step not in STEPS]
+    known = (*STEPS, *OPTIONS)
+    unknown = [step for step in steps if step not in known]
     if unknown:
-        raise BadParameter("preprocess_cohort", f"steps out of {', '.join(STEPS)}", repr(unknown[0]), "leave it out")
+        raise BadParameter("preprocess_cohort", f"steps out of {', '.join(known)}", repr(unknown[0]), "leave it out")
+    if "deform" in steps and "register" not in steps:
+        raise BadParameter("preprocess_cohort", "`register` before `deform`", ", ".join(steps), "do both, or neither")
     if out.resolve() == Path(cohort.root).resolve():
         raise BadOutput(
             "preprocess_cohort",

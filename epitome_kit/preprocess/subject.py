@@ -5,8 +5,9 @@ import numpy as np
 
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
-from epitome_kit.preprocess import bias_field, intensity, registration
+from epitome_kit.preprocess import bias_field, deformation, intensity, registration
 from epitome_kit.preprocess.bias_field import correct_bias
+from epitome_kit.preprocess.deformation import register_deformable
 from epitome_kit.preprocess.derivative import SPACE
 from epitome_kit.preprocess.head import find_head
 from epitome_kit.preprocess.intensity import normalise_intensity
@@ -16,6 +17,9 @@ from epitome_kit.preprocess.skull_strip import describe_method, skull_strip
 
 STEPS = ("strip", "bias", "register", "normalise")
 """Steps of preprocessing, in order."""
+
+OPTIONS = ("deform",)
+"""Steps that are done only when asked for."""
 
 _HEAD_MM = (240.0, 240.0, 145.0)
 
@@ -33,15 +37,17 @@ def describe_steps(steps=STEPS, method="network"):
     Returns
     -------
     dict of str to dict or None
-        None for a step that is left out.
+        None for a step that is left out; an option only where it is done.
     """
     parameters = {
         "strip": describe_method(method) if "strip" in steps else None,
         "bias": bias_field.PARAMETERS,
         "register": registration.PARAMETERS,
         "normalise": intensity.PARAMETERS,
+        "deform": deformation.PARAMETERS,
     }
-    return {step: parameters[step] if step in steps else None for step in STEPS}
+    listed = [*STEPS, *(step for step in OPTIONS if step in steps)]
+    return {step: parameters[step] if step in steps else None for step in listed}
 
 
 def lead_contrast(subject):
@@ -121,6 +127,8 @@ def preprocess_subject(subject, files, *, steps, spacing_mm):
         save_image(_normalise(on_template, brain, steps), files.scan(name))
         write_json(sidecar_of(files.scan(name)), _sidecar(steps))
         write_text(files.transform(name), _as_text(to_template[name]))
+    if steps.get("deform"):
+        save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
     if fields[lead] is not None:
         _save_field(fields[lead], files.bias(lead))
     save_image(image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
