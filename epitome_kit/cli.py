@@ -231,6 +231,7 @@ def preprocess(
     normalise: Annotated[bool, typer.Option(help="Put grey values on one scale.")] = True,
     deform: Annotated[bool, typer.Option("--deform", help="Also write what an affine leaves over.")] = False,
     method: Method = "network",
+    resume: Annotated[bool, typer.Option(help="Keep the subjects that are finished.")] = True,
     as_json: Json = False,
 ):
     """Skull-strip, correct, align and normalise every subject of a cohort, and picture each for quality control.
@@ -250,7 +251,8 @@ def preprocess(
     chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
     steps = tuple(name for name, wanted in chosen.items() if wanted)
     opened = open_cohort(cohort)
-    quality = preprocess_cohort(opened, out, spacing_mm=spacing_mm, steps=steps, method=method, workers=workers)
+    settings = {"spacing_mm": spacing_mm, "steps": steps, "method": method}
+    quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
     page = write_quality_page(opened, out, workers=workers)
     show_frame(quality if as_json else quality.round(3), as_json)
     typer.echo(f"Open {page}", err=as_json)

@@ -101,8 +101,11 @@ def test_another_switch_does_the_subject_again_and_clears_what_it_left(single, t
     done = files.record.stat().st_mtime_ns
     preprocess_cohort(single, tmp_path, steps=("bias", "strip"), **cheap)
     assert files.record.stat().st_mtime_ns == done, "the same steps in another order are the same steps"
+    preprocess_cohort(single, tmp_path, steps=("bias", "strip"), resume=False, **cheap)
+    again = files.record.stat().st_mtime_ns
+    assert again > done, "unless they are asked for again"
     preprocess_cohort(single, tmp_path, steps=("strip",), **cheap)
-    assert files.record.stat().st_mtime_ns > done
+    assert files.record.stat().st_mtime_ns > again
     assert not files.bias("T2w").exists() and own.read_text() == "mine"
 
 

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="network", workers=1):
+def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="network", resume=True, workers=1):
     """Strip, correct, register and normalise every subject, and write a BIDS derivative.
 
     The scan that the tumour was drawn on leads: it is stripped and registered
@@ -63,6 +63,8 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
         Steps to do; ``"deform"`` can be added.
     method : str, default="network"
         How the skull is stripped: see :func:`epitome_kit.skull_strip`.
+    resume : bool, default=True
+        Keep subjects that are finished; False: do every subject again.
     workers : int, default=1
         Processes.
 
@@ -87,7 +89,9 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     steps = describe_steps(steps, method)
     remove_abandoned(out)
     work = partial(_attempt, out=out, steps=steps, spacing_mm=float(spacing_mm))
-    kept = {each.id: _kept(each, Preprocessed(out, each.id), steps, float(spacing_mm)) for each in cohort}
+    kept = dict.fromkeys(each.id for each in cohort)
+    if resume:
+        kept = {each.id: _kept(each, Preprocessed(out, each.id), steps, float(spacing_mm)) for each in cohort}
     missing = [subject for subject in cohort if kept[subject.id] is None]
     made = for_each(work, missing, title="Preprocessing", workers=workers)
     kept.update({subject.id: result for subject, result in zip(missing, made, strict=True)})
