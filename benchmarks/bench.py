@@ -34,7 +34,10 @@ def peak_memory_mb():
 
 
 def in_a_fresh_process(function, *arguments):
-    """Call a function where nothing was loaded before; return its value."""
+    """Call a function where nothing was loaded before; return its value.
+
+    Peak memory starts from that of the caller on Linux, so keep the caller small.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
