@@ -4,10 +4,12 @@
 UV := uv==0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/requirements.lock
+BENCH := .venv-bench
+BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py skull_strip.py)
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lab lock clean venv install
+.PHONY: help run test lint lab bench lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
@@ -26,12 +28,21 @@ lint: venv  ## style of code and notebooks; notebooks carry no output
 lab: venv  ## JupyterLab on the notebooks
 	$(BIN)/epitome lab $(ARGS)
 
+bench: venv  ## the kit against other tools, one after the other; writes benchmarks/results.md
+	@cmp -s requirements-bench.lock $(BENCH)/requirements.lock || { \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH) && \
+		$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --require-hashes -r requirements-bench.lock && \
+		cp requirements-bench.lock $(BENCH)/requirements.lock; }
+	for script in $(BENCHMARKS); do PYTHONPATH=. $(BENCH)/bin/python $$script || exit 1; done
+
 lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes newer ones
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
 		-o requirements.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --group bench pyproject.toml \
+		-o requirements-bench.lock --quiet $(ARGS)
 
 clean:  ## remove .venv and caches; runs/ and data/ stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv $(BENCH) .pytest_cache .ruff_cache .hypothesis build dist
 	find . \( -path ./runs -o -path ./data -o -path ./.git \) -prune -o \
 		-type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 	@for folder in runs data; do \

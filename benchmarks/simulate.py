@@ -1,27 +1,20 @@
 """Time and memory of the simulator: seconds per subject and core, and peak memory.
 
-    python benchmarks/simulate.py
+    make bench
     python benchmarks/simulate.py --subjects 8 --profile full
 
-Prints one line for machines that have nothing else to do. At 2 mm with two
+Prints one line, for machines that have nothing else to do. At 2 mm with two
 contrasts the aim is 1.5 s per subject and core, and 1 GB of memory.
 """
 
-import resource
-import sys
 import tempfile
 import time
 
 import typer
+from bench import peak_memory_mb, record
 
 from epitome_kit.simulate.anatomy import head_model
 from epitome_kit.simulate.phantom import make_phantom_cohort
-
-
-def peak_memory_mb():
-    """Largest resident set of this process so far; Linux counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def main(subjects: int = 12, profile: str = "quick", seed: int = 0):
@@ -33,7 +26,8 @@ def main(subjects: int = 12, profile: str = "quick", seed: int = 0):
         started = time.perf_counter()
         make_phantom_cohort(folder, subjects=subjects, seed=seed, profile=profile, workers=1)
         each = (time.perf_counter() - started) / subjects
-    print(f"{profile}: {each:.2f} s per subject and core, {once:.1f} s once, peak memory {peak_memory_mb():.0f} MB")
+    kit = f"{each:.2f} s; {once:.1f} s once; {peak_memory_mb():.0f} MB"
+    record(f"simulate, {profile}: seconds per subject and core; peak memory", kit)
 
 
 if __name__ == "__main__":

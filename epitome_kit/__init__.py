@@ -14,13 +14,18 @@ _VERBS = {
     "make_phantom_cohort": "simulate.phantom",  # simulate heads whose truth is known
     "import_tcga_lgg": "sources.tcga_lgg",  # read the TCGA-LGG slices in their original layout
     "import_bids": "sources.bids",  # check and adopt a BIDS folder
+    "import_lgg_1p19q": "sources.lgg_1p19q",  # read the LGG-1p19qDeletion collection and repair its faults
+    "import_dicom": "sources.dicom",  # convert a folder of DICOM files, without the names
     "audit_cohort": "audit",  # look for faults, one row an image
     "write_spreadsheet": "audit",  # the audit as a spreadsheet
     # preprocessing
     "skull_strip": "preprocess.skull_strip",  # find the brain in one scan
+    "deface": "preprocess.deface",  # take the face off one scan
     "correct_bias": "preprocess.bias_field",  # remove the slow intensity drift of the coil
     "register_rigid": "preprocess.registration",  # align two scans of one head
     "register_affine": "preprocess.registration",  # align a head with the template
+    "register_deformable": "preprocess.deformation",  # find what the affine leaves over, as a displacement field
+    "resample_deformed": "preprocess.deformation",  # carry a scan or mask along such a field
     "normalise_intensity": "preprocess.intensity",  # put grey values on one scale
     "preprocess_cohort": "preprocess.pipeline",  # do all of it, for every subject
     # grading

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
-from importlib import resources
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -34,18 +33,4 @@ with _silent_stderr():
 
     ops.zeros(1)
 
-
-def load_shipped_weights(model, name):
-    """Load weights that come with the package.
-
-    Parameters
-    ----------
-    model : keras.Model
-    name : str
-        As in ``weights/<name>.weights.h5``.
-    """
-    with resources.as_file(resources.files("epitome_kit") / "weights" / f"{name}.weights.h5") as path:
-        model.load_weights(path)
-
-
-__all__ = ["Input", "Model", "keras", "layers", "load_shipped_weights", "ops"]
+__all__ = ["Input", "Model", "keras", "layers", "ops"]

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
+from epitome_kit.answers import show, show_cohort, show_frame, show_report
 from epitome_kit.errors import BadParameter, EpitomeError
 
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+Deface = Annotated[bool, typer.Option("--deface", help="Take the face off every scan; the brain is found first.")]
 Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet` or `synthstrip`.",
+    ),
+]
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
-KEY_FIGURES = {
-    "preprocess": ("brain_mask_dice",),
-    "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc"),
-    "tumour": ("dice_mean", "volume_error_pct_median"),
-}
-"""What `epitome run` prints of the summary."""
 
 
 class Verbs(TyperGroup):
@@ -85,7 +85,7 @@ def run(
     named = {"target": target, "workers": workers, "seed": seed}
     parameters = {name: value for name, value in named.items() if value is not None} | _assignments(parameter or ())
     run_notebooks(notebooks, out=out, cohort=cohort, profile=profile, parameters=parameters, fresh=fresh)
-    _show_report(write_report(out), as_json)
+    show_report(write_report(out), as_json)
 
 
 @app.command()
@@ -96,7 +96,7 @@ def report(workspace: Path, as_json: Json = False):
     """
     from epitome_kit.run.report import write_report
 
-    _show_report(write_report(workspace), as_json)
+    show_report(write_report(workspace), as_json)
 
 
 @cohort_app.command()
@@ -117,7 +117,7 @@ def phantom(
 
     names = tuple(contrasts.replace(",", " ").split())
     made = make_phantom_cohort(out, subjects=subjects, seed=seed, profile=profile, contrasts=names, workers=workers)
-    _show_cohort(made, as_json)
+    show_cohort(made, as_json)
 
 
 @cohort_app.command("tcga-lgg")
@@ -128,7 +128,7 @@ def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = Fals
     """
     from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
-    _show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
+    show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
 
 
 @cohort_app.command()
@@ -139,7 +139,61 @@ def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
     """
     from epitome_kit.sources.bids import import_bids
 
-    _show_cohort(import_bids(source, out, workers=workers), as_json)
+    show_cohort(import_bids(source, out, workers=workers), as_json)
+
+
+@cohort_app.command()
+def dicom(
+    source: Path,
+    out: Path,
+    keep_ids: Annotated[
+        bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
+    ] = False,
+    deface: Deface = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Import DICOM files in any folders: T1, T1 after contrast, T2 and FLAIR, chosen by header.
+
+    Names, dates and identifiers stay behind: subjects are numbered in the order of
+    their PatientID. Missing slices, several echoes and several studies are noticed
+    and listed. For labels, put a `participants.tsv` into SOURCE, with the PatientID
+    as `participant_id` and columns such as `grade` and `codeletion`.
+
+    Example: `epitome cohort dicom exams runs/exams`
+    """
+    from epitome_kit.sources.dicom import import_dicom
+
+    remover = _face_remover(deface)
+    show_cohort(import_dicom(source, out, keep_ids=keep_ids, deface=remover, workers=workers), as_json)
+
+
+@cohort_app.command("lgg-1p19q")
+def lgg_1p19q(
+    source: Path,
+    out: Path,
+    download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
+    deface: Deface = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.
+
+    The known faults of the collection are found by rule, repaired and listed: swapped
+    files, two studies, proton density beside T2, flipped masks, missing slices. The
+    spreadsheet of labels comes from the page of the collection, by hand. A download
+    that was stopped goes on where it stopped.
+
+    For example:
+
+    - `epitome cohort lgg-1p19q data/lgg runs/lgg`
+    - `epitome cohort lgg-1p19q data/lgg runs/lgg --download`
+    """
+    from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
+    from epitome_kit.sources.tcia import API
+
+    archive, remover = API if download else None, _face_remover(deface)
+    show_cohort(import_lgg_1p19q(source, out, archive=archive, deface=remover, workers=workers), as_json)
 
 
 @app.command()
@@ -162,7 +216,7 @@ def inspect(
         write_spreadsheet(opened, audit, xlsx)
         typer.echo(f"Wrote {xlsx}", err=True)
     columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
-    _show_frame(audit, as_json, columns)
+    show_frame(audit, as_json, columns)
 
 
 @app.command()
@@ -171,17 +225,37 @@ def preprocess(
     out: Path,
     workers: Workers = 2,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the common grid, in mm.")] = 3.0,
+    strip: Annotated[bool, typer.Option(help="Take away what is not brain.")] = True,
+    bias: Annotated[bool, typer.Option(help="Even out the brightness.")] = True,
+    register: Annotated[bool, typer.Option(help="Align with the template, and the contrasts with each other.")] = True,
+    normalise: Annotated[bool, typer.Option(help="Put grey values on one scale.")] = True,
+    deform: Annotated[bool, typer.Option("--deform", help="Also write what an affine leaves over.")] = False,
+    method: Method = "network",
+    resume: Annotated[bool, typer.Option(help="Keep the subjects that are finished.")] = True,
     as_json: Json = False,
 ):
-    """Skull-strip, correct, align and normalise every subject of a cohort.
+    """Skull-strip, correct, align and normalise every subject of a cohort, and picture each for quality control.
 
-    Example: `epitome preprocess runs/tcga runs/tcga_ready`
+    Finished subjects are kept; another switch or method does them again. Look
+    at OUT/qc.html afterwards: the outliers come first.
+
+    For example:
+
+    - `epitome preprocess runs/tcga runs/tcga_ready`
+    - `epitome preprocess runs/tcga runs/tcga_unbiased --no-bias --method surface`
     """
     from epitome_kit.cohort import open_cohort
     from epitome_kit.preprocess.pipeline import preprocess_cohort
+    from epitome_kit.run.quality import write_quality_page
 
-    quality = preprocess_cohort(open_cohort(cohort), out, spacing_mm=spacing_mm, workers=workers)
-    _show_frame(quality, as_json)
+    chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
+    steps = tuple(name for name, wanted in chosen.items() if wanted)
+    opened = open_cohort(cohort)
+    settings = {"spacing_mm": spacing_mm, "steps": steps, "method": method}
+    quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
+    page = write_quality_page(opened, out, workers=workers)
+    show_frame(quality if as_json else quality.round(3), as_json)
+    typer.echo(f"Open {page}", err=as_json)
 
 
 @app.command()
@@ -189,16 +263,20 @@ def strip(
     image: Path,
     mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
     brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
+    method: Method = "network",
 ):
     """Find the brain in one head scan, of any contrast.
 
-    Example: `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
+    For example:
+
+    - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
+    - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
     """
     from epitome_kit.images import image_like, load_image, save_image
     from epitome_kit.preprocess.skull_strip import skull_strip
 
     head = load_image(image, where="strip")
-    found = skull_strip(head)
+    found = skull_strip(head, method)
     save_image(found, mask)
     if brain:
         inside = found.get_fdata() > 0
@@ -215,7 +293,7 @@ def measure(mask: Path, as_json: Json = False):
     from epitome_kit.tumour.measure import measure_tumour
 
     size = asdict(measure_tumour(mask))
-    _show(size, as_json, [(name, value) for name, value in size.items()])
+    show(size, as_json, [(name, value) for name, value in size.items()])
 
 
 @app.command()
@@ -245,8 +323,17 @@ def doctor(as_json: Json = False):
 
     checks = examine()
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
-    _show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
+    show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
     raise typer.Exit(FAILED if any(check["state"] == "missing" for check in checks) else SUCCESS)
+
+
+def _face_remover(wanted):
+    """Return the function that takes a face off, where it is wanted."""
+    if not wanted:
+        return None
+    from epitome_kit.preprocess.deface import deface
+
+    return deface
 
 
 def _assignments(texts):
@@ -261,54 +348,3 @@ def _assignments(texts):
         except json.JSONDecodeError:
             values[name] = value
     return values
-
-
-def _show(answer, as_json, rows, header=()):
-    """Print an answer as JSON or as a table."""
-    if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
-        return
-    table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(_plain, row))
-    Console().print(table)
-
-
-def _plain(value):
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else str(value)
-
-
-def _show_frame(frame, as_json, columns=None):
-    columns = columns or list(frame.columns)
-    rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
-    _show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
-
-
-def _show_cohort(cohort, as_json):
-    excluded = cohort.excluded[["id", "reason"]].to_dict("records")
-    answer = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "excluded": excluded}
-    rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
-    _show(answer, as_json, rows)
-    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
-
-
-def _show_report(page, as_json):
-    """Print the key figures of a run and where its page is."""
-    from epitome_kit.files import read_json
-
-    summary = read_json(page.parent / "summary.json")
-    asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
-    rows = [_key_figure(summary, part, name) for part, name in asked if summary[part][name] is not None]
-    _show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
-    latest = page.absolute().parent.parent / "latest"
-    shown = latest / page.name if latest.resolve() == page.absolute().parent else page.absolute()
-    typer.echo(f"Open {shown}", err=as_json)
-
-
-def _key_figure(summary, part, name):
-    figures = summary[part]
-    value, interval = figures[name], figures.get(f"{name}_ci95")
-    spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None
-    return part, name.replace("_", " "), f"{value:.2f}", spread, figures.get("n")

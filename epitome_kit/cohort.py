@@ -34,6 +34,8 @@ COLUMNS = {
 
 BIDS_VERSION = "1.10.0"
 
+_LISTS = {"excluded.tsv": ["id", "reason"], "repaired.tsv": ["id", "repair"]}
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -77,6 +79,8 @@ class Cohort:
     subjects : dict of str to Subject
     excluded : DataFrame
         Columns id and reason: subjects that an import left out.
+    repaired : DataFrame
+        Columns id and repair: what an import noticed, and did about it.
     """
 
     root: Path
@@ -84,6 +88,7 @@ class Cohort:
     participants: pd.DataFrame
     subjects: dict
     excluded: pd.DataFrame
+    repaired: pd.DataFrame
 
     def __len__(self):
         return len(self.subjects)
@@ -175,7 +180,8 @@ def open_cohort(path):
             f"no such NIfTI file under {root}",
             "import the folder first: `epitome cohort --help` lists the layouts that are understood",
         )
-    return Cohort(root, _dataset_name(root), _read_participants(root, subjects), subjects, _read_excluded(root))
+    excluded, repaired = (_read_list(root / name, columns) for name, columns in _LISTS.items())
+    return Cohort(root, _dataset_name(root), _read_participants(root, subjects), subjects, excluded, repaired)
 
 
 def image_path(root, subject_id, contrast):
@@ -204,7 +210,9 @@ def write_annotation_sidecar(root, subject_id, contrast, annotated_slices=None):
     write_json(annotation_path(root, subject_id).with_suffix("").with_suffix(".json"), sidecar)
 
 
-def write_dataset(root, *, name, readme, participants, excluded=(), derivatives=("annotations",), licence="n/a"):
+def write_dataset(
+    root, *, name, readme, participants, excluded=(), repaired=(), derivatives=("annotations",), licence="n/a"
+):
     """Write the files that make a folder of subjects a BIDS dataset.
 
     Parameters
@@ -219,6 +227,8 @@ def write_dataset(root, *, name, readme, participants, excluded=(), derivatives=
         One row a subject; columns out of :data:`COLUMNS`.
     excluded : sequence of (str, str), default=()
         Subjects left out: id in the origin, and reason.
+    repaired : sequence of (str, str), default=()
+        Faults of the origin that were noticed: subject, and what was done.
     derivatives : sequence of str, default=("annotations",)
         Derivative folders to describe, of those that exist.
     licence : str, default="n/a"
@@ -237,8 +247,9 @@ def write_dataset(root, *, name, readme, participants, excluded=(), derivatives=
     columns = [column for column in COLUMNS if column in participants]
     write_tsv(root / "participants.tsv", participants[columns])
     write_json(root / "participants.json", {column: COLUMNS[column] for column in columns})
-    write_tsv(root / "excluded.tsv", pd.DataFrame(list(excluded), columns=["id", "reason"]))
-    write_text(root / ".bidsignore", "excluded.tsv\n*.xlsx\n")
+    for (file, columns), rows in zip(_LISTS.items(), (excluded, repaired), strict=True):
+        write_tsv(root / file, pd.DataFrame(list(rows), columns=columns))
+    write_text(root / ".bidsignore", "".join(f"{file}\n" for file in _LISTS) + "*.xlsx\n")
     write_text(root / "README.md", f"# {name}\n\n{readme.strip()}\n")
 
 
@@ -290,9 +301,8 @@ def _read_participants(root, subjects):
     return table.set_index("participant_id").reindex(sorted(subjects))
 
 
-def _read_excluded(root):
-    path = root / "excluded.tsv"
-    return read_tsv(path) if path.is_file() else pd.DataFrame(columns=["id", "reason"])
+def _read_list(path, columns):
+    return read_tsv(path) if path.is_file() else pd.DataFrame(columns=columns)
 
 
 def _dataset_name(root):

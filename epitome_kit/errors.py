@@ -47,5 +47,9 @@ class BadOutput(EpitomeError):
     """Results cannot be written where they were asked for."""
 
 
+class ToolFailed(EpitomeError):
+    """A program that the kit was asked to call is not there, or fails."""
+
+
 class NotebookFailed(EpitomeError):
     """A notebook did not run to its end without an error."""

@@ -5,12 +5,17 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from epitome_kit.errors import BadOutput
+
+_PARTIAL = ".partial-"
+"""How the name of an unfinished file begins; the number of its process follows."""
 
 
 @contextmanager
@@ -26,7 +31,7 @@ def whole_file(path):
     suffix = "".join(path.suffixes[-2:])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_PARTIAL}{os.getpid()}-", suffix=suffix)
     except OSError as error:
         raise BadOutput(
             "write",
@@ -42,6 +47,22 @@ def whole_file(path):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder):
+    """Remove the unfinished files that killed processes left anywhere under `folder`."""
+    for path in Path(folder).rglob(f"{_PARTIAL}*"):
+        if _abandoned(path):
+            path.unlink(missing_ok=True)
+
+
+def _abandoned(path):
+    """Whether the process that began a file is gone, and its number free or taken by a later one."""
+    number = path.name.removeprefix(_PARTIAL).partition("-")[0]
+    try:
+        return not number.isdigit() or psutil.Process(int(number)).create_time() > path.stat().st_mtime
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return True
 
 
 def write_text(path, text):
@@ -78,6 +99,17 @@ def checksum(*paths):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def shipped_weights(name):
+    """Context that gives the path of weights that come with the package.
+
+    Parameters
+    ----------
+    name : str
+        As in ``weights/<name>.weights.h5``.
+    """
+    return resources.as_file(resources.files("epitome_kit") / "weights" / f"{name}.weights.h5")
 
 
 def _plain(value):

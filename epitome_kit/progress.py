@@ -1,12 +1,14 @@
 """Many subjects, several workers, one progress bar that goes away when done."""
 
 import os
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 from joblib import Parallel, delayed
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, track
 
 from epitome_kit.errors import BadParameter
 
@@ -42,9 +44,36 @@ def for_each(function, items, *, title, workers=1):
         raise BadParameter("for_each", "at least one worker", f"workers={workers}", "use `workers=1`")
     fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
     results = Parallel(n_jobs=min(workers, fitting), return_as="generator")(delayed(function)(item) for item in items)
-    console = Console(stderr=True)
-    unseen = not (console.is_terminal or console.is_jupyter)
+    console, unseen = _console()
     return list(track(results, title, total=len(items), console=console, transient=True, disable=unseen))
+
+
+@contextmanager
+def byte_bar(title, total):
+    """Show how far a download is.
+
+    Parameters
+    ----------
+    title : str
+        Shown beside the bar.
+    total : int
+        Bytes to come; 0 where unknown.
+
+    Yields
+    ------
+    callable
+        Takes a number of bytes that have come; less than zero takes them back.
+    """
+    console, unseen = _console()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=unseen) as bar:
+        yield partial(bar.advance, bar.add_task(title, total=total or None))
+
+
+def _console():
+    """Return standard error, and whether nobody would see a bar on it."""
+    console = Console(stderr=True)
+    return console, not (console.is_terminal or console.is_jupyter)
 
 
 def memory_mb():

@@ -28,7 +28,7 @@ ROOMS = (
         "sources",
         "audit",
     ),
-    *("preprocess", "learn", "grade", "tumour", "teach", "run", "cli"),
+    *("preprocess", "learn", "grade", "tumour", "teach", "run", "answers", "cli"),
 )
 GUESTS = {
     "ipywidgets": ("teach/widgets.py",),

@@ -1,13 +1,15 @@
 """N4: takes a known field out of a scan, on any grid."""
 
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import BadImage, BadParameter, ToolFailed
 from epitome_kit.images import same_grid
-from epitome_kit.preprocess.bias_field import correct_bias
+from epitome_kit.preprocess.bias_field import METHODS, correct_bias
 
 SHAPE = (40, 44, 36)
 SHEARED = nib.affines.from_matvec([[4.0, 0.3, 0.0], [-0.4, 4.0, 0.5], [0.2, 0.0, 4.0]], (-80, -90, -70))
@@ -26,10 +28,13 @@ def _head(affine, bias_sd=0.15):
     return scan, nib.Nifti1Image(inside.astype(np.uint8), affine), np.exp(log_field)
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("affine", [np.diag([4.0, 4.0, 4.0, 1.0]), SHEARED], ids=["straight", "sheared"])
-def test_most_of_a_known_field_is_taken_out(affine):
+def test_most_of_a_known_field_is_taken_out(affine, method):
+    if method == "ants":
+        pytest.importorskip("ants", reason="ANTsPy is an extra: `make bench` installs it")
     scan, mask, truth = _head(affine)
-    corrected, field = correct_bias(scan, mask)
+    corrected, field = correct_bias(scan, mask, method=method)
     inside = mask.get_fdata() > 0
     residual = np.log(truth[inside]) - np.log(field.get_fdata()[inside])
     assert residual.std() < 0.5 * np.log(truth[inside]).std()
@@ -57,3 +62,12 @@ def test_a_mask_on_another_grid_is_three_lines():
     scan, mask, _ = _head(np.diag([4.0, 4.0, 4.0, 1.0]))
     with raises_three_lines(BadImage, "correct_bias", "(40, 44, 36)"):
         correct_bias(scan, mask.slicer[1:])
+
+
+def test_a_method_that_is_not_there_is_three_lines(monkeypatch):
+    scan, mask, _ = _head(np.diag([4.0, 4.0, 4.0, 1.0]))
+    with raises_three_lines(BadParameter, "correct_bias", "n3"):
+        correct_bias(scan, mask, method="n3")
+    monkeypatch.setitem(sys.modules, "ants", None)
+    with raises_three_lines(ToolFailed, "correct_bias", "pip install antspyx"):
+        correct_bias(scan, mask, method="ants")

@@ -7,14 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_dicom import FLAIR, T1CE, series, write_series
+from made_lgg import write_collection
 from test_tcga_lgg import three_patients, write_folder
 from tiny import head, write_cohort
 
 from epitome_kit.audit import audit_cohort, write_spreadsheet
 from epitome_kit.cohort import CONTRASTS, image_path, open_cohort, write_annotation_sidecar
 from epitome_kit.images import save_image
+from epitome_kit.run.quality import write_quality_page
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.sources.bids import import_bids
+from epitome_kit.sources.dicom import import_dicom
+from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
 VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
@@ -23,7 +28,7 @@ VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent
 def bids_errors(root):
     """Errors that the validator finds in a dataset and in each of its derivatives, as (folder, code, file)."""
     found = []
-    for folder in (Path(root), *sorted(Path(root, "derivatives").iterdir())):
+    for folder in (Path(root), *sorted(Path(root, "derivatives").glob("*"))):
         command = [VALIDATOR, "--ignoreWarnings", "--format", "json", str(folder)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=120)
         issues = json.loads(run.stdout)["issues"]["issues"]
@@ -53,6 +58,17 @@ def test_an_adopted_cohort_is_valid(tmp_path):
     assert bids_errors(import_bids(source, tmp_path / "out").root) == []
 
 
+def test_a_cohort_from_dicom_is_valid(tmp_path):
+    write_series(tmp_path / "in" / "1", series(number=1, **T1CE))
+    write_series(tmp_path / "in" / "2", series(number=2, **FLAIR))
+    assert bids_errors(import_dicom(tmp_path / "in", tmp_path / "out").root) == []
+
+
+def test_a_cohort_from_the_collection_is_valid(tmp_path):
+    cohort = import_lgg_1p19q(write_collection(tmp_path / "in"), tmp_path / "out")
+    assert len(cohort) == 3 and bids_errors(cohort.root) == []
+
+
 def test_a_simulated_cohort_is_valid_truth_included(tmp_path):
     cohort = make_phantom_cohort(tmp_path, subjects=2, profile="smoke", contrasts=tuple(CONTRASTS))
     assert open_cohort(tmp_path).simulated
@@ -69,3 +85,11 @@ def test_the_validator_does_refuse(tmp_path, name):
     assert found and all(location == "/" + name.removeprefix("derivatives/annotations/") for *_, location in found)
     image_path(root, "sub-01", "T1ce").write_bytes(b"")
     assert "EMPTY_FILE" in {code for _, code, _ in bids_errors(root)}
+
+
+def test_a_preprocessed_cohort_is_valid_pictures_included(phantom, preprocessed, tmp_path):
+    shutil.copytree(phantom.root, tmp_path / "cohort")
+    derivative = tmp_path / "cohort" / "derivatives" / "preprocessed"
+    shutil.copytree(preprocessed, derivative)
+    write_quality_page(phantom, derivative)
+    assert bids_errors(tmp_path / "cohort") == []

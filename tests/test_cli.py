@@ -19,7 +19,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.run import doctor
 
 VERBS = ("run", "report", "inspect", "preprocess", "strip", "measure", "lab", "doctor")
-COHORTS = ("phantom", "tcga-lgg", "bids")
+COHORTS = ("phantom", "tcga-lgg", "bids", "dicom", "lgg-1p19q")
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ def test_without_a_verb_the_help_is_shown(epitome):
         ("run", "-p", "7=1"),
         ("run", "-p", "novalue"),
         ("measure", "no/such/mask.nii.gz"),
+        ("strip", "no/such/head.nii.gz", "--mask", "mask.nii.gz"),
     ],
 )
 def test_an_error_of_the_kit_is_three_lines_and_exit_code_1(words, epitome, tmp_path, monkeypatch):
@@ -109,29 +110,35 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     head = nib.load(ball)
     half = np.zeros(head.shape, np.uint8)
     half[:15] = 1
-    mask = nib.Nifti1Image(half, head.affine)
-    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image: mask)
-    answer = epitome("strip", ball, "--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
-    assert answer.exit_code == 0, answer.output
+    mask, methods = nib.Nifti1Image(half, head.affine), []
+    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image, method: methods.append(method) or mask)
+    where = ("--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
+    for options in ((), ("--method", "surface")):
+        answer = epitome("strip", ball, *where, *options)
+        assert answer.exit_code == 0, answer.output
+    assert methods == ["network", "surface"]
     assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)
     assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
 
 
 def test_cohort_says_who_was_left_out_and_why(epitome, tmp_path, monkeypatch):
     excluded = pd.DataFrame({"id": ["case-3"], "reason": ["expected a 3-D image; received 4-D"]})
+    repaired = pd.DataFrame({"id": ["case-5"], "repair": ["two studies: took the first"]})
 
     class Made(SimpleNamespace):
         def __len__(self):
             return 7
 
     def import_bids(source, out, *, workers):
-        return Made(name="Mine", root=out, excluded=excluded)
+        return Made(name="Mine", root=out, excluded=excluded, repaired=repaired)
 
     _stand_in(monkeypatch, "sources.bids", import_bids=import_bids)
     answer = epitome("cohort", "bids", tmp_path, tmp_path / "out")
     assert "subjects  7" in answer.stdout and "case-3" in answer.stdout and "received 4-D" in answer.stdout
+    assert "took the first" in answer.stdout
     answer = json.loads(epitome("cohort", "bids", tmp_path, tmp_path / "out", "--json").stdout)
     assert answer["n_subjects"] == 7 and answer["excluded"][0]["id"] == "case-3"
+    assert answer["repaired"] == [{"id": "case-5", "repair": "two studies: took the first"}]
 
 
 def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
@@ -146,13 +153,32 @@ def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
     assert asked == {"subjects": 9, "seed": 4, "profile": "quick", "contrasts": ("T1w", "FLAIR"), "workers": 1}
 
 
-def test_preprocess_lists_the_quality_of_every_subject(epitome, tmp_path, monkeypatch):
+def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epitome, tmp_path, monkeypatch):
     workspace = make_workspace(tmp_path)
-    quality = pd.DataFrame({"participant_id": ["sub-001"], "brain_mask_dice": [np.nan], "seconds": [2.5]})
-    _stand_in(monkeypatch, "preprocess.pipeline", preprocess_cohort=lambda cohort, out, **options: quality)
+    quality = pd.DataFrame({"participant_id": ["sub-001"], "brain_mask_dice": [np.nan], "template_dice": [0.94444]})
+    asked, pages = [], []
+    _stand_in(
+        monkeypatch,
+        "preprocess.pipeline",
+        preprocess_cohort=lambda cohort, out, **options: asked.append(options) or quality,
+    )
+    _stand_in(
+        monkeypatch,
+        "run.quality",
+        write_quality_page=lambda cohort, out, **options: pages.append(out) or out / "qc.html",
+    )
     answer = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--json")
-    assert json.loads(answer.stdout) == [{"participant_id": "sub-001", "brain_mask_dice": None, "seconds": 2.5}]
-    assert "sub-001" in epitome("preprocess", tmp_path / "cohort", workspace / "ready").stdout
+    row = {"participant_id": "sub-001", "brain_mask_dice": None, "template_dice": 0.94444}
+    assert json.loads(answer.stdout) == [row] and f"Open {workspace / 'ready' / 'qc.html'}" in answer.stderr
+    told = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--no-bias", "--no-register")
+    assert "0.944 " in told.stdout and f"Open {workspace / 'ready' / 'qc.html'}" in told.stdout
+    epitome("preprocess", tmp_path / "cohort", "x", "--no-strip", "--no-normalise", "--method", "fsl")
+    assert [options["steps"] for options in asked] == [
+        ("strip", "bias", "register", "normalise"),
+        ("strip", "normalise"),
+        ("bias", "register"),
+    ]
+    assert [options["method"] for options in asked] == ["network", "network", "fsl"] and len(pages) == 3
 
 
 def test_inspect_audits_a_cohort_and_writes_the_spreadsheet(epitome, tmp_path):
@@ -233,3 +259,17 @@ def test_doctor_survives_a_keras_that_does_not_load(monkeypatch):
     monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: failed)
     assert doctor._keras()["state"] == "missing"
     assert doctor._keras()["found"] == "Illegal instruction"
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_the_collection_is_downloaded_only_when_asked_for(epitome, tmp_path, monkeypatch, download):
+    asked = []
+
+    def import_lgg_1p19q(source, out, **options):
+        asked.append(options)
+        raise BadParameter("import", "a", "b", "c")
+
+    _stand_in(monkeypatch, "sources.lgg_1p19q", import_lgg_1p19q=import_lgg_1p19q)
+    answer = epitome("cohort", "lgg-1p19q", tmp_path, tmp_path / "out", *["--download"] * download)
+    assert answer.exit_code == 1 and len(answer.output.splitlines()) == 3
+    assert (asked[0]["archive"] or "").startswith("https://nbia") == download

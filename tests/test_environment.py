@@ -15,7 +15,11 @@ import epitome_kit
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUNTIME = {canonicalize_name(need.name): need for need in map(Requirement, PYPROJECT["project"]["dependencies"])}
-DEVELOPMENT = {canonicalize_name(need.name): need for need in map(Requirement, PYPROJECT["dependency-groups"]["dev"])}
+DEVELOPMENT, PEERS = (
+    {canonicalize_name(need.name): need for need in map(Requirement, PYPROJECT["dependency-groups"][group])}
+    for group in ("dev", "bench")
+)
+LOCKS = {"requirements.lock": RUNTIME | DEVELOPMENT, "requirements-bench.lock": RUNTIME | PEERS}
 ENVIRONMENT = (ROOT / "environment.yml").read_text(encoding="utf-8")
 CONDA_ONLY = {"python", "pip"}
 
@@ -27,10 +31,10 @@ def _conda():
     return {canonicalize_name(name): SpecifierSet(versions) for name, versions in pairs}
 
 
-def _locked():
-    """Packages of the lock: name to a list of (version, number of hashes)."""
+def _locked(lock):
+    """Packages of a lock: name to a list of (version, number of hashes)."""
     pins = {}
-    for block in re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text(encoding="utf-8")):
+    for block in re.split(r"\n(?=\S)", (ROOT / lock).read_text(encoding="utf-8")):
         pin = re.match(r"([\w.-]+)==([^\s;\\]+)", block)
         if pin:
             pins.setdefault(canonicalize_name(pin[1]), []).append((pin[2], block.count("--hash=sha256:")))
@@ -60,16 +64,17 @@ def test_conda_installs_the_kit_itself():
     assert {"pip": ["-e ."]} in yaml.safe_load(ENVIRONMENT)["dependencies"]
 
 
-@pytest.mark.parametrize("name", [*RUNTIME, *DEVELOPMENT])
-def test_the_lock_pins_each_package_within_its_bounds(name):
-    need = (RUNTIME | DEVELOPMENT)[name]
-    versions = [version for version, _ in _locked().get(name, [])]
+@pytest.mark.parametrize(("lock", "name"), [(lock, name) for lock, needs in LOCKS.items() for name in needs])
+def test_a_lock_pins_each_package_within_its_bounds(lock, name):
+    need = LOCKS[lock][name]
+    versions = [version for version, _ in _locked(lock).get(name, [])]
     assert versions
     assert all(need.specifier.contains(version, prereleases=True) for version in versions)
 
 
-def test_the_lock_hashes_every_package():
-    assert not [name for name, pins in _locked().items() if not all(hashes for _, hashes in pins)]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_hashes_every_package(lock):
+    assert not [name for name, pins in _locked(lock).items() if not all(hashes for _, hashes in pins)]
 
 
 def test_binder_installs_the_lock_and_the_kit():

@@ -1,6 +1,9 @@
 """Files: whole or absent, and tables and JSON that come back as they went."""
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,16 @@ from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadOutput
-from epitome_kit.files import checksum, read_json, read_tsv, whole_file, write_json, write_text, write_tsv
+from epitome_kit.files import (
+    checksum,
+    read_json,
+    read_tsv,
+    remove_abandoned,
+    whole_file,
+    write_json,
+    write_text,
+    write_tsv,
+)
 
 
 def test_a_file_appears_whole_with_its_folders(tmp_path):
@@ -36,6 +48,27 @@ def test_the_temporary_file_keeps_the_suffix(tmp_path):
     with whole_file(tmp_path / "scan.nii.gz") as temporary:
         assert temporary.name.endswith(".nii.gz") and temporary.parent == tmp_path
         temporary.write_bytes(b"")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    code = "import os; from pathlib import Path; from epitome_kit.files import whole_file\n"
+    code += f"with whole_file(Path({str(tmp_path)!r}, 'sub', 'a.txt')): os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    (left,) = (tmp_path / "sub").iterdir()
+    write_text(tmp_path / "sub" / "whole.txt", "whole")
+    with whole_file(tmp_path / "mine.txt") as unfinished:
+        theirs = unfinished.with_name(f".partial-{os.getppid()}-abc.txt")
+        theirs.write_text("another process is at it")
+        remove_abandoned(tmp_path)
+        assert unfinished.is_file() and theirs.is_file() and not left.exists()
+        os.utime(theirs, (0, 0))
+        remove_abandoned(tmp_path)
+        assert not theirs.exists(), "older than the process that has its number now"
+    assert (tmp_path / "mine.txt").is_file() and (tmp_path / "sub" / "whole.txt").is_file()
+
+
+def test_there_need_not_be_a_folder_to_remove_from(tmp_path):
+    remove_abandoned(tmp_path / "none")
 
 
 @pytest.mark.parametrize("folder", ["under-a-file", "/proc/epitome"])

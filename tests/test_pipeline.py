@@ -86,9 +86,9 @@ def test_the_truth_is_met(phantom, preprocessed):
     quality = read_tsv(preprocessed / "quality.tsv")
     assert list(quality.columns) == ["participant_id", *QUALITY]
     assert list(quality.participant_id) == list(phantom.subjects)
-    assert quality.brain_mask_dice.mean() >= 0.88
-    assert quality.bias_residual_sd.mean() < 0.06, "the raw fields have 0.10"
-    assert quality.registration_error_mm.max() < 4.0, "no head goes astray, and every one is off by about 1 mm"
+    assert quality.brain_mask_dice.mean() >= 0.95
+    assert quality.bias_residual_sd.mean() < 0.035, "the raw fields have 0.10"
+    assert quality.registration_error_mm.max() < 2.5, "no head goes astray, and every one is off by about 1 mm"
     assert quality.brain_volume_ml.between(1000, 2100).all()
     assert read_tsv(preprocessed / "excluded.tsv").empty
 

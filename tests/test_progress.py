@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.progress import for_each
+from epitome_kit.progress import byte_bar, for_each
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -28,3 +28,11 @@ def test_an_error_goes_up_as_it_is():
 def test_no_worker_is_three_lines(workers):
     with raises_three_lines(BadParameter, f"workers={workers}"):
         for_each(math.sqrt, [4], title="Roots", workers=workers)
+
+
+@pytest.mark.parametrize("total", [0, 100])
+def test_bytes_are_counted_and_nothing_is_written_where_nobody_looks(total, capfd):
+    with byte_bar("Downloading", total) as advance:
+        for size in (60, -60, 100):
+            advance(size)
+    assert capfd.readouterr() == ("", "")

@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
-from tiny import raises_three_lines
 
-from epitome_kit.errors import BadParameter
 from epitome_kit.images import image_like, mark_voxel_size_unknown
-from epitome_kit.overlap import dice
 from epitome_kit.teach import render, widgets
 from epitome_kit.teach.slices import slice_view
 from epitome_kit.teach.style import mask_colours
-from epitome_kit.teach.widgets import SliceViewer, before_after_wipe, threshold_explorer
+from epitome_kit.teach.widgets import SliceViewer, before_after_wipe
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 
@@ -135,40 +132,6 @@ def test_an_error_is_raised_and_stays_visible_until_it_is_mended(viewer):
 def test_names_of_masks_are_text_not_html():
     viewer = SliceViewer(HEAD, {"<b>mine</b>": TUMOUR})
     assert "&lt;b&gt;" in viewer.ticks["<b>mine</b>"].description
-
-
-def test_threshold_follows_the_slider():
-    explorer = threshold_explorer(HEAD, BRAIN, TUMOUR)
-    before = explorer.picture.value
-    volume, brain, truth = HEAD.get_fdata(), np.asarray(BRAIN.dataobj) > 0, np.asarray(TUMOUR.dataobj) > 0
-    for threshold in (100.0, 160.0):
-        explorer.threshold.value = threshold
-        above = brain & (volume >= explorer.threshold.value)
-        assert np.array_equal(explorer.stack.masks["above the threshold"], above)
-        assert f"Dice {dice(above, truth):.2f}" in explorer.readout.value
-        assert f"above the threshold: {np.count_nonzero(above) * 0.036:.1f} mL" in explorer.readout.value
-    assert explorer.picture.value != before
-    assert "Dice 1.00" in explorer.readout.value
-
-
-def test_dice_counts_where_the_truth_was_drawn():
-    slices = np.zeros(HEAD.shape, np.uint8)
-    slices[..., 20:23] = 1
-    sparse = image_like(slices * np.asarray(TUMOUR.dataobj), HEAD)
-    explorer = threshold_explorer(HEAD, BRAIN, sparse, annotated=image_like(slices, HEAD))
-    explorer.threshold.value = 160
-    assert "Dice 1.00 where annotated" in explorer.readout.value
-
-
-def test_an_empty_brain_mask_has_no_threshold():
-    with raises_three_lines(BadParameter, "a brain mask"):
-        threshold_explorer(HEAD, image_like(np.zeros(HEAD.shape, np.uint8), HEAD))
-
-
-def test_threshold_without_a_truth_or_a_voxel_size():
-    explorer = threshold_explorer(mark_voxel_size_unknown(HEAD), BRAIN, start=150)
-    assert explorer.threshold.value == pytest.approx(150, abs=1)
-    assert "Dice" not in explorer.readout.value and explorer.readout.value.endswith("voxels")
 
 
 def test_the_wipe_shows_before_on_its_left_and_after_on_its_right():

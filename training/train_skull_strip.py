@@ -1,15 +1,16 @@
 """Train the network of `epitome strip` on simulated heads alone.
 
-    python training/train_skull_strip.py --steps 2500
+    python training/train_skull_strip.py --steps 8000
 
 Heads are drawn afresh for every step, so nothing is stored and no scan of a
-person is read. Writes `epitome_kit/weights/skull_strip.weights.h5`; about half
-an hour on two cores.
+person is read. Writes `epitome_kit/weights/skull_strip.weights.h5`; about two
+hours on two cores.
 """
 
 import time
 from pathlib import Path
 
+import joblib
 import keras
 import numpy as np
 import typer
@@ -21,6 +22,7 @@ from epitome_kit.simulate.wild import wild_head
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "skull_strip.weights.h5"
 
 
+@keras.saving.register_keras_serializable("epitome_kit")
 def dice_and_cross_entropy(truth, predicted):
     """Soft Dice loss plus binary cross-entropy, one value a volume."""
     axes = (1, 2, 3, 4)
@@ -35,16 +37,25 @@ def heads(count, seed):
     return tuple(np.stack(part)[..., None] for part in zip(*drawn, strict=True))
 
 
-def main(steps: int = 2500, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
-    """Train, print the Dice on 16 unseen simulated heads now and then, keep the weights."""
+def main(steps: int = 8000, batch: int = 1, seed: int = 1, cores: int = 2, out: Path = WEIGHTS):
+    """Train, print the Dice on 16 unseen simulated heads now and then, keep the weights.
+
+    What is stopped goes on from the last such print when it is called again.
+    """
     keras.utils.set_random_seed(seed)
-    network = build_network()
-    schedule = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 20)
-    network.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), dice_and_cross_entropy)
+    kept = out.with_suffix("").with_suffix(".keras")
+    if kept.is_file():
+        network = keras.models.load_model(kept)
+    else:
+        network = build_network()
+        schedule = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 20)
+        network.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), dice_and_cross_entropy)
     held_out = heads(16, seed + 1_000_000)
     started, losses = time.monotonic(), []
-    for step in range(1, steps + 1):
-        losses.append(float(network.train_on_batch(*heads(batch, [seed, step]))))
+    draw, first = joblib.delayed(heads), int(network.optimizer.iterations) + 1
+    drawn = joblib.Parallel(cores, return_as="generator")(draw(batch, [seed, step]) for step in range(first, steps + 1))
+    for step, (images, brains) in enumerate(drawn, first):
+        losses.append(float(network.train_on_batch(images, brains)))
         if step % 250 == 0 or step == steps:
             predicted = network.predict(held_out[0], batch_size=1, verbose=0) > 0.5
             truth = held_out[1] > 0.5
@@ -52,7 +63,9 @@ def main(steps: int = 2500, batch: int = 1, seed: int = 1, out: Path = WEIGHTS):
             minutes = (time.monotonic() - started) / 60
             loss = np.mean(losses[-250:])
             print(f"step {step}: loss {loss:.4f}, Dice {dice.mean():.4f}, {minutes:.1f} min", flush=True)
+            network.save(kept)
             keras.Model(network.input, network.output).save_weights(out)  # without the optimiser
+    kept.unlink()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The weights that every cohort starts from, learned on simulated gliomas alone."""
 
-from epitome_kit.backend import load_shipped_weights
 from epitome_kit.cohort import CONTRASTS
+from epitome_kit.files import shipped_weights
 from epitome_kit.learn.cnn import build_cnn
 
 _SEE_CONTRASTS = ("find_near_1", "describe_texture")
@@ -21,7 +21,8 @@ def start_from_simulation(model, contrasts):
         Channels of its input.
     """
     shipped = build_cnn(len(CONTRASTS), model.input_shape[1:4])
-    load_shipped_weights(shipped, "epitome_cnn")
+    with shipped_weights("epitome_cnn") as path:
+        shipped.load_weights(path)
     seen = [list(CONTRASTS).index(name) for name in contrasts]
     for layer in model.layers:
         if layer.name == "label" or not layer.weights:

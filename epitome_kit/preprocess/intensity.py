@@ -5,6 +5,8 @@ import numpy as np
 from epitome_kit.images import image_like, load_image, load_mask
 
 _LIMIT = 6.0
+PARAMETERS = {"limit": _LIMIT}
+"""What the pipeline normalises with."""
 
 
 def normalise_intensity(image, mask):

@@ -1,5 +1,6 @@
 """Registration: rigid between scans of one head, affine to the ICBM152 template."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 
 import nibabel as nib
@@ -9,10 +10,23 @@ from nilearn import datasets
 from scipy import ndimage
 
 from epitome_kit.images import load_image, load_mask, resample_isotropic
+from epitome_kit.preprocess.start import TURNS_DEGREES, best_start, place_and_size
 
-_COARSE_MM, _FINE_MM = 6.0, 3.0
+_COARSE_MM, _FINE_MM = 4.0, 2.5
 _MARGIN_MM = 10.0
+_NEAR_BRAIN_MM = 3.0
 _SIDE_MULTIPLE = 8
+_COARSE_BINS, _FINE_BINS = 32, 48
+_SAMPLED, _SEED = 0.25, 1
+PARAMETERS = {
+    "coarse_mm": _COARSE_MM,
+    "fine_mm": _FINE_MM,
+    "margin_mm": _MARGIN_MM,
+    "bins": [_COARSE_BINS, _FINE_BINS],
+    "sampled": _SAMPLED,
+    "turns_degrees": list(TURNS_DEGREES),
+}
+"""What the pipeline registers with."""
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +66,7 @@ def template_grid(spacing_mm):
     return affine, tuple(int(n) for n in shape)
 
 
-def register_rigid(moving, fixed, fixed_mask):
+def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
     """Find the rotation and shift that carry one scan of a head onto another.
 
     Parameters
@@ -61,19 +75,29 @@ def register_rigid(moving, fixed, fixed_mask):
         Two scans of one head, any contrasts.
     fixed_mask : Nifti1Image or path
         Brain mask of `fixed`; the match is judged there.
+    ignore : Nifti1Image or path, default=None
+        Mask on the grid of `fixed`, such as of a tumour, where the match is
+        not judged.
 
     Returns
     -------
     ndarray, shape (4, 4)
         `moving` mm to `fixed` mm.
 
+    Raises
+    ------
+    BadImage
+        A scan cannot be read, or a mask is on another grid.
+
     References
     ----------
     Mattes et al., IEEE Trans Med Imaging 2003, doi:10.1109/TMI.2003.809072
     """
     moving, fixed = (load_image(image, where="register_rigid") for image in (moving, fixed))
-    mask = load_mask(fixed_mask, like=fixed, where="register_rigid")
-    near = _dilate(mask, _FINE_MM)
+    near = grow_mask(load_mask(fixed_mask, like=fixed, where="register_rigid"), _NEAR_BRAIN_MM)
+    if ignore is not None:
+        ignored = np.asarray(load_mask(ignore, like=fixed, where="register_rigid").dataobj)
+        near = nib.Nifti1Image(np.asarray(near.dataobj) * (1 - ignored), near.affine)
     centre = _centre_of_mass(fixed)
     starts = []
     for shift in (np.zeros(3), _centre_of_mass(moving) - centre):
@@ -85,14 +109,15 @@ def register_rigid(moving, fixed, fixed_mask):
     return _as_matrix(_optimise(moving, fixed, near, [coarse], _FINE_MM))
 
 
-def register_affine(moving, moving_mask):
+def register_affine(moving, moving_mask, *, ignore=None):
     """Find the affine that carries a scan onto the ICBM152 template.
 
     Starts from the place and size of the two brain masks along each axis, so
-    that a head in an odd position or of unknown scale is still found. Then
-    matches the stripped brain, outline included, on a coarse grid, and last
-    the whole scan inside the template's brain on a fine one, where an outline
-    that was stripped a little too far out does no harm.
+    that a head in an odd position or of unknown scale is still found, turned
+    by up to 30 degrees about any axis where it matches clearly better that
+    way. Then matches the stripped brain, outline included, on a coarse grid,
+    and last the whole scan inside the template's brain on a fine one, where an
+    outline that was stripped a little too far out does no harm.
 
     Parameters
     ----------
@@ -100,32 +125,94 @@ def register_affine(moving, moving_mask):
         Scan of a whole head, any contrast.
     moving_mask : Nifti1Image or path
         Its brain mask.
+    ignore : Nifti1Image or path, default=None
+        Mask on the grid of `moving`, such as of a tumour, where the match is
+        not judged.
 
     Returns
     -------
     ndarray, shape (4, 4)
         `moving` mm to ICBM152 mm.
+
+    Raises
+    ------
+    BadImage
+        The scan cannot be read, or a mask is on another grid.
+
+    References
+    ----------
+    Brett et al., NeuroImage 2001, doi:10.1006/nimg.2001.0845, on masking lesions
     """
     moving = load_image(moving, where="register_affine")
     mask = load_mask(moving_mask, like=moving, where="register_affine")
+    judged = None
+    if ignore is not None:
+        ignored = np.asarray(load_mask(ignore, like=moving, where="register_affine").dataobj)
+        judged = nib.Nifti1Image(1 - ignored, moving.affine)
     template, template_mask = load_template()
-    (centre, size), (moving_centre, moving_size) = _place_and_size(template_mask), _place_and_size(mask)
-    start = sitk.AffineTransform(3)
-    start.SetCenter(centre.tolist())
-    start.SetMatrix(np.diag(moving_size / size).ravel().tolist())
-    start.SetTranslation((moving_centre - centre).tolist())
-    near = _dilate(template_mask, _MARGIN_MM)
+    near = grow_mask(template_mask, _MARGIN_MM)
     stripped = nib.Nifti1Image(np.asarray(moving.dataobj, np.float32) * np.asarray(mask.dataobj), moving.affine)
-    coarse = _optimise(stripped, template, near, [start], _COARSE_MM)
-    return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE_MM))
+    start = _as_itk_affine(
+        best_start(stripped, mask, template, template_mask, near), centre=place_and_size(template_mask)[0]
+    )
+    coarse = _optimise(stripped, template, near, [start], _COARSE_MM, judged=judged)
+    return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE_MM, judged=judged))
 
 
-def _optimise(moving, fixed, fixed_mask, starts, spacing):
+def centre_on_template(mask):
+    """Find the shift that carries the middle of a mask to the middle of the template's brain.
+
+    Parameters
+    ----------
+    mask : Nifti1Image
+        Of a brain or a head.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Mask mm to ICBM152 mm; neither turned nor scaled.
+    """
+    shift = place_and_size(load_template()[1])[0] - place_and_size(mask)[0]
+    return nib.affines.from_matvec(np.eye(3), shift)
+
+
+def _optimise(moving, fixed, fixed_mask, starts, spacing, *, judged=None):
     """Maximise mutual information on one grid from every start; return the best transform."""
-    images = [_as_itk(resample_isotropic(image, spacing)) for image in (fixed, moving)]
-    mask = sitk.Cast(_as_itk(resample_isotropic(fixed_mask, spacing)) > 0.5, sitk.sitkUInt8)
-    results = [_maximise(*images, mask, start) for start in starts]
+    images = [as_itk(resample_isotropic(image, spacing)) for image in (fixed, moving)]
+    masks = [
+        mask and sitk.Cast(as_itk(resample_isotropic(mask, spacing)) > 0.5, sitk.sitkUInt8)
+        for mask in (fixed_mask, judged)
+    ]
+    settings = (_COARSE_BINS, _stride) if spacing == _COARSE_MM else (_FINE_BINS, _search_lines)
+    results = [_maximise(*images, *masks, start, *settings) for start in starts]
     return min(results, key=lambda result: result[1])[0]
+
+
+def _stride(method):
+    """Let an optimiser go far and not very exactly."""
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
+    )
+
+
+def _search_lines(method):
+    """Let an optimiser stay near and find the very top."""
+    method.SetOptimizerAsGradientDescentLineSearch(
+        learningRate=1.0,
+        numberOfIterations=60,
+        convergenceMinimumValue=1e-4,
+        convergenceWindowSize=5,
+        lineSearchMaximumIterations=5,
+    )
+
+
+def _as_itk_affine(matrix, centre):
+    """Turn a matrix into ITK's transform, about a point; both from fixed to moving."""
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(centre.tolist())
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation((nib.affines.apply_affine(matrix, centre) - centre).tolist())
+    return transform
 
 
 def _as_matrix(transform):
@@ -136,32 +223,45 @@ def _as_matrix(transform):
     return np.linalg.inv(nib.affines.from_matvec(matrix, offset))
 
 
-def _dilate(mask, margin_mm):
+def grow_mask(mask, margin_mm):
+    """Grow a mask by a margin in mm."""
     outside = np.asarray(mask.dataobj) == 0
     distance_mm = ndimage.distance_transform_edt(outside, sampling=nib.affines.voxel_sizes(mask.affine))
     return nib.Nifti1Image((distance_mm <= margin_mm).astype(np.uint8), mask.affine)
 
 
-def _maximise(fixed, moving, mask, start):
+@contextmanager
+def one_thread():
+    """Keep ITK to one thread everywhere, so that the metric adds up in the same order every time."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+def _maximise(fixed, moving, fixed_mask, moving_mask, start, bins, choose_optimiser):
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
-    method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricFixedMask(mask)
+    method.SetMetricAsMattesMutualInformation(bins)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.5, seed=1)
+    method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
+    method.SetMetricFixedMask(fixed_mask)
+    if moving_mask is not None:
+        method.SetMetricMovingMask(moving_mask)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
-    )
+    choose_optimiser(method)
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed, moving)
+    with one_thread():
+        method.Execute(fixed, moving)
     return transform, method.GetMetricValue()
 
 
-def _as_itk(image):
-    """Hand over an image whose axes are those of RAS; its mm stay RAS mm."""
+def as_itk(image):
+    """Hand over to ITK an image whose axes are those of RAS; its mm stay RAS mm."""
     result = sitk.GetImageFromArray(np.ascontiguousarray(np.asarray(image.dataobj, np.float32).T))
     result.SetSpacing([float(step) for step in nib.affines.voxel_sizes(image.affine)])
     result.SetOrigin([float(value) for value in image.affine[:3, 3]])
@@ -171,9 +271,3 @@ def _as_itk(image):
 def _centre_of_mass(image):
     data = np.asarray(image.dataobj, np.float32)
     return nib.affines.apply_affine(image.affine, ndimage.center_of_mass(data > 0.15 * np.quantile(data, 0.99)))
-
-
-def _place_and_size(mask):
-    """Centre and standard deviation of a mask along the RAS axes, in mm."""
-    points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
-    return points.mean(0), points.std(0)

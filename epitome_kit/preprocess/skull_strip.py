@@ -4,23 +4,78 @@ from functools import lru_cache
 
 import nibabel as nib
 import numpy as np
-from scipy import ndimage
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import image_like, load_image, resample, resample_isotropic
+from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
+from epitome_kit.preprocess.head import find_head, largest_piece
+from epitome_kit.preprocess.surface import PARAMETERS as SURFACE_PARAMETERS
+from epitome_kit.preprocess.surface import strip_with_surface
 from epitome_kit.simulate.wild import GRID_MM, unit_range
 
 FILTERS = (12, 24, 40, 48)
 _MULTIPLE = 2 ** (len(FILTERS) - 1)
 _SMALLEST_BRAIN_VOXELS = 500
+_LARGEST_BARE_BRAIN = 1.4
+
+THRESHOLD = 0.5
+"""Probability above which a voxel counts as brain."""
+
+METHODS = ("network", "surface", *TOOLS)
+"""Ways to strip a skull."""
 
 
-def skull_strip(image):
-    """Find the brain in a head scan of any contrast.
+def skull_strip(image, method="network"):
+    """Find the brain in a head scan.
 
-    The scan is resampled to a 4 mm grid in RAS order, a 3D U-Net marks the
-    brain, and the answer is carried back: largest piece, holes filled. The
-    network was trained on simulated heads with random contrasts alone.
+    Parameters
+    ----------
+    image : Nifti1Image or path
+        Shape (i, j, k), any orientation and voxel size.
+    method : {"network", "surface", "fsl", "hd-bet", "synthstrip"}, default="network"
+        ``"network"``, for any contrast: the scan is resampled to a 4 mm grid in
+        RAS order, a 3D U-Net marks the brain, and the answer is carried back:
+        largest piece, holes filled. The network was trained on simulated heads
+        with random contrasts alone. A head has about twice the volume of its
+        brain; a scan that has less than 1.4 times was stripped before, and all
+        that is not air in it is kept. ``"surface"``, for T1: the classic
+        :func:`~epitome_kit.preprocess.surface.strip_with_surface`. The others
+        are tools that you have installed: see
+        :func:`~epitome_kit.preprocess.external.strip_with_tool`.
+
+    Returns
+    -------
+    Nifti1Image
+        Brain mask of uint8 on the grid of the scan.
+
+    Raises
+    ------
+    BadParameter
+        There is no such method.
+    BadImage
+        The scan cannot be read, or no brain is found in it.
+    ToolFailed
+        The tool is not installed, or fails.
+
+    References
+    ----------
+    Hoopes et al., NeuroImage 2022, doi:10.1016/j.neuroimage.2022.119474
+    """
+    describe_method(method)
+    image = load_image(image, where="skull_strip")
+    if method == "surface":
+        return strip_with_surface(image)
+    if method in TOOLS:
+        return strip_with_tool(image, method)
+    small, probability = _ask_network(image)
+    if _voxels_of(find_head(small)) < _LARGEST_BARE_BRAIN * np.count_nonzero(probability > THRESHOLD):
+        return find_head(image)
+    return mask_above(_carry_back(probability, small, image))
+
+
+def skull_strip_probability(image):
+    """Ask the network of :func:`skull_strip` how likely each voxel is brain.
 
     Parameters
     ----------
@@ -30,32 +85,93 @@ def skull_strip(image):
     Returns
     -------
     Nifti1Image
-        Brain mask of uint8 on the grid of the scan.
+        float32 from 0 to 1 on the grid of the scan; of a head ``skull_strip``
+        takes what is above 0.5, by :func:`mask_above`.
 
     Raises
     ------
     BadImage
         The scan cannot be read, or no brain is found in it.
-
-    References
-    ----------
-    Hoopes et al., NeuroImage 2022, doi:10.1016/j.neuroimage.2022.119474
     """
     image = load_image(image, where="skull_strip")
+    small, probability = _ask_network(image)
+    return _carry_back(probability, small, image)
+
+
+def _ask_network(image):
+    """Scan on the network's grid, and the probability of brain there."""
     scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
     small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
     probability = np.asarray(_network()(volume, training=False), np.float32)[0, ..., 0]
-    if np.count_nonzero(probability > 0.5) < _SMALLEST_BRAIN_VOXELS:
-        volume_ml = np.count_nonzero(probability > 0.5) * GRID_MM**3 / 1000
+    if np.count_nonzero(probability > THRESHOLD) < _SMALLEST_BRAIN_VOXELS:
+        volume_ml = np.count_nonzero(probability > THRESHOLD) * GRID_MM**3 / 1000
         raise BadImage(
             "skull_strip",
             "a scan of a head",
             f"{volume_ml:.0f} mL that look like brain in {image.get_filename() or 'the image'}",
             "look at the scan: is it a brain MRI, and is its voxel size right?",
         )
+    return small, probability
+
+
+def _carry_back(probability, small, image):
     on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
-    return image_like(_largest_piece(np.asarray(on_scan.dataobj) > 0.5).astype(np.uint8), image)
+    return image_like(np.asarray(on_scan.dataobj), image)
+
+
+def _voxels_of(mask):
+    return np.count_nonzero(np.asarray(mask.dataobj))
+
+
+def mask_above(probability, threshold=THRESHOLD):
+    """Cut a brain mask out of a probability map: the largest piece above a threshold, holes filled.
+
+    Parameters
+    ----------
+    probability : Nifti1Image or path
+        As :func:`skull_strip_probability` returns it.
+    threshold : float, default=0.5
+
+    Returns
+    -------
+    Nifti1Image
+        Mask of uint8; empty where nothing is above the threshold.
+    """
+    probability = load_image(probability, where="mask_above", check_voxels=False)
+    inside = largest_piece(np.asarray(probability.dataobj) > threshold)
+    return image_like(inside.astype(np.uint8), probability)
+
+
+def describe_method(method):
+    """Say by what a method's answer is determined, apart from the scan.
+
+    Parameters
+    ----------
+    method : str
+        One of :data:`METHODS`.
+
+    Returns
+    -------
+    dict of str to value
+        The method, and the checksum of its weights, its parameters or the
+        command of its tool.
+
+    Raises
+    ------
+    BadParameter
+        There is no such method.
+    ToolFailed
+        Its tool is not installed.
+    """
+    if method not in METHODS:
+        raise BadParameter("skull_strip", f"a method out of {', '.join(METHODS)}", repr(method), "use `network`")
+    if method == "network":
+        return {"method": method, "weights": _weights_checksum()}
+    if method == "surface":
+        return {"method": method, **SURFACE_PARAMETERS}
+    find_tool(method)
+    return {"method": method, "command": " ".join(TOOLS[method].command)}
 
 
 def build_network():
@@ -89,15 +205,13 @@ def build_network():
 
 @lru_cache(maxsize=1)
 def _network():
-    from epitome_kit.backend import load_shipped_weights
-
     network = build_network()
-    load_shipped_weights(network, "skull_strip")
+    with shipped_weights("skull_strip") as path:
+        network.load_weights(path)
     return network
 
 
-def _largest_piece(mask):
-    pieces, count = ndimage.label(mask)
-    if count > 1:
-        mask = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    return ndimage.binary_fill_holes(mask)
+@lru_cache(maxsize=1)
+def _weights_checksum():
+    with shipped_weights("skull_strip") as path:
+        return checksum(path)

@@ -3,18 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
 from nbconvert import HTMLExporter
 from PIL import Image
 
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.run.notebooks import executed_notebooks
+from epitome_kit.run.page import TEMPLATES, write_page
 from epitome_kit.run.parameters import read_notebook
 from epitome_kit.run.summary import build_summary, column, run_parameters, table
 
 __all__ = ["build_summary", "write_report"]
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 STEPS = (
     ("01", "Inspect", "What is in the cohort, and what is wrong with it?", ("audit.tsv", "dataset.xlsx")),
@@ -27,8 +25,6 @@ STEPS = (
 
 CLASSES = {"grade": ("WHO grade II", "WHO grade III"), "codeletion": ("1p/19q intact", "1p/19q co-deleted")}
 """What the two classes of a target are called."""
-
-_ICON = (TEMPLATES / "icon.svg").read_text(encoding="utf-8").strip()
 
 
 def write_report(workspace):
@@ -57,8 +53,9 @@ def write_report(workspace):
     write_json(workspace / "summary.json", summary)
     for notebook in notebooks:
         _write_readable(notebook["path"])
-    environment = Environment(loader=PackageLoader("epitome_kit.run"), autoescape=True, trim_blocks=True)
-    page = environment.get_template("index.html.j2").render(
+    write_page(
+        workspace / "index.html",
+        "index.html.j2",
         summary=summary,
         parameters=run_parameters(workspace),
         question=f"{' or '.join(_classes(summary))}? Learned from MRI, tested on subjects never seen.",
@@ -67,12 +64,9 @@ def write_report(workspace):
         cards=_cards(workspace, summary),
         steps=[_step(workspace, summary, notebooks, *step) for step in STEPS],
         provenance=_provenance(summary["provenance"]),
-        css=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
-        icon=_ICON,
         x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
         seconds=_duration,
     )
-    write_text(workspace / "index.html", page)
     return workspace / "index.html"
 
 

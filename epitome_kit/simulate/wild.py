@@ -9,6 +9,7 @@ from epitome_kit.simulate.scanner import SIGNAL, random_pose
 
 GRID_MM = 4.0
 _SHAPE = (64, 64, 64)
+_AROUND = ("fat", "muscle", "eye")
 _SHELLS_MM = [(1.0, 5.0, 4.0), (2.5, 6.5, 6.0), (4.0, 8.0, 9.0), (6.0, 6.0, 5.0)]
 
 
@@ -91,7 +92,6 @@ def _points(rng):
 
 
 def _turn(rng):
-
     return Rotation.from_euler("xyz", rng.normal(0, (12, 6, 6)), degrees=True).as_matrix()
 
 
@@ -108,7 +108,18 @@ def _paint(head, rng):
     signal = np.full(head.brain.shape, np.float32(air))
     for index, level in enumerate(levels):
         signal += np.float32(level - air) * head.maps[index]
+    if rng.random() < 0.7:
+        around = sum(head.tissue(name) for name in _AROUND) * np.float32(rng.uniform(0.3, 1))
+        signal += around * (_mosaic(signal.shape, rng) - signal)
     return signal
+
+
+def _mosaic(shape, rng):
+    """Pieces of random size and signal, for all that a head holds between skull and skin."""
+    pieces = rng.integers(3, 9)
+    size = rng.uniform(2.5, 6)
+    fields = np.stack([_smooth_noise(shape, size, rng) for _ in range(pieces)])
+    return rng.uniform(0, 1.2, pieces).astype(np.float32)[fields.argmax(0)]
 
 
 def _smooth_noise(shape, smoothness, rng):

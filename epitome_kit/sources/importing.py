@@ -3,8 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from epitome_kit.cohort import open_cohort, write_dataset
+from epitome_kit.cohort import image_path, open_cohort, write_dataset
 from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
+from epitome_kit.files import read_json, write_json
+from epitome_kit.images import save_image
 from epitome_kit.progress import for_each
 
 
@@ -73,6 +75,63 @@ def _attempt(adopt, item):
     return None
 
 
+def write_scans(out, name, images, notes):
+    """Write a subject's scans with their sidecars; with the last scan in place, the subject is complete.
+
+    Parameters
+    ----------
+    out : path
+    name : str
+        Subject.
+    images : dict of str to Nifti1Image
+        By contrast.
+    notes : dict of str to dict
+        What the sidecar of each contrast says.
+    """
+    for contrast in images:
+        write_json(_sidecar(out, name, contrast), {**notes[contrast], "ImportedTogether": list(images)})
+    for contrast, image in images.items():
+        save_image(image, image_path(out, name, contrast))
+
+
+def is_finished(out, name, origin):
+    """Tell whether an earlier import wrote all of a subject, from the same files in the same way.
+
+    Parameters
+    ----------
+    out : path
+    name : str
+        Subject.
+    origin : dict
+        Part of the sidecars that tells files and options from others.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    BadOutput
+        What is there came from other files, or with other options.
+    """
+    together = []
+    for path in sorted((Path(out) / name / "anat").glob("*.json")):
+        notes = read_json(path)
+        if {key: notes.get(key) for key in origin} != origin:
+            raise BadOutput(
+                "import",
+                "a new folder, or one with an earlier import of the same files in the same way",
+                f"{path}, from other files or with another choice about faces",
+                "choose another output",
+            )
+        together = notes["ImportedTogether"]
+    return bool(together) and all(image_path(out, name, contrast).is_file() for contrast in together)
+
+
+def _sidecar(out, name, contrast):
+    return image_path(out, name, contrast).with_suffix("").with_suffix(".json")
+
+
 def describe_cohort(out, *, source, participants, excluded, **description):
     """Write the tables of a cohort whose subjects are in place, and open it.
 
@@ -84,7 +143,7 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     excluded : list of (str, str)
         Subjects that were not: name in the origin, and reason.
     **description
-        `name`, `readme` and `licence` for :func:`epitome_kit.cohort.write_dataset`.
+        `name`, `readme`, `licence` and `repaired` for :func:`epitome_kit.cohort.write_dataset`.
 
     Returns
     -------
@@ -105,3 +164,24 @@ def describe_cohort(out, *, source, participants, excluded, **description):
         )
     write_dataset(out, participants=participants, excluded=sorted(excluded), **description)
     return open_cohort(out)
+
+
+def read_repairs(out, subject_ids):
+    """Gather what an import noticed of its subjects, from the sidecars of their scans.
+
+    Parameters
+    ----------
+    out : path
+    subject_ids : sequence of str
+        Subjects that were kept.
+
+    Returns
+    -------
+    list of (str, str)
+        Subject, and one repair.
+    """
+    found = {}
+    for name in subject_ids:
+        for sidecar in sorted((Path(out) / name / "anat").glob("*.json")):
+            found |= {(name, repair): None for repair in read_json(sidecar).get("Repairs", ())}
+    return list(found)

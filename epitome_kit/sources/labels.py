@@ -57,6 +57,23 @@ def read_labels(path):
     table.columns = [str(column).strip() for column in table.columns]
     if "participant_id" not in table:
         raise _no_table(path, f"columns {list(table.columns)} in {path}")
+    return understand_labels(table)
+
+
+def understand_labels(table):
+    """Turn a table of text into the cohort's own columns and values.
+
+    Parameters
+    ----------
+    table : DataFrame of str
+        With a column ``participant_id``.
+
+    Returns
+    -------
+    labels, conflicting, unknown
+        As :func:`read_labels`.
+    """
+    table = table.copy()
     names = table["participant_id"].str.strip()
     table["participant_id"] = names.where(names.str.startswith("sub-"), "sub-" + names)
     table = table[names.notna()].drop_duplicates()

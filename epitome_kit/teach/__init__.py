@@ -8,7 +8,9 @@ _NAMES = {
     "cohort_charts": ("class_balance", "intensity_histograms", "audit_overview", "quality_strip"),
     "learning_charts": ("training_curves", "feature_map", "selection_frequency"),
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
-    "widgets": ("SliceViewer", "threshold_explorer", "before_after_wipe"),
+    "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
+    "widgets": ("SliceViewer", "before_after_wipe"),
+    "explorers": ("threshold_explorer", "strip_explorer", "bias_explorer"),
     "checks": ("check_number", "check_choice", "check_mask", "check_field", "check_transform", "check_split"),
 }
 """Public names of each module."""

@@ -13,7 +13,7 @@ _QUALITY = {
     "brain_mask_dice": ("Brain mask", "Dice with the truth"),
     "bias_residual_sd": ("Bias left over", "sd of the log ratio to the truth"),
     "registration_error_mm": ("Registration", "mean error in the brain (mm)"),
-    "seconds": ("Time", "seconds a subject"),
+    "template_dice": ("Place", "Dice with the template's brain"),
 }
 
 
@@ -116,7 +116,7 @@ def quality_strip(quality, *, title="Preprocessing"):
     ----------
     quality : DataFrame
         Columns brain_mask_dice, bias_residual_sd, registration_error_mm,
-        seconds; those that are missing or empty are left out.
+        template_dice; those that are missing or empty are left out.
     title : str, default="Preprocessing"
 
     Returns

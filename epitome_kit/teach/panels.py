@@ -63,9 +63,9 @@ def draw_slice(panel, view, index, volume, window, masks, *, letters=True, scale
         if inside.any():
             panel.contour(columns, rows, inside, levels=[0.5], colors=[colour], linewidths=1.4)
     if letters:
-        _draw_letters(panel, view)
+        draw_letters(panel, view)
     if scale_bar:
-        _draw_scale_bar(panel, view)
+        draw_scale_bar(panel, view)
 
 
 def paint_voxels(panel, view, inside, colour):
@@ -95,12 +95,8 @@ def finish(figure, title, masks):
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-def _gutter(view):
-    """Width of the black border that holds the letters, in mm."""
-    return 0.08 * max(view.size)
-
-
-def _draw_letters(panel, view):
+def draw_letters(panel, view):
+    """Write the orientation around a picture, in its gutter."""
     (down, across), border = view.size, _gutter(view) / 2
     for side, x, y in (
         ("left", -border, down / 2),
@@ -111,7 +107,8 @@ def _draw_letters(panel, view):
         panel.text(x, y, view.letters[side], color="white", size=9, ha="center", va="center")
 
 
-def _draw_scale_bar(panel, view):
+def draw_scale_bar(panel, view):
+    """Draw a bar of a round length in mm, or in voxels where their size is unknown."""
     (down, across), gutter = view.size, _gutter(view)
     unit, size = ("mm", 1) if view.known else ("voxels", view.pixel_size[1])
     length = next((bar for bar in _BARS if bar * size <= across / 4), 1)
@@ -119,3 +116,8 @@ def _draw_scale_bar(panel, view):
     end = start + length * size
     panel.plot([start, end], [middle] * 2, color="white", lw=2, solid_capstyle="butt")
     panel.text(end + gutter / 6, middle, f"{length} {unit}", color="white", size=9, va="center")
+
+
+def _gutter(view):
+    """Width of the black border that holds the letters, in mm."""
+    return 0.08 * max(view.size)

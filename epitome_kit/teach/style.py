@@ -21,6 +21,7 @@ CLASS_MARKERS = ("o", "^")
 
 _ROLES = {
     "brain": SKY,
+    "head": SKY,
     "tumour": ORANGE,
     "truth": GREEN,
     "annotation": GREEN,

@@ -1,4 +1,4 @@
-"""Widgets for notebooks: look through slices, try a threshold, wipe between two scans."""
+"""Widgets for notebooks: look through slices, wipe between two scans."""
 
 import html
 import traceback
@@ -6,12 +6,9 @@ import traceback
 import ipywidgets as ipw
 import numpy as np
 
-from epitome_kit.errors import BadParameter
-from epitome_kit.overlap import dice
 from epitome_kit.teach.render import assemble, encode_png, render_panel
 from epitome_kit.teach.slices import PLANES, display_windows, slice_view, stack_images
 from epitome_kit.teach.style import mask_colours
-from epitome_kit.teach.wording import size_text
 
 _WIDE = {"description_width": "90px"}
 
@@ -95,6 +92,27 @@ class SliceViewer(ipw.VBox):
         self.controls.children = (*self.controls.children, control)
         self.watch(control, action)
 
+    def add_slider(self, description, value, low, high, step, *, readout=".4g", action=None):
+        """Make a slider of numbers, :meth:`add_control` it and return it."""
+        slider = ipw.FloatSlider(
+            value,
+            min=low,
+            max=high,
+            step=step,
+            readout_format=readout,
+            description=description,
+            style=_WIDE,
+            layout={"width": "480px"},
+        )
+        self.add_control(slider, action)
+        return slider
+
+    def add_readout(self):
+        """Place an empty line of text below the controls, and return it."""
+        line = ipw.Label()
+        self.controls.children = (*self.controls.children, line)
+        return line
+
     def redraw(self):
         """Draw the slice that the controls ask for."""
         view, index = self.view, self.index.value
@@ -151,70 +169,6 @@ class SliceViewer(ipw.VBox):
         with self.index.hold_trait_notifications():
             self.index.max = self.view.count - 1
             self.index.value = index
-
-
-def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=None):
-    """Choose a threshold, and see at once what lies above it.
-
-    Parameters
-    ----------
-    image : image or path
-    brain_mask : image or path
-        Only voxels inside count.
-    truth : image or path, optional
-        Mask to compare with: Dice is shown.
-    annotated : image or path, optional
-        Mask of the voxels where `truth` was drawn; elsewhere it is unknown, and
-        does not count for Dice. Default: it was drawn everywhere.
-    start : float, optional
-        First threshold, in the intensities of `image`. Default: their median
-        inside the brain.
-
-    Returns
-    -------
-    SliceViewer
-        With two more attributes: ``threshold`` (slider) and ``readout`` (size
-        and Dice).
-
-    Raises
-    ------
-    BadParameter
-        `brain_mask` is empty.
-    """
-    masks = {"above the threshold": brain_mask}
-    viewer = SliceViewer({"scan": image}, masks if truth is None else {"truth": truth, **masks}, size=400)
-    stack = viewer.stack
-    volume, brain, truth = stack.volumes["scan"], stack.masks["above the threshold"], stack.masks.get("truth")
-    if not brain.any():
-        raise BadParameter("threshold_explorer", "a brain mask", "an empty one", "strip the skull again")
-    counted = brain if annotated is None else brain & stack_images(stack.grid, annotated).masks["mask"]
-    low, middle, high = (float(value) for value in np.nanpercentile(volume[brain], (1, 50, 99.9)))
-    viewer.threshold = ipw.FloatSlider(
-        middle if start is None else start,
-        min=low,
-        max=high,
-        step=(high - low) / 200 or 1,
-        readout_format=".4g",
-        description="Threshold",
-        style=_WIDE,
-        layout={"width": "480px"},
-    )
-    viewer.readout = ipw.Label()
-
-    def apply():
-        above = brain & (volume >= viewer.threshold.value)
-        stack.masks["above the threshold"] = above
-        said = [f"above the threshold: {size_text(np.count_nonzero(above), stack.grid)}"]
-        if truth is not None:
-            said.append(f"truth: {size_text(np.count_nonzero(truth), stack.grid)}")
-            said.append(f"Dice {dice(above & counted, truth):.2f}" + " where annotated" * (annotated is not None))
-        viewer.readout.value = "; ".join(said)
-
-    viewer.add_control(viewer.threshold, apply)
-    viewer.controls.children += (viewer.readout,)
-    apply()
-    viewer.redraw()
-    return viewer
 
 
 def before_after_wipe(before, after, masks=None, *, labels=("before", "after"), window="shared"):

@@ -1,0 +1,101 @@
+"""What a verb answers: a table for people, JSON for programs."""
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+KEY_FIGURES = {
+    "preprocess": ("brain_mask_dice",),
+    "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc"),
+    "tumour": ("dice_mean", "volume_error_pct_median"),
+}
+"""What `epitome run` prints of the summary."""
+
+
+def show(answer, as_json, rows, header=()):
+    """Print an answer as JSON or as a table.
+
+    Parameters
+    ----------
+    answer : object
+        What a program gets, as JSON.
+    as_json : bool
+    rows : iterable of sequence
+        What a person gets.
+    header : sequence of str, default=()
+    """
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+        return
+    table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(_plain, row))
+    Console().print(table)
+
+
+def show_frame(frame, as_json, columns=None):
+    """Print a table, for people some of its columns.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    as_json : bool
+    columns : list of str, default=None
+        What a person gets; None means every column.
+    """
+    columns = columns or list(frame.columns)
+    rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
+    show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
+
+
+def show_cohort(cohort, as_json):
+    """Print what an import made, whom it left out and what it noticed.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    as_json : bool
+    """
+    excluded = cohort.excluded[["id", "reason"]].to_dict("records")
+    repaired = cohort.repaired[["id", "repair"]].to_dict("records")
+    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort)}
+    answer = {**counted, "excluded": excluded, "repaired": repaired}
+    rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
+    if repaired:
+        rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
+    show(answer, as_json, rows)
+    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
+
+
+def show_report(page, as_json):
+    """Print the key figures of a run and where its page is.
+
+    Parameters
+    ----------
+    page : Path
+    as_json : bool
+    """
+    from epitome_kit.files import read_json
+
+    summary = read_json(page.parent / "summary.json")
+    asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
+    rows = [_key_figure(summary, part, name) for part, name in asked if summary[part][name] is not None]
+    show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
+    latest = page.absolute().parent.parent / "latest"
+    shown = latest / page.name if latest.resolve() == page.absolute().parent else page.absolute()
+    typer.echo(f"Open {shown}", err=as_json)
+
+
+def _plain(value):
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _key_figure(summary, part, name):
+    figures = summary[part]
+    value, interval = figures[name], figures.get(f"{name}_ci95")
+    spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None
+    return part, name.replace("_", " "), f"{value:.2f}", spread, figures.get("n")

@@ -1,0 +1,200 @@
+"""Preprocessing of one subject: strip, correct, register, normalise, each of which can be left out."""
+
+import nibabel as nib
+import numpy as np
+
+from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
+from epitome_kit.preprocess import bias_field, deformation, intensity, registration
+from epitome_kit.preprocess.bias_field import correct_bias
+from epitome_kit.preprocess.deformation import register_deformable
+from epitome_kit.preprocess.derivative import SPACE
+from epitome_kit.preprocess.head import find_head
+from epitome_kit.preprocess.intensity import normalise_intensity
+from epitome_kit.preprocess.quality import compare_with_truth, measure_without_truth
+from epitome_kit.preprocess.registration import centre_on_template, register_affine, register_rigid, template_grid
+from epitome_kit.preprocess.skull_strip import describe_method, skull_strip
+
+STEPS = ("strip", "bias", "register", "normalise")
+"""Steps of preprocessing, in order."""
+
+OPTIONS = ("deform",)
+"""Steps that are done only when asked for."""
+
+_HEAD_MM = (240.0, 240.0, 145.0)
+
+
+def describe_steps(steps=STEPS, method="network"):
+    """List the parameters of each step, to be kept with what it made.
+
+    Parameters
+    ----------
+    steps : sequence of str, default=STEPS
+        Those that are done.
+    method : str, default="network"
+        How the skull is stripped.
+
+    Returns
+    -------
+    dict of str to dict or None
+        None for a step that is left out; an option only where it is done.
+    """
+    parameters = {
+        "strip": describe_method(method) if "strip" in steps else None,
+        "bias": bias_field.PARAMETERS,
+        "register": registration.PARAMETERS,
+        "normalise": intensity.PARAMETERS,
+        "deform": deformation.PARAMETERS,
+    }
+    listed = [*STEPS, *(step for step in OPTIONS if step in steps)]
+    return {step: parameters[step] if step in steps else None for step in listed}
+
+
+def lead_contrast(subject):
+    """Contrast that leads: the one that the tumour was drawn on, else the first there is."""
+    return subject.annotated_on or next(iter(subject.images))
+
+
+def give_nominal_size(image):
+    """Give a scan without a voxel size that of a usual head scan, 240 x 240 x 145 mm.
+
+    Good enough to find a brain and to start a registration; never to measure.
+    A scan that knows its voxel size is returned as it is.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+
+    Returns
+    -------
+    Nifti1Image
+        Still marked as of unknown voxel size.
+    """
+    if voxel_size_known(image):
+        return image
+    directions = image.affine[:3, :3] / nib.affines.voxel_sizes(image.affine)
+    axes = [int(axis) for axis, _ in nib.io_orientation(image.affine)]
+    steps = [_HEAD_MM[axis] / n for axis, n in zip(axes, image.shape, strict=True)]
+    matrix = directions * steps
+    affine = nib.affines.from_matvec(matrix, -matrix @ ((np.array(image.shape) - 1) / 2))
+    return nib.Nifti1Image(image.dataobj, affine, image.header)
+
+
+def preprocess_subject(subject, files, *, steps, spacing_mm):
+    """Preprocess one subject and write its part of the derivative, but for its record.
+
+    Parameters
+    ----------
+    subject : Subject
+    files : Preprocessed
+        Where the files go.
+    steps : dict of str to dict or None
+        As :func:`describe_steps` lists them.
+    spacing_mm : float
+        Voxel size of the template grid.
+
+    Returns
+    -------
+    dict of str to float or None
+        ``participant_id`` and the measures of quality.
+
+    Raises
+    ------
+    BadImage
+        A scan or mask cannot be used.
+    """
+    originals = {name: load_image(path, where="preprocess") for name, path in subject.images.items()}
+    images = {name: give_nominal_size(image) for name, image in originals.items()}
+    lead = lead_contrast(subject)
+    mask = skull_strip(images[lead], steps["strip"]["method"]) if steps["strip"] else find_head(images[lead])
+    corrected, fields, to_template = {}, {}, {}
+    corrected[lead], fields[lead] = _correct(images[lead], mask, steps)
+    to_template[lead] = register_affine(corrected[lead], mask) if steps["register"] else centre_on_template(mask)
+    for name in images:
+        if name == lead:
+            continue
+        to_lead = np.eye(4)
+        if steps["register"] and not _aligned(subject, name, lead, images):
+            to_lead = register_rigid(images[name], corrected[lead], mask)
+        carried = resample(mask, images[name].affine, images[name].shape, transform=np.linalg.inv(to_lead), order=0)
+        corrected[name], fields[name] = _correct(images[name], carried, steps)
+        to_template[name] = to_template[lead] @ to_lead
+
+    grid = template_grid(spacing_mm)
+    brain = _carry(mask, grid, to_template[lead])
+    for name, image in corrected.items():
+        on_template = resample(image, *grid, transform=to_template[name])
+        save_image(_normalise(on_template, brain, steps), files.scan(name))
+        write_json(sidecar_of(files.scan(name)), _sidecar(steps))
+        write_text(files.transform(name), _as_text(to_template[name]))
+    if steps.get("deform"):
+        save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
+    if fields[lead] is not None:
+        _save_field(fields[lead], files.bias(lead))
+    save_image(image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
+    write_json(sidecar_of(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
+    save_image(brain, files.mask("desc-brain"))
+    _carry_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
+    return {
+        "participant_id": subject.id,
+        **compare_with_truth(subject, lead, mask, fields[lead], to_template[lead]),
+        **measure_without_truth(mask, fields[lead], brain, stripped=steps["strip"] is not None),
+    }
+
+
+def _correct(image, mask, steps):
+    return correct_bias(image, mask) if steps["bias"] else (image, None)
+
+
+def _normalise(image, brain, steps):
+    if steps["normalise"]:
+        return normalise_intensity(image, brain)
+    return image_like(np.asarray(image.dataobj, np.float32) * np.asarray(brain.dataobj), image)
+
+
+def _sidecar(steps):
+    return {
+        "SkullStripped": steps["strip"] is not None,
+        "SpatialReference": f"{SPACE}, affine" if steps["register"] else f"centred on {SPACE}, not registered",
+        "Steps": steps,
+    }
+
+
+def sidecar_of(scan):
+    """Where the notes on a scan are kept."""
+    return scan.with_suffix("").with_suffix(".json")
+
+
+def _aligned(subject, name, lead, images):
+    """Whether the origin says that two contrasts were brought together already."""
+    sidecar = sidecar_of(subject.images[name])
+    stated = sidecar.is_file() and read_json(sidecar).get("CoregisteredAtOrigin", False)
+    return stated and same_grid(images[name], images[lead])
+
+
+def _carry(mask, grid, transform):
+    carried = resample(mask, *grid, transform=transform)
+    return nib.Nifti1Image((np.asarray(carried.dataobj) > 0.5).astype(np.uint8), carried.affine)
+
+
+def _carry_annotation(subject, original, image, grid, transform, files):
+    """Bring the tumour mask, and the part of space that was annotated, to the template grid."""
+    if subject.annotation is None:
+        return
+    drawn = np.asarray(load_mask(subject.annotation, like=original, where="preprocess").dataobj)
+    seen = np.ones_like(drawn)
+    if subject.annotated_slices is not None:
+        seen[:] = 0
+        seen[:, :, list(subject.annotated_slices)] = 1
+    for name, data in (("label-tumour", drawn), ("desc-annotated", seen)):
+        save_image(_carry(nib.Nifti1Image(data, image.affine), grid, transform), files.mask(name))
+
+
+def _save_field(field, path):
+    compact = nib.Nifti1Image(np.asarray(field.dataobj), field.affine)
+    compact.set_data_dtype(np.int16)
+    save_image(compact, path)
+
+
+def _as_text(matrix):
+    return "\n".join(" ".join(f"{value:.8f}" for value in row) for row in matrix) + "\n"

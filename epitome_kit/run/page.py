@@ -1,0 +1,30 @@
+"""Pages that open in any browser, without a network: a template, the style and the icon, in one file."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+
+from epitome_kit.files import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(path, template, **values):
+    """Fill in a template and write the page.
+
+    Parameters
+    ----------
+    path : path
+    template : str
+        File name in the folder of templates.
+    **values
+        What the template names; the style (``css``) and the ``icon`` are given.
+
+    Raises
+    ------
+    BadOutput
+        The folder cannot be written to.
+    """
+    environment = Environment(loader=PackageLoader("epitome_kit.run"), autoescape=True, trim_blocks=True)
+    css, icon = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "icon.svg"))
+    write_text(path, environment.get_template(template).render(css=css, icon=icon, **values))

@@ -1,0 +1,18 @@
+"""Registration of a real exam: T1 to FLAIR, against a transform fitted to a registration by others."""
+
+import nibabel as nib
+import numpy as np
+
+from epitome_kit.images import load_mask
+from epitome_kit.preprocess.registration import register_rigid
+
+
+def test_t1_is_carried_to_flair_although_the_headers_disagree(real_data):
+    exam = real_data / "tcga-fg-6692"
+    truth = np.loadtxt(exam / "rigid_t1-to-flair.txt")
+    found = register_rigid(exam / "t1.nii.gz", exam / "flair.nii.gz", exam / "brainmask-hdbet_flair.nii.gz")
+    brain = load_mask(exam / "brainmask-hdbet_t1.nii.gz")
+    points = nib.affines.apply_affine(brain.affine, np.argwhere(np.asarray(brain.dataobj) > 0))
+    there, carried = (nib.affines.apply_affine(matrix, points) for matrix in (truth, found))
+    assert np.linalg.norm(points - there, axis=1).mean() > 15, "the headers alone"
+    assert np.linalg.norm(carried - there, axis=1).mean() < 1.5
