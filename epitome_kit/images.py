@@ -227,18 +227,15 @@ def resample_isotropic(image, spacing, *, multiple=1):
     Nifti1Image
         float32, covering the field of view, zero outside it.
     """
-    data = np.asarray(image.dataobj, np.float32)
-    steps = nib.affines.voxel_sizes(image.affine)
-    data = ndimage.gaussian_filter(data, [0.4 * max(spacing / step - 1, 0) for step in steps])
     index = np.stack(np.meshgrid(*[(0, n - 1) for n in image.shape], indexing="ij"), -1).reshape(-1, 3)
     corners = nib.affines.apply_affine(image.affine, index)
     extent = corners.max(0) - corners.min(0)
     shape = np.ceil((extent / spacing + 1) / multiple).astype(int) * multiple
     affine = nib.affines.from_matvec(np.eye(3) * spacing, corners.mean(0) - spacing * (shape - 1) / 2)
-    return resample(nib.Nifti1Image(data, image.affine), affine, tuple(shape))
+    return resample(image, affine, tuple(shape), smooth=True)
 
 
-def resample(image, affine, shape, *, transform=None, order=1):
+def resample(image, affine, shape, *, transform=None, order=1, smooth=False):
     """Resample an image onto a grid.
 
     Parameters
@@ -250,6 +247,9 @@ def resample(image, affine, shape, *, transform=None, order=1):
         Image mm to grid mm; None for the same space.
     order : int, default=1
         0 nearest, 1 linear, 3 cubic.
+    smooth : bool, default=False
+        Smooth first along the axes that get coarser, so that a voxel of the
+        grid sums up those of the image instead of picking one.
 
     Returns
     -------
@@ -259,4 +259,7 @@ def resample(image, affine, shape, *, transform=None, order=1):
     to_grid = image.affine if transform is None else transform @ image.affine
     matrix, offset = nib.affines.to_matvec(np.linalg.inv(to_grid) @ affine)
     data = np.asarray(image.dataobj, np.float32)
+    if smooth:
+        spacing = nib.affines.voxel_sizes(affine).max()
+        data = ndimage.gaussian_filter(data, 0.4 * np.maximum(spacing / nib.affines.voxel_sizes(to_grid) - 1, 0))
     return nib.Nifti1Image(ndimage.affine_transform(data, matrix, offset, tuple(shape), order=order), affine)

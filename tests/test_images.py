@@ -219,6 +219,16 @@ def test_resampling_follows_the_transform():
     assert np.array_equal(moved.get_fdata()[2:, :, :-1], scan.get_fdata()[:-2, :, 1:])
 
 
+def test_a_coarser_grid_sums_up_what_it_covers_instead_of_picking():
+    noise = np.random.default_rng(0).normal(size=(60, 60, 10)).astype(np.float32)
+    scan = nib.Nifti1Image(noise, np.diag([1.0, 1.0, 6.0, 1.0]))
+    grid = np.diag([4.0, 4.0, 6.0, 1.0]), (15, 15, 10)
+    picked, summed = (resample(scan, *grid, smooth=smooth).get_fdata() for smooth in (False, True))
+    assert picked.std() == pytest.approx(1, abs=0.1) and summed.std() < 0.4
+    even = resample(nib.Nifti1Image(np.ones_like(noise), scan.affine), *grid, smooth=True).get_fdata()
+    assert np.allclose(even, 1)
+
+
 def test_isotropic_voxels_cover_the_field_of_view():
     scan = nib.Nifti1Image(head().get_fdata().astype(np.float32)[::-1], head().affine @ np.diag([-1, 1, 1, 1]))
     found = resample_isotropic(scan, 4.0, multiple=4)

@@ -123,7 +123,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm):
     grid = template_grid(spacing_mm)
     brain = _carry(mask, grid, to_template[lead])
     for name, image in corrected.items():
-        on_template = resample(image, *grid, transform=to_template[name])
+        on_template = resample(image, *grid, transform=to_template[name], smooth=True)
         save_image(_normalise(on_template, brain, steps), files.scan(name))
         write_json(sidecar_of(files.scan(name)), _sidecar(steps))
         write_text(files.transform(name), _as_text(to_template[name]))
