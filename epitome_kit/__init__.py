@@ -25,7 +25,8 @@ _VERBS = {
     "register_rigid": "preprocess.registration",  # align two scans of one head
     "register_affine": "preprocess.registration",  # align a head with the template
     "register_deformable": "preprocess.deformation",  # find what the affine leaves over, as a displacement field
-    "resample_deformed": "preprocess.deformation",  # carry a scan or mask along such a field
+    "resample": "images",  # carry a scan or mask onto another grid, by an affine or as it is
+    "resample_deformed": "preprocess.deformation",  # carry one along such a field
     "normalise_intensity": "preprocess.intensity",  # put grey values on one scale
     "preprocess_cohort": "preprocess.pipeline",  # do all of it, for every subject
     # grading

@@ -36,7 +36,7 @@ def show(answer, as_json, rows, header=()):
 
 
 def show_frame(frame, as_json, columns=None):
-    """Print a table, for people some of its columns.
+    """Print a table, for people some of its columns, and none that is empty.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def show_frame(frame, as_json, columns=None):
     columns : list of str, default=None
         What a person gets; None means every column.
     """
-    columns = columns or list(frame.columns)
+    columns = [name for name in columns or frame.columns if frame[name].notna().any()]
     rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
     show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
 

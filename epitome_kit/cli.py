@@ -18,9 +18,7 @@ Deface = Annotated[bool, typer.Option("--deface", help="Take the face off every 
 Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]
 Method = Annotated[
     str,
-    typer.Option(
-        help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet` or `synthstrip`.",
-    ),
+    typer.Option(help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet`, `synthstrip`."),
 ]
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -229,7 +227,7 @@ def preprocess(
     bias: Annotated[bool, typer.Option(help="Even out the brightness.")] = True,
     register: Annotated[bool, typer.Option(help="Align with the template, and the contrasts with each other.")] = True,
     normalise: Annotated[bool, typer.Option(help="Put grey values on one scale.")] = True,
-    deform: Annotated[bool, typer.Option("--deform", help="Also write what an affine leaves over.")] = False,
+    deform: Annotated[bool, typer.Option("--deform", help="Also write a field that deforms further.")] = False,
     method: Method = "network",
     resume: Annotated[bool, typer.Option(help="Keep the subjects that are finished.")] = True,
     as_json: Json = False,
@@ -249,9 +247,8 @@ def preprocess(
     from epitome_kit.run.quality import write_quality_page
 
     chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
-    steps = tuple(name for name, wanted in chosen.items() if wanted)
+    settings = {"spacing_mm": spacing_mm, "steps": tuple(filter(chosen.get, chosen)), "method": method}
     opened = open_cohort(cohort)
-    settings = {"spacing_mm": spacing_mm, "steps": steps, "method": method}
     quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
     page = write_quality_page(opened, out, workers=workers)
     show_frame(quality if as_json else quality.round(3), as_json)
@@ -272,9 +269,11 @@ def strip(
     - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
     """
-    from epitome_kit.images import image_like, load_image, save_image
+    from epitome_kit.images import image_like, load_image, require_nifti_name, save_image
     from epitome_kit.preprocess.skull_strip import skull_strip
 
+    for path in filter(None, (mask, brain)):
+        require_nifti_name(path, where="strip")
     head = load_image(image, where="strip")
     found = skull_strip(head, method)
     save_image(found, mask)

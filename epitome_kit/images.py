@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.errors import BadImage, UnknownVoxelSize
+from epitome_kit.errors import BadImage, BadOutput, UnknownVoxelSize
 from epitome_kit.files import whole_file
 
 _MOST_LABELS = 32
@@ -17,6 +17,9 @@ _DAMAGE = (
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
     *(OSError, EOFError, ValueError, OverflowError, MemoryError),
 )
+
+
+_OTHER_FORMAT = "or bring DICOM into a cohort with `epitome cohort dicom`"
 
 
 def load_image(image, *, where="load_image", check_voxels=True):
@@ -73,6 +76,8 @@ def _open(image, where):
     if not isinstance(image, (str, Path)):
         return image, image.get_filename() or "an image in memory"
     path = Path(image)
+    if path.is_dir():
+        raise BadImage(where, "a NIfTI file", f"{path}, a folder", f"name a file in it, {_OTHER_FORMAT}")
     if not path.is_file():
         raise BadImage(where, "a NIfTI file", f"{path}, which does not exist", "check the path")
     try:
@@ -86,7 +91,10 @@ def _open(image, where):
 
 def _unreadable(where, name, error):
     reason = " ".join(str(error).split())[:160]
-    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", "copy or download the file again")
+    advice = "copy or download the file again"
+    if not str(name).endswith((".nii", ".nii.gz")):
+        advice = f"name a file that ends in .nii or .nii.gz, {_OTHER_FORMAT}"
+    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", advice)
 
 
 def _check_values(data, where, name):
@@ -163,8 +171,21 @@ def image_like(data, image):
     return nib.Nifti1Image(data, image.affine, header)
 
 
+def require_nifti_name(path, *, where="save_image"):
+    """Make sure that a path to write to is named as NIfTI.
+
+    Raises
+    ------
+    BadOutput
+        The name ends neither in ``.nii`` nor in ``.nii.gz``.
+    """
+    if not str(path).endswith((".nii", ".nii.gz")):
+        raise BadOutput(where, "a name that ends in .nii or .nii.gz", f"{path}", f"write to `{path}.nii.gz`")
+
+
 def save_image(image, path):
     """Write an image as NIfTI, whole or not at all."""
+    require_nifti_name(path)
     with whole_file(path) as temporary:
         nib.save(image, temporary)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CENTRE, head, lesion, raises_three_lines
 
-from epitome_kit.errors import BadImage, UnknownVoxelSize
+from epitome_kit.errors import BadImage, BadOutput, UnknownVoxelSize
 from epitome_kit.images import (
     axis_codes,
     image_like,
@@ -235,3 +235,17 @@ def test_isotropic_voxels_cover_the_field_of_view():
     assert np.allclose(spacing_mm(found), 4) and axis_codes(found) == "RAS"
     assert all(n % 4 == 0 and n * 4 >= m for n, m in zip(found.shape, (32, 36, 36), strict=True))
     assert found.get_fdata().sum() * 64 == pytest.approx(scan.get_fdata().sum() * 12, rel=0.05)
+
+
+def test_a_name_that_is_not_of_nifti_is_three_lines(tmp_path):
+    with raises_three_lines(BadOutput, ".nii or .nii.gz", "mask.txt"):
+        save_image(head(), tmp_path / "mask.txt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_nifti_is_said_and_where_dicom_goes(tmp_path):
+    with raises_three_lines(BadImage, "a folder", "epitome cohort dicom"):
+        load_image(tmp_path)
+    (tmp_path / "image.dcm").write_bytes(b"not a scan")
+    with raises_three_lines(BadImage, "readable NIfTI", "epitome cohort dicom"):
+        load_image(tmp_path / "image.dcm")

@@ -139,3 +139,10 @@ def test_a_mask_on_another_grid_is_three_lines():
         register_rigid(template, template, mask.slicer[2:])
     with raises_three_lines(BadImage, "register_affine"):
         register_affine(template, mask, ignore=mask.slicer[2:])
+
+
+def test_a_slab_too_thin_to_match_is_three_lines():
+    brain, mask = load_template()
+    slab, inside = (image.slicer[:, :, 40:41] for image in (brain, mask))
+    with raises_three_lines(BadImage, "covers most of a head", "hardly a voxel in common"):
+        register_affine(slab, inside)

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from nilearn import datasets
 from scipy import ndimage
 
+from epitome_kit.errors import BadImage
 from epitome_kit.images import load_image, load_mask, resample_isotropic
 from epitome_kit.preprocess.start import TURNS_DEGREES, best_start, place_and_size
 
@@ -255,8 +256,16 @@ def _maximise(fixed, moving, fixed_mask, moving_mask, start, bins, choose_optimi
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
-    with one_thread():
-        method.Execute(fixed, moving)
+    try:
+        with one_thread():
+            method.Execute(fixed, moving)
+    except RuntimeError as error:
+        raise BadImage(
+            "registration",
+            "a scan that covers most of a head",
+            "one that has hardly a voxel in common with what it is matched with",
+            "take a scan with more slices, or leave it out",
+        ) from error
     return transform, method.GetMetricValue()
 
 

@@ -110,7 +110,7 @@ def _ask_network(image):
             "skull_strip",
             "a scan of a head",
             f"{volume_ml:.0f} mL that look like brain in {image.get_filename() or 'the image'}",
-            "look at the scan: is it a brain MRI, and is its voxel size right?",
+            "look whether the scan is a brain MRI, and whether its voxel size is right",
         )
     return small, probability
 

@@ -252,7 +252,7 @@ def check_transform(answer, truth, mask, *, at_most_mm=2.0, what="the transform"
     said = f"{what} puts the brain {error:.1f} mm from where it belongs, on average"
     if error > at_most_mm:
         reason = explain_transform(matrix, truth, points, at_most_mm)
-        raise _Off(f"{said}; at most {at_most_mm:g} mm is asked for. {reason}")
+        raise _Off(f"{said}; at most {at_most_mm:.3g} mm is asked for. {reason}")
     return Check(True, f"{said}.")
 
 
