@@ -1,5 +1,6 @@
 """The summary and the page of a run, on a made-up workspace whose figures are known."""
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -119,6 +120,14 @@ def test_every_link_of_the_page_leads_to_a_file_and_none_to_the_network(made):
 def test_pictures_carry_the_description_that_was_saved_in_them(made):
     assert len(made[1].pictures) == len(list((made[0] / "figures").iterdir()))
     assert "ROC curve over 46 subjects: AUC 0.81, far above the diagonal of chance." in made[1].pictures
+
+
+def test_pictures_come_in_the_order_in_which_they_were_drawn(tmp_path):
+    workspace = make_workspace(tmp_path, figures=True)
+    for age, path in enumerate(sorted((workspace / "figures").iterdir(), reverse=True)):
+        os.utime(path, ns=(age * 10**9, age * 10**9))
+    links = [link for link in Page(write_report(workspace)).links if link.startswith("figures/01_")]
+    assert len(links) > 1 and links == sorted(links, reverse=True)
 
 
 def test_a_cohort_of_patients_is_not_called_a_phantom(tmp_path):

@@ -186,9 +186,14 @@ def _step(workspace, summary, notebooks, number, title, question, files):
         "question": question,
         "notebook": {**mine[-1], "ending": mine[-1]["path"].stem.removeprefix(mine[-1]["name"])} if mine else None,
         "files": [{"path": name, "label": Path(name).name} for name in files if (workspace / name).exists()],
-        "figures": [_figure(path) for path in sorted((workspace / "figures").glob(f"{number}_*.png"))],
+        "figures": [_figure(path) for path in _in_order(workspace / "figures", number)],
         "confusion": _confusion(workspace, summary) if number == "04" else None,
     }
+
+
+def _in_order(folder, number):
+    """Pictures of one notebook as it drew them, first to last."""
+    return sorted(folder.glob(f"{number}_*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
 def _figure(path):
