@@ -12,14 +12,13 @@ from epitome_kit.files import whole_file
 
 _MOST_LABELS = 32
 _LOOKED_AT = 200_000
+_SUFFIXES = (".nii", ".nii.gz")
+_OTHER_FORMAT = "or bring DICOM into a cohort with `epitome cohort dicom`"
 _LOST_VOXEL_SIZE = b"voxel size unknown"
 _DAMAGE = (
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
     *(OSError, EOFError, ValueError, OverflowError, MemoryError),
 )
-
-
-_OTHER_FORMAT = "or bring DICOM into a cohort with `epitome cohort dicom`"
 
 
 def load_image(image, *, where="load_image", check_voxels=True):
@@ -92,7 +91,7 @@ def _open(image, where):
 def _unreadable(where, name, error):
     reason = " ".join(str(error).split())[:160]
     advice = "copy or download the file again"
-    if not str(name).endswith((".nii", ".nii.gz")):
+    if not str(name).endswith(_SUFFIXES):
         advice = f"name a file that ends in .nii or .nii.gz, {_OTHER_FORMAT}"
     return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", advice)
 
@@ -179,7 +178,7 @@ def require_nifti_name(path, *, where="save_image"):
     BadOutput
         The name ends neither in ``.nii`` nor in ``.nii.gz``.
     """
-    if not str(path).endswith((".nii", ".nii.gz")):
+    if not str(path).endswith(_SUFFIXES):
         raise BadOutput(where, "a name that ends in .nii or .nii.gz", f"{path}", f"write to `{path}.nii.gz`")
 
 

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -13,17 +14,42 @@ from epitome_kit.errors import BadImage
 from epitome_kit.images import load_image, load_mask, resample_isotropic
 from epitome_kit.preprocess.start import TURNS_DEGREES, best_start, place_and_size
 
-_COARSE_MM, _FINE_MM = 4.0, 2.5
 _MARGIN_MM = 10.0
 _NEAR_BRAIN_MM = 3.0
 _SIDE_MULTIPLE = 8
-_COARSE_BINS, _FINE_BINS = 32, 48
 _SAMPLED, _SEED = 0.25, 1
+
+
+def _stride(method):
+    """Let an optimiser go far and not very exactly."""
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
+    )
+
+
+def _search_lines(method):
+    """Let an optimiser stay near and find the very top."""
+    method.SetOptimizerAsGradientDescentLineSearch(
+        learningRate=1.0,
+        numberOfIterations=60,
+        convergenceMinimumValue=1e-4,
+        convergenceWindowSize=5,
+        lineSearchMaximumIterations=5,
+    )
+
+
+class _Stage(NamedTuple):
+    spacing_mm: float
+    bins: int
+    choose_optimiser: object
+
+
+_COARSE, _FINE = _Stage(4.0, 32, _stride), _Stage(2.5, 48, _search_lines)
 PARAMETERS = {
-    "coarse_mm": _COARSE_MM,
-    "fine_mm": _FINE_MM,
+    "coarse_mm": _COARSE.spacing_mm,
+    "fine_mm": _FINE.spacing_mm,
     "margin_mm": _MARGIN_MM,
-    "bins": [_COARSE_BINS, _FINE_BINS],
+    "bins": [_COARSE.bins, _FINE.bins],
     "sampled": _SAMPLED,
     "turns_degrees": list(TURNS_DEGREES),
 }
@@ -43,6 +69,12 @@ def load_template():
     Fonov et al., NeuroImage 2011, doi:10.1016/j.neuroimage.2010.07.033
     """
     return datasets.load_mni152_template(resolution=2), datasets.load_mni152_brain_mask(resolution=2)
+
+
+@lru_cache(maxsize=1)
+def _around_template():
+    """Mask of the template's brain and a margin: the same for every head."""
+    return grow_mask(load_template()[1], _MARGIN_MM)
 
 
 def template_grid(spacing_mm):
@@ -106,8 +138,8 @@ def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
         start.SetCenter(centre.tolist())
         start.SetTranslation(shift.tolist())
         starts.append(start)
-    coarse = _optimise(moving, fixed, near, starts, _COARSE_MM)
-    return _as_matrix(_optimise(moving, fixed, near, [coarse], _FINE_MM))
+    coarse = _optimise(moving, fixed, near, starts, _COARSE)
+    return _as_matrix(_optimise(moving, fixed, near, [coarse], _FINE))
 
 
 def register_affine(moving, moving_mask, *, ignore=None):
@@ -151,13 +183,13 @@ def register_affine(moving, moving_mask, *, ignore=None):
         ignored = np.asarray(load_mask(ignore, like=moving, where="register_affine").dataobj)
         judged = nib.Nifti1Image(1 - ignored, moving.affine)
     template, template_mask = load_template()
-    near = grow_mask(template_mask, _MARGIN_MM)
+    near = _around_template()
     stripped = nib.Nifti1Image(np.asarray(moving.dataobj, np.float32) * np.asarray(mask.dataobj), moving.affine)
     start = _as_itk_affine(
         best_start(stripped, mask, template, template_mask, near), centre=place_and_size(template_mask)[0]
     )
-    coarse = _optimise(stripped, template, near, [start], _COARSE_MM, judged=judged)
-    return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE_MM, judged=judged))
+    coarse = _optimise(stripped, template, near, [start], _COARSE, judged=judged)
+    return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE, judged=judged))
 
 
 def centre_on_template(mask):
@@ -177,34 +209,15 @@ def centre_on_template(mask):
     return nib.affines.from_matvec(np.eye(3), shift)
 
 
-def _optimise(moving, fixed, fixed_mask, starts, spacing, *, judged=None):
-    """Maximise mutual information on one grid from every start; return the best transform."""
-    images = [as_itk(resample_isotropic(image, spacing)) for image in (fixed, moving)]
+def _optimise(moving, fixed, fixed_mask, starts, stage, *, judged=None):
+    """Maximise mutual information on the grid of a stage from every start; return the best transform."""
+    images = [as_itk(resample_isotropic(image, stage.spacing_mm)) for image in (fixed, moving)]
     masks = [
-        mask and sitk.Cast(as_itk(resample_isotropic(mask, spacing)) > 0.5, sitk.sitkUInt8)
+        mask and sitk.Cast(as_itk(resample_isotropic(mask, stage.spacing_mm)) > 0.5, sitk.sitkUInt8)
         for mask in (fixed_mask, judged)
     ]
-    settings = (_COARSE_BINS, _stride) if spacing == _COARSE_MM else (_FINE_BINS, _search_lines)
-    results = [_maximise(*images, *masks, start, *settings) for start in starts]
+    results = [_maximise(*images, *masks, start, stage) for start in starts]
     return min(results, key=lambda result: result[1])[0]
-
-
-def _stride(method):
-    """Let an optimiser go far and not very exactly."""
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=0.01, numberOfIterations=120, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
-    )
-
-
-def _search_lines(method):
-    """Let an optimiser stay near and find the very top."""
-    method.SetOptimizerAsGradientDescentLineSearch(
-        learningRate=1.0,
-        numberOfIterations=60,
-        convergenceMinimumValue=1e-4,
-        convergenceWindowSize=5,
-        lineSearchMaximumIterations=5,
-    )
 
 
 def _as_itk_affine(matrix, centre):
@@ -242,17 +255,17 @@ def one_thread():
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _maximise(fixed, moving, fixed_mask, moving_mask, start, bins, choose_optimiser):
+def _maximise(fixed, moving, fixed_mask, moving_mask, start, stage):
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
-    method.SetMetricAsMattesMutualInformation(bins)
+    method.SetMetricAsMattesMutualInformation(stage.bins)
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
     method.SetMetricFixedMask(fixed_mask)
     if moving_mask is not None:
         method.SetMetricMovingMask(moving_mask)
     method.SetInterpolator(sitk.sitkLinear)
-    choose_optimiser(method)
+    stage.choose_optimiser(method)
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)

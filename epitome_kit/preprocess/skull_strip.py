@@ -69,7 +69,8 @@ def skull_strip(image, method="network"):
     if method in TOOLS:
         return strip_with_tool(image, method)
     small, probability = _ask_network(image)
-    if _voxels_of(find_head(small)) < _LARGEST_BARE_BRAIN * np.count_nonzero(probability > THRESHOLD):
+    head, brain = np.asarray(find_head(small).dataobj), probability > THRESHOLD
+    if np.count_nonzero(head) < _LARGEST_BARE_BRAIN * np.count_nonzero(brain):
         return find_head(image)
     return mask_above(_carry_back(probability, small, image))
 
@@ -118,10 +119,6 @@ def _ask_network(image):
 def _carry_back(probability, small, image):
     on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
     return image_like(np.asarray(on_scan.dataobj), image)
-
-
-def _voxels_of(mask):
-    return np.count_nonzero(np.asarray(mask.dataobj))
 
 
 def mask_above(probability, threshold=THRESHOLD):

@@ -52,8 +52,9 @@ def best_start(moving, moving_mask, fixed, fixed_mask, judged):
     for angles in product(TURNS_DEGREES, repeat=3):
         matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * (moving_size / size)
         poses.append(nib.affines.from_matvec(matrix, moving_centre - matrix @ centre))
-    best = max(poses, key=match)
-    return best if match(best) > _CLEARLY * match(poses[0]) else poses[0]
+    matches = [match(pose) for pose in poses]
+    best = int(np.argmax(matches))
+    return poses[best if matches[best] > _CLEARLY * matches[0] else 0]
 
 
 def mutual_information(first, second, bins=16):
