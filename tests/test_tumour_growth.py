@@ -116,12 +116,15 @@ def test_every_latent_moves_the_tumour_one_way(latents, raised):
     assert any(after[name] > before[name] for name in before)
 
 
-def test_in_one_tissue_a_tumour_is_a_ball_of_the_size_that_was_drawn():
-    tumour = grow_tumour(_head(_everywhere), _latents(**SMOOTH_BORDER), _rng())
-    volume = np.count_nonzero(tumour.density > VISIBLE_DENSITY) * 8
+@pytest.mark.parametrize("spacing", [1.0, 2.0])
+@pytest.mark.parametrize("infiltration", [0.0, 1.5])
+def test_in_one_tissue_a_tumour_is_a_ball_of_the_size_that_was_drawn(spacing, infiltration):
+    latents = _latents(infiltration=infiltration, growth=-infiltration, **SMOOTH_BORDER)
+    tumour = grow_tumour(_head(_everywhere, spacing), latents, _rng())
+    volume = np.count_nonzero(tumour.density > VISIBLE_DENSITY) * spacing**3
     radius = (3 * volume / (4 * np.pi)) ** (1 / 3)
     assert 0.98 <= radius / tumour.parameters["radius_mm"] <= 1.2
-    assert _visible_mm(tumour) == pytest.approx(np.full(3, 2 * radius), abs=3)
+    assert _visible_mm(tumour) == pytest.approx(np.full(3, 2 * radius), abs=4)
 
 
 def test_white_matter_is_invaded_faster_than_grey():
@@ -130,9 +133,10 @@ def test_white_matter_is_invaded_faster_than_grey():
     assert along > across + 6 and along > upwards + 6
 
 
-def test_a_tumour_stays_inside_the_brain_and_out_of_fluid():
-    head = _head(_everywhere)
-    head.brain[head.brain.shape[0] // 2 + 26 :] = 0
+@pytest.mark.parametrize("spacing", [1.0, 2.0])
+def test_a_tumour_stays_inside_the_brain_and_out_of_fluid(spacing):
+    head = _head(_everywhere, spacing)
+    head.brain[head.brain.shape[0] // 2 + int(52 / spacing) :] = 0
     head.maps[:, :, : head.brain.shape[1] // 3] = 0
     tumour = grow_tumour(head, _latents(growth=1.5), _rng())
     low = np.round(np.linalg.inv(head.affine) @ tumour.affine[:, 3]).astype(int)[:3]
