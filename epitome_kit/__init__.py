@@ -32,6 +32,7 @@ _VERBS = {
     # grading
     "learn_features": "learn.train",  # train a 3-D CNN and keep out-of-fold features
     "grade_features": "grade.evaluate",  # select, classify and score the features by subject
+    "grade_table": "run.own_table",  # the same for any table of features
     # the tumour
     "segment_cohort": "tumour.segment",  # outline each tumour, out of fold
     "measure_tumour": "tumour.measure",  # volume and diameters of one mask

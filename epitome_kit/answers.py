@@ -88,6 +88,35 @@ def show_report(page, as_json):
     typer.echo(f"Open {shown}", err=as_json)
 
 
+def show_grading(scores, folder, as_json):
+    """Print the scores of the network beside those of its rivals and probes.
+
+    Parameters
+    ----------
+    scores : dict
+        As in ``scores.json``.
+    folder : Path
+        Where the results are.
+    as_json : bool
+    """
+    probes = {f"{name} alone": each for name, each in scores["probes"].items()}
+    models = {"neural network": scores, **scores["rivals"], **probes}
+    header = ("model", "AUC", "95 % interval", "balanced accuracy", "Brier", "permutation p")
+    rows = [(name.replace("_", " "), *_graded(each)) for name, each in models.items()]
+    show(scores, as_json, rows, header=header)
+    counts = ", ".join(f"{count} {name}" for name, count in scores["class_counts"].items())
+    left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
+    noted = [f"{len(scores['source'][name])} {what}" for what, name in left_out.items() if scores["source"][name]]
+    typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
+    typer.echo(f"Open {folder / 'scoreboard.png'}", err=as_json)
+
+
+def _graded(scores):
+    low, high = scores["auc_ci95"]
+    figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])
+    return (*(f"{each:.3f}" if isinstance(each, float) else each for each in figures), f"{scores['permutation_p']:.4f}")
+
+
 def _plain(value):
     if isinstance(value, float):
         return f"{value:.4g}"

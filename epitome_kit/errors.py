@@ -39,6 +39,14 @@ class BadCohort(EpitomeError):
     """A cohort folder, its table of participants or its labels cannot be used."""
 
 
+class Leak(BadCohort):
+    """What is held out for testing would be learned from."""
+
+
+class BadTable(EpitomeError):
+    """A table of features cannot be used as it is."""
+
+
 class BadParameter(EpitomeError):
     """A parameter has a value, a type or a name that is not understood."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import BadCohort, Leak
 
 
 def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
@@ -51,3 +51,28 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
     rest = np.random.default_rng(seed).permutation(sorted(unlabelled))
     fold[rest] = np.arange(len(rest)) % folds
     return fold
+
+
+def require_apart(train, test, *, where):
+    """Make sure that no subject stands on both sides of a split.
+
+    Parameters
+    ----------
+    train, test : sequence of str
+        Subjects to learn from, and subjects to test on.
+    where : str
+        Step that asks, for the error.
+
+    Raises
+    ------
+    Leak
+        A subject is in both.
+    """
+    both = sorted(set(train) & set(test))
+    if both:
+        raise Leak(
+            where,
+            "each subject on one side of a split",
+            f"{', '.join(map(str, both[:5]))} in training and in test",
+            "split by subject: `epitome_kit.folds.assign_folds` does",
+        )

@@ -1,62 +1,132 @@
-"""The grader: many small neural networks trained side by side, and averaged."""
+"""The grader: small neural networks trained side by side, and averaged."""
 
 import numpy as np
 
 from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.learn.fresh import restart, snapshot
 
+_REACH = (0.1, 1.0)
+_STRENGTH = 2.0
+_LEARNING_RATE = 0.1
+_FURTHEST = 5.0
+
 
 @keras.saving.register_keras_serializable("epitome_kit")
-class SideBySide(layers.Layer):
-    """A dense layer for each member of an ensemble, with weights of its own.
+class Standardise(layers.Layer):
+    """Fill in what is missing, and bring every feature to mean 0 and standard deviation 1.
+
+    Missing values become the median. What lies further than five standard
+    deviations away is moved there. All is divided by the square root of the
+    number of features, so that distances between subjects do not depend on it.
+    """
+
+    def build(self, shape):
+        """Make room for what :meth:`learn` finds, for input of shape (n, p)."""
+        for name in ("median", "mean", "spread"):
+            setattr(self, name, self.add_weight(shape=shape[1:], trainable=False, name=name))
+
+    def learn(self, features):
+        """Take median, mean and spread from training subjects, ndarray of shape (n, p)."""
+        median = np.nan_to_num(np.nanmedian(features, axis=0))
+        filled = np.where(np.isnan(features), median, features)
+        for weight, value in zip(self.weights, (median, filled.mean(0), filled.std(0) + 1e-9), strict=True):
+            weight.assign(value.astype(np.float32))
+
+    def call(self, x):
+        """Map (n, p) to (n, p)."""
+        filled = ops.where(ops.isnan(x), self.median, x)
+        scaled = ops.clip((filled - self.mean) / self.spread, -_FURTHEST, _FURTHEST)
+        return scaled / float(np.sqrt(x.shape[-1]))
+
+
+@keras.saving.register_keras_serializable("epitome_kit")
+class Waves(layers.Layer):
+    """Hidden units whose answer is a wave across the space of features, drawn at random and kept.
+
+    Two subjects get like answers where they lie near each other, in the way of a
+    Gaussian kernel; the units' reach differs, so that both a straight border and
+    a winding one can be learned from them.
 
     Parameters
     ----------
     members, units : int
-        Ensemble size, and outputs of each member.
-    activation : str, default=None
+        Ensemble size, and units of each member.
+
+    References
+    ----------
+    Rahimi and Recht, NeurIPS 2007, doi:10.5555/2981562.2981710
+    """
+
+    def __init__(self, members, units, **kwargs):
+        super().__init__(**kwargs)
+        self.members, self.units = members, units
+
+    def build(self, shape):
+        """Draw the waves for input of shape (n, p)."""
+        drawn = np.random.default_rng(keras.random.randint((), 0, 2**31 - 1, dtype="int32").__int__())
+        reach = np.exp(drawn.uniform(*np.log(_REACH), (self.members, 1, self.units)))
+        directions = drawn.standard_normal((self.members, shape[-1], self.units)) * np.sqrt(2 * reach)
+        shifts = drawn.uniform(0, 2 * np.pi, (self.members, self.units))
+        self.directions = self.add_weight(shape=directions.shape, trainable=False, name="directions")
+        self.shifts = self.add_weight(shape=shifts.shape, trainable=False, name="shifts")
+        self.directions.assign(directions)
+        self.shifts.assign(shifts)
+
+    def call(self, x):
+        """Map (n, p) to (n, members, units)."""
+        return float(np.sqrt(2 / self.units)) * ops.cos(ops.einsum("np,mpu->nmu", x, self.directions) + self.shifts)
+
+    def get_config(self):
+        """Arguments, so that a saved model can be loaded in safe mode."""
+        return {**super().get_config(), "members": self.members, "units": self.units}
+
+
+@keras.saving.register_keras_serializable("epitome_kit")
+class SideBySide(layers.Layer):
+    """One answer of each member, from weights of its own: (n, members, units) to (n, members).
+
+    Parameters
+    ----------
     decay : float, default=0.0
         L2 penalty on the weights.
     """
 
-    def __init__(self, members, units, activation=None, decay=0.0, **kwargs):
+    def __init__(self, decay=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.members, self.units, self.decay = members, units, decay
-        self.activation = keras.activations.get(activation)
+        self.decay = decay
 
     def build(self, shape):
-        """Make weights for input of shape (n, members, features)."""
-        self.kernel = self.add_weight(
-            shape=(self.members, shape[-1], self.units),
-            initializer=keras.initializers.RandomNormal(stddev=float(np.sqrt(2 / shape[-1]))),
-            regularizer=keras.regularizers.L2(self.decay),
-        )
-        self.bias = self.add_weight(shape=(self.members, self.units), initializer="zeros")
+        """Make weights, all 0, for input of shape (n, members, units)."""
+        decay = keras.regularizers.L2(self.decay)
+        self.kernel = self.add_weight(shape=shape[1:], initializer="zeros", regularizer=decay, name="kernel")
+        self.bias = self.add_weight(shape=shape[1:2], initializer="zeros", name="bias")
 
     def call(self, x):
-        """Map (n, members, features) to (n, members, units)."""
-        return self.activation(ops.einsum("nmf,mfu->nmu", x, self.kernel) + self.bias)
+        """Weigh the units of each member and squash the sum."""
+        return ops.sigmoid(ops.sum(x * self.kernel, axis=-1) + self.bias)
 
     def get_config(self):
         """Arguments, so that a saved model can be loaded in safe mode."""
-        activation = keras.activations.serialize(self.activation)
-        own = {"members": self.members, "units": self.units, "activation": activation, "decay": self.decay}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "decay": self.decay}
 
 
-def build_ann(features, *, members=10, hidden=12, decay=0.01):
+def build_ann(features, *, members=5, units=256, decay=0.002):
     """Build the ensemble.
+
+    Each member has a hidden layer of :class:`Waves`, whose weights are random
+    and stay so, and learns how to weigh them. To train the hidden layer as
+    well learns a few dozen subjects by heart.
 
     Parameters
     ----------
     features : int
-        Inputs, each of mean 0 and standard deviation 1 on the training subjects.
-    members : int, default=10
-        Networks; they differ in their first weights alone.
-    hidden : int, default=12
-        Units in the one hidden layer of each.
-    decay : float, default=0.01
-        L2 penalty on all weights.
+        Inputs, as :class:`Standardise` gives them.
+    members : int, default=5
+        Networks; they differ in their random weights.
+    units : int, default=256
+        Hidden units of each.
+    decay : float, default=0.002
+        L2 penalty on what each member learns, beside its mean loss.
 
     Returns
     -------
@@ -64,31 +134,34 @@ def build_ann(features, *, members=10, hidden=12, decay=0.01):
         Shape (n, features) in, (n, members) probabilities out.
     """
     inputs = layers.Input((features,))
-    x = layers.RepeatVector(members)(inputs)
-    x = SideBySide(members, hidden, "relu", decay)(x)
-    x = layers.Dropout(0.2)(x)
-    x = SideBySide(members, 1, "sigmoid", decay)(x)
-    return Model(inputs, layers.Reshape((members,))(x), name="epitome_ann")
+    # Keras takes the mean of the losses of the members, but the sum of their penalties.
+    answers = SideBySide(decay / members, name="answers")(Waves(members, units, name="waves")(inputs))
+    return Model(inputs, answers, name="epitome_ann")
 
 
 class Grader:
-    """Scaling and ensemble for one number of features, trained afresh for each fold.
+    """An ensemble for up to so many features and subjects, trained afresh at every call of :meth:`fit`.
 
     Parameters
     ----------
     features : int
         Most features that will be given; fewer are fine.
+    subjects : int
+        Most subjects to train on.
     epochs : int, default=60
+        Steps, each on all subjects.
     balanced : bool, default=True
         Let both classes count the same, however many subjects each has.
     seed : int, default=0
     """
 
-    def __init__(self, features, *, epochs=60, balanced=True, seed=0):
+    def __init__(self, features, subjects, *, epochs=60, balanced=True, seed=0):
         keras.utils.set_random_seed(seed)
-        self.epochs, self.balanced = epochs, balanced
-        self.model = build_ann(features)
-        self.model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+        self.subjects, self.epochs, self.balanced = subjects, epochs, balanced
+        self.model = build_ann(features, decay=1 / (2 * _STRENGTH * subjects))
+        # One call for all steps where the backend can: each call costs more than a step does.
+        at_once = 1 if keras.config.backend() == "torch" else epochs
+        self.model.compile(keras.optimizers.Adam(_LEARNING_RATE), "binary_crossentropy", steps_per_execution=at_once)
         self._state = snapshot(self.model)
 
     def fit(self, features, labels):
@@ -97,28 +170,49 @@ class Grader:
         Parameters
         ----------
         features : ndarray, shape (n, p)
+            Numbers; NaN where missing.
         labels : array of 0 and 1, shape (n,)
 
         Returns
         -------
         Grader
         """
-        features, labels = np.asarray(features, float), np.asarray(labels, float)
-        self._mean, self._spread = features.mean(0), features.std(0) + 1e-9
+        features, labels = np.asarray(features, np.float32), np.asarray(labels, np.float32)
+        self._scaler = Standardise()
+        self._scaler.build(features.shape)
+        self._scaler.learn(features)
         restart(self.model, self._state)
-        targets = np.repeat(labels[:, None], self.model.output_shape[-1], axis=1)
         share = labels.mean()
         weights = np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)) if self.balanced else np.ones(len(labels))
-        scaled = self._scale(features)
-        for _ in range(self.epochs):
-            self.model.train_on_batch(scaled, targets, sample_weight=weights)
+        targets = np.repeat(labels[:, None], self.model.output_shape[-1], axis=1)
+        # Rows of weight 0 fill up, so that one compiled step serves training sets of every size.
+        rows = [self._filled(part) for part in (self._scaled(features), targets, weights)]
+        scaled, targets, weights = (np.concatenate([part] * self.epochs) for part in rows)
+        self.model.fit(scaled, targets, sample_weight=weights, batch_size=self.subjects, shuffle=False, verbose=0)
         return self
 
     def predict(self, features):
         """Probability of the positive label, averaged over the ensemble, shape (n,)."""
-        return self.model.predict(self._scale(features), verbose=0).mean(axis=1)
+        answers = self.model(self._scaled(np.asarray(features, np.float32)), training=False)
+        return ops.convert_to_numpy(answers).mean(axis=1)
 
-    def _scale(self, features):
+    def export(self):
+        """Return what was learned as one network: raw features in, (n, 1) probability out.
+
+        Returns
+        -------
+        keras.Model
+            It fills in missing values and scales by itself.
+        """
+        inputs = layers.Input(self._scaler.median.shape)
+        missing = self.model.input_shape[-1] - inputs.shape[-1]
+        answers = self.model(ops.pad(self._scaler(inputs), ((0, 0), (0, missing))))
+        return Model(inputs, ops.mean(answers, axis=1, keepdims=True), name="epitome_grader")
+
+    def _scaled(self, features):
         """Scale as the training subjects were; fill up with zeros, which say nothing."""
-        scaled = np.clip((np.asarray(features, float) - self._mean) / self._spread, -5, 5).astype(np.float32)
+        scaled = ops.convert_to_numpy(self._scaler(features))
         return np.pad(scaled, ((0, 0), (0, self.model.input_shape[-1] - scaled.shape[1])))
+
+    def _filled(self, part):
+        return np.pad(part, ((0, self.subjects - len(part)), *[(0, 0)] * (part.ndim - 1))).astype(np.float32)

@@ -1,167 +1,222 @@
-"""Cross-validation by subject, and scores that stand beside their baselines."""
+"""Nested cross-validation by subject, and a scoreboard with everything that a score must stand beside."""
 
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    brier_score_loss,
-    confusion_matrix,
-    roc_auc_score,
-)
 
 from epitome_kit.cohort import TARGETS
-from epitome_kit.errors import BadCohort
-from epitome_kit.files import whole_file, write_json, write_tsv
-from epitome_kit.grade.ann import Grader
-from epitome_kit.grade.select import select_features
-from epitome_kit.learn.features import feature_columns
+from epitome_kit.files import read_json, whole_file, write_json, write_tsv
+from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, network
+from epitome_kit.grade.rivals import RIVALS
+from epitome_kit.grade.score import score
+from epitome_kit.grade.select import METHODS
+from epitome_kit.learn.features import feature_columns, probe_columns
 from epitome_kit.progress import for_each
 
-DRAWS = 2000
-"""Bootstrap draws behind each interval."""
 
-
-def grade_features(features, out, *, target="grade", keep=12, balanced=True, epochs=60, seed=0, oracle_auc=None):
+def grade_features(
+    features, out, *, target="grade", balanced=True, epochs=60, seed=0, oracle_auc=None, beside=None, workers=1
+):
     """Select features, train the ANN and score it, fold by fold.
 
-    In each fold the features are ranked and selected, scaled and learned from
-    rows with role ``train`` alone; rows with role ``test`` are only predicted.
+    Everything is chosen and learned from rows with role ``train``: the way to
+    select and the number of features by inner folds, then filling, scaling,
+    weights and calibration. Rows with role ``test`` are only predicted.
 
     Parameters
     ----------
     features : DataFrame
-        As :func:`epitome_kit.learn_features` returns it.
+        As :func:`epitome_kit.learn_features` returns it; see also
+        :func:`epitome_kit.learn.features.add_probe`.
     out : path
-        Workspace: ``scores.json``, ``predictions.tsv``, ``selected.tsv``,
-        ``ann.keras`` (of the last fold).
+        Workspace: ``scores.json``, ``predictions.tsv``, ``rivals.tsv``,
+        ``selected.tsv``, ``ann.keras`` (of the last fold).
     target : {"grade", "codeletion"}, default="grade"
-    keep : int, default=12
-        Features to select.
     balanced : bool, default=True
         Balanced training.
     epochs : int, default=60
     seed : int, default=0
     oracle_auc : float, default=None
         Ceiling of any model, known for phantoms.
+    beside : dict of str to DataFrame, default=None
+        Other tables of the same folds, each graded by the same network and
+        listed as a rival.
+    workers : int, default=1
+        Processes.
 
     Returns
     -------
     dict
-        As in ``scores.json``; see :func:`score`.
+        As in ``scores.json``: see :func:`epitome_kit.grade.score.score`; also
+        ``rivals`` and ``probes``, each with the same keys.
 
     Raises
     ------
-    BadCohort
+    Leak
         A subject is both in training and in test of a fold.
+    BadCohort
+        A fold has no subject of one class to learn from.
     """
-    out, keep = Path(out), min(keep, len(feature_columns(features)))
-    labelled = features[features.label.notna()]
-    folds = sorted(labelled.fold.unique())
-    grader = Grader(keep, epochs=epochs, balanced=balanced, seed=seed)
-    parts = for_each(
-        lambda fold: _grade_fold(labelled[labelled.fold == fold], grader, keep), folds, title="Training the ANN"
-    )
-    predictions = pd.concat([part for part, _ in parts], ignore_index=True).sort_values("participant_id")
-    chosen = pd.Series([name for _, names in parts for name in names]).value_counts()
-    scores = {
-        "target": target,
-        "positive": str(TARGETS[target][1]),
-        **score(predictions.label, predictions.probability, seed=seed),
-        "oracle_auc": oracle_auc,
-        "folds": len(folds),
-        "repeats": 1,
-        "features": {"offered": len(feature_columns(features)), "selected": keep},
-    }
-    scores["class_counts"] = dict(zip(map(str, TARGETS[target]), scores["class_counts"], strict=True))
-    write_tsv(out / "predictions.tsv", predictions)
-    write_tsv(out / "selected.tsv", chosen.rename_axis("feature").rename("folds").reset_index())
-    with whole_file(out / "ann.keras") as path:
-        grader.model.save(path)
-    write_json(out / "scores.json", scores)
+    how = {"balanced": balanced, "epochs": epochs, "seed": seed, "workers": workers}
+    features = features[features.label.notna()]
+    answers, settings = cross_validate(features, Path(out), **how)
+    scores = assemble(answers, features, seed=seed)
+    for name, table in (beside or {}).items():
+        others, _ = cross_validate(table[table.label.notna()], Path(out), **how, rivals=False)
+        scores["rivals"][name] = score_models(others, seed)[ANN]
+    names = list(map(str, TARGETS[target]))
+    scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
+    scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
+    last = answers[-1]
+    trained = features[(features.fold == features.fold.max()) & (features.role == "train")]
+    grader = network(settings).fit(trained[last["selected"]], trained.label)
+    save_grading(Path(out), answers, scores, grader)
     return scores
 
 
-def score(labels, probabilities, *, seed=0):
-    """Score out-of-fold probabilities, each beside what the majority class would get.
+def cross_validate(table, out, *, balanced=True, epochs=60, seed=0, workers=1, rivals=True):
+    """Grade every fold of a table; folds that were finished earlier, with the same rows and settings, are kept.
 
-    Intervals of AUC and balanced accuracy: percentiles of a bootstrap over
-    subjects, stratified by class; that of accuracy: Clopper-Pearson.
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of every subject in every fold, as for
+        :func:`epitome_kit.grade.nested.grade_fold`; all labelled.
+    out : Path
+        Workspace: ``folds/`` holds the finished ones.
+    balanced, epochs, seed, workers
+        As for :func:`grade_features`.
+    rivals : bool, default=True
+        Whether to train rivals and probes as well.
+
+    Returns
+    -------
+    answers : list of dict
+        As :func:`epitome_kit.grade.nested.grade_fold` gives them.
+    settings : Settings
+    """
+    table = table if "repeat" in table else table.assign(repeat=1)
+    folds = [rows for _, rows in table.groupby(["repeat", "fold"])]
+    subjects = max(int((rows.role == "train").sum()) for rows in folds)
+    widest = min(max(NUMBERS), len(feature_columns(table)))
+    settings = Settings(widest, subjects, epochs, balanced, seed, rivals)
+    grade = partial(_grade_once, settings=settings, folder=out / "folds")
+    return for_each(grade, folds, title="Training the ANN", workers=workers), settings
+
+
+def assemble(answers, table, *, seed=0):
+    """Put together the scoreboard.
+
+    Parameters
+    ----------
+    answers : list of dict
+        From :func:`cross_validate`.
+    table : DataFrame
+        What was graded.
+    seed : int, default=0
+
+    Returns
+    -------
+    dict
+        Scores of the network; ``rivals`` and ``probes`` with the same keys each;
+        ``folds``, ``repeats``, ``seed``, ``features`` and ``selection``.
+    """
+    scored = score_models(answers, seed)
+
+    labels = pd.concat([answer["predictions"] for answer in answers]).groupby("participant_id").label.first()
+    repeats = table["repeat"].nunique() if "repeat" in table else 1
+    numbers = sorted({answer["number"] for answer in answers})
+    return {
+        **scored[ANN],
+        "rivals": {"majority": majority(labels), **{name: scored[name] for name in RIVALS if name in scored}},
+        "probes": {name: scored[name] for name in probe_columns(table)},
+        "folds": int(table.fold.nunique()),
+        "repeats": int(repeats),
+        "seed": seed,
+        "features": {"offered": len(feature_columns(table)), "selected": numbers},
+        "selection": {
+            "methods": list(METHODS),
+            "numbers": list(NUMBERS),
+            "chosen": _counted(f"{answer['method']}, {answer['number']}" for answer in answers),
+        },
+    }
+
+
+def score_models(answers, seed=0):
+    """Score every model of the answers.
+
+    Parameters
+    ----------
+    answers : list of dict
+    seed : int, default=0
+
+    Returns
+    -------
+    dict of str to dict
+    """
+    everything = pd.concat([answer["predictions"] for answer in answers])
+    return {name: _score_model(rows, seed) for name, rows in everything.groupby("model", sort=False)}
+
+
+def majority(labels):
+    """Score who always names the commoner class, with its share as the probability.
 
     Parameters
     ----------
     labels : array of 0 and 1, shape (n,)
-    probabilities : array, shape (n,)
-    seed : int, default=0
-        Bootstrap.
 
     Returns
     -------
     dict
-        ``n``, ``class_counts``, ``auc``, ``auc_ci95``, ``accuracy``,
-        ``accuracy_ci95``, ``balanced_accuracy``, ``balanced_accuracy_ci95``,
-        ``sensitivity``, ``specificity``, ``brier``, ``majority_accuracy``,
-        ``confusion_matrix`` [[tn, fp], [fn, tp]].
+        As :func:`epitome_kit.grade.score.score` gives it.
     """
-    labels, probabilities = np.asarray(labels, int), np.asarray(probabilities, float)
-    decided = (probabilities >= 0.5).astype(int)
-    (tn, fp), (fn, tp) = matrix = confusion_matrix(labels, decided, labels=[0, 1]).tolist()
-    counts = np.bincount(labels, minlength=2)
-    intervals = _bootstrap(labels, probabilities, np.random.default_rng(seed))
-    return {
-        "n": len(labels),
-        "class_counts": counts.tolist(),
-        "auc": float(roc_auc_score(labels, probabilities)),
-        "auc_ci95": intervals["auc"],
-        "accuracy": (tn + tp) / len(labels),
-        "accuracy_ci95": _clopper_pearson(tn + tp, len(labels)),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, decided)),
-        "balanced_accuracy_ci95": intervals["balanced_accuracy"],
-        "sensitivity": tp / (tp + fn),
-        "specificity": tn / (tn + fp),
-        "brier": float(brier_score_loss(labels, probabilities)),
-        "majority_accuracy": float(counts.max() / len(labels)),
-        "confusion_matrix": matrix,
-    }
+    labels = np.asarray(labels, int)
+    return score(labels, np.full(len(labels), labels.mean()))
 
 
-def _grade_fold(rows, grader, keep):
-    """Everything learned in one fold, from its training rows."""
-    train, test = rows[rows.role == "train"], rows[rows.role == "test"]
-    both = sorted(set(train.participant_id) & set(test.participant_id))
-    if both:
-        raise BadCohort(
-            "grade_features",
-            "each subject on one side of a split",
-            f"{', '.join(both[:5])} in training and in test of fold {rows.fold.iloc[0]}",
-            "split by subject: `epitome_kit.folds.assign_folds` does",
-        )
-    columns = feature_columns(rows)
-    names = select_features(train[columns], train.label, keep=keep)
-    grader.fit(train[names], train.label)
-    probability = grader.predict(test[names])
-    answer = pd.DataFrame({"participant_id": test.participant_id, "fold": test.fold, "label": test.label.astype(int)})
-    return answer.assign(probability=probability), names
+def save_grading(out, answers, scores, grader):
+    """Write predictions, selected features, the network and, last, the scores.
+
+    Parameters
+    ----------
+    out : Path
+    answers : list of dict
+    scores : dict
+    grader : Grader
+        Trained; saved so that it takes raw features.
+    """
+    everything = pd.concat([answer["predictions"] for answer in answers]).sort_values(["repeat", "participant_id"])
+    ours = everything.model == ANN
+    chosen = pd.Series([name for answer in answers for name in answer["selected"]]).value_counts()
+    chosen = chosen.rename_axis("feature").rename("folds").reset_index()
+    write_tsv(out / "predictions.tsv", everything[ours].drop(columns="model"))
+    write_tsv(out / "rivals.tsv", everything[~ours])
+    write_tsv(out / "selected.tsv", chosen.assign(share=chosen.folds / len(answers)))
+    with whole_file(out / "ann.keras") as path:
+        grader.export().save(path)
+    write_json(out / "scores.json", scores)
 
 
-def _bootstrap(labels, probabilities, rng):
-    groups = [np.flatnonzero(labels == value) for value in (0, 1)]
-    aucs, balanced = [], []
-    for _ in range(DRAWS):
-        negative, positive = (probabilities[rng.choice(group, len(group))] for group in groups)
-        below = np.searchsorted(np.sort(negative), positive, side="left")
-        upto = np.searchsorted(np.sort(negative), positive, side="right")
-        aucs.append((below + upto).mean() / (2 * len(negative)))
-        balanced.append(((positive >= 0.5).mean() + (negative < 0.5).mean()) / 2)
-    return {
-        name: np.quantile(values, (0.025, 0.975)).tolist()
-        for name, values in (("auc", aucs), ("balanced_accuracy", balanced))
-    }
+def _grade_once(rows, settings, folder):
+    """Grade a fold, or recall what was found for the same rows and settings."""
+    known = sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
+    known.update(repr((settings, list(rows.columns))).encode())
+    path = folder / f"{known.hexdigest()[:16]}.json"
+    if path.is_file():
+        answer = read_json(path)
+        return {**answer, "predictions": pd.DataFrame(answer["predictions"])}
+    answer = grade_fold(rows, settings)
+    write_json(path, {**answer, "predictions": answer["predictions"].to_dict("list")})
+    return answer
 
 
-def _clopper_pearson(hits, n):
-    low = beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0
-    high = beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
-    return [float(low), float(high)]
+def _score_model(rows, seed):
+    wide = rows.pivot(index="participant_id", columns="repeat")
+    return score(wide["label"].iloc[:, 0], wide["probability"].T, wide["calibrated"].T, seed=seed)
+
+
+def _counted(names):
+    return pd.Series(list(names)).value_counts().to_dict()

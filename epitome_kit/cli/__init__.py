@@ -10,16 +10,11 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from epitome_kit.answers import show, show_cohort, show_frame, show_report
+from epitome_kit.answers import show, show_frame, show_grading, show_report
+from epitome_kit.cli.cohorts import cohorts
+from epitome_kit.cli.options import Json, Method, Workers
 from epitome_kit.errors import BadParameter, EpitomeError
 
-Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
-Deface = Annotated[bool, typer.Option("--deface", help="Take the face off every scan; the brain is found first.")]
-Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]
-Method = Annotated[
-    str,
-    typer.Option(help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet`, `synthstrip`."),
-]
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
 
@@ -46,8 +41,7 @@ app = typer.Typer(
     help="From brain-tumour MRI to a graded, measured tumour. **For teaching and research, not for diagnosis.**"
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
-cohort_app = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
-app.add_typer(cohort_app, name="cohort")
+app.add_typer(cohorts, name="cohort")
 
 
 @app.command()
@@ -95,103 +89,6 @@ def report(workspace: Path, as_json: Json = False):
     from epitome_kit.run.report import write_report
 
     show_report(write_report(workspace), as_json)
-
-
-@cohort_app.command()
-def phantom(
-    out: Path,
-    subjects: Annotated[int, typer.Option(help="Number of heads.")] = 48,
-    seed: Annotated[int, typer.Option(help="Same seed, same voxels.")] = 0,
-    profile: Annotated[str, typer.Option(help="`smoke` 3 mm, `quick` 2 mm, `full` clinical.")] = "quick",
-    contrasts: Annotated[str, typer.Option(help="Out of T1w, T1ce, T2w, FLAIR.")] = "T1ce,T2w",
-    workers: Workers = 2,
-    as_json: Json = False,
-):
-    """Simulate heads with tumours whose truth is known.
-
-    Example: `epitome cohort phantom heads --subjects 12`
-    """
-    from epitome_kit.simulate.phantom import make_phantom_cohort
-
-    names = tuple(contrasts.replace(",", " ").split())
-    made = make_phantom_cohort(out, subjects=subjects, seed=seed, profile=profile, contrasts=names, workers=workers)
-    show_cohort(made, as_json)
-
-
-@cohort_app.command("tcga-lgg")
-def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
-    """Import the TCGA-LGG slices: a folder, the zip as downloaded, or a folder of zips.
-
-    Example: `epitome cohort tcga-lgg archive.zip runs/tcga`
-    """
-    from epitome_kit.sources.tcga_lgg import import_tcga_lgg
-
-    show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
-
-
-@cohort_app.command()
-def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
-    """Check and adopt a BIDS folder.
-
-    Example: `epitome cohort bids my_bids runs/mine`
-    """
-    from epitome_kit.sources.bids import import_bids
-
-    show_cohort(import_bids(source, out, workers=workers), as_json)
-
-
-@cohort_app.command()
-def dicom(
-    source: Path,
-    out: Path,
-    keep_ids: Annotated[
-        bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
-    ] = False,
-    deface: Deface = False,
-    workers: Workers = 2,
-    as_json: Json = False,
-):
-    """Import DICOM files in any folders: T1, T1 after contrast, T2 and FLAIR, chosen by header.
-
-    Names, dates and identifiers stay behind: subjects are numbered in the order of
-    their PatientID. Missing slices, several echoes and several studies are noticed
-    and listed. For labels, put a `participants.tsv` into SOURCE, with the PatientID
-    as `participant_id` and columns such as `grade` and `codeletion`.
-
-    Example: `epitome cohort dicom exams runs/exams`
-    """
-    from epitome_kit.sources.dicom import import_dicom
-
-    remover = _face_remover(deface)
-    show_cohort(import_dicom(source, out, keep_ids=keep_ids, deface=remover, workers=workers), as_json)
-
-
-@cohort_app.command("lgg-1p19q")
-def lgg_1p19q(
-    source: Path,
-    out: Path,
-    download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
-    deface: Deface = False,
-    workers: Workers = 2,
-    as_json: Json = False,
-):
-    """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.
-
-    The known faults of the collection are found by rule, repaired and listed: swapped
-    files, two studies, proton density beside T2, flipped masks, missing slices. The
-    spreadsheet of labels comes from the page of the collection, by hand. A download
-    that was stopped goes on where it stopped.
-
-    For example:
-
-    - `epitome cohort lgg-1p19q data/lgg runs/lgg`
-    - `epitome cohort lgg-1p19q data/lgg runs/lgg --download`
-    """
-    from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
-    from epitome_kit.sources.tcia import API
-
-    archive, remover = API if download else None, _face_remover(deface)
-    show_cohort(import_lgg_1p19q(source, out, archive=archive, deface=remover, workers=workers), as_json)
 
 
 @app.command()
@@ -284,6 +181,47 @@ def strip(
 
 
 @app.command()
+def grade(
+    table: Annotated[Path, typer.Argument(help="Features, one row a subject: .csv or .tsv, plain or .gz.")],
+    label: Annotated[str, typer.Option(help="Column of the class: two values, numbers or text.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.  [default: runs/TABLE_LABEL]")] = None,
+    id: Annotated[str | None, typer.Option(help="Column that names the subject.  [default: number of the row]")] = None,
+    positive: Annotated[str | None, typer.Option(help="Value of the positive class.  [default: the larger]")] = None,
+    repeats: Annotated[int, typer.Option(help="Deals of the folds.", min=1)] = 4,
+    folds: Annotated[int, typer.Option(help="Folds of each deal.", min=2)] = 5,
+    drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given again.")] = None,
+    probe: Annotated[
+        list[str] | None, typer.Option(help="Column that should not suffice, such as age: tried alone, not a feature.")
+    ] = None,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Shuffle the labels first: must score an AUC of 0.5.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Grade any table of features: nested, repeated, stratified cross-validation by subject.
+
+    Feature selection, scaling, the neural network and its calibration are learned
+    inside each training fold. Its scores stand beside the majority, a logistic
+    regression and a random forest of the same folds. Missing values and constant
+    columns are fine. Finished folds are kept: the same command goes on after a stop.
+
+    For example:
+
+    - `epitome grade features.csv --label grade --id patient`
+    - `epitome grade features.csv --label grade --id patient --probe age --drop scanner`
+    - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
+    """
+    from epitome_kit.run.own_table import grade_table
+
+    out = out or Path("runs") / f"{table.name.split('.')[0]}_{label}{'_shuffled' if shuffle else ''}"
+    columns = {"label": label, "id": id, "positive": positive, "drop": drop or (), "probes": probe or ()}
+    how = {"repeats": repeats, "folds": folds, "shuffle": shuffle, "seed": seed, "workers": workers}
+    show_grading(grade_table(table, out, **columns, **how), out, as_json)
+
+
+@app.command()
 def measure(mask: Path, as_json: Json = False):
     """Measure a tumour mask: volume and diameters.
 
@@ -324,15 +262,6 @@ def doctor(as_json: Json = False):
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
     show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
     raise typer.Exit(FAILED if any(check["state"] == "missing" for check in checks) else SUCCESS)
-
-
-def _face_remover(wanted):
-    """Return the function that takes a face off, where it is wanted."""
-    if not wanted:
-        return None
-    from epitome_kit.preprocess.deface import deface
-
-    return deface
 
 
 def _assignments(texts):

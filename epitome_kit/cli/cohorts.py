@@ -1,0 +1,117 @@
+"""`epitome cohort`: make a cohort, or import one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epitome_kit.answers import show_cohort
+from epitome_kit.cli.options import Deface, Json, Workers
+
+cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
+
+
+@cohorts.command()
+def phantom(
+    out: Path,
+    subjects: Annotated[int, typer.Option(help="Number of heads.")] = 48,
+    seed: Annotated[int, typer.Option(help="Same seed, same voxels.")] = 0,
+    profile: Annotated[str, typer.Option(help="`smoke` 3 mm, `quick` 2 mm, `full` clinical.")] = "quick",
+    contrasts: Annotated[str, typer.Option(help="Out of T1w, T1ce, T2w, FLAIR.")] = "T1ce,T2w",
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Simulate heads with tumours whose truth is known.
+
+    Example: `epitome cohort phantom heads --subjects 12`
+    """
+    from epitome_kit.simulate.phantom import make_phantom_cohort
+
+    names = tuple(contrasts.replace(",", " ").split())
+    made = make_phantom_cohort(out, subjects=subjects, seed=seed, profile=profile, contrasts=names, workers=workers)
+    show_cohort(made, as_json)
+
+
+@cohorts.command("tcga-lgg")
+def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
+    """Import the TCGA-LGG slices: a folder, the zip as downloaded, or a folder of zips.
+
+    Example: `epitome cohort tcga-lgg archive.zip runs/tcga`
+    """
+    from epitome_kit.sources.tcga_lgg import import_tcga_lgg
+
+    show_cohort(import_tcga_lgg(source, out, workers=workers), as_json)
+
+
+@cohorts.command()
+def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
+    """Check and adopt a BIDS folder.
+
+    Example: `epitome cohort bids my_bids runs/mine`
+    """
+    from epitome_kit.sources.bids import import_bids
+
+    show_cohort(import_bids(source, out, workers=workers), as_json)
+
+
+@cohorts.command()
+def dicom(
+    source: Path,
+    out: Path,
+    keep_ids: Annotated[
+        bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
+    ] = False,
+    deface: Deface = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Import DICOM files in any folders: T1, T1 after contrast, T2 and FLAIR, chosen by header.
+
+    Names, dates and identifiers stay behind: subjects are numbered in the order of
+    their PatientID. Missing slices, several echoes and several studies are noticed
+    and listed. For labels, put a `participants.tsv` into SOURCE, with the PatientID
+    as `participant_id` and columns such as `grade` and `codeletion`.
+
+    Example: `epitome cohort dicom exams runs/exams`
+    """
+    from epitome_kit.sources.dicom import import_dicom
+
+    remover = _face_remover(deface)
+    show_cohort(import_dicom(source, out, keep_ids=keep_ids, deface=remover, workers=workers), as_json)
+
+
+@cohorts.command("lgg-1p19q")
+def lgg_1p19q(
+    source: Path,
+    out: Path,
+    download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
+    deface: Deface = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.
+
+    The known faults of the collection are found by rule, repaired and listed: swapped
+    files, two studies, proton density beside T2, flipped masks, missing slices. The
+    spreadsheet of labels comes from the page of the collection, by hand. A download
+    that was stopped goes on where it stopped.
+
+    For example:
+
+    - `epitome cohort lgg-1p19q data/lgg runs/lgg`
+    - `epitome cohort lgg-1p19q data/lgg runs/lgg --download`
+    """
+    from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
+    from epitome_kit.sources.tcia import API
+
+    archive, remover = API if download else None, _face_remover(deface)
+    show_cohort(import_lgg_1p19q(source, out, archive=archive, deface=remover, workers=workers), as_json)
+
+
+def _face_remover(wanted):
+    """Return the function that takes a face off, where it is wanted."""
+    if not wanted:
+        return None
+    from epitome_kit.preprocess.deface import deface
+
+    return deface

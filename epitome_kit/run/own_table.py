@@ -1,0 +1,101 @@
+"""`epitome grade`: any table of features, graded as the kit grades its own."""
+
+from pathlib import Path
+
+import numpy as np
+
+from epitome_kit.errors import BadParameter
+from epitome_kit.files import checksum, write_json
+from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading
+from epitome_kit.grade.nested import choose, network
+from epitome_kit.grade.table import deal_folds, read_features
+from epitome_kit.learn.features import feature_columns
+from epitome_kit.run.provenance import describe_run
+from epitome_kit.teach.grading_charts import grading_board
+from epitome_kit.teach.style import save_figure
+
+
+def grade_table(
+    table,
+    out,
+    *,
+    label,
+    id=None,
+    positive=None,
+    drop=(),
+    probes=(),
+    repeats=4,
+    folds=5,
+    shuffle=False,
+    seed=0,
+    workers=2,
+):
+    """Grade a table of features by nested, repeated, stratified cross-validation by subject.
+
+    The way to select features, their number, filling, scaling, weights and
+    calibration are learned inside the training part of each fold. Folds that are
+    finished are kept, so a call that was stopped goes on.
+
+    Parameters
+    ----------
+    table : path or DataFrame
+        One row a subject; see :func:`epitome_kit.grade.table.read_features`.
+    out : path
+        ``scores.json``, ``scoreboard.png``, ``predictions.tsv``, ``rivals.tsv``,
+        ``selected.tsv``, ``ann.keras`` (trained on all subjects; takes the features
+        that ``ann.json`` lists).
+    label, id, positive, drop, probes
+        As for :func:`epitome_kit.grade.table.read_features`.
+    repeats : int, default=4
+        Deals of the folds.
+    folds : int, default=5
+    shuffle : bool, default=False
+        Shuffle the labels first. An honest pipeline then scores an AUC of 0.5.
+    seed : int, default=0
+    workers : int, default=2
+        Processes.
+
+    Returns
+    -------
+    dict
+        As in ``scores.json``.
+
+    Raises
+    ------
+    BadTable, Leak
+        As :func:`epitome_kit.grade.table.read_features` raises them.
+    BadCohort
+        The smaller class has fewer subjects than folds.
+    BadParameter
+        Fewer than one repeat.
+    """
+    if repeats < 1:
+        raise BadParameter("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
+    out = Path(out)
+    features, notes = read_features(table, label=label, id=id, positive=positive, drop=drop, probes=probes)
+    if shuffle:
+        features["label"] = np.random.default_rng(seed).permutation(features.label)
+    dealt = deal_folds(features, repeats=repeats, folds=folds, seed=seed)
+    answers, settings = cross_validate(dealt, out, seed=seed, workers=workers)
+    scores = assemble(answers, dealt, seed=seed)
+    classes = notes.pop("classes")
+    scores["class_counts"] = dict(zip(classes, scores["class_counts"], strict=True))
+    source = {"table": "a DataFrame"}
+    if not hasattr(table, "columns"):
+        source = {"table": Path(table).name, "sha256": checksum(Path(table))}
+    scores = {"target": label, "positive": classes[1], "shuffled": shuffle, **scores, "source": {**source, **notes}}
+    save_grading(out, answers, scores, _train_on_all(features, settings, out))
+    write_json(out / "provenance.json", describe_run({"seed": seed}))
+    figure = grading_board(out, title=f"{label}{', labels shuffled' if shuffle else ''}")
+    save_figure(figure, out / "scoreboard.png", "Scores with intervals beside rivals and the majority.")
+    return scores
+
+
+def _train_on_all(features, settings, out):
+    """Choose and train once more on every subject; note which features the network takes."""
+    columns = feature_columns(features)
+    x, y = features[columns].to_numpy(np.float32), features.label.to_numpy()
+    everybody = settings._replace(subjects=len(y))
+    choice = choose(x, y, everybody)
+    write_json(out / "ann.json", {"features": [columns[index] for index in choice.columns], "subjects": len(y)})
+    return network(everybody).fit(x[:, choice.columns], y)
