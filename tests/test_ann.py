@@ -16,12 +16,12 @@ def _subjects(n=120, share=0.25, shift=1.2, seed=0):
 
 @pytest.fixture(scope="module")
 def grader():
-    return Grader(4, epochs=40)
+    return Grader(4, 120)
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return Grader(4, epochs=40, balanced=False)
+    return Grader(4, 120, balanced=False)
 
 
 def test_it_learns_what_can_be_learned_in_any_units(grader):
@@ -67,26 +67,58 @@ def test_a_constant_feature_does_no_harm(grader):
 def test_members_differ_and_their_mean_is_the_answer(grader):
     features, labels = _subjects()
     grader.fit(features, labels)
-    scaled = ((features - features.mean(0)) / features.std(0)).clip(-5, 5).astype(np.float32)
-    members = grader.model.predict(scaled, verbose=0)
-    assert members.shape == (120, 10) and members.std(1).min() > 1e-4
+    scaled = ((features - features.mean(0)) / features.std(0)).clip(-5, 5).astype(np.float32) / 2
+    members = np.asarray(grader.model(scaled))
+    assert members.shape == (120, 5) and members.std(1).min() > 1e-4
     assert grader.predict(features) == pytest.approx(members.mean(1), abs=1e-5)
 
 
-def test_it_saves_and_loads_in_safe_mode_with_the_same_answers(grader, tmp_path):
-    grader.fit(*_subjects())
-    grader.model.save(tmp_path / "ann.keras")
+def test_a_border_that_no_line_draws_is_learned_too(grader):
+    """Positive where both features lie on the same side of their mean: alone, neither says anything."""
+    points = np.random.default_rng(0).uniform(-2, 2, (520, 2))
+    same = (points.prod(axis=1) > 0).astype(int)
+    probability = grader.fit(points[:120], same[:120]).predict(points[120:])
+    assert roc_auc_score(same[120:], probability) > 0.9
+
+
+def test_room_for_more_subjects_changes_no_answer(grader):
+    features, labels = _subjects(60)
+    roomy = grader.fit(features, labels).predict(features)
+    assert roomy == pytest.approx(Grader(4, 60).fit(features, labels).predict(features), abs=0.05)
+
+
+def test_fewer_features_than_there_is_room_for_are_fine(grader):
+    features, labels = _subjects()
+    assert roc_auc_score(labels, grader.fit(features[:, :2], labels).predict(features[:, :2])) > 0.75
+
+
+def test_what_is_missing_counts_as_the_median(grader):
+    features, labels = _subjects()
+    features[:, 2] = np.random.default_rng(1).permutation(np.repeat([1.0, 2.0, 9.0], 40))
+    grader.fit(features, labels)
+    holes, median = features[:20].copy(), features[:20].copy()
+    holes[:, 2], median[:, 2] = np.nan, 2.0
+    assert grader.predict(holes) == pytest.approx(grader.predict(median), abs=1e-6)
+
+
+def test_a_feature_without_any_value_does_no_harm(grader):
+    features, labels = _subjects()
+    features[:, 3] = np.nan
+    assert np.isfinite(grader.fit(features, labels).predict(features)).all()
+
+
+def test_it_saves_and_loads_in_safe_mode_and_takes_raw_features(grader, tmp_path):
+    features, labels = _subjects()
+    grader.fit(features[:, :3], labels).export().save(tmp_path / "ann.keras")
     loaded = keras.saving.load_model(tmp_path / "ann.keras", safe_mode=True)
-    points = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
-    assert np.asarray(loaded(points)) == pytest.approx(np.asarray(grader.model(points)), abs=1e-6)
+    unseen = _subjects(20, seed=3)[0][:, :3].astype(np.float32)
+    unseen[4, 1] = np.nan
+    assert loaded.input_shape == (None, 3)
+    assert np.asarray(loaded(unseen))[:, 0] == pytest.approx(grader.predict(unseen), abs=1e-6)
 
 
-def test_members_do_not_share_weights():
-    ann = build_ann(3, members=5, hidden=7)
-    assert ann.output_shape == (None, 5) and ann.count_params() == 5 * ((3 * 7 + 7) + (7 + 1))
-    points = np.zeros((1, 3), np.float32)
-    before = np.asarray(ann(points))
-    last = ann.weights[-1]
-    last.assign(last.numpy() + np.array([[1], [0], [0], [0], [0]]))
-    changed = np.flatnonzero(np.asarray(ann(points))[0] != before[0])
-    assert changed.tolist() == [0], "one bias belongs to one member"
+def test_only_the_last_layer_learns():
+    ann = build_ann(3, members=5, units=7)
+    assert ann.output_shape == (None, 5)
+    assert sum(int(np.prod(weight.shape)) for weight in ann.trainable_weights) == 5 * (7 + 1)
+    assert np.asarray(ann(np.zeros((1, 3), np.float32))) == pytest.approx(0.5), "it begins undecided"

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from tiny import raises_three_lines
 
-from epitome_kit.grade.select import rank_features, select_features
+from epitome_kit.errors import BadParameter, Leak
+from epitome_kit.grade.select import METHODS, rank_features, select_features
 
 LABELS = np.arange(60) % 3 == 0
 
@@ -24,10 +26,21 @@ def _features(seed=0, n=60):
     return table
 
 
+def _rows(table):
+    """Training rows, as a table of features holds them."""
+    names = [f"sub-{number:03d}" for number in range(len(table))]
+    told = pd.DataFrame({"participant_id": names, "fold": 1, "role": "train", "label": LABELS.astype(float)})
+    return pd.concat([told, table], axis=1)
+
+
+def _ranked(table):
+    return rank_features(_rows(table))
+
+
 def test_strength_is_twice_the_distance_of_the_auc_from_one_half():
     table = _features()
     table["ties"] = np.round(table.weak)
-    ranking = rank_features(table, LABELS)
+    ranking = _ranked(table)
     for name in table:
         assert ranking[name] == pytest.approx(abs(2 * roc_auc_score(LABELS, table[name]) - 1), abs=1e-12)
     assert ranking.is_monotonic_decreasing and set(ranking.index) == set(table)
@@ -35,33 +48,58 @@ def test_strength_is_twice_the_distance_of_the_auc_from_one_half():
 
 def test_perfect_is_one_and_constant_is_zero():
     table = pd.DataFrame({"constant": np.ones(60), "up": LABELS * 1.0, "down": -7.0 * LABELS})
-    assert rank_features(table, LABELS).to_dict() == {"up": 1, "down": 1, "constant": 0}
+    assert _ranked(table).to_dict() == {"up": 1, "down": 1, "constant": 0}
 
 
 @given(gain=st.floats(0.01, 100), seed=st.integers(0, 20))
 def test_units_do_not_matter(gain, seed):
     table = _features(seed)
     stretched = table.assign(noise=table.noise * gain, weak=np.exp(table.weak), strong=-table.strong)
-    assert np.allclose(rank_features(stretched, LABELS)[table.columns], rank_features(table, LABELS)[table.columns])
+    assert np.allclose(_ranked(stretched)[table.columns], _ranked(table)[table.columns])
 
 
-def test_the_strongest_is_kept_and_its_repeats_are_passed_over():
+def test_ranking_keeps_the_strongest_even_where_they_repeat_each_other():
+    assert select_features(_rows(_features()), keep=3) == list(_ranked(_features()).index[:3])
+
+
+def test_redundancy_passes_over_repeats_of_the_strongest():
     table = _features()
-    kept = select_features(table, LABELS)
+    kept = select_features(_rows(table), method="redundancy")
     assert kept[0] in {"strong", "echo", "mirror"} and len(set(kept) & {"strong", "echo", "mirror"}) == 1
-    assert kept == [name for name in rank_features(table, LABELS).index if name in kept], "best first"
+    assert kept == [name for name in _ranked(table).index if name in kept], "best first"
     assert set(kept[1:]) == {"weak", "noise"}
 
 
-def test_redundancy_is_a_choice():
-    assert set(select_features(_features(), LABELS, redundancy=1.0)) == set(_features()) - {"constant"}
+def test_stability_puts_first_what_is_strong_in_most_halves():
+    rng = np.random.default_rng(1)
+    noise = pd.DataFrame(rng.standard_normal((60, 80)), columns=[f"noise{number}" for number in range(80)])
+    table = noise.assign(steady=1.6 * LABELS + rng.standard_normal(60))
+    assert select_features(_rows(table), keep=5, method="stability")[0] == "steady"
+    often = [select_features(_rows(table), keep=5, method="stability", seed=seed) for seed in range(2)]
+    assert len(set(often[0]) & set(often[1])) >= 3, "another draw of the halves keeps most of them"
 
 
+@pytest.mark.parametrize("method", METHODS)
 @given(keep=st.integers(1, 8))
-def test_no_more_are_kept_than_asked_and_never_a_constant(keep):
-    kept = select_features(_features(), LABELS, keep=keep, redundancy=1.0)
-    assert len(kept) == min(keep, 5) and "constant" not in kept
+def test_no_more_are_kept_than_asked_and_never_a_constant(method, keep):
+    kept = select_features(_rows(_features()), keep=keep, method=method)
+    assert len(kept) <= keep and len(set(kept)) == len(kept) and "constant" not in kept
+    assert len(kept) == min(keep, 3 if method == "redundancy" else 5)
 
 
-def test_nothing_but_constants_leaves_nothing():
-    assert select_features(pd.DataFrame({"a": np.ones(60), "b": np.zeros(60)}), LABELS) == []
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_but_constants_leaves_nothing(method):
+    assert select_features(_rows(pd.DataFrame({"a": np.ones(60), "b": np.zeros(60)})), method=method) == []
+
+
+@pytest.mark.parametrize("look", [rank_features, select_features])
+def test_a_subject_under_test_may_not_be_looked_at(look):
+    rows = _rows(_features())
+    rows.loc[7, "role"] = "test"
+    with raises_three_lines(Leak, "sub-007", "1 rows", "training rows only"):
+        look(rows)
+
+
+def test_an_unknown_method_is_three_lines():
+    with raises_three_lines(BadParameter, "lasso", *METHODS):
+        select_features(_rows(_features()), method="lasso")

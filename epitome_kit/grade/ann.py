@@ -1,6 +1,7 @@
 """The grader: small neural networks trained side by side, and averaged."""
 
 import numpy as np
+from sklearn.impute import SimpleImputer
 
 from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.learn.fresh import restart, snapshot
@@ -27,8 +28,8 @@ class Standardise(layers.Layer):
 
     def learn(self, features):
         """Take median, mean and spread from training subjects, ndarray of shape (n, p)."""
-        median = np.nan_to_num(np.nanmedian(features, axis=0))
-        filled = np.where(np.isnan(features), median, features)
+        filling = SimpleImputer(strategy="median", keep_empty_features=True).fit(features)
+        filled, median = filling.transform(features), filling.transform(np.full((1, features.shape[1]), np.nan))[0]
         for weight, value in zip(self.weights, (median, filled.mean(0), filled.std(0) + 1e-9), strict=True):
             weight.assign(value.astype(np.float32))
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
 from epitome_kit.folds import assign_folds, require_apart
@@ -19,6 +20,9 @@ NUMBERS = (10, 20, 40, 80)
 INNER_FOLDS = 4
 
 ANN = "ann"
+"""Name of the network among the models."""
+
+_FILLING = SimpleImputer(strategy="median", keep_empty_features=True)
 
 
 class Settings(NamedTuple):
@@ -138,7 +142,7 @@ def choose(x, y, settings):
     aucs = np.zeros((len(METHODS), len(numbers)))
     probabilities, columns = np.full((*aucs.shape, len(y)), np.nan), {}
     for fold, (learn, check) in enumerate(masks):
-        filled = _filled(x[learn])
+        filled = _FILLING.fit_transform(x[learn])
         for m, method in enumerate(METHODS):
             for n, number in enumerate(numbers):
                 kept = choose_columns(filled, y[learn], keep=number, method=method, seed=settings.seed)
@@ -146,7 +150,7 @@ def choose(x, y, settings):
                 aucs[m, n] += roc_auc_score(y[check], answer)
                 probabilities[m, n, check], columns[fold, m, n] = answer, kept
     m, n = aucs.mean(axis=1).argmax(), aucs.mean(axis=0).argmax()
-    kept = choose_columns(_filled(x), y, keep=numbers[n], method=METHODS[m], seed=settings.seed)
+    kept = choose_columns(_FILLING.fit_transform(x), y, keep=numbers[n], method=METHODS[m], seed=settings.seed)
     inner = [(*both, columns[fold, m, n]) for fold, both in enumerate(masks)]
     return Choice(METHODS[m], numbers[n], kept, inner, probabilities[m, n])
 
@@ -181,8 +185,3 @@ def _inner_folds(y, seed):
         return []
     dealt = assign_folds(pd.Series(y), folds=int(folds), seed=seed).to_numpy()
     return [(dealt != fold, dealt == fold) for fold in range(folds)]
-
-
-def _filled(x):
-    """Put the median where a value is missing; a feature without any value becomes constant."""
-    return np.where(np.isnan(x), np.nan_to_num(np.nanmedian(x, axis=0)), x)
