@@ -33,4 +33,49 @@ with _silent_stderr():
 
     ops.zeros(1)
 
-__all__ = ["Input", "Model", "keras", "layers", "ops"]
+__all__ = ["Input", "Model", "gradient", "keras", "layers", "ops"]
+
+
+def gradient(function, at):
+    """Differentiate a function of Keras operations, with whatever Keras computes with.
+
+    Keras itself has no such call: this is the one place that asks its backend.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a tensor and returns one number, as a tensor without axes.
+    at : ndarray or tensor
+        Where to differentiate.
+
+    Returns
+    -------
+    ndarray
+        Same shape as `at`.
+    """
+    return ops.convert_to_numpy(_GRADIENTS[keras.backend.backend()](function, ops.convert_to_tensor(at)))
+
+
+def _with_tensorflow(function, at):
+    import tensorflow
+
+    with tensorflow.GradientTape() as tape:
+        tape.watch(at)
+        answer = function(at)
+    return tape.gradient(answer, at)
+
+
+def _with_torch(function, at):
+    import torch
+
+    at = at.detach().requires_grad_()
+    return torch.autograd.grad(function(at), at)[0]
+
+
+def _with_jax(function, at):
+    import jax
+
+    return jax.grad(function)(at)
+
+
+_GRADIENTS = {"tensorflow": _with_tensorflow, "torch": _with_torch, "jax": _with_jax}

@@ -34,7 +34,9 @@ GUESTS = {
     "ipywidgets": ("teach/widgets.py",),
     "papermill": ("run/",),
     "keras": ("backend.py",),
-    "tensorflow": (),
+    "tensorflow": ("backend.py",),
+    "torch": ("backend.py",),
+    "jax": ("backend.py",),
     "epitome_kit.backend": ("learn/", "grade/ann.py", "tumour/segment.py", "preprocess/skull_strip.py"),
 }
 HEAVY = ("numpy", "pandas", "nibabel", "scipy", "sklearn", "matplotlib", "keras", "tensorflow")

@@ -7,7 +7,7 @@ from ellipsoids import words
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.teach.learning_charts import feature_map, selection_frequency, training_curves
+from epitome_kit.teach.learning_charts import attention_shares, feature_map, selection_frequency, training_curves
 
 HISTORY = pd.DataFrame(
     [{"epoch": e, "fold": f, "loss": 10 - e + f, "val_loss": 12 - e, "auc": 0.5} for f in (1, 2) for e in range(4)]
@@ -72,3 +72,34 @@ def test_the_features_chosen_most_often_come_first():
     assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([100, 60, 20])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["necrosis", "T2w_mean", "growth"]
     assert "Features chosen, 3 of n = 3 that were ever chosen" in words(figure)
+
+
+def attention(subjects=3):
+    rows = [
+        {"participant_id": f"sub-{n}", "method": method, "weights": weights, "share_inside": share}
+        for n in range(subjects)
+        for method, weights, share in (
+            ("Grad-CAM", "learned", 0.1 * (n + 1)),
+            ("Grad-CAM", "shuffled", 0.0),
+            ("occlusion", "learned", 0.05),
+            ("occlusion", "shuffled", 0.1),
+        )
+    ]
+    return pd.DataFrame(rows, columns=["participant_id", "method", "weights", "share_inside"]).assign(
+        share_by_chance=0.05
+    )
+
+
+def test_shares_inside_the_tumour_are_drawn_in_times_of_chance():
+    figure = attention_shares(attention())
+    (axes,) = figure.axes
+    points = {line.get_label(): line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 3}
+    assert points["learned weights"] == pytest.approx([2, 4, 6])
+    assert points["shuffled weights"] == pytest.approx([0.01] * 3), "nothing inside stands at the edge"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Grad-CAM", "occlusion"]
+    assert {"What the maps point at, n = 3 subjects", "by chance", "learned weights"} <= set(words(figure))
+
+
+def test_no_subject_has_a_tumour_to_look_at():
+    with raises_three_lines(BadParameter, "tumour mask"):
+        attention_shares(attention(0))

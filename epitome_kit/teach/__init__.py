@@ -6,7 +6,7 @@ _NAMES = {
     "style": ("save_figure",),
     "figures": ("show_slices", "show_planes", "montage", "before_after", "missed_and_extra", "epitome_sheet"),
     "cohort_charts": ("class_balance", "intensity_histograms", "audit_overview", "quality_strip"),
-    "learning_charts": ("training_curves", "feature_map", "selection_frequency"),
+    "learning_charts": ("training_curves", "feature_map", "selection_frequency", "attention_shares"),
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "widgets": ("SliceViewer", "before_after_wipe"),

@@ -6,7 +6,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from epitome_kit.errors import BadParameter
 from epitome_kit.learn.features import feature_columns
-from epitome_kit.teach.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, in_house_style, new_figure
+from epitome_kit.teach.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, RED, in_house_style, new_figure
 
 
 @in_house_style
@@ -127,6 +127,50 @@ def selection_frequency(frequency, *, top=20, title="Features chosen"):
     axes.margins(y=0.01)
     axes.set(xlim=(0, 100), xlabel="share of the folds (%); dark: in more than half")
     axes.set_title(f"{title}, {len(shown)} of n = {int((frequency > 0).sum())} that were ever chosen")
+    return figure
+
+
+@in_house_style
+def attention_shares(table, *, title="What the maps point at"):
+    """Draw how many times more of each map lies in the tumour than chance would put there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`epitome_kit.learn.explain.attention_table`.
+    title : str, default="What the maps point at"
+
+    Returns
+    -------
+    Figure
+        A row for each method: one point a subject, of the learned weights and
+        of shuffled ones, and a bar at their median. Below a hundredth of
+        chance, points stand at the left edge.
+    """
+    if table.empty:
+        raise BadParameter(
+            "attention_shares",
+            "a table of at least one subject with an annotated tumour",
+            "an empty table",
+            "pass subjects that have a tumour mask",
+        )
+    methods = list(table["method"].unique())
+    times = (table["share_inside"] / table["share_by_chance"]).clip(lower=0.01)
+    figure, ((axes,),) = new_figure(size=(7.2, 1.3 + 0.62 * len(methods)))
+    for offset, colour, marker, weights in ((-0.14, BLUE, "o", "learned"), (0.14, RED, "^", "shuffled")):
+        for row, method in enumerate(methods):
+            shown = times[(table["method"] == method) & (table["weights"] == weights)]
+            label = f"{weights} weights" if row == 0 else None
+            axes.plot(shown, [row + offset] * len(shown), marker, color=colour, ms=5, alpha=0.5, mew=0, label=label)
+            axes.plot([shown.median()] * 2, [row + offset - 0.13, row + offset + 0.13], color=colour, lw=2.5)
+    axes.axvline(1, color=GREY, lw=1, ls="--", label="by chance")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_yticks(range(len(methods)), methods)
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the map inside the tumour, times what chance would put there")
+    axes.set_title(f"{title}, n = {table['participant_id'].nunique()} subjects")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
