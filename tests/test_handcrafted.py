@@ -152,9 +152,9 @@ def test_sixty_numbers_for_two_contrasts_and_none_twice():
 
 def test_the_region_is_the_largest_likely_piece():
     probability, brain = np.zeros((20, 20, 20)), np.ones((20, 20, 20), bool)
-    probability[2:8, 2:8, 2:8], probability[12:15, 12:15, 12:15] = 0.8, 0.9
-    assert np.argwhere(find_region(probability, brain)).max() == 7
-    brain[:8] = False
+    probability[2:5, 2:5, 2:5], probability[12:18, 12:18, 12:18] = 0.9, 0.8
+    assert np.argwhere(find_region(probability, brain)).min() == 12
+    brain[12:] = False
     assert find_region(probability, brain).sum() == 27, "a likely place outside the brain does not count"
 
 
