@@ -117,8 +117,16 @@ def test_every_link_of_the_page_leads_to_a_file_and_none_to_the_network(made):
     assert not re.search("https?://(?!www.w3.org/)", (workspace / "index.html").read_text(encoding="utf-8"))
 
 
+def test_the_page_links_the_model_card_and_the_checklists(made):
+    _, page = made
+    assert {"model_card.html", "model_card.md", "reporting/flow.png"} <= set(page.links)
+    assert {f"reporting/{name}.html" for name in ("tripod_ai", "claim", "metrics")} <= set(page.links)
+    assert "items await the author" in page.text and "TRIPOD+AI, 52 rows" in page.text
+
+
 def test_pictures_carry_the_description_that_was_saved_in_them(made):
-    assert len(made[1].pictures) == len(list((made[0] / "figures").iterdir()))
+    assert len(made[1].pictures) == len([*(made[0] / "figures").iterdir(), made[0] / "reporting" / "flow.png"])
+    assert any(text.startswith("Flow of subjects. Found: 49") for text in made[1].pictures)
     assert "ROC curve over 46 subjects: AUC 0.81, far above the diagonal of chance." in made[1].pictures
 
 
@@ -148,6 +156,10 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path):
     assert summary["tumour"] == {"dice_mean": None, "dice_median": None, "volume_error_pct_median": None, "n": 0}
     assert page.text.count("not run") >= 5
     assert "Smoke profile." in page.text
+    assert "Nothing was graded yet." in page.text
+    assert not [
+        link for link in page.links if link.endswith((".html", ".md", ".png")) and not (tmp_path / link).exists()
+    ]
 
 
 @pytest.mark.parametrize("lost", ["scores.json", "tumours.tsv", "preprocessed/quality.tsv", "provenance.json"])

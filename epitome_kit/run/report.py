@@ -7,9 +7,11 @@ from nbconvert import HTMLExporter
 from PIL import Image
 
 from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.run.flow import CLASSES
 from epitome_kit.run.notebooks import executed_notebooks
 from epitome_kit.run.page import TEMPLATES, write_page
 from epitome_kit.run.parameters import read_notebook
+from epitome_kit.run.reporting import write_reporting
 from epitome_kit.run.summary import build_summary, column, run_parameters, table
 
 __all__ = ["build_summary", "write_report"]
@@ -23,12 +25,12 @@ STEPS = (
 )
 """The five steps: number, title, question, and the files each makes."""
 
-CLASSES = {"grade": ("WHO grade II", "WHO grade III"), "codeletion": ("1p/19q intact", "1p/19q co-deleted")}
-"""What the two classes of a target are called."""
-
 
 def write_report(workspace):
     """Write ``summary.json``, ``index.html`` and a readable copy of each executed notebook.
+
+    Beside them, in ``reporting/``: the flow of subjects and the filled-in
+    checklists; and ``model_card.md``, once something was graded.
 
     Parameters
     ----------
@@ -63,6 +65,7 @@ def write_report(workspace):
         failed=[notebook["name"] for notebook in notebooks if notebook["status"] == "failed"],
         cards=_cards(workspace, summary),
         steps=[_step(workspace, summary, notebooks, *step) for step in STEPS],
+        reporting=_reporting(workspace),
         provenance=_provenance(summary["provenance"]),
         x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
         seconds=_duration,
@@ -201,7 +204,13 @@ def _figure(path):
     with Image.open(path) as image:
         width, height = image.size
         text = image.info.get("Description") or path.stem[3:].replace("_", " ")
-    return {"path": f"figures/{path.name}", "text": text, "width": width, "height": height}
+    return {"path": f"{path.parent.name}/{path.name}", "text": text, "width": width, "height": height}
+
+
+def _reporting(workspace):
+    """Flow figure, model card and checklists, written and ready to link."""
+    written = write_reporting(workspace)
+    return {**written, "flow": _figure(written["flow"]) if written["flow"] else None}
 
 
 def _confusion(workspace, summary):

@@ -8,6 +8,7 @@ _NAMES = {
     "cohort_charts": ("class_balance", "intensity_histograms", "audit_overview", "quality_strip"),
     "learning_charts": ("training_curves", "feature_map", "selection_frequency", "attention_shares"),
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
+    "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "widgets": ("SliceViewer", "before_after_wipe"),
     "explorers": ("threshold_explorer", "strip_explorer", "bias_explorer"),
