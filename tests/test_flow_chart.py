@@ -38,7 +38,8 @@ def test_rare_reasons_are_put_together():
 
 
 def test_no_box_overlaps_another_or_leaves_the_figure():
-    figure = flow([("Found", 88, {"a very long reason that goes on and on " * 4: 28}), *STAGES], ANALYSED)
+    long = {f"reason {number} that goes on and on " * 4: 7 for number in range(4)}
+    figure = flow([("Screened", 116, long), ("Scanned", 88, long), *STAGES], ANALYSED)
     boxes = [patch.get_window_extent() for patch in figure.axes[0].patches]
     clashes = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
     assert not clashes

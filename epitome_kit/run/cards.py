@@ -47,5 +47,6 @@ def write_model_card(out, *, provenance=None):
         return f"**AUTHOR:** {question}"
 
     template = template_environment().get_template("model_card.md.j2")
-    write_text(out / "model_card.md", template.render(values, say=facts, ask=ask, asked=asked, modules=MODELS))
+    text = template.render(values, say=facts, ask=ask, asked=asked, modules=MODELS)
+    write_text(out / "model_card.md", "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
     return out / "model_card.md"
