@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.grade.ann import Grader, build_ann
+from epitome_kit.grade.ann import Grader, build_ann, join
 
 
 def _subjects(n=120, share=0.25, shift=1.2, seed=0):
@@ -107,14 +107,17 @@ def test_a_feature_without_any_value_does_no_harm(grader):
     assert np.isfinite(grader.fit(features, labels).predict(features)).all()
 
 
-def test_it_saves_and_loads_in_safe_mode_and_takes_raw_features(grader, tmp_path):
+def test_joined_they_save_and_load_in_safe_mode_and_take_raw_features(tmp_path):
     features, labels = _subjects()
-    grader.fit(features[:, :3], labels).export().save(tmp_path / "ann.keras")
+    places = [np.array([0, 2]), np.array([1, 2])]
+    graders = [Grader(3, 120).fit(features[:, taken], labels) for taken in places]
+    join(graders, places, 3).save(tmp_path / "ann.keras")
     loaded = keras.saving.load_model(tmp_path / "ann.keras", safe_mode=True)
     unseen = _subjects(20, seed=3)[0][:, :3].astype(np.float32)
     unseen[4, 1] = np.nan
+    expected = np.mean([each.predict(unseen[:, taken]) for each, taken in zip(graders, places, strict=True)], axis=0)
     assert loaded.input_shape == (None, 3)
-    assert np.asarray(loaded(unseen))[:, 0] == pytest.approx(grader.predict(unseen), abs=1e-6)
+    assert np.asarray(loaded(unseen))[:, 0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_only_the_last_layer_learns():

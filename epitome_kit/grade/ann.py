@@ -6,7 +6,7 @@ from sklearn.impute import SimpleImputer
 from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.learn.fresh import restart, snapshot
 
-_REACH = (0.1, 1.0)
+_REACH = (0.3, 1.0)
 _STRENGTH = 2.0
 _LEARNING_RATE = 0.1
 _FURTHEST = 5.0
@@ -137,7 +137,7 @@ def build_ann(features, *, members=5, units=256, decay=0.002):
     inputs = layers.Input((features,))
     # Keras takes the mean of the losses of the members, but the sum of their penalties.
     answers = SideBySide(decay / members, name="answers")(Waves(members, units, name="waves")(inputs))
-    return Model(inputs, answers, name="epitome_ann")
+    return Model(inputs, answers)
 
 
 class Grader:
@@ -149,14 +149,14 @@ class Grader:
         Most features that will be given; fewer are fine.
     subjects : int
         Most subjects to train on.
-    epochs : int, default=60
+    epochs : int, default=30
         Steps, each on all subjects.
     balanced : bool, default=True
         Let both classes count the same, however many subjects each has.
     seed : int, default=0
     """
 
-    def __init__(self, features, subjects, *, epochs=60, balanced=True, seed=0):
+    def __init__(self, features, subjects, *, epochs=30, balanced=True, seed=0):
         keras.utils.set_random_seed(seed)
         self.subjects, self.epochs, self.balanced = subjects, epochs, balanced
         self.model = build_ann(features, decay=1 / (2 * _STRENGTH * subjects))
@@ -197,18 +197,11 @@ class Grader:
         answers = self.model(self._scaled(np.asarray(features, np.float32)), training=False)
         return ops.convert_to_numpy(answers).mean(axis=1)
 
-    def export(self):
-        """Return what was learned as one network: raw features in, (n, 1) probability out.
-
-        Returns
-        -------
-        keras.Model
-            It fills in missing values and scales by itself.
-        """
-        inputs = layers.Input(self._scaler.median.shape)
-        missing = self.model.input_shape[-1] - inputs.shape[-1]
-        answers = self.model(ops.pad(self._scaler(inputs), ((0, 0), (0, missing))))
-        return Model(inputs, ops.mean(answers, axis=1, keepdims=True), name="epitome_grader")
+    def answer(self, features):
+        """Graph of the answer, for :func:`join`: raw features, symbolic (n, p), to probability (n, 1)."""
+        missing = self.model.input_shape[-1] - features.shape[-1]
+        answers = self.model(ops.pad(self._scaler(features), ((0, 0), (0, missing))))
+        return ops.mean(answers, axis=1, keepdims=True)
 
     def _scaled(self, features):
         """Scale as the training subjects were; fill up with zeros, which say nothing."""
@@ -217,3 +210,24 @@ class Grader:
 
     def _filled(self, part):
         return np.pad(part, ((0, self.subjects - len(part)), *[(0, 0)] * (part.ndim - 1))).astype(np.float32)
+
+
+def join(graders, places, features):
+    """Join trained graders into one network that fills in missing values and scales by itself.
+
+    Parameters
+    ----------
+    graders : list of Grader
+    places : list of ndarray of int
+        Which of the inputs each takes.
+    features : int
+        Inputs in all.
+
+    Returns
+    -------
+    keras.Model
+        Raw features, (n, features), in; the mean of the graders, (n, 1), out.
+    """
+    inputs = layers.Input((features,))
+    answers = [grader.answer(ops.take(inputs, taken, axis=1)) for grader, taken in zip(graders, places, strict=True)]
+    return Model(inputs, sum(answers) / len(answers), name="epitome_grader")

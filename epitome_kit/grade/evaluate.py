@@ -9,16 +9,17 @@ import pandas as pd
 
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import read_json, whole_file, write_json, write_tsv
-from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, network
+from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, train_network
 from epitome_kit.grade.rivals import RIVALS
 from epitome_kit.grade.score import score
 from epitome_kit.grade.select import METHODS
-from epitome_kit.learn.features import feature_columns, probe_columns
+from epitome_kit.learn.features import feature_columns
+from epitome_kit.learn.probes import probe_columns
 from epitome_kit.progress import for_each
 
 
 def grade_features(
-    features, out, *, target="grade", balanced=True, epochs=60, seed=0, oracle_auc=None, beside=None, workers=1
+    features, out, *, target="grade", balanced=True, epochs=30, seed=0, oracle_auc=None, beside=None, workers=1
 ):
     """Select features, train the ANN and score it, fold by fold.
 
@@ -30,14 +31,14 @@ def grade_features(
     ----------
     features : DataFrame
         As :func:`epitome_kit.learn_features` returns it; see also
-        :func:`epitome_kit.learn.features.add_probe`.
+        :func:`epitome_kit.learn.probes.add_probe`.
     out : path
         Workspace: ``scores.json``, ``predictions.tsv``, ``rivals.tsv``,
         ``selected.tsv``, ``ann.keras`` (of the last fold).
     target : {"grade", "codeletion"}, default="grade"
     balanced : bool, default=True
         Balanced training.
-    epochs : int, default=60
+    epochs : int, default=30
     seed : int, default=0
     oracle_auc : float, default=None
         Ceiling of any model, known for phantoms.
@@ -70,14 +71,12 @@ def grade_features(
     names = list(map(str, TARGETS[target]))
     scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
     scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
-    last = answers[-1]
-    trained = features[(features.fold == features.fold.max()) & (features.role == "train")]
-    grader = network(settings).fit(trained[last["selected"]], trained.label)
-    save_grading(Path(out), answers, scores, grader)
+    last = features[(features.fold == features.fold.max()) & (features.role == "train")]
+    save_grading(Path(out), answers, scores, last, settings)
     return scores
 
 
-def cross_validate(table, out, *, balanced=True, epochs=60, seed=0, workers=1, rivals=True):
+def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, rivals=True):
     """Grade every fold of a table; folds that were finished earlier, with the same rows and settings, are kept.
 
     Parameters
@@ -125,10 +124,10 @@ def assemble(answers, table, *, seed=0):
         ``folds``, ``repeats``, ``seed``, ``features`` and ``selection``.
     """
     scored = score_models(answers, seed)
-
+    selections = [each for answer in answers for each in answer["selected"]]
+    numbers = pd.Series([each["number"] for each in selections if each["method"] == METHODS[0]])
     labels = pd.concat([answer["predictions"] for answer in answers]).groupby("participant_id").label.first()
     repeats = table["repeat"].nunique() if "repeat" in table else 1
-    numbers = sorted({answer["number"] for answer in answers})
     return {
         **scored[ANN],
         "rivals": {"majority": majority(labels), **{name: scored[name] for name in RIVALS if name in scored}},
@@ -136,11 +135,11 @@ def assemble(answers, table, *, seed=0):
         "folds": int(table.fold.nunique()),
         "repeats": int(repeats),
         "seed": seed,
-        "features": {"offered": len(feature_columns(table)), "selected": numbers},
+        "features": {"offered": len(feature_columns(table)), "selected": sorted(set(numbers.tolist()))},
         "selection": {
             "methods": list(METHODS),
             "numbers": list(NUMBERS),
-            "chosen": _counted(f"{answer['method']}, {answer['number']}" for answer in answers),
+            "chosen": {str(number): int(count) for number, count in numbers.value_counts().items()},
         },
     }
 
@@ -177,26 +176,29 @@ def majority(labels):
     return score(labels, np.full(len(labels), labels.mean()))
 
 
-def save_grading(out, answers, scores, grader):
-    """Write predictions, selected features, the network and, last, the scores.
+def save_grading(out, answers, scores, rows, settings):
+    """Write predictions, selected features, a network and, last, the scores.
 
     Parameters
     ----------
     out : Path
     answers : list of dict
     scores : dict
-    grader : Grader
-        Trained; saved so that it takes raw features.
+    rows : DataFrame
+        Subjects to train the network on that is kept: ``ann.keras``, which takes
+        the features that ``ann.json`` lists.
+    settings : Settings
     """
     everything = pd.concat([answer["predictions"] for answer in answers]).sort_values(["repeat", "participant_id"])
     ours = everything.model == ANN
-    chosen = pd.Series([name for answer in answers for name in answer["selected"]]).value_counts()
-    chosen = chosen.rename_axis("feature").rename("folds").reset_index()
     write_tsv(out / "predictions.tsv", everything[ours].drop(columns="model"))
     write_tsv(out / "rivals.tsv", everything[~ours])
-    write_tsv(out / "selected.tsv", chosen.assign(share=chosen.folds / len(answers)))
+    write_tsv(out / "selected.tsv", _how_often(answers))
+    columns = feature_columns(rows)
+    model, taken = train_network(rows[columns].to_numpy(np.float32), rows.label.to_numpy(int), settings)
     with whole_file(out / "ann.keras") as path:
-        grader.export().save(path)
+        model.save(path)
+    write_json(out / "ann.json", {"features": [columns[index] for index in taken], "subjects": len(rows)})
     write_json(out / "scores.json", scores)
 
 
@@ -218,5 +220,11 @@ def _score_model(rows, seed):
     return score(wide["label"].iloc[:, 0], wide["probability"].T, wide["calibrated"].T, seed=seed)
 
 
-def _counted(names):
-    return pd.Series(list(names)).value_counts().to_dict()
+def _how_often(answers):
+    """How often each feature was selected: by each method, and the share of all selections."""
+    selections = [each for answer in answers for each in answer["selected"]]
+    pairs = [(name, each["method"]) for each in selections for name in each["features"]]
+    counts = pd.DataFrame(pairs, columns=["feature", "method"]).value_counts().unstack(fill_value=0)
+    counts = counts.reindex(columns=list(METHODS), fill_value=0)
+    counts["share"] = counts.sum(axis=1) / len(selections)
+    return counts.sort_values("share", ascending=False, kind="stable").reset_index()

@@ -1,6 +1,7 @@
 """One fold of nested cross-validation: choose, learn, predict and calibrate, from training rows alone."""
 
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
 from epitome_kit.folds import assign_folds, require_apart
-from epitome_kit.grade.ann import Grader
+from epitome_kit.grade.ann import Grader, join
 from epitome_kit.grade.rivals import RIVALS, Rival, calibrate
 from epitome_kit.grade.select import METHODS, choose_columns
-from epitome_kit.learn.features import feature_columns, probe_columns
+from epitome_kit.learn.features import feature_columns
+from epitome_kit.learn.probes import probe_columns
 
 NUMBERS = (10, 20, 40, 80)
 """Numbers of features to choose from."""
@@ -41,37 +43,37 @@ class Settings(NamedTuple):
 
     features: int
     subjects: int
-    epochs: int = 60
+    epochs: int = 30
     balanced: bool = True
     seed: int = 0
     rivals: bool = True
 
 
 class Choice(NamedTuple):
-    """Features that were selected, and how.
+    """Features that were selected.
 
     Attributes
     ----------
-    method : str
-    number : int
-    columns : ndarray of int
-        Selected on all that was given.
-    inner : list of (learn, check, columns)
-        Masks of each inner fold, and the columns selected on what it learns from.
+    numbers : list of int
+        How many by each method: the better half of :data:`NUMBERS`.
+    selections : list of ndarray of int
+        Columns that each of :data:`METHODS` selects on all that was given, for
+        each of the numbers.
+    inner : list of (learn, check, selections)
+        Masks of each inner fold, and what is selected on those it learns from.
     probabilities : ndarray, shape (n,)
         Of the network, out of the inner folds; NaN where there are none.
     """
 
-    method: str
-    number: int
-    columns: np.ndarray
+    numbers: list
+    selections: list
     inner: list
     probabilities: np.ndarray
 
     def of_everything(self):
         """Return the same inner folds, without any selection."""
-        whole = slice(None)
-        return self._replace(columns=whole, inner=[(learn, check, whole) for learn, check, _ in self.inner])
+        whole = [slice(None)]
+        return self._replace(selections=whole, inner=[(learn, check, whole) for learn, check, _ in self.inner])
 
 
 def grade_fold(rows, settings):
@@ -89,8 +91,8 @@ def grade_fold(rows, settings):
     dict
         ``predictions``: DataFrame with a row a model and test subject, columns
         ``model``, ``participant_id``, ``repeat``, ``fold``, ``label``,
-        ``probability``, ``calibrated``. ``selected``: names of features.
-        ``method`` and ``number``: how they were chosen.
+        ``probability``, ``calibrated``. ``selected``: for each selection its
+        ``method``, ``number`` and names of ``features``.
 
     Raises
     ------
@@ -112,18 +114,19 @@ def grade_fold(rows, settings):
     parts = [told.assign(model=name, probability=p, calibrated=c) for name, (p, c) in answers.items()]
     return {
         "predictions": pd.concat(parts, ignore_index=True),
-        "selected": [columns[index] for index in choice.columns],
-        "method": choice.method,
-        "number": choice.number,
+        "selected": [
+            {"method": method, "number": number, "features": [columns[index] for index in chosen]}
+            for (number, method), chosen in zip(product(choice.numbers, METHODS), choice.selections, strict=True)
+        ],
     }
 
 
 def choose(x, y, settings):
-    """Choose a way to select and a number of features by inner folds, and select.
+    """Select features by every method; choose how many by the AUC in inner folds.
 
-    Both are judged by the AUC of the network in the inner folds: a method by its
-    mean over the numbers, a number by its mean over the methods. Fewer things are
-    compared that way than if every pair stood for itself, so luck decides less.
+    Every selection trains a network, and their mean is the answer: each method, in
+    the better half of the numbers. To choose a single one on a few dozen subjects
+    would follow chance.
 
     Parameters
     ----------
@@ -135,34 +138,58 @@ def choose(x, y, settings):
     Returns
     -------
     Choice
-        With fewer than two subjects of a class: the first method and number.
+        With fewer than two subjects of a class: the smallest numbers.
     """
     numbers = sorted({min(number, settings.features) for number in NUMBERS})
     masks = _inner_folds(y, settings.seed)
-    aucs = np.zeros((len(METHODS), len(numbers)))
-    probabilities, columns = np.full((*aucs.shape, len(y)), np.nan), {}
+    aucs, answers, selected = np.zeros(len(numbers)), np.full((len(numbers), len(y)), np.nan), {}
     for fold, (learn, check) in enumerate(masks):
-        filled = _FILLING.fit_transform(x[learn])
-        for m, method in enumerate(METHODS):
-            for n, number in enumerate(numbers):
-                kept = choose_columns(filled, y[learn], keep=number, method=method, seed=settings.seed)
-                answer = network(settings).fit(x[learn][:, kept], y[learn]).predict(x[check][:, kept])
-                aucs[m, n] += roc_auc_score(y[check], answer)
-                probabilities[m, n, check], columns[fold, m, n] = answer, kept
-    m, n = aucs.mean(axis=1).argmax(), aucs.mean(axis=0).argmax()
-    kept = choose_columns(_FILLING.fit_transform(x), y, keep=numbers[n], method=METHODS[m], seed=settings.seed)
-    inner = [(*both, columns[fold, m, n]) for fold, both in enumerate(masks)]
-    return Choice(METHODS[m], numbers[n], kept, inner, probabilities[m, n])
+        for n, number in enumerate(numbers):
+            selected[fold, n] = _select(x[learn], y[learn], number, settings.seed)
+            answers[n, check] = _mean_answer(network(settings), x[learn], y[learn], x[check], selected[fold, n])
+            aucs[n] += roc_auc_score(y[check], answers[n, check])
+    better = sorted(np.argsort(-aucs, kind="stable")[: (len(numbers) + 1) // 2])
+    selections = [chosen for n in better for chosen in _select(x, y, numbers[n], settings.seed)]
+    inner = [(*both, [each for n in better for each in selected[fold, n]]) for fold, both in enumerate(masks)]
+    return Choice([numbers[n] for n in better], selections, inner, answers[better].mean(axis=0))
 
 
-@lru_cache(maxsize=2)
-def _network(features, subjects, epochs, balanced, seed):
-    return Grader(features, subjects, epochs=epochs, balanced=balanced, seed=seed)
+def train_network(x, y, settings):
+    """Choose, select and train on all that is given.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, p)
+        NaN where missing.
+    y : array of 0 and 1, shape (n,)
+    settings : Settings
+
+    Returns
+    -------
+    model : keras.Model
+        Raw values of the columns in, (n, 1) probability out.
+    columns : ndarray of int
+        What it takes, in this order.
+    """
+    choice = choose(x, y, settings)
+    columns = np.unique(np.concatenate(choice.selections))
+    graders = [_new_network(settings).fit(x[:, chosen], y) for chosen in choice.selections]
+    places = [np.searchsorted(columns, chosen) for chosen in choice.selections]
+    return join(graders, places, len(columns)), columns
 
 
 def network(settings):
     """Return the network of some settings; building it takes longer than training it, so it is kept."""
-    return _network(*settings[:-1])
+    return _kept_network(settings._replace(rivals=True))
+
+
+def _new_network(settings):
+    return Grader(
+        settings.features, settings.subjects, epochs=settings.epochs, balanced=settings.balanced, seed=settings.seed
+    )
+
+
+_kept_network = lru_cache(maxsize=2)(_new_network)
 
 
 def _answer(model, x, y, unseen, choice, known=None):
@@ -172,10 +199,20 @@ def _answer(model, x, y, unseen, choice, known=None):
     """
     if known is None:
         known = np.full(len(y), np.nan)
-        for learn, check, columns in choice.inner:
-            known[check] = model.fit(x[learn][:, columns], y[learn]).predict(x[check][:, columns])
-    probability = model.fit(x[:, choice.columns], y).predict(unseen[:, choice.columns])
+        for learn, check, selections in choice.inner:
+            known[check] = _mean_answer(model, x[learn], y[learn], x[check], selections)
+    probability = _mean_answer(model, x, y, unseen, choice.selections)
     return probability, calibrate(known, y, probability) if choice.inner else probability
+
+
+def _mean_answer(model, x, y, unseen, selections):
+    """Train on each selection, predict, and take the mean."""
+    return np.mean([model.fit(x[:, chosen], y).predict(unseen[:, chosen]) for chosen in selections], axis=0)
+
+
+def _select(x, y, number, seed):
+    filled = _FILLING.fit_transform(x)
+    return [choose_columns(filled, y, keep=number, method=method, seed=seed) for method in METHODS]
 
 
 def _inner_folds(y, seed):

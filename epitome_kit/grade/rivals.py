@@ -10,10 +10,10 @@ from sklearn.preprocessing import StandardScaler
 RIVALS = {
     "logistic": lambda seed: LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000),
     "random_forest": lambda seed: RandomForestClassifier(
-        300, min_samples_leaf=2, class_weight="balanced", random_state=seed
+        50, min_samples_leaf=2, class_weight="balanced", random_state=seed
     ),
 }
-"""Name of each rival, and what makes it; both classes count the same."""
+"""Name of each rival, and what makes it; both classes count the same. One forest grows for each selection."""
 
 
 class Rival:

@@ -36,7 +36,7 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     -------
     features : DataFrame
         ``participant_id``, ``label`` (0 or 1), features as numbers and columns of
-        probes, as :func:`epitome_kit.learn.features.add_probe` names them.
+        probes, as :func:`epitome_kit.learn.probes.add_probe` names them.
     notes : dict
         ``classes`` (names of 0 and 1), and names of what was left out:
         ``without_label``, ``not_numbers``, ``constant``; ``missing_values``.

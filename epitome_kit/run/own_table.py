@@ -7,9 +7,7 @@ import numpy as np
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import checksum, write_json
 from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading
-from epitome_kit.grade.nested import choose, network
 from epitome_kit.grade.table import deal_folds, read_features
-from epitome_kit.learn.features import feature_columns
 from epitome_kit.run.provenance import describe_run
 from epitome_kit.teach.grading_charts import grading_board
 from epitome_kit.teach.style import save_figure
@@ -84,18 +82,8 @@ def grade_table(
     if not hasattr(table, "columns"):
         source = {"table": Path(table).name, "sha256": checksum(Path(table))}
     scores = {"target": label, "positive": classes[1], "shuffled": shuffle, **scores, "source": {**source, **notes}}
-    save_grading(out, answers, scores, _train_on_all(features, settings, out))
+    save_grading(out, answers, scores, features, settings._replace(subjects=len(features)))
     write_json(out / "provenance.json", describe_run({"seed": seed}))
     figure = grading_board(out, title=f"{label}{', labels shuffled' if shuffle else ''}")
     save_figure(figure, out / "scoreboard.png", "Scores with intervals beside rivals and the majority.")
     return scores
-
-
-def _train_on_all(features, settings, out):
-    """Choose and train once more on every subject; note which features the network takes."""
-    columns = feature_columns(features)
-    x, y = features[columns].to_numpy(np.float32), features.label.to_numpy()
-    everybody = settings._replace(subjects=len(y))
-    choice = choose(x, y, everybody)
-    write_json(out / "ann.json", {"features": [columns[index] for index in choice.columns], "subjects": len(y)})
-    return network(everybody).fit(x[:, choice.columns], y)

@@ -1,0 +1,110 @@
+"""Scores as others compute them, with intervals that hold the truth as often as they say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, mannwhitneyu
+from sklearn import metrics
+
+from epitome_kit.grade.score import score
+
+
+def _scored(labels, probabilities, *more):
+    return score(np.array(labels), np.array(probabilities), *more)
+
+
+@settings(max_examples=10)
+@given(
+    subjects=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=4, max_size=60).filter(
+        lambda pairs: len({label for label, _ in pairs}) == 2
+    )
+)
+def test_scores_are_those_of_scikit_learn(subjects):
+    labels, tenths = np.array(subjects).T
+    probabilities = tenths / 10
+    decided = probabilities >= 0.5
+    found = _scored(labels, probabilities)
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(labels, probabilities))
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, decided))
+    assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, decided))
+    assert found["sensitivity"] == pytest.approx(metrics.recall_score(labels, decided))
+    assert found["specificity"] == pytest.approx(metrics.recall_score(labels, decided, pos_label=0))
+    assert found["brier"] == pytest.approx(np.mean((probabilities - labels) ** 2))
+    assert found["confusion_matrix"] == metrics.confusion_matrix(labels, decided).tolist()
+    assert (found["n"], found["class_counts"]) == (len(labels), [(labels == 0).sum(), (labels == 1).sum()])
+    assert found["majority_accuracy"] == pytest.approx(max(labels.mean(), 1 - labels.mean()))
+    interval = binomtest(int((labels == decided).sum()), len(labels)).proportion_ci(method="exact")
+    assert found["accuracy_ci95"] == pytest.approx([interval.low, interval.high])
+    for name in ("auc", "balanced_accuracy"):
+        low, high = found[f"{name}_ci95"]
+        assert 0 <= low <= found[name] <= high <= 1
+
+
+def test_perfect_and_worst_have_intervals_at_the_edge():
+    labels = np.arange(30) % 2
+    assert _scored(labels, labels)["auc_ci95"] == [1, 1]
+    assert _scored(labels, labels)["accuracy_ci95"] == pytest.approx([0.8843, 1], abs=1e-4), "Clopper-Pearson for 30/30"
+    assert _scored(labels, 1 - labels)["accuracy_ci95"] == pytest.approx([0, 0.1157], abs=1e-4)
+
+
+def _auc_interval(n, rng):
+    """Interval for scores that are normal in both classes, 1.2 standard deviations apart: the true AUC is 0.802."""
+    labels = np.arange(n) % 2
+    return _scored(labels, 1 / (1 + np.exp(-rng.normal(1.2 * labels, 1))))["auc_ci95"]
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say_and_shrink_with_more_subjects(monkeypatch):
+    monkeypatch.setattr("epitome_kit.grade.score.DRAWS", 300)
+    rng = np.random.default_rng(0)
+    intervals = np.array([_auc_interval(60, rng) for _ in range(50)])
+    held = (intervals[:, 0] < 0.802) & (intervals[:, 1] > 0.802)
+    assert 42 <= held.sum() <= 50
+    low, high = _auc_interval(600, rng)
+    assert high - low < 0.4 * np.median(np.diff(intervals))
+
+
+def test_sensitivity_and_specificity_have_the_exact_interval():
+    labels = np.repeat([0, 1], [30, 20])
+    probabilities = np.where(np.arange(50) % 4 == 0, 1 - labels, labels)
+    found = _scored(labels, probabilities)
+    hits = int((probabilities[labels == 1] == 1).sum())
+    interval = binomtest(hits, 20).proportion_ci(method="exact")
+    assert found["sensitivity_ci95"] == pytest.approx([interval.low, interval.high])
+
+
+def test_several_deals_score_their_mean_and_not_that_of_a_committee():
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    deals = 1 / (1 + np.exp(-(1.2 * labels + rng.normal(0, 1, (5, 80)))))
+    together, alone = _scored(labels, deals), [_scored(labels, deal) for deal in deals]
+    for name in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "brier"):
+        assert together[name] == pytest.approx(np.mean([each[name] for each in alone]))
+    assert together["auc"] < metrics.roc_auc_score(labels, deals.mean(axis=0)) - 0.02
+    assert np.sum(together["confusion_matrix"]) == 80
+
+
+def test_repeating_the_same_deal_changes_nothing():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    once = 1 / (1 + np.exp(-(labels + rng.normal(0, 1, 40))))
+    one, three = _scored(labels, once), _scored(labels, np.tile(once, (3, 1)))
+    assert one["auc_ci95"] == pytest.approx(three["auc_ci95"]) and one["permutation_p"] == three["permutation_p"]
+
+
+def test_calibrated_probabilities_count_for_the_brier_score_alone():
+    labels, raw = np.array([0, 0, 1, 1] * 5), np.array([0.4, 0.6, 0.55, 0.9] * 5)
+    found = _scored(labels, raw, raw**2)
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(labels, raw**2))
+    assert found["brier_uncalibrated"] == pytest.approx(metrics.brier_score_loss(labels, raw))
+    assert found["accuracy"] == metrics.accuracy_score(labels, raw >= 0.5)
+
+
+def test_permutation_p_is_near_that_of_the_rank_test():
+    rng = np.random.default_rng(3)
+    labels = np.arange(60) % 2
+    probabilities = 1 / (1 + np.exp(-(0.5 * labels + rng.normal(0, 1, 60))))
+    exact = mannwhitneyu(probabilities[labels == 1], probabilities[labels == 0], alternative="greater").pvalue
+    assert _scored(labels, probabilities)["permutation_p"] == pytest.approx(exact, abs=0.015)
+    assert _scored(labels, labels)["permutation_p"] == pytest.approx(1 / 2001)
+    assert _scored(labels, np.full(60, 0.3))["permutation_p"] == 1
