@@ -9,13 +9,16 @@ BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py 
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lab bench lock clean venv install
+.PHONY: help run labs test lint lab bench lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
 
 run: venv  ## all five notebooks on the built-in cohort; the report is runs/latest/index.html
 	$(BIN)/epitome run --cohort phantom --profile quick $(ARGS)
+
+labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
+	$(BIN)/epitome run leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
 
 test: venv  ## every test
 	$(BIN)/pytest $(ARGS)

@@ -11,7 +11,9 @@ import pytest
 from conftest import ROOT
 
 STEPS = ("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour")
+LABS = ("labs/leakage", "labs/seed_autopsy")
 FOUND = [path.stem for path in (ROOT / "notebooks").glob("0?_*.ipynb")]
+FOUND += [f"labs/{path.stem}" for path in (ROOT / "notebooks" / "labs").glob("*.ipynb")]
 PARAMETERS = {
     "cohort": "phantom",
     "out": "../runs/notebooks",
@@ -21,7 +23,7 @@ PARAMETERS = {
     "seed": 0,
     "workers": 2,
 }
-every_notebook = pytest.mark.parametrize("name", sorted({*STEPS, *FOUND}))
+every_notebook = pytest.mark.parametrize("name", sorted({*STEPS, *LABS, *FOUND}))
 
 
 @cache
@@ -70,7 +72,9 @@ def test_parameters_are_literals_with_a_comment_each(name):
     (cell,) = _tagged(name, "parameters")
     assert cell is _code(name)[0]
     statements = ast.parse(cell.source).body
-    assert {node.targets[0].id: ast.literal_eval(node.value) for node in statements} == PARAMETERS
+    assert {node.targets[0].id: ast.literal_eval(node.value) for node in statements} == PARAMETERS | (
+        {"out": "../../runs/notebooks"} if name in LABS else {}
+    )
     assert json.loads(json.dumps(PARAMETERS)) == PARAMETERS
     assert all(re.search(r"  # \w", line) for line in _lines(cell))
 

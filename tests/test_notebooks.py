@@ -4,27 +4,33 @@ import pytest
 from PIL import Image
 
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
+from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, notebooks_folder, run_notebooks
 from epitome_kit.run.report import write_report
 
 STEPS = ["01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"]
+LABS = ["leakage", "seed_autopsy"]
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "smoke"
-    run_notebooks(out=folder, profile="smoke", parameters={"workers": 2})
+    run_notebooks([*STEPS, *LABS], out=folder, profile="smoke", parameters={"workers": 2})
     write_report(folder)
     return folder
 
 
 def test_the_five_steps_are_there():
-    assert list(find_notebooks())[:5] == STEPS
+    assert list(find_notebooks()) == STEPS
+
+
+def test_the_labs_are_known_by_name():
+    assert list(find_notebooks(LABS)) == LABS
+    assert [path.stem for path in sorted((notebooks_folder() / "labs").glob("*.ipynb"))] == LABS
 
 
 def test_every_notebook_ran_to_its_end(workspace):
     executed = executed_notebooks(workspace)
-    assert [notebook["name"] for notebook in executed] == list(find_notebooks())
+    assert [notebook["name"] for notebook in executed] == [*STEPS, *LABS]
     assert {notebook["status"] for notebook in executed} == {"done"}
     assert max(notebook["peak_rss_mb"] for notebook in executed) < 1800
 
@@ -41,9 +47,9 @@ def test_the_summary_is_complete(workspace):
 
 
 def test_every_step_left_a_described_picture(workspace):
-    for step in STEPS:
-        pictures = list((workspace / "figures").glob(f"{step[:2]}_*.png"))
-        assert pictures, f"{step} saved no picture"
+    for start in [*(step[:2] for step in STEPS), "leakage", "seed_autopsy"]:
+        pictures = list((workspace / "figures").glob(f"{start}_*.png"))
+        assert pictures, f"{start} saved no picture"
         for path in pictures:
             with Image.open(path) as picture:
                 assert len(picture.info.get("Description", "")) > 20, f"{path.name} has no alternative text"

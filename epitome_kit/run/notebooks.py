@@ -130,8 +130,9 @@ def find_notebooks(names=None):
     Parameters
     ----------
     names : sequence of str, default=None
-        Such as ``["04", "05_extract_tumour", "mine/extra.ipynb"]``; None or
-        empty means the numbered notebooks of the kit, in order.
+        Such as ``["04", "05_extract_tumour", "leakage", "mine/extra.ipynb"]``;
+        None or empty means the numbered notebooks of the kit, in order, without
+        the labs.
 
     Returns
     -------
@@ -143,9 +144,11 @@ def find_notebooks(names=None):
     BadParameter
         Not known, or a prefix of several.
     """
-    known = {path.stem: path for path in sorted(notebooks_folder().glob("[0-9][0-9]_*.ipynb"))}
+    folder = notebooks_folder()
+    steps = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    known = steps | {path.stem: path for path in sorted(folder.glob("labs/*.ipynb"))}
     found = {}
-    for name in map(str, names or known):
+    for name in map(str, names or steps):
         path = Path(name)
         if path.suffix == ".ipynb" and path.is_file():
             found[path.stem] = path.absolute()

@@ -10,6 +10,7 @@ _NAMES = {
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
+    "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),
     "widgets": ("SliceViewer", "before_after_wipe"),
     "explorers": ("threshold_explorer", "strip_explorer", "bias_explorer"),
     "checks": ("check_number", "check_choice", "check_mask", "check_field", "check_transform", "check_split"),
