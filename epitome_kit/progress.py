@@ -8,7 +8,15 @@ from pathlib import Path
 import psutil
 from joblib import Parallel, delayed
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 from epitome_kit.errors import BadParameter
 
@@ -49,6 +57,26 @@ def for_each(function, items, *, title, workers=1):
 
 
 @contextmanager
+def step_bar(title, total):
+    """Show how far a long task is, and the time left, on a terminal or in a notebook.
+
+    Parameters
+    ----------
+    title : str
+        Shown beside the bar.
+    total : int
+        Steps to come.
+
+    Yields
+    ------
+    callable
+        Takes a number of steps that are done.
+    """
+    with _bar(title, total, TaskProgressColumn()) as advance:
+        yield advance
+
+
+@contextmanager
 def byte_bar(title, total):
     """Show how far a download is.
 
@@ -64,10 +92,16 @@ def byte_bar(title, total):
     callable
         Takes a number of bytes that have come; less than zero takes them back.
     """
+    with _bar(title, total or None, DownloadColumn()) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(title, total, measure):
     console, unseen = _console()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=unseen) as bar:
-        yield partial(bar.advance, bar.add_task(title, total=total or None))
+    columns = (TextColumn("{task.description}"), BarColumn(), measure, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=unseen, speed_estimate_period=600) as bar:
+        yield partial(bar.advance, bar.add_task(title, total=total))
 
 
 def _console():

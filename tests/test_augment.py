@@ -89,3 +89,12 @@ def test_a_batch_has_scans_and_the_map_to_learn():
     scans, targets = _batches(batch_size=3)[0]
     assert scans.shape == (3, *SHAPE, 2) and targets["tumour"].shape == (3, *SHAPE, 1)
     assert targets["tumour"].dtype == np.float32
+
+
+def test_without_a_seed_subjects_come_in_order_and_as_they_are():
+    batches = _batches(seed=None, batch_size=4)
+    assert _dealt(batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    batches.on_epoch_end()
+    scans, targets = batches[0]
+    assert _dealt(batches)[0] == [0, 1, 2, 3] and np.array_equal(scans[0], HEAD)
+    assert np.array_equal(targets["tumour"][1, ..., 0], 2 * SPOT) and targets["tumour"].dtype == np.float32

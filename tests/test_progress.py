@@ -1,12 +1,15 @@
 """Progress: results in order, whatever the number of workers, and nothing written where nobody looks."""
 
 import math
+import re
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.progress import byte_bar, for_each
+from epitome_kit.progress import byte_bar, for_each, step_bar
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -36,3 +39,18 @@ def test_bytes_are_counted_and_nothing_is_written_where_nobody_looks(total, capf
         for size in (60, -60, 100):
             advance(size)
     assert capfd.readouterr() == ("", "")
+
+
+def test_steps_are_counted_and_nothing_is_written_where_nobody_looks(capfd):
+    with step_bar("Training", 3) as advance:
+        for steps in (1, 0, 2):
+            advance(steps)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_somebody_who_looks_sees_the_share_that_is_done_and_the_time_left(monkeypatch):
+    screen = Console(file=StringIO(), force_terminal=True, width=80, legacy_windows=False)
+    monkeypatch.setattr("epitome_kit.progress._console", lambda: (screen, False))
+    with step_bar("Training", 4) as advance:
+        advance(1)
+    assert re.search(r"Training.*25%.*-:--:--", screen.file.getvalue(), re.DOTALL)

@@ -49,24 +49,29 @@ class Batches(keras.utils.PyDataset):
     masks : ndarray of uint8, shape (n, i, j, k, channels)
         Target maps, moved together with the scans.
     batch_size : int, default=2
-    seed : int, default=0
+    seed : int or None, default=0
+        Of order and augmentation; None deals the subjects in order and as they are.
     """
 
     def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0):
         super().__init__(workers=1, max_queue_size=4)
         self._scans, self._masks = scans, masks
-        self._batch_size, self._rng = batch_size, np.random.default_rng(seed)
-        self._order = self._rng.permutation(chosen)
+        self._batch_size, self._order = batch_size, np.asarray(chosen)
+        self._rng = None if seed is None else np.random.default_rng(seed)
+        self.on_epoch_end()
 
     def __len__(self):
         return -(-len(self._order) // self._batch_size)
 
     def __getitem__(self, index):
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        if self._rng is None:
+            return self._scans[chosen], {"tumour": self._masks[chosen].astype(np.float32)}
         pairs = [augment(self._scans[i], self._masks[i], self._rng) for i in chosen]
         scans, masks = (np.stack(part) for part in zip(*pairs, strict=True))
         return scans, {"tumour": masks.astype(np.float32)}
 
     def on_epoch_end(self):
         """Shuffle for the next epoch."""
-        self._order = self._rng.permutation(self._order)
+        if self._rng is not None:
+            self._order = self._rng.permutation(self._order)

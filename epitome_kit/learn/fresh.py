@@ -1,5 +1,9 @@
 """Start a compiled model afresh, without compiling it again for every fold."""
 
+import numpy as np
+
+from epitome_kit.backend import ops
+
 
 def snapshot(model):
     """Remember a compiled model before training.
@@ -14,7 +18,7 @@ def snapshot(model):
         Values of all variables of the model and its optimiser.
     """
     model.optimizer.build(model.trainable_variables)
-    return [variable.numpy() for variable in _variables(model)]
+    return [np.array(ops.convert_to_numpy(variable)) for variable in _variables(model)]
 
 
 def restart(model, state):

@@ -1,23 +1,18 @@
 """Cross-fitting: train on some subjects, describe the others, for every fold."""
 
-import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from epitome_kit.backend import keras
 from epitome_kit.errors import BadCohort
-from epitome_kit.files import checksum, read_json, read_tsv, whole_file, write_json, write_tsv
+from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
-from epitome_kit.learn.augment import Batches
-from epitome_kit.learn.cnn import build_cnn, feature_names, fit_label, known_loss
-from epitome_kit.learn.fresh import restart, snapshot
-from epitome_kit.learn.pretrained import start_from_simulation
-from epitome_kit.progress import for_each
-
-LEARNING_RATE = 1e-3
+from epitome_kit.learn.cnn import feature_names
+from epitome_kit.learn.fit import Trainer, best_epoch
+from epitome_kit.progress import step_bar
 
 
 def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
@@ -28,7 +23,12 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     other folds and then describes all subjects. Rows with role ``test`` come
     from a network that never saw the subject; rows with role ``train`` come
     from the same network and are what a grader of that fold may learn from.
-    Once all folds are done, the next call with the same settings keeps them.
+    When to stop is learned from training subjects alone: see
+    :class:`epitome_kit.learn.fit.Trainer`.
+
+    A call that is stopped, by Ctrl-C for instance, leaves the finished folds,
+    and of the one at work the best network so far. The next call with the same
+    settings goes on with that fold; once all are done, it keeps everything.
 
     Parameters
     ----------
@@ -37,11 +37,13 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         Folder that :func:`epitome_kit.preprocess_cohort` wrote.
     out : path
         Workspace: ``features.tsv``, ``cnn.keras`` (trained on all subjects),
-        ``cnn/`` with the networks of the folds and ``history.tsv``.
+        ``cnn/`` with the networks of the folds and ``history.tsv`` (``fold``,
+        ``epoch``, ``loss`` and ``val_loss``, that of the stopping set).
     target : {"grade", "codeletion"}, default="grade"
     folds : int, default=5
     epochs : int, default=5
-        Fixed beforehand: no stopping is learned from anything.
+        At most; the network for all subjects is trained for the median of what
+        was best in the folds.
     seed : int, default=0
 
     Returns
@@ -61,8 +63,8 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "inputs": checksum(*records)}
     settings["labels"] = labels.to_dict()
-    done = out / "cnn" / "settings.json"
-    if done.is_file() and read_json(done) == settings and (out / "features.tsv").is_file():
+    begun = _begun(out, settings)
+    if begun and (out / "features.tsv").is_file():
         return read_tsv(out / "features.tsv")
 
     arrays = load_arrays(cohort, preprocessed)
@@ -75,15 +77,11 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         )
     labels = labels[labels.index.isin(arrays.ids)]
     fold_of = assign_folds(labels, folds=folds, seed=seed, unlabelled=sorted(set(arrays.ids) - set(labels.index)))
-    keras.utils.set_random_seed(seed)
-    trainer = _Trainer(arrays, labels, epochs, seed)
-    parts = for_each(lambda fold: trainer.fold(fold, fold_of, out), range(folds), title="Training the CNN")
-    trainer.all_subjects(out)
-    features = pd.concat([part for part, _ in parts], ignore_index=True)
-    write_tsv(out / "cnn" / "history.tsv", pd.concat([history for _, history in parts], ignore_index=True))
-    write_tsv(out / "features.tsv", features)
-    write_json(done, settings)
-    return features
+    if not begun:
+        _begin(out, settings)
+    _train(Trainer(arrays, labels, epochs, seed), fold_of.reindex(arrays.ids).to_numpy(), folds, out)
+    write_tsv(out / "features.tsv", _whole(out, folds, "features"))
+    return read_tsv(out / "features.tsv")
 
 
 def fold_model_path(out, fold):
@@ -91,54 +89,55 @@ def fold_model_path(out, fold):
     return Path(out) / "cnn" / f"fold-{fold + 1}.keras"
 
 
-class _Trainer:
-    """One compiled network, started afresh for each set of training subjects."""
+def _begun(out, settings):
+    path = out / "cnn" / "settings.json"
+    return path.is_file() and read_json(path) == settings
 
-    def __init__(self, arrays, labels, epochs, seed):
-        self.arrays, self.epochs, self.seed = arrays, epochs, seed
-        self.labels = labels.reindex(arrays.ids).to_numpy(float)
-        self.masks = np.concatenate([arrays.tumour, arrays.known], axis=-1)
-        self.model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
-        start_from_simulation(self.model, arrays.contrasts)
-        self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": known_loss})
-        self.state = snapshot(self.model)
 
-    def fold(self, fold, fold_of, out):
-        """Train without one fold; return features of all subjects and the history."""
-        test = (fold_of.reindex(self.arrays.ids) == fold).to_numpy()
-        features, history = self._fit(~test, fold)
-        self._save(fold_model_path(out, fold))
-        table = pd.DataFrame(features, columns=feature_names(self.arrays.contrasts))
-        table.insert(0, "participant_id", self.arrays.ids)
-        table.insert(1, "fold", fold + 1)
-        table.insert(2, "role", np.where(test, "test", "train"))
-        table.insert(3, "label", self.labels)
-        table.insert(4, "cnn_probability", np.asarray(self.model.get_layer("label")(features))[:, 0])
-        return table, history
+def _begin(out, settings):
+    """Clear away what was learned with other settings."""
+    shutil.rmtree(out / "cnn", ignore_errors=True)
+    for name in ("cnn.keras", "features.tsv"):
+        (out / name).unlink(missing_ok=True)
+    write_json(out / "cnn" / "settings.json", settings)
 
-    def all_subjects(self, out):
-        """Train on everybody, for scans that are not of this cohort."""
-        self._fit(np.ones(len(self.labels), bool), fold=-1)
-        self._save(out / "cnn.keras")
 
-    def _fit(self, train, fold):
-        """Train the map, then the label; return features of all subjects and the history of the map."""
-        restart(self.model, self.state)
-        seed = self.seed * 1000 + fold + 1
-        batches = Batches(np.flatnonzero(train), self.arrays.scans, self.masks, seed=seed)
-        cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
-        history = self.model.fit(batches, epochs=self.epochs, callbacks=[cooling], verbose=0).history
-        features = self.model.predict(self.arrays.scans, batch_size=4, verbose=0)["features"]
-        labelled = train & np.isfinite(self.labels)
-        fit_label(self.model, features[labelled], self.labels[labelled])
-        table = pd.DataFrame({"fold": fold + 1, "epoch": np.arange(1, self.epochs + 1), "loss": history["loss"]})
-        return features, table
+def _train(trainer, fold_of, folds, out):
+    """Train what is not there yet: a network a fold, and one on everybody for scans that are not of this cohort."""
+    try:
+        _train_missing(trainer, fold_of, folds, out)
+    except KeyboardInterrupt as error:
+        done = sum(_part(out, fold, "features").is_file() for fold in range(folds))
+        error.add_note(f"{done} of {folds} folds are kept in {out / 'cnn'}; the same call goes on from there.")
+        raise
 
-    def _learning_rate(self, epoch, _):
-        """Fall from the full rate to nothing along a half cosine."""
-        return LEARNING_RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
-    def _save(self, path):
-        """Save the network without its optimiser: a third of the size."""
-        with whole_file(path) as temporary:
-            keras.Model(self.model.input, self.model.output, name=self.model.name).save(temporary)
+def _train_missing(trainer, fold_of, folds, out):
+    missing = [fold for fold in range(folds) if not _part(out, fold, "features").is_file()]
+    with step_bar("Training the CNN", trainer.epochs * (len(missing) + 1)) as advance:
+        for fold in missing:
+            features, history = trainer.fit(fold_of != fold, fold_model_path(out, fold), fold + 1, advance)
+            write_tsv(_part(out, fold, "history"), history.assign(fold=fold + 1)[["fold", *history.columns]])
+            write_tsv(_part(out, fold, "features"), _table(trainer, features, fold_of == fold, fold))
+        history = _whole(out, folds, "history")
+        best = int(np.median([best_epoch(each) for _, each in history.groupby("fold")]))
+        trainer.fit(np.ones(len(fold_of), bool), out / "cnn.keras", 0, advance, epochs=best)
+    write_tsv(out / "cnn" / "history.tsv", history)
+
+
+def _table(trainer, features, test, fold):
+    table = pd.DataFrame(features, columns=feature_names(trainer.arrays.contrasts))
+    table.insert(0, "participant_id", trainer.arrays.ids)
+    table.insert(1, "fold", fold + 1)
+    table.insert(2, "role", np.where(test, "test", "train"))
+    table.insert(3, "label", trainer.labels)
+    table.insert(4, "cnn_probability", trainer.probability(features))
+    return table
+
+
+def _part(out, fold, name):
+    return out / "cnn" / f"fold-{fold + 1}_{name}.tsv"
+
+
+def _whole(out, folds, name):
+    return pd.concat([read_tsv(_part(out, fold, name)) for fold in range(folds)], ignore_index=True)
