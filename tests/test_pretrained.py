@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.learn.cnn import build_cnn
@@ -18,7 +19,7 @@ def _started(contrasts):
 
 
 def _answers(model, scans):
-    return {name: np.asarray(value) for name, value in model(scans, training=False).items()}
+    return {name: ops.convert_to_numpy(value) for name, value in model(scans, training=False).items()}
 
 
 @pytest.fixture(scope="module")

@@ -101,10 +101,12 @@ def skull_strip_probability(image):
 
 def _ask_network(image):
     """Scan on the network's grid, and the probability of brain there."""
+    from epitome_kit.backend import ops
+
     scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
     small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
-    probability = np.asarray(_network()(volume, training=False), np.float32)[0, ..., 0]
+    probability = ops.convert_to_numpy(_network()(volume, training=False))[0, ..., 0]
     if np.count_nonzero(probability > THRESHOLD) < _SMALLEST_BRAIN_VOXELS:
         volume_ml = np.count_nonzero(probability > THRESHOLD) * GRID_MM**3 / 1000
         raise BadImage(
