@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_derivative import BRAIN, SHAPE, draw_head, make_derivative, write_ready
+from made_derivative import BRAIN, SHAPE, SPACING_MM, draw_head, make_derivative, write_ready
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadCohort
@@ -19,6 +19,7 @@ def test_scans_and_masks_come_in_the_order_of_the_cohort(ready):
     arrays = load_arrays(*ready)
     assert arrays.ids == ("sub-00", "sub-01", "sub-02", "sub-03") and arrays.contrasts == ("T1ce", "FLAIR")
     assert arrays.scans.shape == (4, *SHAPE, 2) and arrays.scans.dtype == np.float32
+    assert arrays.spacing_mm == (SPACING_MM,) * 3
     assert arrays.tumour.shape == arrays.known.shape == (4, *SHAPE, 1)
     assert arrays.tumour.dtype == arrays.known.dtype == np.uint8
     for number in range(4):

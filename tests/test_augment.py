@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from epitome_kit.learn.augment import Batches, augment
+from epitome_kit.learn.augment import SCALE, Batches, augment, draw_movement
 
 SHAPE = (24, 20, 16)
 
@@ -51,6 +51,48 @@ def test_some_are_mirrored_and_some_are_not():
     assert 10 < sum(sides) < 30
 
 
+@pytest.mark.parametrize("spacing", [(3, 3, 3), (0.94, 0.94, 3), (1, 4, 2)])
+def test_heads_turn_in_mm_and_never_shear(spacing):
+    """In mm a movement is a turn of an orthogonal, slightly scaled frame; the grid has no part in it."""
+    ratio = np.array(spacing)[:, None] / np.array(spacing)
+    for seed in range(20):
+        in_mm = ratio * draw_movement(np.random.default_rng(seed), spacing)[0]
+        squares = in_mm.T @ in_mm
+        assert squares == pytest.approx(np.diag(np.diag(squares)), abs=1e-9)
+        assert np.sqrt(np.diag(squares)) == pytest.approx([1, 1, 1], abs=5 * SCALE)
+        assert in_mm == pytest.approx(draw_movement(np.random.default_rng(seed), (1, 1, 1))[0])
+        assert draw_movement(np.random.default_rng(seed), (6, 6, 3))[1] == pytest.approx(
+            draw_movement(np.random.default_rng(seed), (3, 3, 3))[1] / [2, 2, 1]
+        )
+
+
+def test_only_left_and_right_are_ever_exchanged():
+    """Left-right in half of the cases; front-back and up-down never."""
+    signs = [np.sign(np.diag(draw_movement(np.random.default_rng(seed), (1, 1, 3))[0])) for seed in range(200)]
+    assert 80 < sum(sign[0] < 0 for sign in signs) < 120 and all((sign[1:] > 0).all() for sign in signs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_ellipsoid_keeps_its_volume_and_its_axes_in_mm(seed):
+    """Semi-axes of 20, 14 and 30 mm on slices of 3 mm: what is seen is the turned, scaled ellipsoid of the law."""
+    spacing, axes = np.array([1, 1, 3.0]), np.array([20, 14, 30.0])
+    shape = (64, 64, 32)
+    place = (np.indices(shape).reshape(3, -1).T - (np.array(shape) - 1) / 2) * spacing
+    ellipsoid = (((place / axes) ** 2).sum(1) < 1).reshape(shape).astype(np.uint8)[..., None]
+    carried = augment(ellipsoid.astype(np.float32), ellipsoid, np.random.default_rng(seed), spacing_mm=spacing)[1]
+    matrix, _ = draw_movement(np.random.default_rng(seed), spacing)
+    back = np.linalg.inv(matrix * spacing[:, None] / spacing)
+    assert carried.sum() == pytest.approx(ellipsoid.sum() * abs(np.linalg.det(back)), rel=0.03)
+    found = np.cov(place[carried.ravel() > 0].T)
+    assert found == pytest.approx(back @ np.cov(place[ellipsoid.ravel() > 0].T) @ back.T, abs=8), "mm squared"
+
+
+def test_a_contrast_that_a_subject_lacks_stays_zero():
+    lacking = HEAD * [1, 0]
+    moved = augment(lacking.astype(np.float32), SPOT[..., None].astype(np.uint8), np.random.default_rng(0))[0]
+    assert moved[..., 0].any() and not moved[..., 1].any()
+
+
 def test_changes_are_small_and_the_generator_decides():
     spots, levels = [], []
     for seed in range(40):
@@ -83,6 +125,15 @@ def test_an_epoch_deals_every_subject_once_in_another_order_than_the_last():
     assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
     assert first != second
     assert _dealt(_batches(batch_size=4)) == first != _dealt(_batches(batch_size=4, seed=1))
+
+
+def test_a_batch_is_the_same_however_often_it_is_asked_for():
+    batches = _batches(batch_size=4)
+    last, first, again = batches[2][0], batches[0][0], batches[0][0]
+    assert np.array_equal(first, again) and np.array_equal(last, _batches(batch_size=4)[2][0])
+    assert not np.allclose(first[0], first[1], atol=0.1) and not np.allclose(first[:2], last, atol=0.1)
+    batches.on_epoch_end()
+    assert not np.allclose(batches[0][0], first, atol=0.1)
 
 
 def test_a_batch_has_scans_and_the_map_to_learn():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
@@ -26,6 +27,8 @@ class Arrays:
     tumour, known : ndarray of uint8, shape (n, i, j, k, 1)
         Tumour as drawn, and where it is known whether there is any: see
         :func:`known_region`.
+    spacing_mm : tuple of 3 float
+        Voxel size.
     """
 
     ids: tuple
@@ -33,6 +36,7 @@ class Arrays:
     scans: np.ndarray
     tumour: np.ndarray
     known: np.ndarray
+    spacing_mm: tuple
 
 
 def load_arrays(cohort, preprocessed):
@@ -68,7 +72,8 @@ def load_arrays(cohort, preprocessed):
     masks = [[_mask(each, name, shape) for name in ("label-tumour", "desc-annotated", "desc-brain")] for each in files]
     tumour = np.stack([drawn for drawn, _, _ in masks])[..., None]
     known = np.stack([known_region(*three) for three in masks])[..., None]
-    return Arrays(tuple(each.id for each in files), contrasts, scans, tumour, known)
+    spacing_mm = nib.affines.voxel_sizes(nib.load(files[0].mask("desc-brain")).affine)
+    return Arrays(tuple(each.id for each in files), contrasts, scans, tumour, known, tuple(spacing_mm))
 
 
 def known_region(tumour, annotated, brain):

@@ -1,45 +1,78 @@
 """Augmentation: new heads out of old ones, and the batches that hold them."""
 
 import numpy as np
-from scipy import ndimage
+import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from epitome_kit.backend import keras
 
+TURN_DEGREES, SCALE, SHIFT_MM, LIGHT = 5.0, 0.05, 3.0, 0.08
+"""Standard deviations of what is done to a head."""
 
-def augment(scans, masks, rng):
+
+def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0)):
     """Turn, scale, shift, mirror and re-light one subject at random.
 
-    The template grid is isotropic and its first axis runs from left to right,
-    so a mirror image is another plausible head: tumours have no handedness.
+    The grid's first axis runs from left to right, so a mirror image is another
+    plausible head: tumours have no handedness. Heads are never upside down.
 
     Parameters
     ----------
     scans : ndarray of float32, shape (i, j, k, contrasts)
     masks : ndarray of uint8, shape (i, j, k, channels)
     rng : numpy.random.Generator
+    spacing_mm : sequence of 3 float, default=(3.0, 3.0, 3.0)
+        Voxel size along each axis: what turns is the head, not the grid.
 
     Returns
     -------
     scans, masks : ndarray
         Same shapes and types.
     """
-    turn = Rotation.from_euler("xyz", rng.normal(0, 5, 3), degrees=True).as_matrix()
-    matrix = turn @ np.diag(rng.normal(1, 0.05, 3))
+    matrix, shift = draw_movement(rng, spacing_mm)
+    centre = (np.array(scans.shape[:3]) - 1) / 2
+    offset = centre - matrix @ (centre + shift)
+    moved = _move(scans, matrix, offset, sitk.sitkLinear)
+    carried = _move(masks, matrix, offset, sitk.sitkNearestNeighbor)
+    gain, bias = (rng.normal(mean, LIGHT, scans.shape[-1]).astype(np.float32) for mean in (1, 0))
+    return (moved * gain + bias) * (moved != 0), carried
+
+
+def draw_movement(rng, spacing_mm):
+    """Draw a movement of the head: turned, scaled along its axes, mirrored or not, shifted.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    spacing_mm : sequence of 3 float
+
+    Returns
+    -------
+    matrix : ndarray, shape (3, 3)
+        From a voxel of the moved head, counted from the middle, to the voxel that it was.
+    shift : ndarray, shape (3,)
+        In voxels.
+    """
+    turn = Rotation.from_euler("xyz", rng.normal(0, TURN_DEGREES, 3), degrees=True).as_matrix()
+    matrix = turn @ np.diag(rng.normal(1, SCALE, 3))
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
-    centre = (np.array(scans.shape[:3]) - 1) / 2
-    offset = centre - matrix @ (centre + rng.normal(0, 1, 3))
-    moved = np.stack(
-        [ndimage.affine_transform(scans[..., c], matrix, offset, order=1) for c in range(scans.shape[-1])], -1
-    )
-    carried = [ndimage.affine_transform(masks[..., c], matrix, offset, order=0) for c in range(masks.shape[-1])]
-    lit = moved * rng.normal(1, 0.08, scans.shape[-1]) + rng.normal(0, 0.08, scans.shape[-1])
-    return (lit * np.any(moved, -1, keepdims=True)).astype(np.float32), np.stack(carried, -1)
+    spacing = np.asarray(spacing_mm, float)
+    return matrix * spacing / spacing[:, None], rng.normal(0, SHIFT_MM, 3) / spacing
+
+
+def _move(volume, matrix, offset, interpolator):
+    """Fetch each voxel of a volume (i, j, k, channels) from elsewhere in it; SimpleITK counts axes backwards."""
+    image = sitk.GetImageFromArray(volume, isVector=True)
+    transform = sitk.AffineTransform(matrix[::-1, ::-1].ravel().tolist(), offset[::-1].tolist())
+    return sitk.GetArrayFromImage(sitk.Resample(image, image, transform, interpolator)).reshape(volume.shape)
 
 
 class Batches(keras.utils.PyDataset):
     """Shuffled, augmented batches of some of the subjects; the arrays are not copied.
+
+    A batch is the same however often it is asked for: Keras looks at some of
+    them beforehand, on each backend in its own way.
 
     Parameters
     ----------
@@ -51,27 +84,31 @@ class Batches(keras.utils.PyDataset):
     batch_size : int, default=2
     seed : int or None, default=0
         Of order and augmentation; None deals the subjects in order and as they are.
+    spacing_mm : sequence of 3 float, default=(3.0, 3.0, 3.0)
+        Voxel size, as for :func:`augment`.
     """
 
-    def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0):
+    def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0, spacing_mm=(3.0, 3.0, 3.0)):
         super().__init__(workers=1, max_queue_size=4)
-        self._scans, self._masks = scans, masks
-        self._batch_size, self._order = batch_size, np.asarray(chosen)
-        self._rng = None if seed is None else np.random.default_rng(seed)
-        self.on_epoch_end()
+        self._chosen, self._scans, self._masks = np.asarray(chosen), scans, masks
+        self._batch_size, self._seed, self._spacing_mm, self._epoch = batch_size, seed, spacing_mm, 0
 
     def __len__(self):
-        return -(-len(self._order) // self._batch_size)
+        return -(-len(self._chosen) // self._batch_size)
 
     def __getitem__(self, index):
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        if self._rng is None:
-            return self._scans[chosen], {"tumour": self._masks[chosen].astype(np.float32)}
-        pairs = [augment(self._scans[i], self._masks[i], self._rng) for i in chosen]
-        scans, masks = (np.stack(part) for part in zip(*pairs, strict=True))
+        order = self._chosen if self._seed is None else self._random().permutation(self._chosen)
+        dealt = order[index * self._batch_size : (index + 1) * self._batch_size]
+        scans, masks = self._scans[dealt], self._masks[dealt]
+        if self._seed is not None:
+            rng = self._random(index)
+            pairs = [augment(*pair, rng, spacing_mm=self._spacing_mm) for pair in zip(scans, masks, strict=True)]
+            scans, masks = (np.stack(part) for part in zip(*pairs, strict=True))
         return scans, {"tumour": masks.astype(np.float32)}
+
+    def _random(self, *what):
+        return np.random.default_rng([self._seed, self._epoch, *what])
 
     def on_epoch_end(self):
         """Shuffle for the next epoch."""
-        if self._rng is not None:
-            self._order = self._rng.permutation(self._order)
+        self._epoch += 1

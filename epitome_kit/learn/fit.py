@@ -77,7 +77,7 @@ class Trainer:
         apart = set_apart(annotated, self.labels[annotated], seed=[self.seed, number]) if epochs is None else []
         kept = path.with_suffix(".partial.keras")
         history = self._fit_map(train, apart, epochs or self.epochs, number, advance, kept)
-        features = self._model.predict(self._as_they_are(range(len(train))), verbose=0)["features"]
+        features = self._model.predict(self._batches(range(len(train)), batch_size=4, seed=None), verbose=0)["features"]
         labelled = train & np.isfinite(self.labels)
         fit_label(self._model, features[labelled], self.labels[labelled])
         self._save(path)
@@ -90,12 +90,12 @@ class Trainer:
 
     def _fit_map(self, train, apart, epochs, number, advance, kept):
         learned = np.setdiff1d(np.flatnonzero(train), apart)
-        batches = Batches(learned, self.arrays.scans, self._masks, seed=self.seed * 1000 + number)
+        batches = self._batches(learned, seed=self.seed * 1000 + number)
         cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         callbacks = [cooling, stopping, ticking] if len(apart) else [cooling, ticking]
-        unseen = self._as_they_are(apart) if len(apart) else None
+        unseen = self._batches(apart, batch_size=4, seed=None) if len(apart) else None
         how = {"shuffle": False, "verbose": 0}  # the batches shuffle themselves, from their own seed
         try:
             record = self._model.fit(batches, validation_data=unseen, epochs=epochs, callbacks=callbacks, **how)
@@ -109,8 +109,8 @@ class Trainer:
         history.insert(0, "epoch", np.arange(1, len(history) + 1))
         return history
 
-    def _as_they_are(self, chosen):
-        return Batches(chosen, self.arrays.scans, self._masks, batch_size=4, seed=None)
+    def _batches(self, chosen, **how):
+        return Batches(chosen, self.arrays.scans, self._masks, spacing_mm=self.arrays.spacing_mm, **how)
 
     def _learning_rate(self, epoch, _):
         """Fall from the full rate to nothing along a half cosine."""
