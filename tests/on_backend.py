@@ -1,0 +1,44 @@
+"""What a network says, learns and keeps on the backend of Keras that KERAS_BACKEND names.
+
+python on_backend.py FOLDER      with cohort/, ready/, cnn.keras, ann.keras; writes answers.npz there
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from epitome_kit.cohort import open_cohort
+from epitome_kit.grade.ann import Grader
+from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.fit import Trainer
+
+LABELS = np.arange(6) % 2
+POINTS = np.random.default_rng(0).standard_normal((6, 3)) + LABELS[:, None]
+
+
+def answer(folder):
+    arrays = load_arrays(open_cohort(folder / "cohort"), folder / "ready")
+    found = _load(folder / "cnn.keras").predict(arrays.scans, verbose=0)
+    found["ann"] = _load(folder / "ann.keras").predict(POINTS.astype(np.float32), verbose=0)
+
+    own = folder / keras.backend.backend()
+    trainer = Trainer(arrays, pd.Series(LABELS, index=list(arrays.ids)), 1, 0)
+    learned, history = trainer.fit(np.ones(6, bool), own / "cnn.keras", 1, lambda epochs: None)
+    found["history"] = history.to_numpy()
+    found["learned"], found["learned_again"] = learned, trainer.fit(np.ones(6, bool), own / "cnn.keras", 1, print)[0]
+    found["loaded"] = _load(own / "cnn.keras").predict(arrays.scans, verbose=0)["features"]
+
+    grader = Grader(3, epochs=5)
+    found["graded"], found["graded_again"] = (grader.fit(POINTS, LABELS).predict(POINTS) for _ in range(2))
+    return found
+
+
+def _load(path):
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+if __name__ == "__main__":
+    np.savez(Path(sys.argv[1]) / "answers.npz", **answer(Path(sys.argv[1])))
