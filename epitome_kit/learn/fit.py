@@ -7,7 +7,7 @@ import pandas as pd
 
 from epitome_kit.backend import keras, ops
 from epitome_kit.files import whole_file
-from epitome_kit.learn.augment import Batches
+from epitome_kit.learn.batches import Batches
 from epitome_kit.learn.cnn import build_cnn, fit_label, known_loss
 from epitome_kit.learn.fresh import restart, snapshot
 from epitome_kit.learn.pretrained import start_from_simulation

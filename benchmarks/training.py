@@ -1,0 +1,137 @@
+"""Training: the kit's network on its default backend against the same network in plain PyTorch.
+
+    make bench
+    PYTHONPATH=. .venv-bench/bin/python benchmarks/training.py
+
+Same layers, batch, optimiser and loss, two threads each, in a process of its
+own. The peer has only the part that is trained; the kit carries the other one
+along. The aim is at least the peer's throughput, with augmentation as well.
+"""
+
+import os
+import time
+from statistics import median
+
+import numpy as np
+import typer
+from bench import in_a_fresh_process, record
+
+from epitome_kit.learn.augment import augment
+from epitome_kit.preprocess.registration import template_grid
+
+CONTRASTS, BATCH, THREADS = ("T1ce", "T2w"), 2, 2
+
+
+def draw_subjects(shape, count=4):
+    """Noise in place of scans, and masks of a fifth of the voxels: what is learned takes no time of its own."""
+    rng = np.random.default_rng(0)
+    scans = rng.standard_normal((count, *shape, len(CONTRASTS))).astype(np.float32)
+    return scans, (rng.random((count, *shape, 2)) < 0.2).astype(np.uint8)
+
+
+def train_kit(shape, steps, augmented):
+    """Seconds per volume of the kit."""
+    os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS), TF_NUM_INTEROP_THREADS=str(THREADS))
+    from epitome_kit.backend import keras
+    from epitome_kit.learn.batches import Batches
+    from epitome_kit.learn.cnn import build_cnn, known_loss
+    from epitome_kit.learn.pretrained import start_from_simulation
+
+    model = build_cnn(len(CONTRASTS), shape)
+    start_from_simulation(model, CONTRASTS)
+    model.compile(keras.optimizers.Adam(1e-3), loss={"tumour": known_loss})
+    scans, masks = draw_subjects(shape)
+    ticks = []
+    tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ticks.append(time.perf_counter()))
+    chosen = np.arange(BATCH * (steps + 3)) % len(scans)
+    batches = Batches(chosen, scans, masks, batch_size=BATCH, seed=0 if augmented else None)
+    model.fit(batches, shuffle=False, callbacks=[tick], verbose=0)
+    return _seconds(ticks)
+
+
+def train_peer(shape, steps, augmented):
+    """Seconds per volume of PyTorch."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(THREADS)
+
+    def block(inputs, filters, stride=1):
+        layer = nn.Conv3d(inputs, filters, 3, stride, padding=1, bias=False)
+        return nn.Sequential(layer, nn.BatchNorm3d(filters, eps=1e-3), nn.ReLU())
+
+    class Finder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.near = nn.Sequential(block(len(CONTRASTS), 16, 2), block(16, 16))
+            self.middle = nn.Sequential(block(16, 32, 2), block(32, 32))
+            self.far = nn.Sequential(block(32, 64, 2), block(64, 64))
+            self.context, self.narrow = block(96, 32), nn.Conv3d(32, 16, 1)
+            self.joined, self.tumour = block(32, 16), nn.Conv3d(16, 1, 1)
+            self.up = nn.Upsample(scale_factor=2)
+
+        def forward(self, x):
+            near = self.near(x)
+            middle = self.middle(near)
+            context = self.narrow(self.context(torch.cat([self.up(self.far(middle)), middle], 1)))
+            return torch.sigmoid(self.tumour(self.joined(torch.cat([self.up(context), near], 1))))
+
+    def loss(truth, predicted):
+        tumour, known = nn.functional.avg_pool3d(truth, 2).split(1, dim=1)
+        predicted, axes = predicted.clamp(1e-5, 1 - 1e-5), (1, 2, 3, 4)
+        entropy = -(tumour * predicted.log() + (1 - tumour) * (1 - predicted).log())
+        entropy = (entropy * known).sum(axes) / (known.sum(axes) + 1)
+        overlap = (tumour * predicted * known).sum(axes)
+        return (entropy + 1 - (2 * overlap + 1) / (((tumour + predicted) * known).sum(axes) + 1)).mean()
+
+    class Subjects(torch.utils.data.Dataset):
+        def __init__(self):
+            self.scans, self.masks = draw_subjects(shape)
+            self.rng = np.random.default_rng(0)
+
+        def __len__(self):
+            return BATCH * (steps + 3)
+
+        def __getitem__(self, index):
+            pair = self.scans[index % len(self.scans)], self.masks[index % len(self.scans)]
+            scans, masks = augment(*pair, self.rng) if augmented else pair
+            return tuple(torch.from_numpy(np.moveaxis(part, -1, 0).astype(np.float32)) for part in (scans, masks))
+
+    model = Finder()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    ticks = []
+    for scans, truth in torch.utils.data.DataLoader(Subjects(), batch_size=BATCH, num_workers=int(augmented)):
+        optimiser.zero_grad()
+        step = loss(truth, model(scans))
+        step.backward()
+        optimiser.step()
+        step.item()
+        ticks.append(time.perf_counter())
+    return _seconds(ticks)
+
+
+def _seconds(ticks):
+    """Seconds per volume by the median step after three."""
+    return median(np.diff(ticks[2:])) / BATCH
+
+
+def main(spacing_mm: float = 3.0, steps: int = 30, rounds: int = 3):
+    """Train both for some steps, in turns, without and with augmentation."""
+    shape = template_grid(spacing_mm)[1]
+    grid = f"{' x '.join(map(str, shape))} at {spacing_mm:g} mm"
+    for augmented, name in ((False, "training"), (True, "training with augmentation")):
+        times = [
+            [in_a_fresh_process(train, shape, steps, augmented) for train in (train_kit, train_peer)]
+            for _ in range(rounds)
+        ]
+        kit, peer = np.median(times, axis=0)
+        record(
+            f"{name}, {grid}, batches of {BATCH}: time per volume; volumes per second",
+            f"{1000 * kit:.0f} ms; {1 / kit:.1f}",
+            f"PyTorch: {1000 * peer:.0f} ms; {1 / peer:.1f}",
+            peer / kit,
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
