@@ -13,16 +13,15 @@ class Profile:
     phantom_spacing_mm: tuple
     template_spacing_mm: float
     cnn_epochs: int
-    ann_epochs: int
     folds: int
     ablation_subjects: int
     meaning: str
 
 
 PROFILES = {
-    "smoke": Profile(10, (3.0, 3.0, 3.0), 4.0, 1, 20, 2, 2, "does everything once, proves nothing; for tests"),
-    "quick": Profile(48, (2.0, 2.0, 2.0), 3.0, 5, 60, 5, 3, "minutes on a laptop; for teaching"),
-    "full": Profile(159, (0.94, 0.94, 3.0), 2.0, 20, 300, 5, 12, "clinical resolution, hours; for research"),
+    "smoke": Profile(10, (3.0, 3.0, 3.0), 4.0, 1, 2, 2, "does everything once, proves nothing; for tests"),
+    "quick": Profile(48, (2.0, 2.0, 2.0), 3.0, 5, 5, 3, "minutes on a laptop; for teaching"),
+    "full": Profile(159, (0.94, 0.94, 3.0), 3.0, 8, 5, 12, "clinical resolution, an hour or two; for research"),
 }
 
 

@@ -1,5 +1,6 @@
 """A table of one's own: any features, one row a subject, made ready for grading."""
 
+import csv
 import difflib
 from pathlib import Path
 
@@ -65,8 +66,9 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     codes, classes = _code(frame[label], label, positive)
     others = frame.drop(columns=[name for name in (label, id) if name])
     _require_no_copy(others, codes, label)
-    numbers = others.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan).astype(np.float32)
+    numbers = others.apply(pd.to_numeric, errors="coerce").astype(np.float32)
     text = [name for name in others if name not in probes and numbers[name].isna().sum() > others[name].isna().sum()]
+    numbers = numbers.replace([np.inf, -np.inf], np.nan)
     features = numbers.drop(columns=[*text, *probes])
     constant = features.columns[features.nunique() < 2].tolist()
     features = features.drop(columns=constant)
@@ -122,7 +124,7 @@ def _read(path):
     path = Path(path)
     try:
         return pd.read_csv(path, sep="\t" if ".tsv" in path.name else None, engine="python", encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError, EOFError) as error:
+    except (OSError, ValueError, EOFError, csv.Error) as error:
         reason = " ".join(str(error).split())[:160]
         hint = "name a .csv or .tsv file, plain or as .gz"
         raise BadTable("grade", "a table as text with one line a subject", f"{path} ({reason})", hint) from error

@@ -8,6 +8,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.files import checksum, write_json
 from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading
 from epitome_kit.grade.table import deal_folds, read_features
+from epitome_kit.run.cards import write_model_card
 from epitome_kit.run.provenance import describe_run
 from epitome_kit.teach.grading_charts import grading_board
 from epitome_kit.teach.style import save_figure
@@ -41,7 +42,7 @@ def grade_table(
     out : path
         ``scores.json``, ``scoreboard.png``, ``predictions.tsv``, ``rivals.tsv``,
         ``selected.tsv``, ``ann.keras`` (trained on all subjects; takes the features
-        that ``ann.json`` lists).
+        that ``ann.json`` lists), ``provenance.json`` and ``model_card.md``.
     label, id, positive, drop, probes
         As for :func:`epitome_kit.grade.table.read_features`.
     repeats : int, default=4
@@ -86,4 +87,5 @@ def grade_table(
     write_json(out / "provenance.json", describe_run({"seed": seed}))
     figure = grading_board(out, title=f"{label}{', labels shuffled' if shuffle else ''}")
     save_figure(figure, out / "scoreboard.png", "Scores with intervals beside rivals and the majority.")
+    write_model_card(out)
     return scores

@@ -7,6 +7,7 @@ _NAMES = {
     "figures": ("show_slices", "show_planes", "montage", "before_after", "missed_and_extra", "epitome_sheet"),
     "cohort_charts": ("class_balance", "intensity_histograms", "audit_overview", "quality_strip"),
     "learning_charts": ("training_curves", "feature_map", "selection_frequency", "attention_shares"),
+    "grading_charts": ("rivals_chart", "calibration_chart", "grading_board"),
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),

@@ -89,9 +89,9 @@ def grading_board(folder, *, title):
     chosen.barh(np.arange(len(selected)), 100 * selected["share"], color=BLUE)
     chosen.set_yticks(np.arange(len(selected)), names, fontsize=8)
     chosen.invert_yaxis()
-    chosen.set(xlim=(0, 100), xlabel="share of the folds (%)")
+    chosen.set(xlim=(0, 100), xlabel="share of the selections (%)")
     chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")
-    counts = ", ".join(f"{count} {name}" for name, count in scores["class_counts"].items())
+    counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     deals = f"{scores['folds']} folds, {scores['repeats']} deal{'s' * (scores['repeats'] > 1)}"
     figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {deals}; permutation p = {scores['permutation_p']:.4f}")
     return figure
@@ -155,5 +155,5 @@ def _draw_calibration(axes, predictions, scores, bins=6):
         axes.plot(x, y, color=colour, marker=marker, lw=1.8, label=label)
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     axes.set_title("Calibration, sixths of the predictions")

@@ -105,12 +105,12 @@ def feature_map(features, labels, names=("class 0", "class 1"), *, title="CNN fe
 
 @in_house_style
 def selection_frequency(frequency, *, top=20, title="Features chosen"):
-    """Draw how often each feature was chosen over the folds.
+    """Draw how often each feature was chosen over the folds and methods.
 
     Parameters
     ----------
     frequency : Series of float
-        Share of the folds, 0 to 1, by feature name.
+        Share of the selections, 0 to 1, by feature name.
     top : int, default=20
         How many to draw.
     title : str, default="Features chosen"
@@ -125,7 +125,7 @@ def selection_frequency(frequency, *, top=20, title="Features chosen"):
     axes.axvline(50, color=GREY, lw=1, ls="--")
     axes.invert_yaxis()
     axes.margins(y=0.01)
-    axes.set(xlim=(0, 100), xlabel="share of the folds (%); dark: in more than half")
+    axes.set(xlim=(0, 100), xlabel="share of the selections (%); dark: in more than half")
     axes.set_title(f"{title}, {len(shown)} of n = {int((frequency > 0).sum())} that were ever chosen")
     return figure
 

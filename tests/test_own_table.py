@@ -1,0 +1,101 @@
+"""`epitome grade`: from a table to scores, pictures, a network and its card."""
+
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from epitome_kit.cli import app
+from epitome_kit.files import read_json, read_tsv
+
+KEYS = {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"}
+
+
+def _write(folder, n=44, shift=3.0):
+    rng = np.random.default_rng(0)
+    label = np.arange(n) % 2
+    table = pd.DataFrame(rng.standard_normal((n, 12)), columns=[f"f{number}" for number in range(12)])
+    table["f0"] += shift * label
+    table.loc[rng.random(n) < 0.1, "f1"] = np.nan
+    table.insert(0, "patient", [f"p{number:02d}" for number in range(n)])
+    table = table.assign(status=np.where(label, "mutant", "wild"), flat=1.0, age=rng.normal(50, 9, n))
+    table.to_csv(folder / "mine.csv.gz", index=False)
+    return folder / "mine.csv.gz"
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    path = _write(folder)
+    options = ["--label", "status", "--id", "patient", "--probe", "age", "--positive", "mutant", "--workers", "1"]
+    deals = ["--repeats", "2", "--folds", "2", "--json", "--out", str(folder / "out")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("epitome_kit.grade.nested.INNER_FOLDS", 2)
+        patch.setattr("epitome_kit.grade.nested.NUMBERS", (6,))
+        result = CliRunner().invoke(app, ["grade", str(path), *options, *deals])
+        assert result.exit_code == 0, result.output
+        yield folder / "out", result, [str(path), *options, *deals]
+
+
+def test_the_scores_have_the_keys_that_were_promised(graded):
+    out, result, _ = graded
+    scores = read_json(out / "scores.json")
+    assert json.loads(result.stdout) == scores
+    assert set(scores) >= KEYS and set(scores["rivals"]) == {"majority", "logistic", "random_forest"}
+    assert all(set(rival) >= KEYS for rival in (*scores["rivals"].values(), scores["probes"]["age"]))
+    assert scores["class_counts"] == {"wild": 22, "mutant": 22} and scores["positive"] == "mutant"
+    assert (scores["n"], scores["folds"], scores["repeats"]) == (44, 2, 2)
+    assert scores["auc"] > 0.75 and scores["auc_ci95"][0] > 0.5
+    assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]
+
+
+def test_predictions_hold_every_subject_once_a_deal(graded):
+    predictions = read_tsv(graded[0] / "predictions.tsv")
+    assert (predictions.groupby("repeat").participant_id.nunique() == 44).all() and len(predictions) == 88
+    assert predictions[["probability", "calibrated"]].apply(lambda column: column.between(0, 1).all()).all()
+
+
+def test_the_network_takes_raw_features_of_new_subjects(graded):
+    out = graded[0]
+    model = keras.saving.load_model(out / "ann.keras", safe_mode=True)
+    names = read_json(out / "ann.json")["features"]
+    assert "f0" in names and model.input_shape == (None, len(names))
+    new = np.full((2, len(names)), np.nan, np.float32)
+    new[:, names.index("f0")] = -1, 3
+    low, high = np.asarray(model(new))[:, 0]
+    assert low < 0.5 < high
+
+
+def test_the_picture_has_a_text_alternative_and_there_is_a_card(graded):
+    out = graded[0]
+    with Image.open(out / "scoreboard.png") as picture:
+        assert picture.width > 900 and "rivals" in picture.info["Description"]
+    card = (out / "model_card.md").read_text(encoding="utf-8")
+    assert "not for diagnosis" in card and "mine.csv.gz" in card
+
+
+def test_the_same_command_goes_on_where_it_stopped(graded, monkeypatch):
+    out, _, command = graded
+    before = read_json(out / "scores.json")
+    (out / "scores.json").unlink()
+    monkeypatch.setattr("epitome_kit.grade.evaluate.grade_fold", lambda rows, settings: pytest.fail("graded again"))
+    assert CliRunner().invoke(app, ["grade", *command]).exit_code == 0
+    assert read_json(out / "scores.json") == before
+
+
+def test_shuffled_labels_are_said_to_be(graded, tmp_path):
+    command = [part if part != str(graded[0]) else str(tmp_path) for part in graded[2]]
+    assert CliRunner().invoke(app, ["grade", *command, "--shuffle"]).exit_code == 0
+    scores = read_json(tmp_path / "scores.json")
+    assert scores["shuffled"] and scores["auc_ci95"][0] < 0.55
+
+
+def test_a_wrong_column_ends_in_three_lines_and_code_1(tmp_path):
+    result = CliRunner().invoke(
+        app, ["grade", str(_write(tmp_path)), "--label", "Status", "--out", str(tmp_path / "x")]
+    )
+    assert result.exit_code == 1 and "status" in result.output and not (tmp_path / "x").exists()
