@@ -22,10 +22,10 @@ ONE_OF = 6
 class Trainer:
     """One compiled network, started afresh for each set of training subjects.
 
-    A sixth of the training subjects is set apart. Training stops when the loss
-    of their scans, as they are, has not fallen for :data:`PATIENCE` epochs, and
-    the weights of the epoch with the lowest are kept. The label is then fitted
-    on all training subjects.
+    A sixth of the training subjects is set apart, unless that would be fewer
+    than two. Training stops when the loss of their scans, as they are, has not
+    fallen for :data:`PATIENCE` epochs, and the weights of the epoch with the
+    lowest are kept. The label is then fitted on all training subjects.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Trainer:
 
 
 def set_apart(subjects, labels, *, seed=0):
-    """Choose a sixth of the subjects, with the mix of labels of them all.
+    """Choose a sixth of the subjects, with the mix of labels of them all; fewer than two would tell nothing.
 
     Parameters
     ----------
@@ -135,11 +135,12 @@ def set_apart(subjects, labels, *, seed=0):
     Returns
     -------
     ndarray
-        Some of `subjects`; none where there are fewer than four.
+        Some of `subjects`; none where there are fewer than ten.
     """
     order = np.random.default_rng(seed).permutation(len(subjects))
     by_label = order[np.argsort(labels[order], kind="stable")]
-    return subjects[by_label[ONE_OF // 2 :: ONE_OF]]
+    apart = subjects[by_label[ONE_OF // 2 :: ONE_OF]]
+    return apart if len(apart) > 1 else apart[:0]
 
 
 def best_epoch(history):
