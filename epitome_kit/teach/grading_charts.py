@@ -155,5 +155,5 @@ def _draw_calibration(axes, predictions, scores, bins=6):
         axes.plot(x, y, color=colour, marker=marker, lw=1.8, label=label)
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
     axes.set_title("Calibration, sixths of the predictions")
