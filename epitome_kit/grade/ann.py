@@ -64,7 +64,7 @@ class Waves(layers.Layer):
 
     def build(self, shape):
         """Draw the waves for input of shape (n, p)."""
-        drawn = np.random.default_rng(keras.random.randint((), 0, 2**31 - 1, dtype="int32").__int__())
+        drawn = np.random.default_rng(np.random.randint(2**31))  # keras.utils.set_random_seed decides
         reach = np.exp(drawn.uniform(*np.log(_REACH), (self.members, 1, self.units)))
         directions = drawn.standard_normal((self.members, shape[-1], self.units)) * np.sqrt(2 * reach)
         shifts = drawn.uniform(0, 2 * np.pi, (self.members, self.units))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import read_json, whole_file, write_json, write_tsv
 from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, train_network
@@ -23,9 +24,10 @@ def grade_features(
 ):
     """Select features, train the ANN and score it, fold by fold.
 
-    Everything is chosen and learned from rows with role ``train``: the way to
-    select and the number of features by inner folds, then filling, scaling,
-    weights and calibration. Rows with role ``test`` are only predicted.
+    Everything is chosen and learned from rows with role ``train``: features by
+    three methods, how many by inner folds, then filling, scaling, weights and
+    calibration. Rows with role ``test`` are only predicted. Finished folds are kept
+    in ``folds/``, so a call that was stopped goes on.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ def grade_features(
         :func:`epitome_kit.learn.probes.add_probe`.
     out : path
         Workspace: ``scores.json``, ``predictions.tsv``, ``rivals.tsv``,
-        ``selected.tsv``, ``ann.keras`` (of the last fold).
+        ``selected.tsv``, ``ann.keras`` (of the last fold; takes the features that
+        ``ann.json`` lists).
     target : {"grade", "codeletion"}, default="grade"
     balanced : bool, default=True
         Balanced training.
@@ -58,8 +61,6 @@ def grade_features(
     ------
     Leak
         A subject is both in training and in test of a fold.
-    BadCohort
-        A fold has no subject of one class to learn from.
     """
     how = {"balanced": balanced, "epochs": epochs, "seed": seed, "workers": workers}
     features = features[features.label.notna()]
@@ -205,7 +206,7 @@ def save_grading(out, answers, scores, rows, settings):
 def _grade_once(rows, settings, folder):
     """Grade a fold, or recall what was found for the same rows and settings."""
     known = sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
-    known.update(repr((settings, list(rows.columns))).encode())
+    known.update(repr((__version__, settings, list(rows.columns))).encode())
     path = folder / f"{known.hexdigest()[:16]}.json"
     if path.is_file():
         answer = read_json(path)
