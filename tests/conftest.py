@@ -1,6 +1,7 @@
 """What every test shares: a quiet, headless environment, and the folder of real scans."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import settings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+# A shell's background job ignores Ctrl-C; the tests of Ctrl-C must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("kit", deadline=None)
 settings.load_profile("kit")

@@ -144,7 +144,7 @@ def test_the_table_tells_a_network_that_looks_at_the_tumour_from_its_shuffled_se
     tumour[:2, 3:7, 3:7, 3:7] = 1
     known = np.ones_like(tumour)
     known[1, :, :, 8:] = 0
-    arrays = Arrays(("sub-1", "sub-2", "sub-3"), ("T1ce", "T2w"), scans, tumour, known)
+    arrays = Arrays(("sub-1", "sub-2", "sub-3"), ("T1ce", "T2w"), scans, tumour, known, (1.0, 1.0, 1.0))
     table = attention_table(half_blind, arrays, ["sub-1", "sub-2", "sub-3"], patch=8)
     assert len(table) == 2 * 4 * 2 and set(table.participant_id) == {"sub-1", "sub-2"}, "no tumour, no row"
     chance = table.groupby("participant_id").share_by_chance.first()

@@ -35,7 +35,7 @@ class Standardise(layers.Layer):
 
     def call(self, x):
         """Map (n, p) to (n, p)."""
-        filled = ops.where(ops.isnan(x), self.median, x)
+        filled = ops.where(ops.isnan(x), ops.convert_to_tensor(self.median), x)
         scaled = ops.clip((filled - self.mean) / self.spread, -_FURTHEST, _FURTHEST)
         return scaled / float(np.sqrt(x.shape[-1]))
 
