@@ -101,6 +101,9 @@ def train_peer(shape, steps, augmented):
         return (entropy + 1 - (2 * overlap + 1) / (((tumour + predicted) * known).sum(axes) + 1)).mean()
 
     model = Finder()
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm3d):  # frozen, as it is in the kit
+            layer.eval().requires_grad_(False)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     subjects = Subjects(shape, BATCH * (steps + 3), augmented)
     loader = torch.utils.data.DataLoader(subjects, batch_size=BATCH, num_workers=int(augmented))

@@ -1,5 +1,6 @@
 """The weights that every cohort starts from, learned on simulated gliomas alone."""
 
+from epitome_kit.backend import layers
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.files import shipped_weights
 from epitome_kit.learn.cnn import build_cnn
@@ -12,6 +13,9 @@ def start_from_simulation(model, contrasts):
 
     The shipped network knows four contrasts and was trained with some of them
     left out, so leaving out their weights gives the network of fewer contrasts.
+
+    Normalisation is frozen as well, at what it learned on simulation: batches
+    of two subjects are too small to estimate it from.
 
     Parameters
     ----------
@@ -31,4 +35,4 @@ def start_from_simulation(model, contrasts):
         if layer.name in _SEE_CONTRASTS:
             values[0] = values[0][:, :, :, seen]
         layer.set_weights(values)
-        layer.trainable = not layer.name.startswith("describe")
+        layer.trainable = not (layer.name.startswith("describe") or isinstance(layer, layers.BatchNormalization))
