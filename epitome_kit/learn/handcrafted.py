@@ -115,7 +115,8 @@ def merge_features(cnn, handcrafted):
             f"{len(cnn)} rows of the CNN and {len(handcrafted)} handcrafted ones",
             "make both in one workspace, the CNN first",
         )
-    return cnn.merge(handcrafted.drop(columns="label"), on=keys, validate="one_to_one")
+    merged = cnn.merge(handcrafted.drop(columns="label"), on=keys, validate="one_to_one")
+    return merged.copy()  # in one piece: pandas warns of a table in a hundred
 
 
 def find_region(probability, brain):
