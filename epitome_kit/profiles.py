@@ -21,7 +21,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile(10, (3.0, 3.0, 3.0), 4.0, 1, 2, 2, "does everything once, proves nothing; for tests"),
     "quick": Profile(48, (2.0, 2.0, 2.0), 3.0, 5, 5, 3, "minutes on a laptop; for teaching"),
-    "full": Profile(159, (0.94, 0.94, 3.0), 3.0, 8, 5, 12, "clinical resolution, an hour or two; for research"),
+    "full": Profile(159, (0.94, 0.94, 3.0), 3.0, 8, 5, 12, "clinical resolution, about an hour; for research"),
 }
 
 
