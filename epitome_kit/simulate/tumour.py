@@ -40,6 +40,7 @@ CODELETED_SHARE = 102 / 159
 GRADE_III_SHARE = 55 / 159
 _GROWTH_MM = 2.0
 _MOST_STEPS = 800
+_MOST_STEPS_UNSEEN = 4000  # of the rare tumour that spreads so fast that for long there is nothing to see
 
 
 def draw_labels(subjects, rng):
@@ -259,7 +260,7 @@ def _react_and_diffuse(mobility, seed, parameters, spacing):
     density[tuple(slice(max(i - 1, 0), i + 2) for i in seed)] = 0.8
     density *= mobility > 0
     target = 4 / 3 * np.pi * parameters["radius_mm"] ** 3 / spacing**3
-    for count in range(_MOST_STEPS):
+    for count in range(_MOST_STEPS_UNSEEN):
         change = growth * step * density * (1 - density)
         for axis, face in enumerate(faces):
             flow = face * np.diff(density, axis=axis)
@@ -269,6 +270,8 @@ def _react_and_diffuse(mobility, seed, parameters, spacing):
             change[tail] -= flow
         density += change
         if count % 8 == 0 and np.count_nonzero(density > VISIBLE_DENSITY) >= target:
+            break
+        if count == _MOST_STEPS - 1 and density.max() > VISIBLE_DENSITY:
             break
     return density
 
