@@ -127,6 +127,12 @@ def test_in_one_tissue_a_tumour_is_a_ball_of_the_size_that_was_drawn(spacing, in
     assert _visible_mm(tumour) == pytest.approx(np.full(3, 2 * radius), abs=4)
 
 
+def test_a_tumour_that_spreads_as_fast_as_none_in_ten_thousand_is_seen_in_the_end():
+    """It thins out below what can be seen before it grows back."""
+    tumour = grow_tumour(_head(_everywhere), _latents(infiltration=4.1, **SMOOTH_BORDER), _rng())
+    assert _visible_mm(tumour) == pytest.approx(np.full(3, 2 * tumour.parameters["radius_mm"]), abs=4)
+
+
 def test_white_matter_is_invaded_faster_than_grey():
     tract = _head(lambda x, y, z: (abs(x) < 8) & (abs(z - 16) < 8) & _everywhere(x, y, z))
     across, along, upwards = _visible_mm(grow_tumour(tract, _latents(**SMOOTH_BORDER), _rng()))
