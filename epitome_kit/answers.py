@@ -107,6 +107,7 @@ def show_grading(scores, folder, as_json):
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
     noted = [f"{len(scores['source'][name])} {what}" for what, name in left_out.items() if scores["source"][name]]
+    typer.echo(f"Positive: {scores['positive']}", err=as_json)
     typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
 

@@ -24,7 +24,7 @@ TABLE = {
     "folds": 5,
     "rivals": {"logistic": {**RIVAL, "auc": 0.81}},
     "selection": {"methods": ["ranking", "stability"], "numbers": [8, 16]},
-    "source": {"file": "radiomics.csv", "checksum": "0123abcd", "columns": 2030},
+    "source": {"table": "radiomics.csv", "checksum": "0123abcd", "columns": 2030},
 }
 
 
@@ -69,7 +69,7 @@ def test_a_graded_table_has_a_card_without_a_cohort(tmp_path):
     text = card_of(tmp_path, provenance={"versions": {"epitome-kit": "9.9.9"}, "seed": 3})
     assert text.startswith("# Model card: radiomics.csv\n")
     assert "The model tells Target = 1 from Target = 0" in text
-    assert "file: radiomics.csv, checksum: 0123abcd, columns: 2030." in text
+    assert "table: radiomics.csv, checksum: 0123abcd, columns: 2030." in text
     assert "5 folds, repeated 4 times, seed 3" in text
     assert "Tried: methods: ranking, stability; numbers: 8, 16." in text
     assert "| logistic regression | 0.81 |" in text

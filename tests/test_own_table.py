@@ -92,6 +92,14 @@ def test_shuffled_labels_are_said_to_be(graded, tmp_path):
     assert CliRunner().invoke(app, ["grade", *command, "--shuffle"]).exit_code == 0
     scores = read_json(tmp_path / "scores.json")
     assert scores["shuffled"] and scores["auc_ci95"][0] < 0.55
+    assert "labels were shuffled first" in (tmp_path / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_another_grading_in_the_folder_is_not_lost(graded):
+    before = (graded[0] / "scores.json").read_bytes()
+    result = CliRunner().invoke(app, ["grade", *graded[2], "--shuffle"])
+    assert result.exit_code == 1 and "another `--out`" in " ".join(result.output.split())
+    assert (graded[0] / "scores.json").read_bytes() == before
 
 
 def test_a_wrong_column_ends_in_three_lines_and_code_1(tmp_path):

@@ -67,6 +67,37 @@ def test_columns_can_be_dropped_or_probed():
     assert probe_columns(features) == {"age-years": ["probe_age-years_1"]}
 
 
+def test_a_probe_of_words_has_a_column_a_word():
+    scanner = np.resize(["GE", "Siemens", "Philips"], 40)
+    features, _ = _read(_table().assign(scanner=scanner), probes=["scanner"])
+    columns = probe_columns(features)["scanner"]
+    assert len(columns) == 3 and np.array_equal(features[columns[0]] == 1, scanner == "GE")
+    with raises_three_lines(BadTable, "in patient name", "40 different texts"):
+        _read(_table().assign(**{"patient name": [f"n{number}" for number in range(40)]}), probes=["patient name"])
+
+
+@pytest.mark.parametrize("name", ["PatientID", "id", "Case number", "tcia_id", "patient"])
+def test_a_subject_that_nobody_named_is_asked_for(name):
+    table = _table().rename(columns={"patient": name})
+    with raises_three_lines(BadTable, "no `--id`", f"--id {name}"):
+        read_features(table, label="status")
+    assert len(read_features(table, label="status", drop=[name])[0]) == 40
+    assert len(read_features(table.rename(columns={name: "centroid"}), label="status")[0]) == 40
+
+
+@pytest.mark.parametrize("name", ["status", "patient"])
+def test_label_and_subject_cannot_be_dropped(name):
+    with raises_three_lines(BadTable, "columns to drop", name):
+        _read(_table(), drop=[name])
+
+
+def test_a_decimal_comma_is_read(tmp_path):
+    table = _table()
+    table.to_csv(tmp_path / "mine.csv", sep=";", decimal=",", index=False)
+    features, notes = read_features(tmp_path / "mine.csv", label="status", id="patient")
+    assert np.allclose(features.f3, table.f3) and not notes["not_numbers"]
+
+
 def test_two_rows_of_a_subject_are_a_leak():
     table = pd.concat([_table(), _table().iloc[[7]].assign(f0=9.0)])
     with raises_three_lines(Leak, "patient", "p007", "one row a subject"):
@@ -88,8 +119,8 @@ def test_the_label_in_other_words_is_a_leak():
 
 @pytest.mark.parametrize("asked", ["label", "id"])
 def test_a_column_that_is_not_there_names_the_nearest(asked):
-    columns = {"label": "status", "id": "patient"} | {asked: "Patients"}
-    with raises_three_lines(BadTable, "'Patients'", "patient"):
+    columns = {"label": "status", "id": "patient"} | {asked: "PATIENT"}
+    with raises_three_lines(BadTable, "'PATIENT'", "such as patient"):
         read_features(_table(), **columns)
 
 

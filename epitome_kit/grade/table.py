@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,11 @@ from epitome_kit.errors import BadTable, Leak
 from epitome_kit.folds import assign_folds
 
 _FEWEST = 10
+_MOST_WORDS = 10
+_NAMES = re.compile(
+    r"(patient|participant|subject|case|study|record)s?[_ .-]?(id|name|number|nr|no)?|(.*[_ .-])?id", re.IGNORECASE
+)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
@@ -54,6 +60,11 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     frame = table.copy() if isinstance(table, pd.DataFrame) else _read(table)
     for name in filter(None, (label, id, *drop, *probes)):
         _require_column(frame, name)
+    if {label, id} & set(drop):
+        raise BadTable(
+            "grade", "columns to drop beside label and subject", ", ".join(drop), "leave them out of `--drop`"
+        )
+    _require_named(frame.drop(columns=[*drop, label]), id)
     frame = frame.drop(columns=list(drop))
     names = (frame[id] if id else pd.Series(np.arange(1, len(frame) + 1), frame.index)).astype(str)
     twice = names[names.duplicated()].unique()
@@ -76,8 +87,8 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     if features.empty:
         received = f"{len(text)} columns of text and {len(constant)} constant ones"
         raise BadTable("grade", "features in numbers that differ", received, "add columns of numbers")
-    asked = {f"probe_{name.replace('_', '-')}_1": numbers[name] for name in probes}
-    ready = pd.concat([features, pd.DataFrame(asked, index=features.index)], axis=1)
+    asked = [_as_probe(name, others[name], numbers[name]) for name in probes]
+    ready = pd.concat([features, *asked], axis=1)
     ready.insert(0, "participant_id", names)
     ready.insert(1, "label", codes)
     notes = {"without_label": left_out, "not_numbers": text, "constant": constant}
@@ -122,8 +133,12 @@ def deal_folds(features, *, repeats=4, folds=5, seed=0):
 
 def _read(path):
     path = Path(path)
+    how = {"sep": "\t" if ".tsv" in path.name else None, "engine": "python", "encoding": "utf-8-sig"}
     try:
-        return pd.read_csv(path, sep="\t" if ".tsv" in path.name else None, engine="python", encoding="utf-8-sig")
+        frame = pd.read_csv(path, **how)
+        texts = frame.select_dtypes(exclude="number").iloc[:100]
+        commas = texts.apply(lambda column: column.dropna().astype(str).str.fullmatch(_DECIMAL_COMMA).any())
+        return pd.read_csv(path, **how, decimal=",") if len(texts.columns) and commas.any() else frame
     except (OSError, ValueError, EOFError, csv.Error) as error:
         reason = " ".join(str(error).split())[:160]
         hint = "name a .csv or .tsv file, plain or as .gz"
@@ -132,9 +147,33 @@ def _read(path):
 
 def _require_column(frame, name):
     if name not in frame:
-        near = difflib.get_close_matches(name, map(str, frame.columns), n=3, cutoff=0.4) or list(frame.columns[:3])
+        plain = {str(column).lower(): str(column) for column in frame.columns}
+        alike = difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.4)
+        alike += [each for each in plain if name.lower() in each and each not in alike]
+        near = [plain[each] for each in alike] or list(frame.columns[:3])
         received = f"{len(frame.columns)} columns, none called so"
         raise BadTable("grade", f"a column {name!r}", received, f"take one that is there, such as {', '.join(near)}")
+
+
+def _require_named(frame, id):
+    """Complain where nobody says which column names the subject, and one looks as if it did."""
+    likely = [name for name in frame if _NAMES.fullmatch(str(name)) and frame[name].nunique() > 0.9 * len(frame)]
+    if id is None and likely:
+        received = f"no `--id`, and a column {likely[0]} that looks like it"
+        hint = f"`--id {likely[0]}`, or `--drop {likely[0]}` where rows are subjects and it is no feature"
+        raise BadTable("grade", "the column that names the subject", received, hint)
+
+
+def _as_probe(name, values, numbers):
+    """Numbers of a probe: as they are, or one column for each value of a text."""
+    if values.isna().sum() == numbers.isna().sum():
+        columns = numbers.to_frame()
+    else:
+        columns = pd.get_dummies(values, dtype=np.float32)
+        if columns.shape[1] > _MOST_WORDS:
+            received = f"{columns.shape[1]} different texts"
+            raise BadTable("grade", f"numbers, or at most {_MOST_WORDS} words, in {name}", received, "group the words")
+    return columns.set_axis([f"probe_{name.replace('_', '-')}_{n + 1}" for n in range(columns.shape[1])], axis=1)
 
 
 def _code(values, label, positive):

@@ -179,6 +179,7 @@ def _base_rate_brier(counts):
 def _listed(value):
     """Write any value of a JSON file on one line, for people."""
     if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item not in ([], ())}
         between = "; " if any(isinstance(item, (list, tuple)) for item in value.values()) else ", "
         return between.join(f"{str(key).replace('_', ' ')}: {_nested(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):

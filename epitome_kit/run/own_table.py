@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from epitome_kit.errors import BadParameter
-from epitome_kit.files import checksum, write_json
+from epitome_kit.errors import BadOutput, BadParameter
+from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading
 from epitome_kit.grade.table import deal_folds, read_features
 from epitome_kit.run.cards import write_model_card
@@ -67,10 +67,13 @@ def grade_table(
         The smaller class has fewer subjects than folds.
     BadParameter
         Fewer than one repeat.
+    BadOutput
+        `out` holds the grading of another label, or of labels that were (or were not) shuffled.
     """
     if repeats < 1:
         raise BadParameter("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out = Path(out)
+    _require_same(out, label, shuffle)
     features, notes = read_features(table, label=label, id=id, positive=positive, drop=drop, probes=probes)
     if shuffle:
         features["label"] = np.random.default_rng(seed).permutation(features.label)
@@ -89,3 +92,14 @@ def grade_table(
     save_figure(figure, out / "scoreboard.png", "Scores with intervals beside rivals and the majority.")
     write_model_card(out)
     return scores
+
+
+def _require_same(out, label, shuffle):
+    """Complain where another grading would be lost."""
+    path = out / "scores.json"
+    before = read_json(path) if path.is_file() else {"target": label, "shuffled": shuffle}
+    if (before.get("target"), before.get("shuffled", False)) != (label, shuffle):
+        was = f"{before.get('target')}{', labels shuffled' if before.get('shuffled') else ''}"
+        raise BadOutput(
+            "grade", f"a folder of its own for {label}", f"{out}, which holds {was}", "name another `--out`"
+        )
