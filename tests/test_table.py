@@ -98,6 +98,19 @@ def test_a_decimal_comma_is_read(tmp_path):
     assert np.allclose(features.f3, table.f3) and not notes["not_numbers"]
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_thousands_with_a_comma_do_not_turn_the_other_numbers_to_text(tmp_path, separator):
+    table = _table().assign(cells=[f"1,{number:03d}" for number in range(40)])
+    table.to_csv(tmp_path / "mine.csv", sep=separator, index=False)
+    features, notes = read_features(tmp_path / "mine.csv", label="status", id="patient")
+    assert np.allclose(features.f3, table.f3) and notes["not_numbers"] == ["cells"]
+
+
+def test_a_number_with_an_infinity_is_no_word():
+    features, _ = _read(_table().assign(age=[np.inf, *range(39)]), probes=["age"])
+    assert probe_columns(features)["age"] == ["probe_age_1"] and features.probe_age_1.isna().sum() == 1
+
+
 def test_two_rows_of_a_subject_are_a_leak():
     table = pd.concat([_table(), _table().iloc[[7]].assign(f0=9.0)])
     with raises_three_lines(Leak, "patient", "p007", "one row a subject"):
@@ -118,10 +131,17 @@ def test_the_label_in_other_words_is_a_leak():
 
 
 @pytest.mark.parametrize("asked", ["label", "id"])
-def test_a_column_that_is_not_there_names_the_nearest(asked):
-    columns = {"label": "status", "id": "patient"} | {asked: "PATIENT"}
-    with raises_three_lines(BadTable, "'PATIENT'", "such as patient"):
+@pytest.mark.parametrize("name", ["Patients", "PATIENT"])
+def test_a_column_that_is_not_there_names_the_nearest(asked, name):
+    columns = {"label": "status", "id": "patient"} | {asked: name}
+    with raises_three_lines(BadTable, f"'{name}'", "such as patient"):
         read_features(_table(), **columns)
+
+
+def test_no_more_than_three_near_columns_are_named():
+    with pytest.raises(BadTable) as raised:
+        read_features(_table(columns=30), label="f")
+    assert str(raised.value).count("f") < 10
 
 
 def test_a_label_of_three_values_is_three_lines():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from epitome_kit.errors import BadTable, Leak
 from epitome_kit.folds import assign_folds
+from epitome_kit.learn.probes import add_probe
 
 _FEWEST = 10
 _MOST_WORDS = 10
@@ -78,7 +79,8 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     others = frame.drop(columns=[name for name in (label, id) if name])
     _require_no_copy(others, codes, label)
     numbers = others.apply(pd.to_numeric, errors="coerce").astype(np.float32)
-    text = [name for name in others if name not in probes and numbers[name].isna().sum() > others[name].isna().sum()]
+    words = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
+    text = [name for name in words if name not in probes]
     numbers = numbers.replace([np.inf, -np.inf], np.nan)
     features = numbers.drop(columns=[*text, *probes])
     constant = features.columns[features.nunique() < 2].tolist()
@@ -87,13 +89,14 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     if features.empty:
         received = f"{len(text)} columns of text and {len(constant)} constant ones"
         raise BadTable("grade", "features in numbers that differ", received, "add columns of numbers")
-    asked = [_as_probe(name, others[name], numbers[name]) for name in probes]
-    ready = pd.concat([features, *asked], axis=1)
-    ready.insert(0, "participant_id", names)
-    ready.insert(1, "label", codes)
-    notes = {"without_label": left_out, "not_numbers": text, "constant": constant}
     share = float(features.isna().to_numpy().mean())
-    return ready.reset_index(drop=True), {"classes": classes, **notes, "missing_values": share}
+    features.insert(0, "participant_id", names)
+    features.insert(1, "label", codes)
+    for name in probes:
+        values = _as_numbers(others[name]) if name in words else numbers[name]
+        features = add_probe(features, name.replace("_", "-"), values.set_axis(names))
+    notes = {"without_label": left_out, "not_numbers": text, "constant": constant}
+    return features.reset_index(drop=True), {"classes": classes, **notes, "missing_values": share}
 
 
 def deal_folds(features, *, repeats=4, folds=5, seed=0):
@@ -133,16 +136,30 @@ def deal_folds(features, *, repeats=4, folds=5, seed=0):
 
 def _read(path):
     path = Path(path)
-    how = {"sep": "\t" if ".tsv" in path.name else None, "engine": "python", "encoding": "utf-8-sig"}
+    separator = "\t" if ".tsv" in path.name else None
     try:
-        frame = pd.read_csv(path, **how)
-        texts = frame.select_dtypes(exclude="number").iloc[:100]
-        commas = texts.apply(lambda column: column.dropna().astype(str).str.fullmatch(_DECIMAL_COMMA).any())
-        return pd.read_csv(path, **how, decimal=",") if len(texts.columns) and commas.any() else frame
+        frame = _parse(path, sep=separator)
+        if not _has_decimal_commas(frame):
+            return frame
+        commas = _parse(path, sep=separator or ";", decimal=",")
+        return commas if list(commas.columns) == list(frame.columns) else frame  # commas part the columns
     except (OSError, ValueError, EOFError, csv.Error) as error:
         reason = " ".join(str(error).split())[:160]
         hint = "name a .csv or .tsv file, plain or as .gz"
         raise BadTable("grade", "a table as text with one line a subject", f"{path} ({reason})", hint) from error
+
+
+def _parse(path, **how):
+    return pd.read_csv(path, engine="python", encoding="utf-8-sig", **how)
+
+
+def _has_decimal_commas(frame):
+    """Whether numbers are written with a comma, and none with a point: then it parts thousands."""
+    numbers = frame.select_dtypes("number")
+    texts = frame.drop(columns=numbers.columns).astype(str)
+    return not (numbers % 1 > 0).any(axis=None) and any(
+        texts[name].str.fullmatch(_DECIMAL_COMMA).any() for name in texts
+    )
 
 
 def _require_column(frame, name):
@@ -150,7 +167,7 @@ def _require_column(frame, name):
         plain = {str(column).lower(): str(column) for column in frame.columns}
         alike = difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.4)
         alike += [each for each in plain if name.lower() in each and each not in alike]
-        near = [plain[each] for each in alike] or list(frame.columns[:3])
+        near = [plain[each] for each in alike[:3]] or list(frame.columns[:3])
         received = f"{len(frame.columns)} columns, none called so"
         raise BadTable("grade", f"a column {name!r}", received, f"take one that is there, such as {', '.join(near)}")
 
@@ -164,16 +181,13 @@ def _require_named(frame, id):
         raise BadTable("grade", "the column that names the subject", received, hint)
 
 
-def _as_probe(name, values, numbers):
-    """Numbers of a probe: as they are, or one column for each value of a text."""
-    if values.isna().sum() == numbers.isna().sum():
-        columns = numbers.to_frame()
-    else:
-        columns = pd.get_dummies(values, dtype=np.float32)
-        if columns.shape[1] > _MOST_WORDS:
-            received = f"{columns.shape[1]} different texts"
-            raise BadTable("grade", f"numbers, or at most {_MOST_WORDS} words, in {name}", received, "group the words")
-    return columns.set_axis([f"probe_{name.replace('_', '-')}_{n + 1}" for n in range(columns.shape[1])], axis=1)
+def _as_numbers(words):
+    """One column for each word of a column of words: 1 where it stands."""
+    columns = pd.get_dummies(words, dtype=np.float32)
+    if columns.shape[1] > _MOST_WORDS:
+        expected = f"numbers, or at most {_MOST_WORDS} words, in {words.name}"
+        raise BadTable("grade", expected, f"{columns.shape[1]} different texts", "group the words")
+    return columns
 
 
 def _code(values, label, positive):
