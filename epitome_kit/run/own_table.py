@@ -95,11 +95,11 @@ def grade_table(
 
 
 def _require_same(out, label, shuffle):
-    """Complain where another grading would be lost."""
-    path = out / "scores.json"
-    before = read_json(path) if path.is_file() else {"target": label, "shuffled": shuffle}
-    if (before.get("target"), before.get("shuffled", False)) != (label, shuffle):
-        was = f"{before.get('target')}{', labels shuffled' if before.get('shuffled') else ''}"
-        raise BadOutput(
-            "grade", f"a folder of its own for {label}", f"{out}, which holds {was}", "name another `--out`"
-        )
+    """Complain where the grading of another label, or of shuffled ones, would be lost."""
+    if not (out / "scores.json").is_file():
+        return
+    before = read_json(out / "scores.json")
+    target, shuffled = before.get("target"), before.get("shuffled", False)
+    if (target, shuffled) != (label, shuffle):
+        received = f"{out}, which holds {target}{', labels shuffled' if shuffled else ''}"
+        raise BadOutput("grade", f"a folder of its own for {label}", received, "name another `--out`")
