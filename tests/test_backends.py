@@ -53,7 +53,7 @@ def test_the_same_weights_give_the_same_answers(expected, found, name):
 
 
 def test_the_same_batches_teach_the_same(expected, found):
-    assert found["history"] == pytest.approx(expected["history"], rel=0.01, nan_ok=True)
+    assert found["history"] == pytest.approx(expected["history"], rel=0.01)
     assert found["learned"] == pytest.approx(expected["learned"], abs=0.05)
 
 
