@@ -112,6 +112,40 @@ def show_grading(scores, folder, as_json):
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
 
 
+def show_outlines(tumours, folder, as_json):
+    """Print the size of each tumour that was outlined, and how well outlines fit where that is known.
+
+    Parameters
+    ----------
+    tumours : DataFrame
+        From :func:`epitome_kit.segment_cohort` or :func:`epitome_kit.predict_tumours`.
+    folder : Path
+        Where the masks are.
+    as_json : bool
+    """
+    from epitome_kit.tumour.segment import summarise
+
+    summary = summarise(tumours)
+    if as_json:
+        rows = json.loads(tumours.to_json(orient="records"))
+        show({"summary": summary or None, "tumours": rows}, as_json, ())
+    else:
+        unit = "ml" if tumours.volume_ml.notna().any() else "voxels"
+        sizes = [f"volume_{unit}", f"volume_low_{unit}", f"volume_high_{unit}", "rano_long_mm"]
+        columns = ["participant_id", *sizes, "dice", "dice_classical"]
+        show_frame(tumours.round(3), False, [name for name in columns if name in tumours])
+    if summary:
+        low, high = summary["dice_mean_ci95"]
+        typer.echo(
+            f"Dice {summary['dice_mean']:.3f} ({low:.3f} to {high:.3f}), median {summary['dice_median']:.3f}, "
+            f"n = {summary['n']}, against {summary['reference']}; symmetry alone {summary['dice_classical_mean']:.3f}; "
+            f"volume error {summary['volume_error_pct_median']:.1f} %; "
+            f"the 90 % interval holds {summary['coverage']:.0%}",
+            err=as_json,
+        )
+    typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
+
+
 def _graded(scores):
     low, high = scores["auc_ci95"]
     figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])

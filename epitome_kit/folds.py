@@ -53,6 +53,34 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
     return fold
 
 
+def deal_evenly(names, *, folds=5, seed=0):
+    """Deal subjects into folds of equal size, whatever their labels.
+
+    Parameters
+    ----------
+    names : sequence of str
+    folds : int, default=5
+    seed : int, default=0
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Fold of each, from 0 to `folds` - 1; does not depend on their order.
+
+    Raises
+    ------
+    BadCohort
+        Fewer than two folds, or fewer subjects than folds.
+    """
+    if not 2 <= folds <= len(names):
+        hint = f"lower `folds` to {max(2, min(5, len(names)))}, or add subjects"
+        raise BadCohort(
+            "deal_evenly", "two folds or more, and a subject for each", f"{folds} folds, {len(names)} subjects", hint
+        )
+    dealt = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)
+    return dealt[np.argsort(np.argsort(names))]
+
+
 def require_apart(train, test, *, where):
     """Make sure that no subject stands on both sides of a split.
 

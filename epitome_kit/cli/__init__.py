@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Workers
+from epitome_kit.cli.tumours import segment
 from epitome_kit.errors import BadParameter, EpitomeError
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
@@ -42,6 +43,7 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
+app.command()(segment)
 
 
 @app.command()

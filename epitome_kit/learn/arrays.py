@@ -39,7 +39,7 @@ class Arrays:
     spacing_mm: tuple
 
 
-def load_arrays(cohort, preprocessed):
+def load_arrays(cohort, preprocessed, contrasts=None):
     """Load every preprocessed subject of a cohort.
 
     Parameters
@@ -47,6 +47,8 @@ def load_arrays(cohort, preprocessed):
     cohort : Cohort
     preprocessed : path
         Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+    contrasts : sequence of str, default=None
+        Channels; None means those that at least half of the subjects have.
 
     Returns
     -------
@@ -66,8 +68,8 @@ def load_arrays(cohort, preprocessed):
             f"none in {preprocessed}",
             "run `epitome preprocess`, or notebook 02, first",
         )
-    contrasts = cohort.contrasts
-    scans = np.stack([_scans(each, contrasts) for each in files])
+    contrasts = tuple(contrasts or cohort.contrasts)
+    scans = np.stack([load_scans(each, contrasts) for each in files])
     shape = scans.shape[1:4]
     masks = [[_mask(each, name, shape) for name in ("label-tumour", "desc-annotated", "desc-brain")] for each in files]
     tumour = np.stack([drawn for drawn, _, _ in masks])[..., None]
@@ -101,7 +103,19 @@ def known_region(tumour, annotated, brain):
     return (annotated.astype(bool) | (brain == 0) | far).astype(np.uint8)
 
 
-def _scans(files, contrasts):
+def load_scans(files, contrasts):
+    """Load the normalised scans of one subject.
+
+    Parameters
+    ----------
+    files : Preprocessed
+    contrasts : sequence of str
+
+    Returns
+    -------
+    ndarray of float32, shape (i, j, k, contrasts)
+        A contrast that the subject lacks is 0.
+    """
     volumes = {name: np.asarray(load_image(path).dataobj, np.float32) for name, path in _existing(files, contrasts)}
     empty = np.zeros_like(next(iter(volumes.values())))
     return np.stack([volumes.get(name, empty) for name in contrasts], axis=-1)

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple
 
 import nibabel as nib
@@ -18,6 +19,7 @@ _MARGIN_MM = 10.0
 _NEAR_BRAIN_MM = 3.0
 _SIDE_MULTIPLE = 8
 _SAMPLED, _SEED = 0.25, 1
+_turnstile, _threads_before = Lock(), []
 
 
 def _stride(method):
@@ -246,13 +248,20 @@ def grow_mask(mask, margin_mm):
 
 @contextmanager
 def one_thread():
-    """Keep ITK to one thread everywhere, so that the metric adds up in the same order every time."""
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    """Keep ITK to one thread everywhere, so that the metric adds up in the same order every time.
+
+    Several threads of Python may be in here at once; the last one to leave gives ITK its threads back.
+    """
+    with _turnstile:
+        _threads_before.append(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
         yield
     finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+        with _turnstile:
+            threads = _threads_before.pop()
+            if not _threads_before:
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def _maximise(fixed, moving, fixed_mask, moving_mask, start, stage):

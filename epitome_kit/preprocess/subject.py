@@ -2,6 +2,7 @@
 
 import nibabel as nib
 import numpy as np
+from joblib import Parallel, delayed
 
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
@@ -80,7 +81,7 @@ def give_nominal_size(image):
     return nib.Nifti1Image(image.dataobj, affine, image.header)
 
 
-def preprocess_subject(subject, files, *, steps, spacing_mm):
+def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
     """Preprocess one subject and write its part of the derivative, but for its record.
 
     Parameters
@@ -92,6 +93,8 @@ def preprocess_subject(subject, files, *, steps, spacing_mm):
         As :func:`describe_steps` lists them.
     spacing_mm : float
         Voxel size of the template grid.
+    threads : int, default=1
+        Contrasts to work on at a time; the result is the same.
 
     Returns
     -------
@@ -107,18 +110,15 @@ def preprocess_subject(subject, files, *, steps, spacing_mm):
     images = {name: give_nominal_size(image) for name, image in originals.items()}
     lead = lead_contrast(subject)
     mask = skull_strip(images[lead], steps["strip"]["method"]) if steps["strip"] else find_head(images[lead])
-    corrected, fields, to_template = {}, {}, {}
-    corrected[lead], fields[lead] = _correct(images[lead], mask, steps)
-    to_template[lead] = register_affine(corrected[lead], mask) if steps["register"] else centre_on_template(mask)
-    for name in images:
-        if name == lead:
-            continue
-        to_lead = np.eye(4)
-        if steps["register"] and not _aligned(subject, name, lead, images):
-            to_lead = register_rigid(images[name], corrected[lead], mask)
-        carried = resample(mask, images[name].affine, images[name].shape, transform=np.linalg.inv(to_lead), order=0)
-        corrected[name], fields[name] = _correct(images[name], carried, steps)
-        to_template[name] = to_template[lead] @ to_lead
+    corrected, to_template = {}, {}
+    corrected[lead], field = _correct(images[lead], mask, steps)
+    others = [name for name in images if name != lead]
+    stay = {name: not steps["register"] or _aligned(subject, name, lead, images) for name in others}
+    jobs = [delayed(_follow)(images[name], corrected[lead], mask, steps, stay[name]) for name in others]
+    jobs.append(delayed(_to_template)(corrected[lead], mask, steps))
+    *followed, to_template[lead] = Parallel(threads, prefer="threads")(jobs)
+    for name, (moved, to_lead) in zip(others, followed, strict=True):
+        corrected[name], to_template[name] = moved, to_template[lead] @ to_lead
 
     grid = template_grid(spacing_mm)
     brain = _carry(mask, grid, to_template[lead])
@@ -129,17 +129,28 @@ def preprocess_subject(subject, files, *, steps, spacing_mm):
         write_text(files.transform(name), _as_text(to_template[name]))
     if steps.get("deform"):
         save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
-    if fields[lead] is not None:
-        _save_field(fields[lead], files.bias(lead))
+    if field is not None:
+        _save_field(field, files.bias(lead))
     save_image(image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
     write_json(sidecar_of(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
     _carry_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
     return {
         "participant_id": subject.id,
-        **compare_with_truth(subject, lead, mask, fields[lead], to_template[lead]),
-        **measure_without_truth(mask, fields[lead], brain, stripped=steps["strip"] is not None),
+        **compare_with_truth(subject, lead, mask, field, to_template[lead]),
+        **measure_without_truth(mask, field, brain, stripped=steps["strip"] is not None),
     }
+
+
+def _to_template(scan, mask, steps):
+    return register_affine(scan, mask) if steps["register"] else centre_on_template(mask)
+
+
+def _follow(image, lead, mask, steps, stays):
+    """Bring a contrast to the one that leads, and correct it; return it and its transform."""
+    to_lead = np.eye(4) if stays else register_rigid(image, lead, mask)
+    carried = resample(mask, image.affine, image.shape, transform=np.linalg.inv(to_lead), order=0)
+    return _correct(image, carried, steps)[0], to_lead
 
 
 def _correct(image, mask, steps):

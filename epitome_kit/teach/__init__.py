@@ -9,6 +9,7 @@ _NAMES = {
     "learning_charts": ("training_curves", "feature_map", "selection_frequency", "attention_shares"),
     "grading_charts": ("rivals_chart", "calibration_chart", "grading_board"),
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
+    "outline_charts": ("outline_rivals", "volume_intervals"),
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),

@@ -1,41 +1,47 @@
-"""Segmentation: the tumour map of the CNN, out of fold, on each subject's own grid."""
+"""Segmentation: the tumour of every subject, outlined by a network that never saw the subject."""
 
-from functools import partial
+import shutil
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+from scipy import stats
 
-from epitome_kit.backend import keras
-from epitome_kit.cohort import annotation_path
-from epitome_kit.files import write_tsv
-from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
-from epitome_kit.learn.arrays import load_arrays
-from epitome_kit.learn.train import fold_model_path, learn_features
-from epitome_kit.overlap import dice
-from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lead_contrast
-from epitome_kit.progress import for_each
-from epitome_kit.tumour.measure import measure_tumour
+from epitome_kit.cohort import CONTRASTS
+from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.files import checksum, read_json, read_tsv, remove_abandoned, shipped_weights, write_json, write_tsv
+from epitome_kit.folds import deal_evenly
+from epitome_kit.learn.arrays import load_arrays, load_scans
+from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.progress import for_each, step_bar
+from epitome_kit.tumour.classical import outline_by_symmetry
+from epitome_kit.tumour.fit import Tuner
+from epitome_kit.tumour.interval import map_spread, misfit, volume_interval
+from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
+from epitome_kit.tumour.outline import compare_outline, describe_outline, own_outline, save_outline
+from epitome_kit.tumour.supervision import with_whole_truth
 
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""Tumour probabilities to choose among."""
+EPOCHS = 15
+"""Rounds through the training subjects, unless told otherwise."""
+
+_LEARN_FROM = ("annotation", "truth")
 
 
-def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
-    """Find the tumour in every subject with a network that never saw the subject.
+def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0, learn_from="annotation", weights=None):
+    """Outline the tumour of every subject with a U-Net that never saw the subject.
 
-    The network is the CNN of :func:`epitome_kit.learn_features`, trained here
-    if it was not before: one of its two answers is where the tumour is. Each
-    scan is shown to it as it is and mirrored, and the two maps are averaged.
-    The threshold on the map is the one that fits the training subjects of the
-    fold best.
+    Each network starts from weights learned on simulated patients and is
+    trained on the other folds. Where annotation is sparse, training and scores
+    look at the annotated slices, and at what is surely free of tumour: the rest
+    is unknown, not background (:func:`epitome_kit.learn.arrays.known_region`).
+    A simulated cohort is scored on the whole truth all the same.
 
-    Where annotation is sparse, training and scores look at the annotated
-    slices alone: the others are unknown, not background. On a simulated cohort
-    the network still learns from the sparse annotation, and is scored on the
-    whole truth.
+    Beside each outline stands that of :func:`outline_by_symmetry`, which learns
+    nothing, and a 90 % interval for the volume, calibrated on the other
+    subjects (:func:`epitome_kit.tumour.interval.volume_interval`).
+
+    A call that is stopped keeps the finished folds; the next one with the same
+    settings goes on from there.
 
     Parameters
     ----------
@@ -43,153 +49,225 @@ def segment_cohort(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     preprocessed : path
         Folder that :func:`epitome_kit.preprocess_cohort` wrote.
     out : path
-        Workspace: ``masks/`` on each subject's own grid, and ``tumours.tsv``.
-    target : {"grade", "codeletion"}, default="grade"
+        Workspace: ``masks/`` on each subject's own grid, ``tumours.tsv``, and
+        ``unet/`` with the networks of the folds.
     folds : int, default=5
-    epochs : int, default=5
+    epochs : int, default=15
+        Fixed beforehand: nothing is looked at to tell when to stop.
     seed : int, default=0
-        The last four as for :func:`epitome_kit.learn_features`.
+    learn_from : {"annotation", "truth"}, default="annotation"
+        ``"truth"``: the whole tumour, which only simulated subjects have.
+    weights : path, default=None
+        Also train on all subjects, and write that network here, ``.keras``,
+        with a ``.json`` that says what it was trained on and how well that
+        went out of fold.
 
     Returns
     -------
     DataFrame
-        ``participant_id``, ``fold``, ``volume_voxels``, ``volume_ml``,
-        ``rano_long_mm``, ``rano_perpendicular_mm``, ``dice``, ``reference``
-        ("truth", "all slices" or "annotated slices"),
-        ``reference_volume_voxels``, ``reference_volume_ml`` and
-        ``volume_error_pct``. What has a unit is missing where the voxel size is
-        unknown, and what compares is missing where there is no reference.
+        One row a subject: ``participant_id``, ``fold``, ``volume_voxels`` and
+        ``volume_ml`` with ``_low_`` and ``_high_``, ``rano_long_mm``,
+        ``rano_perpendicular_mm``; and where there is a reference ``dice``,
+        ``dice_classical``, ``reference`` ("truth", "all slices" or "annotated
+        slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
+        ``volume_error_pct`` and ``covered``, whether the interval holds the
+        reference. What has a unit is missing where the voxel size is unknown.
 
     Raises
     ------
     BadCohort
-        Nothing preprocessed, or too few subjects for the folds.
+        Nothing preprocessed, no tumour mask, or too few subjects for the folds.
+    BadParameter
+        Nothing like that to learn from, or `weights` is not named ``.keras``.
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    features = learn_features(cohort, preprocessed, out, target=target, folds=folds, epochs=epochs, seed=seed)
-    tests = features[features.role == "test"].groupby("fold").participant_id.apply(list)
-    arrays = load_arrays(cohort, preprocessed)
-    find = partial(_segment_fold, tests=tests, arrays=arrays, cohort=cohort, preprocessed=preprocessed, out=out)
-    parts = for_each(find, tests.index, title="Segmenting")
-    tumours = pd.DataFrame([row for part in parts for row in part]).sort_values("participant_id", ignore_index=True)
+    _check(cohort, learn_from, weights)
+    begun = _begin(out, preprocessed, folds=folds, epochs=epochs, seed=seed, learn_from=learn_from)
+    if not (begun and _finished(out, folds, weights)):
+        arrays = load_arrays(cohort, preprocessed, CONTRASTS)
+        if learn_from == "truth":
+            arrays = with_whole_truth(arrays, cohort, preprocessed)
+        if not arrays.known.any():
+            raise BadCohort(
+                "segment_cohort",
+                "tumour masks, at least on some slices of some subjects",
+                f"none for the {len(arrays.ids)} subjects of {cohort.root}",
+                "leave `--train` out: the shipped network needs no masks",
+            )
+        fold_of = deal_evenly(arrays.ids, folds=folds, seed=seed)
+        _train(Tuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights)
+    tumours = _with_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
+    tumours = tumours.sort_values("participant_id", ignore_index=True)
+    write_tsv(out / "tumours.tsv", tumours)
+    if weights:
+        _write_card(weights, cohort, tumours, epochs=epochs, seed=seed, learn_from=learn_from)
+    return tumours
+
+
+def predict_tumours(subjects, preprocessed, out, *, weights=None):
+    """Outline the tumour of every subject with a network that is there already.
+
+    Parameters
+    ----------
+    subjects : Cohort or sequence of Subject
+        None of them may have trained the network.
+    preprocessed, out : path
+        As for :func:`segment_cohort`.
+    weights : path, default=None
+        Written by :func:`segment_cohort`; None means the shipped network, which
+        has seen simulated patients alone.
+
+    Returns
+    -------
+    DataFrame
+        As from :func:`segment_cohort`, without ``fold``. The intervals are
+        calibrated on the subjects that the network was tested on out of fold.
+
+    Raises
+    ------
+    BadParameter
+        `weights` is not such a network.
+    BadCohort
+        No subject has been preprocessed.
+    """
+    out, preprocessed = Path(out), Path(preprocessed)
+    model = load_unet(weights)
+    ready = [each for each in subjects if Preprocessed(preprocessed, each.id).mask("desc-brain").is_file()]
+    if not ready:
+        hint = "run `epitome preprocess` first"
+        raise BadCohort("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
+    rows = for_each(lambda subject: _outline(model, subject, preprocessed, out), ready, title="Segmenting")
+    tumours = _with_intervals(pd.DataFrame(rows), read_card(weights)["misfits"])
     write_tsv(out / "tumours.tsv", tumours)
     return tumours
 
 
-def _segment_fold(fold, *, tests, arrays, cohort, preprocessed, out):
-    model = keras.saving.load_model(fold_model_path(out, fold - 1), compile=False)
-    grid = nib.load(Preprocessed(preprocessed, arrays.ids[0]).mask("desc-brain"))
-    maps = _maps(model, arrays.scans)
-    tested = np.isin(arrays.ids, tests[fold])
-    threshold = choose_threshold(maps[~tested], arrays.tumour[~tested, ..., 0], arrays.known[~tested, ..., 0])
-    affine = _coarser(grid.affine, grid.shape, maps.shape[1:])
-    rows = []
-    for index in np.flatnonzero(tested):
-        subject_id = arrays.ids[index]
-        coarse = nib.Nifti1Image(maps[index], affine)
-        answer = _finish(cohort[subject_id], Preprocessed(preprocessed, subject_id), coarse, threshold, out)
-        rows.append({"participant_id": subject_id, "fold": int(fold), **answer})
-    return rows
-
-
-def _maps(model, scans):
-    """Tumour maps of scans, each seen as it is and mirrored."""
-    straight, mirrored = (
-        np.asarray(model.predict(view, batch_size=4, verbose=0)["tumour"])[..., 0] for view in (scans, scans[:, ::-1])
-    )
-    return (straight + mirrored[:, ::-1]) / 2
-
-
-def choose_threshold(maps, tumour, known):
-    """Choose the threshold with the best mean Dice, judged where the truth is known.
+def summarise(tumours):
+    """Sum up how well outlines fit their references.
 
     Parameters
     ----------
-    maps : ndarray, shape (n, i / f, j / f, k / f)
-        Tumour probability of training subjects, at a coarser resolution.
-    tumour, known : ndarray of uint8, shape (n, i, j, k)
-        Tumour, and where it is known whether there is any.
+    tumours : DataFrame
+        From :func:`segment_cohort` or :func:`predict_tumours`.
 
     Returns
     -------
-    float
-        One of :data:`THRESHOLDS`.
+    dict
+        ``n`` subjects with a reference, ``reference``, ``dice_mean`` with its
+        bootstrap interval ``dice_mean_ci95``, ``dice_median``,
+        ``dice_classical_mean``, ``volume_error_pct_median`` (of its size) and
+        ``coverage`` of the 90 % interval. Empty without a reference.
     """
-    factor = tumour.shape[1] // maps.shape[1]
-    truth, seen = (_blocks(part, factor) > 0.5 for part in (tumour, known))
-    each = list(zip(maps, truth & seen, seen, strict=True))
-    scores = [np.mean([dice((one > limit) & inside, true) for one, true, inside in each]) for limit in THRESHOLDS]
-    return THRESHOLDS[int(np.argmax(scores))]
-
-
-def _blocks(volumes, factor):
-    """Mean of each block of voxels, shape (n, i, j, k) to (n, i / f, j / f, k / f)."""
-    n, i, j, k = volumes.shape
-    split = volumes.reshape(n, i // factor, factor, j // factor, factor, k // factor, factor)
-    return split.mean(axis=(2, 4, 6), dtype=np.float32)
-
-
-def _coarser(affine, shape, coarse_shape):
-    """Affine of a grid whose voxels each cover a block of finer ones."""
-    factors = np.array(shape) / np.array(coarse_shape)
-    matrix = affine[:3, :3] * factors
-    return nib.affines.from_matvec(matrix, affine[:3, 3] + affine[:3, :3] @ ((factors - 1) / 2))
-
-
-def _finish(subject, files, probability, threshold, out):
-    """Carry one answer to the subject's own grid, save it, measure it and compare it."""
-    lead = lead_contrast(subject)
-    original = load_image(subject.images[lead])
-    scan = give_nominal_size(original)
-    to_template = np.loadtxt(files.transform(lead))
-    on_scan = resample(probability, scan.affine, scan.shape, transform=np.linalg.inv(to_template))
-    found = _largest_piece(np.asarray(on_scan.dataobj) > threshold)
-    mask = image_like(found.astype(np.uint8), original)
-    save_image(mask, out / "masks" / annotation_path("", subject.id).name)
-    return {**_measure(mask), **_compare(subject, original, found)}
-
-
-def _largest_piece(mask):
-    pieces, count = ndimage.label(mask)
-    return pieces == np.bincount(pieces.ravel())[1:].argmax() + 1 if count else mask
-
-
-def _measure(mask):
-    known = voxel_size_known(mask) and np.any(mask.dataobj)
-    size = measure_tumour(mask) if known else None
-    return {
-        "volume_voxels": int(np.sum(mask.dataobj)),
-        "volume_ml": size.volume_ml if size else None,
-        "rano_long_mm": size.rano_long_mm if size else None,
-        "rano_perpendicular_mm": size.rano_perpendicular_mm if size else None,
-    }
-
-
-def _compare(subject, original, found):
-    """Dice and volume error against the best reference there is."""
-    reference, kind = _reference(subject, original)
-    if reference is None:
+    if "dice" not in tumours or not (scored := tumours.dropna(subset="dice")).size:
         return {}
-    if kind == "annotated slices":
-        kept = list(subject.annotated_slices)
-        found, reference = found[:, :, kept], reference[:, :, kept]
-    voxels = int(reference.sum())
-    ml = abs(np.linalg.det(original.affine[:3, :3])) / 1000 if voxel_size_known(original) else None
+    dice = scored.dice.to_numpy()
+    interval = (np.nan, np.nan)
+    if len(dice) > 2 and np.ptp(dice) > 0:
+        interval = stats.bootstrap((dice,), np.mean, n_resamples=2000, rng=0).confidence_interval
     return {
-        "dice": dice(found, reference),
-        "reference": kind,
-        "reference_volume_voxels": voxels,
-        "reference_volume_ml": voxels * ml if ml else None,
-        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else None,
+        "n": len(scored),
+        "reference": ", ".join(sorted(scored.reference.unique())),
+        "dice_mean": float(dice.mean()),
+        "dice_mean_ci95": [float(each) for each in interval],
+        "dice_median": float(np.median(dice)),
+        "dice_classical_mean": float(scored.dice_classical.mean()),
+        "volume_error_pct_median": float(scored.volume_error_pct.abs().median()),
+        "coverage": float(scored.covered.dropna().astype(float).mean()),
     }
 
 
-def _reference(subject, original):
-    lead = lead_contrast(subject)
-    if subject.truth is not None:
-        path = subject.truth / f"{subject.id}_space-{lead}_label-tumour_mask.nii.gz"
-        return np.asarray(load_mask(path, like=original).dataobj) > 0, "truth"
-    if subject.annotation is None:
-        return None, None
-    kind = "all slices" if subject.annotated_slices is None else "annotated slices"
-    return np.asarray(load_mask(subject.annotation, like=original).dataobj) > 0, kind
+def read_card(weights=None):
+    """Read what is kept beside weights: what they were trained on, and how far volumes were off out of fold."""
+    if weights is None:
+        with shipped_weights("tumour_unet") as path:
+            return read_json(path.with_name("tumour_unet.json"))
+    path = Path(weights).with_suffix(".json")
+    return read_json(path) if path.is_file() else {"misfits": []}
+
+
+def _check(cohort, learn_from, weights):
+    if learn_from not in _LEARN_FROM or (learn_from == "truth" and not cohort.simulated):
+        raise BadParameter(
+            "segment_cohort",
+            f"`learn_from` out of {', '.join(_LEARN_FROM)}; the truth only of simulated subjects",
+            f"{learn_from!r} for {cohort.root}",
+            "use `annotation`",
+        )
+    if weights and Path(weights).suffix != ".keras":
+        raise BadParameter(
+            "segment_cohort", "weights named `.keras`", str(weights), f"write to {Path(weights).with_suffix('.keras')}"
+        )
+
+
+def _begin(out, preprocessed, **settings):
+    """Whether these settings were begun before; what others made is cleared away."""
+    remove_abandoned(out)
+    with shipped_weights("tumour_unet") as start:
+        inputs = checksum(start, *sorted(preprocessed.glob("sub-*/anat/*_quality.json")))
+    settings, path = {**settings, "inputs": inputs}, out / "unet" / "settings.json"
+    if path.is_file() and read_json(path) == settings:
+        return True
+    shutil.rmtree(out / "unet", ignore_errors=True)
+    write_json(path, settings)
+    return False
+
+
+def _finished(out, folds, weights):
+    return all(_part(out, fold).is_file() for fold in range(folds)) and (not weights or Path(weights).is_file())
+
+
+def _train(tuner, fold_of, cohort, preprocessed, out, weights):
+    """Train what is not there yet, and outline the subjects of each fold."""
+    missing = [fold for fold in np.unique(fold_of) if not _part(out, fold).is_file()]
+    with step_bar("Training the U-Net", tuner.epochs * (len(missing) + bool(weights))) as advance:
+        for fold in missing:
+            model = tuner.fit(fold_of != fold, fold + 1, advance)
+            save_unet(model, unet_path(out, fold))
+            tested = [cohort[name] for name in np.array(tuner.arrays.ids)[fold_of == fold]]
+            rows = [{"fold": fold + 1, **_outline(model, each, preprocessed, out)} for each in tested]
+            write_tsv(_part(out, fold), pd.DataFrame(rows))
+        if weights:
+            save_unet(tuner.fit(np.ones(len(fold_of), bool), 0, advance), weights)
+
+
+def unet_path(out, fold):
+    """Where a workspace keeps the U-Net that never saw the subjects of a fold."""
+    return Path(out) / "unet" / f"fold-{fold + 1}.keras"
+
+
+def _part(out, fold):
+    return unet_path(out, fold).with_suffix(".tsv")
+
+
+def _outline(model, subject, preprocessed, out):
+    """Outline, save, measure and compare one subject."""
+    scans = load_scans(Preprocessed(preprocessed, subject.id), CONTRASTS)
+    probability = tumour_probability(model, scans)
+    mask = own_outline(subject, preprocessed, probability)
+    save_outline(mask, out, subject.id)
+    rival = own_outline(subject, preprocessed, outline_by_symmetry(scans))
+    row = {"participant_id": subject.id, **describe_outline(subject, mask), "spread": map_spread(probability)}
+    return {**row, "dice_classical": compare_outline(subject, rival).get("dice")}
+
+
+def _with_intervals(tumours, misfits=None):
+    """Add an interval to each volume, calibrated by `misfits`, or by the other subjects where None."""
+    tumours = tumours.reset_index(drop=True)
+    if "compared_volume_voxels" not in tumours:
+        tumours = tumours.assign(compared_volume_voxels=np.nan, reference_volume_voxels=np.nan)
+    off = misfit(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).to_numpy(float)
+    for row, spread in tumours.spread.items():
+        others = misfits if misfits is not None else [each for each in np.delete(off, row) if np.isfinite(each)]
+        for unit in ("voxels", "ml"):
+            volume = tumours.at[row, f"volume_{unit}"]
+            low, high = volume_interval(volume, spread, others)
+            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = low, high
+        reach = volume_interval(1.0, spread, others)[1]
+        tumours.loc[row, "covered"] = off[row] * spread <= np.log(reach) if np.isfinite(off[row] * reach) else np.nan
+    return tumours
+
+
+def _write_card(weights, cohort, tumours, **how):
+    off = misfit(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).dropna()
+    card = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts, **how}
+    write_json(Path(weights).with_suffix(".json"), {**card, "out_of_fold": summarise(tumours), "misfits": list(off)})

@@ -1,0 +1,125 @@
+"""From a tumour map on the template to a mask on the subject's own scan, measured and compared."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from epitome_kit.cohort import annotation_path
+from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
+from epitome_kit.overlap import dice
+from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lead_contrast
+from epitome_kit.tumour.measure import measure_tumour
+
+THRESHOLD = 0.5
+"""Probability above which a voxel counts as tumour."""
+
+_SMALLEST_PIECE = 0.1
+
+
+def own_outline(subject, preprocessed, probability):
+    """Carry a tumour map from the template to the scan of a subject, and cut a mask out of it.
+
+    Parameters
+    ----------
+    subject : Subject
+    preprocessed : path
+        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+    probability : ndarray of float32, shape (i, j, k)
+        On the template grid of that folder.
+
+    Returns
+    -------
+    Nifti1Image
+        uint8, on the grid of the contrast that leads; pieces of less than a
+        tenth of the largest are left out.
+    """
+    files = Preprocessed(Path(preprocessed), subject.id)
+    lead = lead_contrast(subject)
+    original = load_image(subject.images[lead])
+    scan = give_nominal_size(original)
+    on_template = nib.Nifti1Image(probability.astype(np.float32), nib.load(files.mask("desc-brain")).affine)
+    to_scan = np.linalg.inv(np.loadtxt(files.transform(lead)))
+    on_scan = resample(on_template, scan.affine, scan.shape, transform=to_scan)
+    found = _without_crumbs(np.asarray(on_scan.dataobj) > THRESHOLD)
+    return image_like(found.astype(np.uint8), original)
+
+
+def _without_crumbs(mask):
+    pieces, count = ndimage.label(mask)
+    if not count:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return (sizes >= _SMALLEST_PIECE * sizes.max())[pieces] & mask
+
+
+def mask_path(out, subject_id):
+    """Where a workspace keeps the tumour mask of a subject."""
+    return Path(out) / "masks" / annotation_path("", subject_id).name
+
+
+def describe_outline(subject, mask):
+    """Measure a mask, and compare it with the best reference there is.
+
+    Parameters
+    ----------
+    subject : Subject
+    mask : Nifti1Image
+        From :func:`own_outline`.
+
+    Returns
+    -------
+    dict
+        Columns of ``tumours.tsv``: see :func:`epitome_kit.segment_cohort`.
+    """
+    known = voxel_size_known(mask)
+    size = measure_tumour(mask) if known and np.any(mask.dataobj) else None
+    measured = {
+        "volume_voxels": int(np.sum(mask.dataobj)),
+        "volume_ml": size.volume_ml if size else 0.0 if known else None,
+        "rano_long_mm": size.rano_long_mm if size else None,
+        "rano_perpendicular_mm": size.rano_perpendicular_mm if size else None,
+    }
+    return {**measured, **compare_outline(subject, mask)}
+
+
+def compare_outline(subject, mask):
+    """Compare a mask with the truth, else with what was annotated; empty where there is neither."""
+    reference, kind = _reference(subject, mask)
+    if reference is None:
+        return {}
+    found = np.asarray(mask.dataobj) > 0
+    if kind == "annotated slices":
+        kept = list(subject.annotated_slices)
+        found, reference = found[:, :, kept], reference[:, :, kept]
+    voxels = int(reference.sum())
+    ml = abs(np.linalg.det(mask.affine[:3, :3])) / 1000 if voxel_size_known(mask) else None
+    return {
+        "dice": dice(found, reference),
+        "reference": kind,
+        "compared_volume_voxels": int(found.sum()),
+        "reference_volume_voxels": voxels,
+        "reference_volume_ml": voxels * ml if ml else None,
+        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else None,
+    }
+
+
+def true_mask(subject):
+    """Path of the whole true tumour of a simulated subject, on the grid of the contrast that leads."""
+    return subject.truth / f"{subject.id}_space-{lead_contrast(subject)}_label-tumour_mask.nii.gz"
+
+
+def _reference(subject, like):
+    if subject.truth is not None:
+        return np.asarray(load_mask(true_mask(subject), like=like).dataobj) > 0, "truth"
+    if subject.annotation is None:
+        return None, None
+    kind = "all slices" if subject.annotated_slices is None else "annotated slices"
+    return np.asarray(load_mask(subject.annotation, like=like).dataobj) > 0, kind
+
+
+def save_outline(mask, out, subject_id):
+    """Write the mask of a subject into a workspace."""
+    save_image(mask, mask_path(out, subject_id))
