@@ -14,7 +14,7 @@ from epitome_kit.files import write_tsv
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.train import fold_model_path, learn_features
-from epitome_kit.overlap import dice
+from epitome_kit.overlap import dice, volume_error_pct
 from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lead_contrast
 from epitome_kit.progress import for_each
 from epitome_kit.tumour.measure import measure_tumour
@@ -180,7 +180,7 @@ def _compare(subject, original, found):
         "reference": kind,
         "reference_volume_voxels": voxels,
         "reference_volume_ml": voxels * ml if ml else None,
-        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else None,
+        "volume_error_pct": volume_error_pct(found, reference) if voxels else None,
     }
 
 
