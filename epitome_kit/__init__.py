@@ -35,7 +35,7 @@ _VERBS = {
     "grade_table": "run.own_table",  # the same for any table of features
     # the tumour
     "segment_cohort": "tumour.segment",  # outline each tumour, out of fold
-    "measure_tumour": "tumour.measure",  # volume and diameters of one mask
+    "measure_tumour": "tumour.measure",  # volume, surface, diameters and axes of one mask
     "extract_epitome": "tumour.epitome",  # cut one tumour out of its scans
     "extract_epitomes": "tumour.epitome",  # cut out and save every tumour of a cohort
     # runs
