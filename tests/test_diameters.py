@@ -51,7 +51,7 @@ def test_each_outline_is_measured_and_knows_its_lesion():
 
 
 def test_a_tilted_slice_keeps_lengths_and_angles():
-    matrix = np.array([[0.0, 0.8, -0.6], [1.0, 0.6, 0.8], [3.0, 0.0, 0.5]])
+    matrix = np.array([[0.0, 0.8, -0.3], [1.0, 0.6, 0.8], [3.0, 0.0, 0.5]])
     pixel = in_plane(matrix)
     assert pixel.T @ pixel == pytest.approx(matrix[:, 1:].T @ matrix[:, 1:])
 

@@ -207,6 +207,7 @@ def test_a_tumour_at_the_edge_of_the_field_of_view_is_closed_and_said_to_be_ther
     size, inner = measure_tumour(_image(mask)), measure_tumour(_image(np.roll(mask, 5, axis=0)))
     assert size.touches_edge and not inner.touches_edge
     assert size.surface_mm2 == pytest.approx(inner.surface_mm2)
+    assert 540 < size.surface_mm2 < 600 and 0.95 < size.surface_volume_ml < 1
     assert size.surface_volume_ml == pytest.approx(inner.surface_volume_ml)
 
 
