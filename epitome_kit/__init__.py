@@ -37,7 +37,7 @@ _VERBS = {
     "segment_cohort": "tumour.segment",  # train on a cohort, and outline each tumour out of fold
     "predict_tumours": "tumour.segment",  # outline tumours with a network that is there already
     "segment_head": "tumour.one_head",  # the same for the scans of one head, from the start
-    "measure_tumour": "tumour.measure",  # volume and diameters of one mask
+    "measure_tumour": "tumour.measure",  # volume, surface, diameters and axes of one mask
     "extract_epitome": "tumour.epitome",  # cut one tumour out of its scans
     "extract_epitomes": "tumour.epitome",  # cut out and save every tumour of a cohort
     # runs

@@ -14,6 +14,38 @@ KEY_FIGURES = {
 """What `epitome run` prints of the summary."""
 
 
+SIZES = {
+    "volume_ml": "volume",
+    "volume_voxels": "volume",
+    "slab_volume_ml": "volume on the annotated slices",
+    "slab_voxels": "volume on the annotated slices",
+    "ellipsoid_volume_ml": "estimate of the whole, as an ellipsoid",
+    "ellipsoid_volume_low_ml": "  95 % interval from",
+    "ellipsoid_volume_high_ml": "  to",
+    "surface_volume_ml": "volume within the surface",
+    "surface_mm2": "surface",
+    "sphericity": "sphericity (1 is a ball)",
+    "rano_long_mm": "RANO: longest diameter in a slice",
+    "rano_perpendicular_mm": "  at a right angle to it",
+    "rano_product_mm2": "  product",
+    "rano_slice": "  in slice",
+    "measurable": "  measurable",
+    "max_2d_mm": "largest extent at one height",
+    "max_3d_mm": "largest extent in space",
+    "axis_major_mm": "major axis",
+    "axis_minor_mm": "minor axis",
+    "axis_least_mm": "least axis",
+    "lesions": "separate lesions",
+    "largest_lesion_ml": "  largest",
+    "largest_lesion_voxels": "  largest",
+    "largest_slice": "slice with most of it",
+    "touches_edge": "reaches the edge of the scan",
+}
+"""What `epitome measure` calls each size, in the order of its table."""
+
+_UNITS = {"ml": ("mL", ".2f"), "mm2": ("mm²", ".0f"), "mm": ("mm", ".1f"), "voxels": ("voxels", "d")}
+
+
 def show(answer, as_json, rows, header=()):
     """Print an answer as JSON or as a table.
 
@@ -88,6 +120,19 @@ def show_report(page, as_json):
     typer.echo(f"Open {shown}", err=as_json)
 
 
+def show_size(size, as_json):
+    """Print how large a tumour is, with units; what is unknown is left out for people, and null for programs.
+
+    Parameters
+    ----------
+    size : dict
+        As :class:`epitome_kit.tumour.measure.TumourSize`, or a count of voxels.
+    as_json : bool
+    """
+    known = [(name, label) for name, label in SIZES.items() if size.get(name) is not None]
+    show(size, as_json, [(label, *_with_unit(name, size[name])) for name, label in known])
+
+
 def show_grading(scores, folder, as_json):
     """Print the scores of the network beside those of its rivals and probes.
 
@@ -150,6 +195,13 @@ def _graded(scores):
     low, high = scores["auc_ci95"]
     figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])
     return (*(f"{each:.3f}" if isinstance(each, float) else each for each in figures), f"{scores['permutation_p']:.4f}")
+
+
+def _with_unit(name, value):
+    if isinstance(value, bool):
+        return "yes" if value else "no", ""
+    unit, form = _UNITS.get(name.rpartition("_")[2], ("", ".2f" if isinstance(value, float) else "d"))
+    return f"{value:{form}}", unit
 
 
 def _plain(value):

@@ -207,7 +207,24 @@ def write_annotation_sidecar(root, subject_id, contrast, annotated_slices=None):
         "Sources": [f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[contrast]}.nii.gz"],
         "AnnotatedSlices": "all" if annotated_slices is None else [int(index) for index in annotated_slices],
     }
-    write_json(annotation_path(root, subject_id).with_suffix("").with_suffix(".json"), sidecar)
+    write_json(_sidecar(annotation_path(root, subject_id)), sidecar)
+
+
+def read_annotated_slices(annotation):
+    """Read from its sidecar on which slices a tumour mask was drawn.
+
+    Parameters
+    ----------
+    annotation : path
+        The mask, ``.nii`` or ``.nii.gz``.
+
+    Returns
+    -------
+    tuple of int or None
+        Third-axis indices; None means all of them, or that no sidecar says.
+    """
+    slices = _read_notes(_sidecar(annotation)).get("AnnotatedSlices", "all")
+    return None if slices == "all" else tuple(slices)
 
 
 def write_dataset(
@@ -262,16 +279,19 @@ def _read_subject(folder):
     annotation = annotation_path(root, subject_id)
     if not annotation.is_file():
         return Subject(subject_id, images, truth=truth if truth.is_dir() else None)
-    notes = _read_notes(annotation.with_suffix("").with_suffix(".json"))
-    slices = notes.get("AnnotatedSlices", "all")
     return Subject(
         subject_id,
         images,
         annotation,
-        _contrast_of(str(notes.get("Sources")), images),
-        None if slices == "all" else tuple(slices),
+        _contrast_of(str(_read_notes(_sidecar(annotation)).get("Sources")), images),
+        read_annotated_slices(annotation),
         truth if truth.is_dir() else None,
     )
+
+
+def _sidecar(image):
+    image = Path(image)
+    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
 
 
 def _contrast_of(source, images):

@@ -1,6 +1,7 @@
 """The command line: verbs, answers for people and for programs, exit codes and errors."""
 
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from epitome_kit import cli
 from epitome_kit.errors import BadParameter
+from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.run import doctor
 
 VERBS = ("run", "report", "inspect", "preprocess", "strip", "measure", "lab", "doctor")
@@ -103,7 +105,40 @@ def test_measure_prints_what_the_package_measures(epitome, ball):
     size = json.loads(epitome("measure", ball, "--json").stdout)
     assert size["volume_ml"] == pytest.approx(4 / 3 * np.pi * 10**3 / 1000, rel=0.05)
     assert size["rano_long_mm"] == pytest.approx(20, abs=2)
-    assert f"volume_voxels          {size['volume_voxels']}" in epitome("measure", ball).stdout
+    table = epitome("measure", ball).stdout
+    for label, value, unit in (
+        ("volume", f"{size['volume_ml']:.2f}", "mL"),
+        ("volume", size["volume_voxels"], "voxels"),
+        ("surface", f"{size['surface_mm2']:.0f}", "mm²"),
+        ("  measurable", "yes", ""),
+    ):
+        assert re.search(rf"^{label} +{value} +{unit}", table, re.MULTILINE), table
+    assert "slab" not in table and "ellipsoid" not in table
+
+
+def test_measure_reads_the_annotated_slices_from_the_sidecar_or_the_option(epitome, ball):
+    ball.with_name("ball.json").write_text('{"AnnotatedSlices": [7, 8, 9]}', encoding="utf-8")
+    answer = epitome("measure", ball, "--json")
+    size = json.loads(answer.stdout)
+    assert "annotated on slices 7, 8, 9" in answer.stderr
+    assert size["annotated_slices"] == [7, 8, 9] and size["volume_ml"] is None
+    assert size["ellipsoid_volume_low_ml"] < 4 / 3 * np.pi < size["ellipsoid_volume_high_ml"]
+    named, whole = (epitome("measure", ball, "--json", "--slices", slices) for slices in ("9,8", "all"))
+    assert json.loads(named.stdout)["annotated_slices"] == [8, 9] and not named.stderr
+    assert json.loads(whole.stdout)["annotated_slices"] is None and json.loads(whole.stdout)["volume_ml"]
+    wrong = epitome("measure", ball, "--slices", "8-9")
+    assert wrong.exit_code == 1 and wrong.stderr.splitlines()[1] == "Received: '8-9'."
+
+
+def test_measure_counts_voxels_where_their_size_is_unknown(epitome, ball):
+    lost = mark_voxel_size_unknown(nib.load(ball))
+    nib.save(lost, ball.with_name("lost.nii.gz"))
+    refused = epitome("measure", ball.with_name("lost.nii.gz"))
+    assert refused.exit_code == 1 and refused.stdout == ""
+    assert "lost.nii.gz" in refused.stderr and "--voxels" in refused.stderr.splitlines()[2]
+    counted = json.loads(epitome("measure", ball.with_name("lost.nii.gz"), "--voxels", "--json").stdout)
+    assert counted["volume_voxels"] == np.count_nonzero(lost.dataobj) and counted["largest_slice"] == 8
+    assert not [name for name in counted if name.endswith(("_mm", "_ml", "_mm2"))]
 
 
 def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatch):

@@ -1,0 +1,68 @@
+"""Agreement of masks: the kit against DeepMind's surface-distance, on the same pairs in one run.
+
+    make bench
+    PYTHONPATH=. .venv-bench/bin/python benchmarks/metrics.py --pairs 12
+
+Each pair is a rough ellipsoid and another hand's outline of it. The peer finds
+the distances once for both surface metrics, the kit once for each. The aim is
+the same numbers, to 1e-6, in no more time.
+"""
+
+import numpy as np
+import surface_distance
+import typer
+from bench import record, timed
+from scipy import ndimage
+
+from epitome_kit.overlap import dice, hausdorff95_mm, surface_dice
+
+GRIDS = {(256, 256, 48): (0.94, 0.94, 3.0), (240, 240, 155): (1.0, 1.0, 1.0)}
+TOLERANCE_MM = 2.0
+
+
+def outlines(shape, spacing, rng):
+    """Two outlines of one tumour, both rough, and not alike."""
+    places = np.moveaxis(np.indices(shape), 0, -1) * spacing - np.multiply(shape, spacing) / 2
+    distance = np.linalg.norm(places / rng.uniform(14, 32, 3), axis=-1)
+    waves = [ndimage.gaussian_filter(rng.standard_normal(shape), 5 / np.array(spacing)) for _ in range(2)]
+    shared, own = (0.1 * wave / wave.std() for wave in waves)
+    return distance + shared < 1, distance + shared + own < 1
+
+
+def kit(first, second, spacing):
+    """Measure as the kit does."""
+    surface = hausdorff95_mm(first, second, spacing), surface_dice(first, second, spacing, TOLERANCE_MM)
+    return dice(first, second), *surface
+
+
+def peer(first, second, spacing):
+    """Measure as the peer does."""
+    distances = surface_distance.compute_surface_distances(first, second, spacing)
+    return (
+        surface_distance.compute_dice_coefficient(first, second),
+        surface_distance.compute_robust_hausdorff(distances, 95),
+        surface_distance.compute_surface_dice_at_tolerance(distances, TOLERANCE_MM),
+    )
+
+
+def main(pairs: int = 8):
+    """Compare pairs of masks both ways, on the grid of a clinical scan and on one of 1 mm."""
+    for shape, spacing in GRIDS.items():
+        rng = np.random.default_rng(0)
+        seconds, apart = [], []
+        for pair in range(pairs + 1):
+            masks = outlines(shape, spacing, rng)
+            (ours, our_time), (theirs, their_time) = (timed(measure, *masks, spacing) for measure in (kit, peer))
+            apart.append(np.abs(np.subtract(ours, theirs)).max())
+            seconds += [(our_time, their_time)] if pair else []  # the first pair pays for the imports
+        ours, theirs = np.median(seconds, axis=0)
+        record(
+            f"Dice, HD95 and surface Dice, {' x '.join(map(str, shape))}, n = {pairs}: time per pair; furthest apart",
+            f"{1000 * ours:.0f} ms; {max(apart):.0e}",
+            f"surface-distance: {1000 * theirs:.0f} ms",
+            theirs / ours,
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,155 @@
+"""Sparse annotation: what lies on a few annotated slices, and what the whole may measure."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from epitome_kit.cohort import read_annotated_slices
+from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.images import axis_codes, load_mask
+from epitome_kit.tumour.diameters import axial_axis
+
+HALF_DEPTH = (0.95, 0.28)
+"""Half the depth of a tumour across the slices, in radii of a disc as large as its widest slice: median and log sd."""
+
+ROUGHNESS = 0.1
+"""By how much the area of a slice strays from that of an ellipsoid, in areas of the widest slice."""
+
+MIDDLE = 0.6
+"""How far from the middle of the tumour the annotated slices lie at most, in half depths."""
+
+LEVEL = 0.95
+"""Probability of the interval."""
+
+
+class Whole(NamedTuple):
+    """Volume of a whole tumour as far as a few slices tell.
+
+    Attributes
+    ----------
+    volume_mm3, low_mm3, high_mm3 : float
+        Median and limits of the 95 % interval.
+    """
+
+    volume_mm3: float
+    low_mm3: float
+    high_mm3: float
+
+
+def annotated_slices_beside(mask):
+    """Read from the sidecar of a mask on which axial slices it was drawn.
+
+    Parameters
+    ----------
+    mask : path
+        Such as an annotation of a cohort.
+
+    Returns
+    -------
+    tuple of int or None
+        None where there is no sidecar, or all slices were annotated.
+
+    Raises
+    ------
+    BadImage
+        The sidecar counts along the third axis, and the axial slices lie along
+        another one.
+    """
+    slices = read_annotated_slices(mask)
+    if slices is not None and axial_axis(loaded := load_mask(mask, where="measure")) != 2:
+        raise BadImage(
+            "measure",
+            "axial slices along the third axis, which is what a sidecar counts",
+            f"orientation {axis_codes(loaded)} of {mask}",
+            "name the axial slices that were annotated with `--slices`",
+        )
+    return slices
+
+
+def keep_slices(slices, annotated):
+    """Blank every slice that was not annotated.
+
+    Parameters
+    ----------
+    slices : ndarray of bool, shape (k, i, j)
+    annotated : sequence of int
+
+    Returns
+    -------
+    ndarray of bool, shape (k, i, j)
+
+    Raises
+    ------
+    BadParameter
+        No slice, or one that the mask does not have.
+    """
+    depth = len(slices)
+    if not len(annotated) or not set(annotated) <= set(range(depth)):
+        raise BadParameter(
+            "measure_tumour",
+            f"annotated slices out of 0 to {depth - 1}",
+            f"{', '.join(map(str, annotated)) or 'none'}",
+            "count the axial slices from 0, as `rano_slice` does",
+        )
+    kept = np.zeros_like(slices)
+    kept[list(annotated)] = slices[list(annotated)]
+    return kept
+
+
+def estimate_whole(areas, heights, distance_mm):
+    """Estimate the volume of a tumour from the areas of a few of its slices.
+
+    The tumour is taken for an ellipsoid, which plane slices cut into areas
+
+        A(z) = A0 (1 - ((z - z0) / c)^2)
+
+    whichever way it is tilted. Three neighbouring slices hardly tell its half
+    depth c. What is known of tumours then speaks: c is about as long as the
+    radius of a disc of area A0 (:data:`HALF_DEPTH`), areas are rough
+    (:data:`ROUGHNESS`), and who annotates a few slices takes them from the
+    middle (:data:`MIDDLE`). Every A0, z0 and c on a grid is weighed by how
+    well it fits all this; the answer is the weighted median of the volume, with
+    the interval between its 2.5th and 97.5th percentile. What lies on the
+    annotated slices is counted as drawn, and only the rest is estimated.
+
+    Parameters
+    ----------
+    areas : sequence of float
+        Area on each annotated slice, in mm2; at least one above zero.
+    heights : sequence of float
+        Where the slices lie, in mm.
+    distance_mm : float
+        From one slice to the next, centre to centre.
+
+    Returns
+    -------
+    Whole
+
+    Notes
+    -----
+    Tried on 540 bodies, smooth and rough ellipsoids of 10 to 35 mm half-length at
+    any tilt, cut every 1, 3 or 6 mm and annotated around the longest diameter.
+    With three slices, half of the estimates missed the volume that all slices
+    give by more than 13 %, and 98 % of the intervals held it; of the roughest
+    bodies 94 %. On 51 gliomas drawn by hand (TCGA), where the distance of the
+    slices had to be guessed: 20 % and 96 %. Three slices tell little: of a
+    tumour cut every 3 mm, the interval runs from 0.6 to 1.9 times its volume.
+    It promises nothing where the slices lie at one end of the tumour: the top
+    three of the seven slices of pyradiomics' example, two lesions of 16.4 mL,
+    gave 9.4 to 15.7 mL.
+    """
+    areas, heights = np.asarray(areas, float), np.asarray(heights, float)
+    largest = areas.max() * np.geomspace(0.85, 2.2, 24)[:, None, None]
+    flatness = np.geomspace(0.2, 3.6, 60)[None, :, None]
+    depth = np.sqrt(largest / np.pi) * flatness
+    centre = np.average(heights, weights=areas) + np.linspace(-MIDDLE, MIDDLE, 61) * depth
+    reach = (heights - centre[..., None]) / depth[..., None]
+    model = largest[..., None] * (1 - reach**2).clip(0)
+    misfit = (((areas - model) / (ROUGHNESS * areas.max())) ** 2).sum(axis=-1)
+    surprise = (np.log(flatness / HALF_DEPTH[0]) / HALF_DEPTH[1]) ** 2
+    weights = np.exp(-(misfit + surprise - (misfit + surprise).min()) / 2).ravel()
+    unseen = (4 / 3 * largest * depth - distance_mm * model.sum(axis=-1)).clip(0).ravel()
+    order = np.argsort(unseen)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    percentiles = np.interp([0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2], shares, unseen[order])
+    return Whole(*(areas.sum() * distance_mm + percentiles).tolist())
