@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
-from scipy.special import logsumexp
 
 from epitome_kit.errors import BadParameter
 from epitome_kit.tumour.patches import lay_patches, take_patches
@@ -13,7 +12,7 @@ from epitome_kit.tumour.patches import lay_patches, take_patches
 FLOOR = 0.05
 """Least variance of a voxel: with less, one patch alone could claim it."""
 
-_AXES = (-4, -3, -2)
+_AXES, _LAST = (-4, -3, -2), (-3, -2, -1)
 _NOISE = 0.1
 _UNUSED = 1e-3
 _BLOCK = 256
@@ -193,13 +192,16 @@ def reconstruct(epitome, scans, mask):
     a, b, c = epitome.patch
     rebuilt = [np.zeros((0, *epitome.patch, epitome.mean.shape[-1]))]
     for part in _blocks(take_patches(scans, mask, epitome.patch)):
-        spectrum = np.conj(fft.rfftn(posteriors(epitome, part), axes=(1, 2, 3)))
+        spectrum = np.conj(fft.rfftn(posteriors(epitome, part), axes=_LAST))
         rebuilt.append(fft.irfftn(spectrum[..., None] * image, epitome.usage.shape, axes=_AXES)[:, :a, :b, :c])
     return lay_patches(np.concatenate(rebuilt), mask)
 
 
 class _Spectra(NamedTuple):
-    """Fourier transforms of patches, of their squares and of a patch of ones, in a corner of the epitome's grid."""
+    """Fourier transforms of patches, of their squares and of a patch of ones, in a corner of the epitome's grid.
+
+    Contrasts come first here, shape (contrasts, n, ...), so that the long axes lie together in memory.
+    """
 
     first: np.ndarray
     second: np.ndarray
@@ -208,16 +210,20 @@ class _Spectra(NamedTuple):
 
     @classmethod
     def of(cls, patches, shape):
-        first, second = (fft.rfftn(values, shape, axes=_AXES) for values in (patches, patches**2))
+        values = np.ascontiguousarray(np.moveaxis(patches, -1, 0))
+        first, second = (fft.rfftn(each, shape, axes=_LAST) for each in (values, values**2))
         return cls(first, second, fft.rfftn(np.ones(patches.shape[1:4]), shape), shape)
 
 
 def _distances(spectra, mean, precision):
     """Open the square: patches squared on the precision, less twice patches on the mean, plus the mean squared."""
-    once, twice = (fft.rfftn(field, axes=_AXES) for field in (precision * mean, precision))
-    crossed = np.einsum("nijkc,ijkc->nijk", np.conj(spectra.second), twice)
-    crossed -= 2 * np.einsum("nijkc,ijkc->nijk", np.conj(spectra.first), once)
-    return fft.irfftn(crossed, spectra.shape, axes=(1, 2, 3)) + _window_sums(spectra, precision * mean**2)
+    once, twice = (np.conj(fft.rfftn(np.moveaxis(field, -1, 0), axes=_LAST)) for field in (precision * mean, precision))
+    crossed = sum(second * field for second, field in zip(spectra.second, twice, strict=True))
+    for first, field in zip(spectra.first, -2 * once, strict=True):
+        crossed += first * field
+    fit = fft.irfftn(np.conj(crossed, out=crossed), spectra.shape, axes=_LAST, overwrite_x=True)
+    fit += _window_sums(spectra, precision * mean**2)
+    return fit
 
 
 def _window_sums(spectra, field):
@@ -227,23 +233,30 @@ def _window_sums(spectra, field):
 
 def _expect(spectra, mean, variance):
     """Posterior of every part for each patch, shape (n, i, j, k), and the log-likelihood of each patch."""
-    fit = _distances(spectra, mean, 1 / variance) + _window_sums(spectra, np.log(2 * np.pi * variance))
+    fit = _distances(spectra, mean, 1 / variance)
+    fit += _window_sums(spectra, np.log(2 * np.pi * variance))
     fit *= -0.5
-    total = logsumexp(fit, axis=(1, 2, 3))
-    fit -= total[:, None, None, None]
-    return np.exp(fit, out=fit), total - np.log(np.prod(spectra.shape))
+    best = fit.max(axis=_LAST, keepdims=True)
+    fit -= best
+    weights = np.exp(fit, out=fit)
+    total = weights.sum(axis=_LAST, keepdims=True)
+    weights /= total
+    return weights, (best + np.log(total)).ravel() - np.log(np.prod(spectra.shape))
 
 
 def _maximise(spectra, weights, mean, variance):
     """Weighted mean and variance of what is laid on each voxel; a voxel that is hardly used stays as it is."""
-    spectrum = fft.rfftn(weights, axes=(1, 2, 3))
+    spectrum = fft.rfftn(weights, axes=_LAST)
     count = fft.irfftn(spectrum.sum(axis=0) * spectra.box, spectra.shape)[..., None]
     used, safe = count > _UNUSED, np.maximum(count, _UNUSED)
-    first, second = (
-        fft.irfftn(np.einsum("nijk,nijkc->ijkc", spectrum, laid), spectra.shape, axes=(0, 1, 2)) / safe
-        for laid in (spectra.first, spectra.second)
-    )
+    first, second = (_lay(spectrum, laid, spectra.shape) / safe for laid in (spectra.first, spectra.second))
     return np.where(used, first, mean), np.where(used, np.maximum(second - first**2, FLOOR), variance)
+
+
+def _lay(spectrum, laid, shape):
+    """Sum of patches, each laid on all parts by its weights, shape (i, j, k, contrasts)."""
+    total = np.stack([np.einsum("nijk,nijk->ijk", spectrum, each) for each in laid])
+    return np.moveaxis(fft.irfftn(total, shape, axes=_LAST), 0, -1)
 
 
 def _begin(patches, shape, rng):
