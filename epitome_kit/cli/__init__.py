@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from epitome_kit.answers import show, show_frame, show_grading, show_report
+from epitome_kit.answers import show, show_epitomes, show_frame, show_grading, show_report
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Workers
 from epitome_kit.errors import BadParameter, EpitomeError
@@ -224,6 +224,32 @@ def grade(
     columns = {"label": label, "id": id, "positive": positive, "drop": drop or (), "probes": probe or ()}
     how = {"repeats": repeats, "folds": folds, "shuffle": shuffle, "seed": seed, "workers": workers}
     show_grading(grade_table(table, out, **columns, **how), out, as_json)
+
+
+@app.command()
+def extract(
+    cohort: Path,
+    out: Path,
+    target: Annotated[str, typer.Option(help="`grade` or `codeletion`: whose epitomes are compared.")] = "grade",
+    folds: Annotated[int, typer.Option(help="Folds of subjects.", min=2)] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Cut out every tumour, and learn its epitome: a small image whose parts explain its patches.
+
+    OUT is the workspace of a run, with `preprocessed/` and `masks/`; what is
+    missing is made. Finished subjects are kept: the same command goes on after a
+    stop. OUT/epitomes.tsv compares each epitome with k-means and random patches
+    of as many voxels, on patches that were held out.
+
+    Example: `epitome extract runs/tcga runs/tcga_quick_grade`
+    """
+    from epitome_kit.cohort import open_cohort
+    from epitome_kit.run.extraction import extract_cohort
+
+    table, scores = extract_cohort(open_cohort(cohort), out, target=target, folds=folds, seed=seed, workers=workers)
+    show_epitomes(table, scores, out, as_json)
 
 
 @app.command()
