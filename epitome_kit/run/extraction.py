@@ -141,6 +141,8 @@ def _draw_subject(item, *, cohort, preprocessed, out):
 
 def _facts(name, mask, row):
     """Say how large a tumour is, in its right unit or none, and how well it is explained."""
+    from epitome_kit.teach.epitome_charts import METHOD_NAMES, UNIT
+
     mask = load_mask(mask)
     lines = [name]
     if voxel_size_known(mask):
@@ -151,7 +153,8 @@ def _facts(name, mask, row):
         lines += [f"{int(mask.dataobj.sum()):,} voxels,", "their size unknown"]
     if row.get("note"):
         return [*lines, "no learned epitome"]
-    return [*lines, "other half explained,", *(f"{each} {row[f'mse_{each}']:.2f}" for each in METHODS)]
+    errors = [f"{shown} {row[f'mse_{method}']:.2f}" for method, shown in METHOD_NAMES.items()]
+    return [*lines, "error on the other half,", f"in {UNIT}²:", *errors]
 
 
 def _draw_cohort(out, tested, graded, cohort, scores):
