@@ -40,6 +40,9 @@ _VERBS = {
     "measure_tumour": "tumour.measure",  # volume, surface, diameters and axes of one mask
     "extract_epitome": "tumour.epitome",  # cut one tumour out of its scans
     "extract_epitomes": "tumour.epitome",  # cut out and save every tumour of a cohort
+    "learn_epitome": "tumour.learned",  # learn a small image whose parts explain patches
+    "learn_epitomes": "tumour.learn_epitomes",  # learn one of every tumour, tested on what it did not see
+    "learn_grade_epitomes": "tumour.grade_epitomes",  # learn one of each grade, tested on new subjects
     # runs
     "run_notebooks": "run.notebooks",  # execute the notebooks strictly, as one run
     "profile": "profiles",  # how big a run is

@@ -191,6 +191,39 @@ def show_outlines(tumours, folder, as_json):
     typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
 
 
+def show_epitomes(table, scores, folder, as_json):
+    """Print what the epitomes explain of patches that were held out, beside their rivals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a subject, as in ``epitomes.tsv``.
+    scores : dict
+        As in ``epitomes.json``.
+    folder : Path
+        Where the results are.
+    as_json : bool
+    """
+    classes = scores["classes"]
+    held_out = {"other half of a tumour": scores["subjects"]}
+    if "reason" not in classes:
+        held_out[f"new subjects, by {scores['target']}"] = classes
+    rows = [(name, *each["mse"].values(), each["n"]) for name, each in held_out.items()]
+    header = ("mean squared error on", "epitome", "k-means", "random patches", "n")
+    answer = {**scores, "rows": json.loads(table.to_json(orient="records"))}
+    show(answer, as_json, rows, header=header)
+    if "reason" in classes:
+        typer.echo(f"No epitomes by {scores['target']}: {classes['reason']}", err=as_json)
+    else:
+        low, high = classes["auc_ci95"]
+        told = f"{scores['target']} by log-likelihood ratio: AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f})"
+        majority = f"accuracy {classes['accuracy']:.2f}, majority {classes['majority_accuracy']:.2f}"
+        typer.echo(f"{told}, {majority}, n = {classes['n']}", err=as_json)
+    for row in table.dropna(subset="note").itertuples():
+        typer.echo(f"{row.participant_id}: no learned epitome; {row.note}", err=as_json)
+    typer.echo(f"Open {folder / 'epitomes.html'}", err=as_json)
+
+
 def _graded(scores):
     low, high = scores["auc_ci95"]
     figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])

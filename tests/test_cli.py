@@ -20,7 +20,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.run import doctor
 
-VERBS = ("run", "report", "inspect", "preprocess", "strip", "measure", "lab", "doctor")
+VERBS = ("run", "report", "inspect", "preprocess", "strip", "extract", "measure", "lab", "doctor")
 COHORTS = ("phantom", "tcga-lgg", "bids", "dicom", "lgg-1p19q")
 
 
@@ -308,3 +308,34 @@ def test_the_collection_is_downloaded_only_when_asked_for(epitome, tmp_path, mon
     answer = epitome("cohort", "lgg-1p19q", tmp_path, tmp_path / "out", *["--download"] * download)
     assert answer.exit_code == 1 and len(answer.output.splitlines()) == 3
     assert (asked[0]["archive"] or "").startswith("https://nbia") == download
+
+
+@pytest.mark.parametrize("compared", [True, False])
+def test_extract_sets_the_epitome_beside_its_rivals(epitome, tmp_path, monkeypatch, compared):
+    workspace = make_workspace(tmp_path)
+    rows = {"participant_id": ["sub-001", "sub-002"], "mse_epitome": [0.5, np.nan], "note": [None, "too small"]}
+    mse = {"epitome": 0.512, "kmeans": 0.75, "random": 1.25}
+    classes = {"auc": 0.77, "auc_ci95": [0.6, 0.9], "accuracy": 0.7, "majority_accuracy": 0.65, "n": 48, "mse": mse}
+    scores = {
+        "subjects": {"n": 47, "mse": mse},
+        "target": "grade",
+        "classes": classes if compared else {"reason": "one class"},
+    }
+    asked = []
+
+    def extract_cohort(cohort, out, **options):
+        asked.append((out, options))
+        return pd.DataFrame(rows), scores
+
+    _stand_in(monkeypatch, "run.extraction", extract_cohort=extract_cohort)
+    answer = epitome("extract", tmp_path / "cohort", workspace, "--seed", 4, "--workers", 1)
+    assert answer.exit_code == 0, answer.output
+    assert asked == [(workspace, {"target": "grade", "folds": 5, "seed": 4, "workers": 1})]
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    assert ["0.512", "0.75", "1.25", "47"] in [line[-4:] for line in lines]
+    assert "sub-002: no learned epitome; too small" in answer.stdout
+    assert f"Open {workspace / 'epitomes.html'}" in answer.stdout
+    said = "AUC 0.77 (0.60 to 0.90), accuracy 0.70, majority 0.65, n = 48" if compared else "No epitomes by grade: one"
+    assert said in answer.stdout
+    found = json.loads(epitome("extract", tmp_path / "cohort", workspace, "--json").stdout)
+    assert found["rows"][1]["note"] == "too small" and found["subjects"]["n"] == 47

@@ -3,17 +3,16 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from epitome_kit.answers import show, show_frame, show_grading, show_report, show_size
+from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Workers
-from epitome_kit.cli.tumours import segment
+from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
@@ -43,7 +42,8 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
-app.command()(segment)
+for verb in (segment, measure, extract):
+    app.command()(verb)
 
 
 @app.command()
@@ -229,39 +229,6 @@ def grade(
 
 
 @app.command()
-def measure(
-    mask: Path,
-    slices: Annotated[
-        str | None,
-        typer.Option(
-            metavar="10,11,12",
-            help="Axial slices that were annotated, or `all`.  [default: as the sidecar says, or all]",
-        ),
-    ] = None,
-    voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only: works without a voxel size.")] = False,
-    as_json: Json = False,
-):
-    """Measure a tumour mask: volume, surface, diameters and axes.
-
-    Where only some slices were annotated, what lies on them is told apart from
-    an estimate of the whole.
-
-    For example:
-
-    - `epitome measure tumour.nii.gz --json`
-    - `epitome measure three_slices.nii.gz --slices 21,22,23`
-    """
-    from epitome_kit.tumour.measure import count_voxels, measure_tumour
-    from epitome_kit.tumour.slab import annotated_slices_beside
-
-    annotated = annotated_slices_beside(mask) if slices is None else _indices(slices)
-    if slices is None and annotated is not None:
-        typer.echo(f"The sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown.", err=True)
-    size = (count_voxels if voxels else measure_tumour)(mask, annotated_slices=annotated)
-    show_size(asdict(size), as_json)
-
-
-@app.command()
 def lab(
     folder: Annotated[Path, typer.Option(help="Where an installed kit puts your copy.")] = Path("epitome_notebooks"),
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
@@ -290,16 +257,6 @@ def doctor(as_json: Json = False):
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
     show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
     raise typer.Exit(FAILED if any(check["state"] == "missing" for check in checks) else SUCCESS)
-
-
-def _indices(text):
-    """Read 10,11,12 as slices; `all` as None."""
-    if text == "all":
-        return None
-    try:
-        return tuple(int(each) for each in text.split(","))
-    except ValueError:
-        raise BadParameter("measure", "`--slices` as indices from 0", repr(text), "write `--slices 10,11,12`") from None
 
 
 def _assignments(texts):

@@ -1,11 +1,12 @@
-"""`epitome segment`: outline tumours, by a network that is trained here, that was before, or as it comes."""
+"""Verbs of the tumour: outline it, measure it, extract its epitome."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show_outlines
+from epitome_kit.answers import show_epitomes, show_outlines, show_size
 from epitome_kit.cli.options import Json, Workers
 from epitome_kit.errors import BadParameter
 
@@ -51,6 +52,63 @@ def segment(
     show_outlines(tumours, out, as_json)
 
 
+def measure(
+    mask: Path,
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="10,11,12",
+            help="Axial slices that were annotated, or `all`.  [default: as the sidecar says, or all]",
+        ),
+    ] = None,
+    voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only: works without a voxel size.")] = False,
+    as_json: Json = False,
+):
+    """Measure a tumour mask: volume, surface, diameters and axes.
+
+    Where only some slices were annotated, what lies on them is told apart from
+    an estimate of the whole.
+
+    For example:
+
+    - `epitome measure tumour.nii.gz --json`
+    - `epitome measure three_slices.nii.gz --slices 21,22,23`
+    """
+    from epitome_kit.tumour.measure import count_voxels, measure_tumour
+    from epitome_kit.tumour.slab import annotated_slices_beside
+
+    annotated = annotated_slices_beside(mask) if slices is None else _indices(slices)
+    if slices is None and annotated is not None:
+        typer.echo(f"The sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown.", err=True)
+    size = (count_voxels if voxels else measure_tumour)(mask, annotated_slices=annotated)
+    show_size(asdict(size), as_json)
+
+
+def extract(
+    cohort: Path,
+    out: Path,
+    target: Annotated[str, typer.Option(help="`grade` or `codeletion`: whose epitomes are compared.")] = "grade",
+    folds: Annotated[int, typer.Option(help="Folds of subjects.", min=2)] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    workers: Workers = 2,
+    as_json: Json = False,
+):
+    """Cut out every tumour, and learn its epitome: a small image whose parts explain its patches.
+
+    OUT is the workspace of a run, with `preprocessed/` and `masks/`; what is
+    missing is made. Finished subjects are kept: the same command goes on after a
+    stop. OUT/epitomes.tsv compares each epitome with k-means and random patches
+    of as many voxels, on patches that were held out.
+
+    Example: `epitome extract runs/tcga runs/tcga_quick_grade`
+    """
+    from epitome_kit.cohort import open_cohort
+    from epitome_kit.run.extraction import extract_cohort
+
+    table, scores = extract_cohort(open_cohort(cohort), out, target=target, folds=folds, seed=seed, workers=workers)
+    show_epitomes(table, scores, out, as_json)
+
+
 def _segment_cohort(cohort, out, train, weights, folds, epochs, seed, workers):
     from epitome_kit.preprocess.pipeline import preprocess_cohort
     from epitome_kit.tumour.segment import predict_tumours, segment_cohort
@@ -73,3 +131,13 @@ def _segment_head(images, out, weights):
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
     save_figure(figure, out / "figures" / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined.")
     return tumours
+
+
+def _indices(text):
+    """Read 10,11,12 as slices; `all` as None."""
+    if text == "all":
+        return None
+    try:
+        return tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise BadParameter("measure", "`--slices` as indices from 0", repr(text), "write `--slices 10,11,12`") from None

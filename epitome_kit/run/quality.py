@@ -1,18 +1,15 @@
 """The quality-control page of a preprocessed cohort: one picture a subject, the outliers first."""
 
-import base64
-import io
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.progress import for_each
-from epitome_kit.run.page import write_page
+from epitome_kit.run.page import embed_picture, write_page
 
 FIGURES = {
     "brain_volume_ml": ("brain volume", "{:.0f} mL", 0),
@@ -116,7 +113,7 @@ def _row(out, name, quality, deviations, few):
             for column in far
         ],
         "worst": f"{deviations.max():.1f}",
-        "picture": _embed(Preprocessed(out, name).picture),
+        "picture": embed_picture(Preprocessed(out, name).picture),
     }
 
 
@@ -132,17 +129,3 @@ def _draw(subject, *, out):
     files = Preprocessed(out, subject.id)
     if not files.picture.is_file() or files.picture.stat().st_mtime_ns < files.record.stat().st_mtime_ns:
         save_figure(quality_picture(subject, files), files.picture, describe_picture(subject))
-
-
-def _embed(path):
-    """Put a picture into the page itself, in a smaller format, with the alternative text that was saved in it."""
-    with Image.open(path) as image:
-        stream = io.BytesIO()
-        image.convert("RGB").save(stream, format="webp", quality=80)
-        data = base64.b64encode(stream.getvalue()).decode()
-        return {
-            "data": f"data:image/webp;base64,{data}",
-            "text": image.info["Description"],
-            "width": image.width,
-            "height": image.height,
-        }

@@ -10,6 +10,10 @@ _NAMES = {
     "grading_charts": ("rivals_chart", "calibration_chart", "grading_board"),
     "score_charts": ("roc", "confusion", "reliability", "scoreboard", "dice_and_volume"),
     "outline_charts": ("outline_rivals", "volume_intervals"),
+    "epitome_charts": (
+        *("epitome_picture", "epitome_difference", "rebuilt_tumour"),
+        *("error_chart", "ratio_chart"),
+    ),
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),
