@@ -25,8 +25,9 @@ PICTURES = {"sheet": "The region", "learned": "The learned epitome", "rebuilt": 
 def extract_cohort(cohort, out, *, target="grade", folds=5, seed=0, workers=1):
     """Cut out every tumour, learn its epitome and one of each grade, and write tables, pictures and a page.
 
-    What is missing of the derivative and of the masks is made first. Finished
-    work is kept.
+    What is missing of the derivative and of the masks is made first; without
+    annotation to learn from, the masks are those of the shipped network.
+    Finished work is kept.
 
     Parameters
     ----------
@@ -90,9 +91,12 @@ def _make_what_is_missing(cohort, preprocessed, out, *, folds, seed, workers):
         preprocess_cohort(cohort, preprocessed, workers=workers)
     ready = [subject.id for subject in cohort if Preprocessed(preprocessed, subject.id).record.is_file()]
     if not all((out / "masks" / annotation_path("", name).name).is_file() for name in ready):
-        from epitome_kit.tumour.segment import segment_cohort
+        from epitome_kit.tumour.segment import predict_tumours, segment_cohort
 
-        segment_cohort(cohort, preprocessed, out, folds=folds, seed=seed)
+        if any(cohort[name].annotation for name in ready):
+            segment_cohort(cohort, preprocessed, out, folds=folds, seed=seed)
+        else:
+            predict_tumours(cohort, preprocessed, out)
 
 
 def _join(cohort, own, graded, target):
