@@ -19,7 +19,7 @@ def segment(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Predict with a network that `--train` wrote.")] = None,
     folds: Annotated[int, typer.Option(help="With `--train`: deals of the subjects.", min=2)] = 5,
-    epochs: Annotated[int, typer.Option(help="With `--train`: rounds through the subjects.", min=1)] = 15,
+    epochs: Annotated[int, typer.Option(help="With `--train`: rounds through the subjects.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="With `--train`: seed of everything random.")] = 0,
     workers: Workers = 2,
     as_json: Json = False,

@@ -21,7 +21,7 @@ from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
 from epitome_kit.tumour.outline import compare_outline, describe_outline, own_outline, save_outline
 from epitome_kit.tumour.supervision import with_whole_truth
 
-EPOCHS = 15
+EPOCHS = 20
 """Rounds through the training subjects, unless told otherwise."""
 
 _LEARN_FROM = ("annotation", "truth")
@@ -52,7 +52,7 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
         Workspace: ``masks/`` on each subject's own grid, ``tumours.tsv``, and
         ``unet/`` with the networks of the folds.
     folds : int, default=5
-    epochs : int, default=15
+    epochs : int, default=20
         Fixed beforehand: nothing is looked at to tell when to stop.
     seed : int, default=0
     learn_from : {"annotation", "truth"}, default="annotation"
