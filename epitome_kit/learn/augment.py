@@ -8,7 +8,7 @@ TURN_DEGREES, SCALE, SHIFT_MM, LIGHT = 5.0, 0.05, 3.0, 0.08
 """Standard deviations of what is done to a head."""
 
 
-def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0), light=LIGHT):
+def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0)):
     """Turn, scale, shift, mirror and re-light one subject at random.
 
     The grid's first axis runs from left to right, so a mirror image is another
@@ -21,8 +21,6 @@ def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0), light=LIGHT):
     rng : numpy.random.Generator
     spacing_mm : sequence of 3 float, default=(3.0, 3.0, 3.0)
         Voxel size along each axis: what turns is the head, not the grid.
-    light : float, default=0.08
-        Standard deviation of the gain and of the offset of each contrast.
 
     Returns
     -------
@@ -34,7 +32,7 @@ def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0), light=LIGHT):
     offset = centre - matrix @ (centre + shift)
     moved = _move(scans, matrix, offset, sitk.sitkLinear)
     carried = _move(masks, matrix, offset, sitk.sitkNearestNeighbor)
-    gain, bias = (rng.normal(mean, light, scans.shape[-1]).astype(np.float32) for mean in (1, 0))
+    gain, bias = (rng.normal(mean, LIGHT, scans.shape[-1]).astype(np.float32) for mean in (1, 0))
     return (moved * gain + bias) * (moved != 0), carried
 
 

@@ -22,14 +22,14 @@ class Batches(keras.utils.PyDataset):
     batch_size : int, default=2
     seed : int or None, default=0
         Of order and augmentation; None deals the subjects in order and as they are.
-    **how
-        Passed on to :func:`epitome_kit.learn.augment.augment`.
+    spacing_mm : sequence of 3 float, default=(3.0, 3.0, 3.0)
+        Voxel size, as for :func:`epitome_kit.learn.augment.augment`.
     """
 
-    def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0, **how):
+    def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0, spacing_mm=(3.0, 3.0, 3.0)):
         super().__init__(workers=1, max_queue_size=4)
         self._chosen, self._scans, self._masks = np.asarray(chosen), scans, masks
-        self._batch_size, self._seed, self._how, self._epoch = batch_size, seed, how, 0
+        self._batch_size, self._seed, self._spacing_mm, self._epoch = batch_size, seed, spacing_mm, 0
 
     def __len__(self):
         return -(-len(self._chosen) // self._batch_size)
@@ -40,7 +40,7 @@ class Batches(keras.utils.PyDataset):
         scans, masks = self._scans[dealt], self._masks[dealt]
         if self._seed is not None:
             rng = self._random(index)
-            pairs = [augment(*pair, rng, **self._how) for pair in zip(scans, masks, strict=True)]
+            pairs = [augment(*pair, rng, spacing_mm=self._spacing_mm) for pair in zip(scans, masks, strict=True)]
             scans, masks = (np.stack(part) for part in zip(*pairs, strict=True))
         return scans, {"tumour": masks.astype(np.float32)}
 
