@@ -111,13 +111,17 @@ def true_mask(subject):
     return subject.truth / f"{subject.id}_space-{lead_contrast(subject)}_label-tumour_mask.nii.gz"
 
 
+def reference_path(subject):
+    """Path of the best reference for a subject's mask: the truth, else the annotation, else None."""
+    return subject.annotation if subject.truth is None else true_mask(subject)
+
+
 def _reference(subject, like):
-    if subject.truth is not None:
-        return np.asarray(load_mask(true_mask(subject), like=like).dataobj) > 0, "truth"
-    if subject.annotation is None:
+    path = reference_path(subject)
+    if path is None:
         return None, None
-    kind = "all slices" if subject.annotated_slices is None else "annotated slices"
-    return np.asarray(load_mask(subject.annotation, like=like).dataobj) > 0, kind
+    kind = "annotated slices" if subject.annotated_slices is not None else "all slices"
+    return np.asarray(load_mask(path, like=like).dataobj) > 0, kind if subject.truth is None else "truth"
 
 
 def save_outline(mask, out, subject_id):
