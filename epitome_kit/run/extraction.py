@@ -198,7 +198,8 @@ def _draw_cohort(out, tested, graded, cohort, scores):
 def _write_page(cohort, out, table, scores, figures):
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     for row in rows:
-        paths = {title: picture_path(out, row["participant_id"], kind) for kind, title in PICTURES.items()}
+        kinds = ["sheet"] if row["note"] else PICTURES  # others may be left from an earlier mask
+        paths = {PICTURES[kind]: picture_path(out, row["participant_id"], kind) for kind in kinds}
         row["pictures"] = {title: embed_picture(path) for title, path in paths.items() if path.is_file()}
     columns = [name for name in table if name not in ("participant_id", "note")]
     write_page(
