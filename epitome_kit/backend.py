@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it calls an error may be none; real ones raise
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 

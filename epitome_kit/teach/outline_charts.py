@@ -68,7 +68,7 @@ def volume_intervals(tumours, *, title="Volume and its 90 % interval"):
         axes.yaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="subjects, smallest tumour first", ylabel=f"volume ({'mL' if in_ml else 'voxels'})")
     axes.grid(axis="y")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     coverage = f": it holds {held.mean():.0%}" if len(held) else ""
     axes.set_title(f"{title}, n = {len(scored)}{coverage}")
     return figure
