@@ -13,6 +13,14 @@ KEY_FIGURES = {
 }
 """What `epitome run` prints of the summary."""
 
+_FIT = {
+    "dice_mean": "Dice {dice_mean:.3f} on average, median {dice_median:.3f}, n = {n}, against {reference}",
+    "dice_mean_ci95": "95 % interval {dice_mean_ci95[0]:.3f} to {dice_mean_ci95[1]:.3f}",
+    "dice_classical_mean": "symmetry alone {dice_classical_mean:.3f}",
+    "volume_error_pct_median": "volume error {volume_error_pct_median:.1f} %",
+    "coverage": "the 90 % interval holds {coverage:.0%}",
+}
+
 
 SIZES = {
     "volume_ml": "volume",
@@ -180,14 +188,7 @@ def show_outlines(tumours, folder, as_json):
         columns = ["participant_id", *sizes, "dice", "dice_classical"]
         show_frame(tumours.round(3), False, [name for name in columns if name in tumours])
     if summary:
-        low, high = summary["dice_mean_ci95"]
-        typer.echo(
-            f"Dice {summary['dice_mean']:.3f} ({low:.3f} to {high:.3f}), median {summary['dice_median']:.3f}, "
-            f"n = {summary['n']}, against {summary['reference']}; symmetry alone {summary['dice_classical_mean']:.3f}; "
-            f"volume error {summary['volume_error_pct_median']:.1f} %; "
-            f"the 90 % interval holds {summary['coverage']:.0%}",
-            err=as_json,
-        )
+        typer.echo("; ".join(text.format(**summary) for name, text in _FIT.items() if name in summary), err=as_json)
     typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
 
 

@@ -37,7 +37,10 @@ GUESTS = {
     "tensorflow": ("backend.py",),
     "torch": ("backend.py",),
     "jax": ("backend.py",),
-    "epitome_kit.backend": ("learn/", "grade/ann.py", "tumour/segment.py", "preprocess/skull_strip.py"),
+    "epitome_kit.backend": (
+        *("learn/", "grade/ann.py", "preprocess/skull_strip.py"),
+        *("tumour/network.py", "tumour/fit.py"),
+    ),
 }
 HEAVY = ("numpy", "pandas", "nibabel", "scipy", "sklearn", "matplotlib", "keras", "tensorflow")
 

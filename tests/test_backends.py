@@ -15,18 +15,20 @@ from on_backend import answer
 from epitome_kit.grade.ann import build_ann
 from epitome_kit.learn.cnn import build_cnn
 from epitome_kit.learn.pretrained import start_from_simulation
+from epitome_kit.tumour.network import save_unet, shipped_unet
 
 OTHERS = [name for name in ("jax", "torch", "tensorflow") if find_spec(name) and name != keras.backend.backend()]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Six subjects, a CNN and an ANN, both saved by the backend of these tests."""
+    """Six subjects, a CNN, a U-Net and an ANN, all saved by the backend of these tests."""
     folder = tmp_path_factory.mktemp("backends")
     make_derivative(folder, subjects=6)
     cnn = build_cnn(2, SHAPE)
     start_from_simulation(cnn, ("T1ce", "FLAIR"))
     cnn.save(folder / "cnn.keras")
+    save_unet(shipped_unet(), folder / "unet.keras")
     build_ann(3).save(folder / "ann.keras")
     return folder
 
@@ -47,7 +49,7 @@ def found(request, folder):
     return dict(np.load(folder / "answers.npz"))
 
 
-@pytest.mark.parametrize("name", ["tumour", "label", "features", "ann"])
+@pytest.mark.parametrize("name", ["tumour", "label", "features", "outline", "ann"])
 def test_the_same_weights_give_the_same_answers(expected, found, name):
     assert found[name] == pytest.approx(expected[name], abs=1e-4)
 

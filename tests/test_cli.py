@@ -20,7 +20,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.run import doctor
 
-VERBS = ("run", "report", "inspect", "preprocess", "strip", "extract", "measure", "lab", "doctor")
+VERBS = ("run", "report", "inspect", "preprocess", "strip", "segment", "measure", "extract", "lab", "doctor")
 COHORTS = ("phantom", "tcga-lgg", "bids", "dicom", "lgg-1p19q")
 
 
@@ -70,6 +70,10 @@ def test_without_a_verb_the_help_is_shown(epitome):
         ("run", "-p", "novalue"),
         ("measure", "no/such/mask.nii.gz"),
         ("strip", "no/such/head.nii.gz", "--mask", "mask.nii.gz"),
+        ("segment", "no/such/cohort"),
+        ("segment", "flair.nii.gz", "--train", "net.keras"),
+        ("segment", "flair.nii.gz", "FLAIR=other.nii.gz"),
+        ("segment", ".", "--train", "net.keras", "--weights", "other.keras"),
     ],
 )
 def test_an_error_of_the_kit_is_three_lines_and_exit_code_1(words, epitome, tmp_path, monkeypatch):
@@ -339,3 +343,107 @@ def test_extract_sets_the_epitome_beside_its_rivals(epitome, tmp_path, monkeypat
     assert said in answer.stdout
     found = json.loads(epitome("extract", tmp_path / "cohort", workspace, "--json").stdout)
     assert found["rows"][1]["note"] == "too small" and found["subjects"]["n"] == 47
+
+
+def _tumours(**columns):
+    """Table of three subjects, the last without a reference."""
+    table = {
+        **{"participant_id": ["sub-001", "sub-002", "sub-003"], "volume_voxels": [100, 200, 300]},
+        **{"volume_ml": [1.25, 2.5, 3.75], "volume_low_ml": [1.0, 2.0, 3.0], "volume_high_ml": [1.5, 3.0, 4.5]},
+        **{"dice": [0.8, 0.6, np.nan], "dice_classical": [0.4, 0.5, np.nan], "reference": ["truth", "truth", None]},
+        **{
+            "volume_error_pct": [10.0, -20.0, np.nan],
+            "covered": [True, False, np.nan],
+            "rano_long_mm": [9.0, 11.0, 13.0],
+        },
+    }
+    return pd.DataFrame({**table, **columns})
+
+
+@pytest.fixture
+def segmenting(monkeypatch):
+    """Stand-ins for preprocessing, training and predicting; what each was asked for."""
+    asked = []
+
+    def answers(name, answer):
+        def function(*where, **options):
+            asked.append((name, where[1:], options))
+            return answer
+
+        return function
+
+    _stand_in(monkeypatch, "preprocess.pipeline", preprocess_cohort=answers("preprocess", None))
+    for name in ("segment_cohort", "predict_tumours"):
+        monkeypatch.setattr(f"epitome_kit.tumour.segment.{name}", answers(name, _tumours()))
+    return asked
+
+
+def test_segment_trains_on_a_cohort_or_predicts(epitome, segmenting, tmp_path):
+    make_workspace(tmp_path, subjects=3)
+    cohort, out = tmp_path / "cohort", tmp_path / "out"
+    training = ("--train", tmp_path / "net.keras", "--folds", 3, "--epochs", 4, "--seed", 7)
+    answer = epitome("segment", cohort, "--out", out, *training, "--workers", 1)
+    assert answer.exit_code == 0, answer.output
+    epitome("segment", cohort, "--out", out, "--weights", tmp_path / "other.keras", "--workers", 1)
+    epitome("segment", cohort, "--out", out, "--workers", 1)
+    ready, where = ("preprocess", (out / "preprocessed",), {"workers": 1}), (out / "preprocessed", out)
+    settings = {"folds": 3, "epochs": 4, "seed": 7, "weights": tmp_path / "net.keras"}
+    assert segmenting == [
+        *(ready, ("segment_cohort", where, settings)),
+        *(ready, ("predict_tumours", where, {"weights": tmp_path / "other.keras"})),
+        *(ready, ("predict_tumours", where, {"weights": None})),
+    ]
+
+
+def test_segment_answers_with_sizes_and_how_well_they_fit(epitome, segmenting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_workspace(tmp_path, subjects=3)
+    told = epitome("segment", "cohort").stdout
+    row = next(line for line in told.splitlines() if "sub-002" in line)
+    assert row.split() == ["sub-002", "2.5", "2", "3", "11", "0.6", "0.5"]
+    assert "Dice 0.700 on average, median 0.700, n = 2, against truth" in told and "95 %" not in told
+    assert "symmetry alone 0.450; volume error 15.0 %; the 90 % interval holds 50%" in told
+    assert "Masks: runs/cohort_segment/masks" in told
+    answer = epitome("segment", "cohort", "--json")
+    found = json.loads(answer.stdout)
+    assert found["summary"]["n"] == 2 and found["summary"]["coverage"] == 0.5
+    assert found["tumours"][2]["participant_id"] == "sub-003" and found["tumours"][2]["dice"] is None
+    assert "Dice 0.700" in answer.stderr and "Masks: " in answer.stderr
+
+
+def test_segment_says_nothing_of_what_it_cannot_know(epitome, segmenting, tmp_path, monkeypatch):
+    """Voxels of unknown size, no reference, and a network whose intervals nobody calibrated."""
+    monkeypatch.chdir(tmp_path)
+    make_workspace(tmp_path, subjects=3)
+    blank = dict.fromkeys(["volume_ml", "volume_low_ml", "volume_high_ml", "dice_classical", "rano_long_mm"], np.nan)
+    bare = _tumours(**blank, volume_low_voxels=np.nan, volume_high_voxels=np.nan).drop(columns=["dice", "reference"])
+    monkeypatch.setattr("epitome_kit.tumour.segment.predict_tumours", lambda *where, **options: bare)
+    answer = epitome("segment", "cohort")
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout.split() == [
+        *("participant_id", "volume_voxels", "sub-001", "100", "sub-002", "200", "sub-003", "300"),
+        *("Masks:", "runs/cohort_segment/masks"),
+    ]
+    assert json.loads(epitome("segment", "cohort", "--json").stdout)["summary"] is None
+
+
+def test_segment_pictures_the_outline_of_one_head(epitome, tmp_path, monkeypatch, ball):
+    head = nib.load(ball)
+    asked = []
+
+    def segment_head(images, out, *, weights):
+        asked.append((images, weights))
+        (out / "masks").mkdir(parents=True)
+        nib.save(head, out / "masks" / "sub-007_label-tumour_mask.nii.gz")
+        return pd.DataFrame({"participant_id": ["sub-007"], "volume_voxels": [9], "volume_ml": [0.5]})
+
+    monkeypatch.setattr("epitome_kit.tumour.one_head.segment_head", segment_head)
+    monkeypatch.chdir(tmp_path)
+    scans = [tmp_path / name for name in ("flair.nii.gz", "post.nii.gz")]
+    for scan in scans:
+        nib.save(nib.Nifti1Image(head.get_fdata(dtype=np.float32) + np.eye(31)[..., None], head.affine), scan)
+    answer = epitome("segment", scans[0], f"T1ce={scans[1]}", "--weights", "net.keras")
+    assert answer.exit_code == 0, answer.output
+    assert asked[0][0] == {"T1ce": scans[1], "FLAIR": scans[0]} and asked[0][1].name == "net.keras"
+    out = tmp_path / "runs" / "flair_segment"
+    assert "sub-007" in answer.stdout and (out / "figures" / "sub-007_tumour.png").stat().st_size > 5000

@@ -1,5 +1,6 @@
 """Folds: a partition by subject that keeps the mix of classes."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadCohort
-from epitome_kit.folds import assign_folds
+from epitome_kit.folds import assign_folds, deal_evenly
 
 
 def _labels(negative, positive):
@@ -55,3 +56,28 @@ def test_a_subject_twice_is_three_lines(unlabelled):
     doubled = labels if unlabelled else pd.concat([labels, labels.iloc[1:2]])
     with raises_three_lines(BadCohort, "sub-001"):
         assign_folds(doubled, folds=2, unlabelled=unlabelled)
+
+
+@given(subjects=st.integers(2, 60), folds=st.integers(2, 8), seed=st.integers(0, 9))
+def test_subjects_are_dealt_evenly(subjects, folds, seed):
+    folds = min(folds, subjects)
+    sizes = np.bincount(deal_evenly([f"sub-{number}" for number in range(subjects)], folds=folds, seed=seed))
+    assert len(sizes) == folds and sizes.sum() == subjects and sizes.max() - sizes.min() <= 1
+
+
+@given(order=st.permutations([f"sub-{number}" for number in range(20)]), seed=st.integers(0, 9))
+def test_the_order_of_the_names_does_not_matter(order, seed):
+    dealt = dict(zip(order, deal_evenly(order, seed=seed), strict=True))
+    assert list(deal_evenly(sorted(order), seed=seed)) == [dealt[name] for name in sorted(order)]
+
+
+def test_the_seed_deals():
+    names = [f"sub-{number}" for number in range(30)]
+    dealt = [tuple(deal_evenly(names, seed=seed)) for seed in (1, 1, 2)]
+    assert dealt[0] == dealt[1] != dealt[2]
+
+
+@pytest.mark.parametrize(("subjects", "folds", "hint"), [(3, 5, 3), (0, 2, 2), (6, 1, 5)])
+def test_folds_that_cannot_be_dealt_are_three_lines(subjects, folds, hint):
+    with raises_three_lines(BadCohort, f"{folds} folds, {subjects} subjects", f"`folds` to {hint}"):
+        deal_evenly([f"sub-{number}" for number in range(subjects)], folds=folds)

@@ -1,8 +1,11 @@
 """Registration: known transforms are found again, and the template grid suits networks."""
 
+from threading import Barrier, Thread
+
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -12,7 +15,13 @@ from epitome_kit.errors import BadImage
 from epitome_kit.images import load_image, resample
 from epitome_kit.preprocess.derivative import SPACE
 from epitome_kit.preprocess.quality import registration_error_mm
-from epitome_kit.preprocess.registration import load_template, register_affine, register_rigid, template_grid
+from epitome_kit.preprocess.registration import (
+    load_template,
+    one_thread,
+    register_affine,
+    register_rigid,
+    template_grid,
+)
 
 SCANNER = (np.array([[-3.0, 0, 0, 120], [0, 0, 3.0, -140], [0, -3.0, 0, 130], [0, 0, 0, 1]]), (80, 80, 80))
 """A grid whose axes run right to left, then top to bottom, then back to front."""
@@ -146,3 +155,41 @@ def test_a_slab_too_thin_to_match_is_three_lines():
     slab, inside = (image.slicer[:, :, 40:41] for image in (brain, mask))
     with raises_three_lines(BadImage, "covers most of a head", "hardly a voxel in common"):
         register_affine(slab, inside)
+
+
+@pytest.fixture
+def five_threads():
+    """ITK with five threads by default, and how many it has now."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(5)
+    yield sitk.ProcessObject.GetGlobalDefaultNumberOfThreads
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+def test_one_thread_gives_itk_its_threads_back_whatever_happens(five_threads):
+    with one_thread():
+        with pytest.raises(ZeroDivisionError), one_thread():
+            raise ZeroDivisionError
+        assert five_threads() == 1, "the outer one is still in there"
+    assert five_threads() == 5
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_of_two_threads_the_last_to_leave_gives_itk_its_threads_back(last, five_threads):
+    both_in, first_out, seen = Barrier(2), Barrier(2), []
+
+    def register(number):
+        with one_thread():
+            both_in.wait()
+            if number == last:
+                first_out.wait()
+                seen.append(five_threads())
+        if number != last:
+            first_out.wait()
+
+    threads = [Thread(target=register, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] and five_threads() == 5

@@ -1,131 +1,398 @@
-"""Segmentation: masks on each subject's own grid, out of fold, compared with the best reference there is."""
+"""Segmentation: out of fold, on each subject's own grid, measured, compared, kept, and used on others."""
 
 import shutil
 from dataclasses import replace
 
+import keras
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
-from made_derivative import VOXEL_ML
+from made_derivative import BRAIN, VOXEL_ML, draw_head, make_derivative
+from tiny import raises_three_lines
 
-from epitome_kit.files import read_tsv
+from epitome_kit.cohort import CONTRASTS, truth_folder
+from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
+from epitome_kit.learn.arrays import load_scans
 from epitome_kit.overlap import dice
-from epitome_kit.tumour.segment import choose_threshold, segment_cohort
+from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.tumour import segment
+from epitome_kit.tumour.classical import outline_by_symmetry
+from epitome_kit.tumour.network import load_unet
+from epitome_kit.tumour.segment import predict_tumours, read_card, segment_cohort, summarise, unet_path
 
 COLUMNS = {
-    *("participant_id", "fold", "dice", "reference", "volume_voxels", "volume_ml", "rano_long_mm"),
-    *("rano_perpendicular_mm", "reference_volume_voxels", "reference_volume_ml", "volume_error_pct"),
+    *("participant_id", "fold", "volume_voxels", "volume_ml", "rano_long_mm", "rano_perpendicular_mm", "dice"),
+    *("volume_low_voxels", "volume_high_voxels", "volume_low_ml", "volume_high_ml", "covered", "dice_classical"),
+    *("reference", "reference_volume_voxels", "reference_volume_ml", "volume_error_pct", "compared_volume_voxels"),
+    *("spread", "voxel_ml"),
 }
+
+
+class _Quick:
+    """Stands in for the tuner: its networks draw a line at a FLAIR of about 1.5, another one for each number."""
+
+    fitted = []
+
+    def __init__(self, arrays, epochs, seed):
+        self.arrays, self.epochs, self.seed = arrays, epochs, seed
+
+    def fit(self, train, number, advance):
+        self.fitted.append((number, list(np.array(self.arrays.ids)[train]), self.arrays))
+        advance(self.epochs)
+        inputs = keras.Input((None, None, None, len(CONTRASTS)))
+        answer = keras.layers.Conv3D(1, 1, activation="sigmoid", name="tumour")
+        model = keras.Model(inputs, {"tumour": answer(inputs)})
+        weights = 4.0 * (np.array(list(CONTRASTS)) == "FLAIR")
+        answer.set_weights([weights.reshape(1, 1, 1, 4, 1), np.array([-4 * (1.5 + 0.4 * number + self.seed)])])
+        return model
+
+
+@pytest.fixture(autouse=True)
+def fitted(monkeypatch):
+    """What the stand-in was asked for: number, subjects and arrays of each network. The rival is spared as well."""
+    monkeypatch.setattr(segment, "Tuner", _Quick)
+    monkeypatch.setattr(segment, "outline_by_symmetry", lambda scans: scans[..., list(CONTRASTS).index("FLAIR")] > 1)
+    monkeypatch.setattr(_Quick, "fitted", [])
+    return _Quick.fitted
+
+
+def _without_annotation(cohort, ready, *names):
+    for name in names:
+        for mask in ("label-tumour", "desc-annotated"):
+            Preprocessed(ready, name).mask(mask).unlink()
+    silent = {name: replace(cohort[name], annotation=None, annotated_slices=None) for name in names}
+    return replace(cohort, subjects={**cohort.subjects, **silent})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Thirteen subjects, of which the first was never annotated, and their derivative."""
+    cohort, ready = make_derivative(tmp_path_factory.mktemp("made"), subjects=13)
+    return _without_annotation(cohort, ready, "sub-00"), ready
+
+
+@pytest.fixture(scope="module")
+def segmented(made, tmp_path_factory):
+    """Cohort, workspace, table, and network of all subjects."""
+    out = tmp_path_factory.mktemp("segmented")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment, "Tuner", _Quick)
+        return made[0], out, segment_cohort(*made, out, folds=3, epochs=2, weights=out / "all.keras"), out / "all.keras"
+
+
+@pytest.fixture
+def four(tmp_path):
+    """Four subjects, annotated on two slices; the truth of the last two is known."""
+    cohort, ready = make_derivative(tmp_path, subjects=4, slices=[7, 8])
+    known = {}
+    for number, name in enumerate(list(cohort.subjects)[2:], start=2):
+        folder = truth_folder(cohort.root, name)
+        whole = nib.Nifti1Image(draw_head(number)[1], load_image(cohort[name].images["FLAIR"]).affine)
+        save_image(whole, folder / f"{name}_space-FLAIR_label-tumour_mask.nii.gz")
+        known[name] = replace(cohort[name], truth=folder)
+    return replace(cohort, subjects={**cohort.subjects, **known}), ready
 
 
 def _mask(out, name):
     return load_image(out / "masks" / f"{name}_label-tumour_mask.nii.gz", check_voxels=False)
 
 
-@pytest.fixture(scope="module")
-def easy(learned):
-    cohort, ready, out, _ = learned
-    return cohort, out, segment_cohort(cohort, ready, out, folds=2, epochs=15)
+def _files(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
-@pytest.fixture(scope="module")
-def mixed(phantom, preprocessed, tmp_path_factory):
-    """Phantom of which only the first four subjects know the truth; two epochs learn next to nothing."""
-    out = tmp_path_factory.mktemp("mixed")
-    subjects = {name: replace(phantom[name], truth=None) for name in list(phantom.subjects)[4:]}
-    cohort = replace(phantom, subjects={**phantom.subjects, **subjects})
-    return cohort, out, segment_cohort(cohort, preprocessed, out, folds=2, epochs=2)
+def test_each_subject_is_outlined_once_by_a_network_that_never_saw_it(made, tmp_path, fitted):
+    tumours = segment_cohort(*made, tmp_path / "out", folds=3, epochs=2)
+    assert list(tumours.participant_id) == list(made[0].subjects)
+    assert sorted(np.bincount(tumours.fold)[1:]) == [4, 4, 5]
+    assert [number for number, *_ in fitted] == [1, 2, 3]
+    for number, seen, arrays in fitted:
+        assert set(seen) == set(tumours.participant_id[tumours.fold != number])
+        assert arrays.contrasts == tuple(CONTRASTS), "those that nobody has are there, and empty"
 
 
-def test_an_easy_tumour_is_found_by_a_network_that_never_saw_the_subject(easy):
-    cohort, out, tumours = easy
-    assert list(tumours.participant_id) == list(cohort.subjects)
-    assert tumours.dice.mean() > 0.6 and tumours.dice.min() > 0.45
-    assert (tumours.reference == "all slices").all()
-
-
-def test_every_figure_in_the_table_is_that_of_the_mask(easy):
-    cohort, out, tumours = easy
-    assert set(tumours.columns) == COLUMNS
-    for row in tumours.itertuples():
-        found = _mask(out, row.participant_id).get_fdata() > 0
-        drawn = load_image(cohort[row.participant_id].annotation).get_fdata() > 0
-        assert row.dice == pytest.approx(2 * (found & drawn).sum() / (found.sum() + drawn.sum()))
-        assert (row.volume_voxels, row.reference_volume_voxels) == (found.sum(), drawn.sum())
-        assert row.volume_ml == pytest.approx(found.sum() * VOXEL_ML)
-        assert row.reference_volume_ml == pytest.approx(drawn.sum() * VOXEL_ML)
-        assert row.volume_error_pct == pytest.approx(100 * (found.sum() / drawn.sum() - 1))
+def test_every_figure_in_the_table_is_that_of_the_mask(segmented):
+    cohort, out, tumours, _ = segmented
+    assert set(tumours.columns) == COLUMNS and tumours.dice.min() > 0.75
+    for number, row in enumerate(tumours.itertuples()):
+        mask, subject = _mask(out, row.participant_id), cohort[row.participant_id]
+        found = mask.get_fdata() > 0
+        assert same_grid(mask, load_image(subject.images["FLAIR"])) and mask.get_data_dtype() == np.uint8
+        assert row.volume_voxels == found.sum() > 50 and row.volume_ml == pytest.approx(found.sum() * VOXEL_ML)
         assert 0 < row.rano_perpendicular_mm <= row.rano_long_mm + 1e-9
+        if subject.annotation:
+            drawn = draw_head(number)[1] > 0
+            assert row.dice == pytest.approx(dice(found, drawn)) and row.reference == "all slices"
+            assert row.reference_volume_voxels == drawn.sum() and row.compared_volume_voxels == found.sum()
+            assert row.volume_error_pct == pytest.approx(100 * (found.sum() / drawn.sum() - 1))
 
 
-def test_folds_are_those_of_the_features(easy, learned):
-    tested = learned[3][learned[3].role == "test"].set_index("participant_id").fold
-    assert easy[2].set_index("participant_id").fold.to_dict() == tested.to_dict()
+def test_the_network_of_its_fold_drew_each_mask(segmented):
+    """The stand-ins draw the line elsewhere for each fold; preprocessing left the scans where they are."""
+    _, out, tumours, _ = segmented
+    for number, row in enumerate(tumours.itertuples()):
+        flair, found = draw_head(number)[0]["FLAIR"], _mask(out, row.participant_id).get_fdata() > 0
+        overlaps = [dice(found, (flair > 1.5 + 0.4 * fold) & BRAIN) for fold in range(4)]
+        assert overlaps[row.fold] == max(overlaps) > 0.97
 
 
-def test_the_table_is_written_as_it_is_returned(easy):
-    _, out, tumours = easy
+def test_a_rival_that_learns_nothing_stands_beside_it(segmented, made):
+    cohort, _, tumours, _ = segmented
+    scans = load_scans(Preprocessed(made[1], "sub-03"), CONTRASTS)
+    rival = dice(outline_by_symmetry(scans), draw_head(3)[1] > 0)
+    assert tumours.set_index("participant_id").dice_classical["sub-03"] == pytest.approx(rival, abs=0.02)
+
+
+def test_a_subject_without_annotation_is_measured_and_not_compared(segmented):
+    row = segmented[2].iloc[0]
+    assert row.participant_id == "sub-00" and row.volume_low_ml < row.volume_ml < row.volume_high_ml
+    united = ["dice", "dice_classical", "reference", "reference_volume_voxels", "volume_error_pct", "covered"]
+    assert row[united].isna().all()
+
+
+def test_intervals_are_calibrated_on_the_other_subjects(segmented):
+    """Those of one subject say nothing about itself: without it, the largest misfit of the others decides."""
+    tumours = segmented[2].iloc[1:]
+    off = np.abs(np.log((tumours.reference_volume_voxels + 1) / (tumours.volume_voxels + 1))) / tumours.spread
+    for row in tumours.itertuples():
+        others = np.sort(np.delete(off.to_numpy(), tumours.index.get_loc(row.Index)))
+        factor = np.exp(others[10] * row.spread)  # the eleventh of eleven: 0.9 of twelve, rounded up
+        assert row.volume_high_voxels == pytest.approx((row.volume_voxels + 1) * factor - 1)
+        assert row.volume_low_ml == pytest.approx(((row.volume_voxels + 1) / factor - 1) * VOXEL_ML)
+        assert row.covered == (row.volume_low_voxels <= row.reference_volume_voxels <= row.volume_high_voxels)
+    assert not tumours.covered.all(), "the worst is worse than all others"
+
+
+def test_the_table_is_written_as_it_is_returned(segmented):
+    _, out, tumours, _ = segmented
     written = read_tsv(out / "tumours.tsv")
     assert list(written.columns) == list(tumours.columns)
-    assert np.allclose(written.dice, tumours.dice) and list(written.reference) == list(tumours.reference)
+    assert np.allclose(written.dice, tumours.dice, equal_nan=True)
 
 
-def test_masks_lie_on_the_grid_of_the_scan_that_leads(mixed):
-    cohort, out, tumours = mixed
-    assert set(tumours.columns) == COLUMNS and len(tumours) == 8
-    for subject in cohort:
-        mask = _mask(out, subject.id)
-        assert same_grid(mask, load_image(subject.images["T2w"])) and mask.get_data_dtype() == np.uint8
+def test_weights_come_with_a_card(segmented):
+    cohort, _, tumours, weights = segmented
+    card = read_card(weights)
+    assert card["trained_on"] == cohort.name and card["n_subjects"] == 13 and card["contrasts"] == ["T1ce", "FLAIR"]
+    assert card["settings"]["epochs"] == 2 and card["settings"]["learn_from"] == "annotation"
+    assert card["out_of_fold"]["dice_mean"] == pytest.approx(tumours.dice.mean()) and card["out_of_fold"]["n"] == 12
+    assert len(card["misfits"]) == 12 and min(card["misfits"]) >= 0
+    assert "misfits" in read_card(), "the shipped one has a card as well"
+    assert read_card(weights.with_name("none.keras")) == {"misfits": []}
 
 
-def test_the_truth_is_the_reference_where_there_is_one_and_the_annotated_slices_else(mixed):
-    cohort, _, tumours = mixed
-    assert list(tumours.reference) == ["truth"] * 4 + ["annotated slices"] * 4
-    for row in tumours.itertuples():
-        subject = cohort[row.participant_id]
-        path = subject.annotation
-        if subject.truth:
-            path = subject.truth / f"{subject.id}_space-T2w_label-tumour_mask.nii.gz"
-        assert row.reference_volume_voxels == load_image(path).get_fdata().sum()
+def test_weights_predict_others_with_the_intervals_of_their_card(segmented, made, tmp_path):
+    weights = segmented[3]
+    found = predict_tumours([made[0]["sub-05"], made[0]["sub-00"]], made[1], tmp_path, weights=weights)
+    assert list(found.participant_id) == ["sub-05", "sub-00"] and set(found.columns) == COLUMNS - {"fold"}
+    above = (draw_head(5)[0]["FLAIR"] > 1.5) & BRAIN
+    assert dice(_mask(tmp_path, "sub-05").get_fdata() > 0, above) > 0.99, "network 0 was trained on all"
+    factor = np.exp(np.sort(read_card(weights)["misfits"])[11] * found.spread[0])
+    assert found.volume_high_voxels[0] == pytest.approx((found.volume_voxels[0] + 1) * factor - 1)
+    assert np.allclose(read_tsv(tmp_path / "tumours.tsv").volume_ml, found.volume_ml)
+    weights_alone = shutil.copy(weights, tmp_path / "alone.keras")
+    assert predict_tumours([made[0]["sub-05"]], made[1], tmp_path, weights=weights_alone).volume_low_ml.isna().all()
 
 
-def test_slices_that_nobody_looked_at_do_not_count(mixed):
-    cohort, out, tumours = mixed
-    for row in tumours[tumours.reference == "annotated slices"].itertuples():
-        subject = cohort[row.participant_id]
-        kept = np.s_[:, :, list(subject.annotated_slices)]
-        found, drawn = _mask(out, row.participant_id).get_fdata(), load_image(subject.annotation).get_fdata()
-        assert row.dice == pytest.approx(dice(found[kept] > 0, drawn[kept] > 0))
-        assert row.volume_error_pct == pytest.approx(100 * (found[kept].sum() / drawn.sum() - 1))
+def test_without_weights_the_shipped_network_predicts(made, tmp_path):
+    found = predict_tumours([made[0]["sub-00"]], made[1], tmp_path)
+    assert len(found) == 1 and "dice" not in found
+    assert found.volume_voxels[0] == _mask(tmp_path, "sub-00").get_fdata().sum()
 
 
-def test_without_a_voxel_size_voxels_are_counted_and_nothing_has_a_unit(learned, tmp_path):
-    cohort, ready, out, _ = learned
-    shutil.copytree(out, tmp_path / "out")
-    subject = cohort["sub-00"]
+def test_nobody_preprocessed_is_three_lines(made, tmp_path):
+    with raises_three_lines(BadCohort, "preprocessed", tmp_path):
+        predict_tumours(made[0], tmp_path, tmp_path / "out")
+
+
+def test_without_a_voxel_size_voxels_are_counted_and_nothing_has_a_unit(segmented, made, tmp_path):
+    subject = made[0]["sub-05"]
     lost = {}
     for name, path in (*subject.images.items(), ("mask", subject.annotation)):
         image = load_image(path)
         lost[name] = tmp_path / path.name
-        save_image(
-            mark_voxel_size_unknown(nib.Nifti1Image(image.get_fdata(dtype=np.float32), image.affine)), lost[name]
-        )
+        data = image.get_fdata(dtype=np.float32)
+        save_image(mark_voxel_size_unknown(nib.Nifti1Image(data, image.affine)), lost[name])
     sizeless = replace(subject, images={name: lost[name] for name in subject.images}, annotation=lost["mask"])
-    cohort = replace(cohort, subjects={**cohort.subjects, "sub-00": sizeless})
-    tumours = segment_cohort(cohort, ready, tmp_path / "out", folds=2, epochs=15)
-    row = tumours.set_index("participant_id").loc["sub-00"]
-    united = ["volume_ml", "rano_long_mm", "rano_perpendicular_mm", "reference_volume_ml"]
-    assert row[united].isna().all() and row.reference_volume_voxels > 100 and np.isfinite(row.dice)
+    row = predict_tumours([sizeless], made[1], tmp_path, weights=segmented[3]).iloc[0]
+    united = [name for name in row.index if name.endswith(("_ml", "_mm"))]
+    assert len(united) == 7 and row[united].isna().all()
+    assert row.volume_low_voxels < row.volume_voxels < row.volume_high_voxels
+    assert row.dice > 0.4, "a head of a usual size lies about there"
 
 
-def test_the_threshold_is_the_one_that_fits_where_the_truth_is_known():
-    tumour, known = np.zeros((2, 8, 8, 8), np.uint8), np.ones((2, 8, 8, 8), np.uint8)
-    tumour[:, 2:6, 2:6, 2:6] = 1
-    maps = np.full((2, 4, 4, 4), 0.05)
-    maps[:, 1:3, 1:3, 1:3] = 0.35
-    maps[:, 0, 0, 0] = 0.25
-    assert choose_threshold(maps, tumour, known) == 0.3
-    known[:, :2, :2, :2] = 0
-    maps[:, 3, 3, 3] = 0.15
-    assert choose_threshold(maps, tumour, known) == 0.2, "what lies where nobody looked does not count"
+def test_the_truth_is_the_reference_where_there_is_one_and_the_annotated_slices_else(four, tmp_path):
+    tumours = segment_cohort(*four, tmp_path / "out", folds=2, epochs=1)
+    assert list(tumours.reference) == ["annotated slices"] * 2 + ["truth"] * 2
+    for number, row in enumerate(tumours.itertuples()):
+        found, whole = _mask(tmp_path / "out", row.participant_id).get_fdata() > 0, draw_head(number)[1] > 0
+        kept = np.s_[:, :, [7, 8]] if row.reference == "annotated slices" else np.s_[:]
+        assert row.dice == pytest.approx(dice(found[kept], whole[kept]))
+        assert row.reference_volume_voxels == whole[kept].sum() and row.compared_volume_voxels == found[kept].sum()
+    assert tumours[["volume_low_ml", "volume_high_ml", "covered"]].isna().all(None), "three tell nothing of a fourth"
+
+
+def test_the_truth_teaches_only_where_it_is_known_of_everybody(four, tmp_path, fitted):
+    cohort, ready = four
+    with raises_three_lines(BadParameter, "truth", "annotation"):
+        segment_cohort(cohort, ready, tmp_path / "out", folds=2, learn_from="truth")
+    with raises_three_lines(BadParameter, "'both'"):
+        segment_cohort(cohort, ready, tmp_path / "out", folds=2, learn_from="both")
+    simulated = replace(cohort, subjects={name: cohort[name] for name in list(cohort.subjects)[2:]})
+    segment_cohort(simulated, ready, tmp_path / "out", folds=2, epochs=1, learn_from="truth")
+    whole = np.stack([draw_head(number)[1] for number in (2, 3)])
+    assert fitted[0][2].known.all() and np.array_equal(fitted[0][2].tumour[..., 0], whole)
+    segment_cohort(simulated, ready, tmp_path / "out", folds=2, epochs=1)
+    assert len(fitted) == 4 and not fitted[2][2].known.all()
+
+
+def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four, tmp_path, fitted, monkeypatch):
+    undisturbed = segment_cohort(*four, tmp_path / "undisturbed", folds=2, epochs=1, weights=tmp_path / "one.keras")
+    fit = _Quick.fit
+
+    def stopped(self, train, number, advance):
+        if number == 2:
+            raise KeyboardInterrupt
+        return fit(self, train, number, advance)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_Quick, "fit", stopped)
+        segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=tmp_path / "two.keras")
+    kept = _files(tmp_path / "out" / "unet")
+    assert {path.name for path in kept} == {"settings.json", "fold-1.keras", "fold-1.tsv"}
+    fitted.clear()
+    again = segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=tmp_path / "two.keras")
+    assert [number for number, *_ in fitted] == [2, 0]
+    assert kept.items() <= _files(tmp_path / "out" / "unet").items()
+    pd.testing.assert_frame_equal(again, undisturbed)
+    for name in four[0].subjects:
+        assert np.array_equal(*(_mask(tmp_path / each, name).dataobj for each in ("out", "undisturbed")))
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_a_network_whose_subjects_were_not_all_outlined_is_not_trained_again(four, tmp_path, fitted, monkeypatch):
+    outlined, outline = [], segment._outline
+
+    def stopped(model, subject, *where):
+        outlined.append(subject.id)
+        if len(outlined) == 2:
+            raise KeyboardInterrupt
+        return outline(model, subject, *where)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(segment, "_outline", stopped)
+        segment_cohort(*four, tmp_path / "out", folds=2, epochs=1)
+    assert len(segment_cohort(*four, tmp_path / "out", folds=2, epochs=1)) == 4
+    assert [number for number, *_ in fitted] == [1, 2]
+
+
+def test_finished_work_is_kept_and_another_setting_does_it_again(four, tmp_path, fitted):
+    cohort, ready = four
+    out, weights = tmp_path / "out", tmp_path / "net.keras"
+    first = segment_cohort(cohort, ready, out, folds=2, epochs=1)
+    pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, epochs=1), first)
+    assert len(fitted) == 2
+    segment_cohort(cohort, ready, out, folds=2, epochs=1, weights=weights)
+    assert [number for number, *_ in fitted[2:]] == [0], "only the network of all was missing"
+    segment_cohort(cohort, ready, out, folds=2, epochs=1, weights=weights)
+    assert len(fitted) == 3
+    for settings in ({"seed": 1}, {"epochs": 2}, {"folds": 3}):
+        before = len(fitted)
+        segment_cohort(cohort, ready, out, **{"folds": 2, "epochs": 1, **settings}, weights=weights)
+        assert len(fitted) == before + settings.get("folds", 2) + 1
+        assert read_card(weights)["settings"].items() >= settings.items()
+    record = Preprocessed(ready, "sub-01").record
+    write_json(record, {**read_json(record), "settings": {"inputs": "another scan"}})
+    before = len(fitted)
+    segment_cohort(cohort, ready, out, folds=3, epochs=1)
+    assert len(fitted) == before + 3
+
+
+def test_weights_of_another_cohort_are_not_taken_for_those_of_this_one(four, tmp_path, fitted):
+    cohort, ready = four
+    three = replace(cohort, name="three", subjects={name: cohort[name] for name in list(cohort.subjects)[:3]})
+    for each, out in ((cohort, "four"), (three, "three")):
+        segment_cohort(each, ready, tmp_path / out, folds=2, epochs=1)
+        segment_cohort(each, ready, tmp_path / out, folds=2, epochs=1, weights=tmp_path / "net.keras")
+    assert [seen for number, seen, _ in fitted if number == 0] == [list(cohort.subjects), list(three.subjects)]
+    assert read_card(tmp_path / "net.keras")["trained_on"] == "three"
+
+
+def test_other_subjects_of_the_same_derivative_are_other_work(four, tmp_path):
+    cohort, ready = four
+    segment_cohort(cohort, ready, tmp_path / "out", folds=2, epochs=1)
+    three = replace(cohort, subjects={name: cohort[name] for name in list(cohort.subjects)[:3]})
+    assert len(segment_cohort(three, ready, tmp_path / "out", folds=2, epochs=1)) == 3
+
+
+def test_masks_that_a_prediction_overwrote_are_drawn_again_without_training(four, tmp_path, fitted):
+    cohort, ready = four
+    out = tmp_path / "out"
+    first = segment_cohort(cohort, ready, out, folds=2, epochs=1)
+    drawn = {name: np.asarray(_mask(out, name).dataobj) for name in cohort.subjects}
+    weights = shutil.copy(unet_path(out, 1), tmp_path / "other.keras")
+    predict_tumours(cohort, ready, out, weights=weights)
+    assert any(not np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn)
+    pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, epochs=1), first)
+    assert all(np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn) and len(fitted) == 2
+
+
+@pytest.mark.parametrize("annotated", [0, 1])
+def test_nobody_to_learn_from_is_three_lines(annotated, four, tmp_path):
+    cohort, ready = four
+    silent = _without_annotation(cohort, ready, *list(cohort.subjects)[annotated:])
+    with raises_three_lines(BadCohort, "tumour masks", f"{annotated} of the 4 subjects", "--train"):
+        segment_cohort(silent, ready, tmp_path / "out", folds=2)
+
+
+def test_more_folds_than_subjects_are_three_lines(four, tmp_path):
+    with raises_three_lines(BadCohort, "5 folds, 4 subjects"):
+        segment_cohort(*four, tmp_path / "out")
+
+
+def test_weights_have_the_name_of_their_format(four, tmp_path):
+    with raises_three_lines(BadParameter, "net.h5", "net.keras"):
+        segment_cohort(*four, tmp_path / "out", weights=tmp_path / "net.h5")
+    assert not (tmp_path / "out").exists(), "it is said before anything is done"
+
+
+def test_a_summary_of_known_figures():
+    tumours = pd.DataFrame(
+        {
+            "dice": [0.5, 0.7, 0.9, np.nan],
+            "dice_classical": [0.2, 0.3, 0.4, np.nan],
+            "reference": ["truth", "truth", "all slices", None],
+            "volume_error_pct": [-40, 10, 20, np.nan],
+            "covered": [True, False, np.nan, np.nan],
+        }
+    )
+    found = summarise(tumours)
+    low, high = found.pop("dice_mean_ci95")
+    assert 0.5 <= low < 0.7 < high <= 0.9
+    assert found == pytest.approx(
+        {
+            **{"n": 3, "reference": "all slices, truth", "dice_mean": 0.7, "dice_median": 0.7},
+            **{"dice_classical_mean": 0.3, "volume_error_pct_median": 20, "coverage": 0.5},
+        }
+    )
+
+
+def test_what_too_few_cannot_tell_is_left_out_of_the_summary():
+    one = pd.DataFrame({"dice": [0.5], "dice_classical": [np.nan], "reference": ["truth"]})
+    found = summarise(one.assign(volume_error_pct=[np.nan], covered=[np.nan]))
+    assert found == {"n": 1, "reference": "truth", "dice_mean": 0.5, "dice_median": 0.5}
+    assert summarise(one.assign(dice=np.nan)) == summarise(one[["reference"]]) == {}
+
+
+def test_a_real_network_learns_an_easy_tumour(made, tmp_path, monkeypatch):
+    from epitome_kit.tumour.fit import Tuner
+
+    monkeypatch.setattr(segment, "Tuner", Tuner)
+    cohort = replace(made[0], subjects={name: made[0][name] for name in list(made[0].subjects)[1:7]})
+    tumours = segment_cohort(cohort, made[1], tmp_path / "out", folds=2, epochs=20)
+    assert tumours.dice.mean() > 0.6 and tumours.dice.min() > 0.4
+    assert load_unet(unet_path(tmp_path / "out", 0)).name == "tumour_unet"

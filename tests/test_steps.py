@@ -14,7 +14,7 @@ from epitome_kit.preprocess.deformation import resample_deformed
 from epitome_kit.preprocess.pipeline import STEPS, Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import centre_on_template, load_template
 from epitome_kit.preprocess.skull_strip import METHODS
-from epitome_kit.preprocess.subject import describe_steps, sidecar_of
+from epitome_kit.preprocess.subject import describe_steps, preprocess_subject, sidecar_of
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +162,17 @@ def test_a_tool_that_is_missing_is_said_before_any_subject(single, tmp_path, mon
 def test_the_cohort_itself_is_never_written_to(single):
     with raises_three_lines(BadOutput, single.root, "derivatives"):
         preprocess_cohort(single, single.root / "sub-001" / "..")
+
+
+def test_two_threads_write_the_same_bytes_as_one(single, tmp_path, monkeypatch):
+    """The brain is known beforehand: it is found before there are threads."""
+    (subject,) = single
+    known = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
+    monkeypatch.setattr("epitome_kit.preprocess.subject.skull_strip", lambda image, method: known)
+    written = []
+    for threads in (1, 2):
+        files = Preprocessed(tmp_path / str(threads), subject.id)
+        quality = preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=6.0, threads=threads)
+        paths = sorted(files.record.parent.iterdir())
+        written.append((quality, {path.name: path.read_bytes() for path in paths}))
+    assert written[0] == written[1] and len(written[0][1]) == 12

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from epitome_kit.errors import BadParameter, ToolFailed
 from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.preprocess.registration import one_thread
 
 _WORKING_MM = 8.0
 _ITERATIONS = (40, 40, 40)
@@ -67,8 +68,9 @@ def _log_field_by_simpleitk(data, inside, steps, iterations):
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetNumberOfThreads(1)
     corrector.SetMaximumNumberOfIterations(iterations)
-    corrector.Execute(sitk.Shrink(whole, shrink), sitk.Shrink(small, shrink))
-    return sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(whole)).T
+    with one_thread():
+        corrector.Execute(sitk.Shrink(whole, shrink), sitk.Shrink(small, shrink))
+        return sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(whole)).T
 
 
 def _log_field_by_ants(data, inside, steps, iterations):

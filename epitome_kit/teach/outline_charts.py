@@ -50,11 +50,12 @@ def volume_intervals(tumours, *, title="Volume and its 90 % interval"):
         Blue where the interval holds the reference, red where it does not.
     """
     scored = tumours.dropna(subset=["covered"]).sort_values("reference_volume_voxels")
-    share = scored.compared_volume_voxels / scored.volume_voxels.clip(lower=1)
+    factor = (scored.volume_high_voxels + 1) / (scored.volume_voxels + 1)
     in_ml = scored.reference_volume_ml.notna().all() and len(scored)
     unit = (scored.reference_volume_ml / scored.reference_volume_voxels) if in_ml else 1.0
     reference, found = scored.reference_volume_voxels * unit, scored.compared_volume_voxels * unit
-    low, high = (scored[f"volume_{end}_voxels"] * share * unit for end in ("low", "high"))
+    low = ((scored.compared_volume_voxels + 1) / factor - 1).clip(lower=0) * unit
+    high = ((scored.compared_volume_voxels + 1) * factor - 1) * unit
     held = scored.covered.astype(bool).to_numpy()
     place = np.arange(1, len(scored) + 1)
     figure, ((axes,),) = new_figure(size=(9.6, 4.1))

@@ -30,7 +30,7 @@ def misfit(found, true, spread):
     Parameters
     ----------
     found, true : float or ndarray
-        Volumes in the same unit.
+        Volumes in voxels; one is added to each, so that none is without a logarithm.
     spread : float or ndarray
         From :func:`map_spread`.
 
@@ -41,7 +41,7 @@ def misfit(found, true, spread):
     return np.abs(np.log((np.asarray(true) + 1) / (np.asarray(found) + 1))) / spread
 
 
-def volume_interval(volume, spread, misfits, *, level=LEVEL):
+def volume_interval(volume, spread, misfits, *, one=1.0, level=LEVEL):
     """Interval that holds the true volume in a given share of subjects like those that calibrate it.
 
     Split conformal prediction on the log of the volume, scaled by how blurred
@@ -56,6 +56,8 @@ def volume_interval(volume, spread, misfits, *, level=LEVEL):
         From :func:`map_spread`.
     misfits : sequence of float
         From :func:`misfit`, of subjects that the network never saw.
+    one : float, default=1.0
+        One voxel, in the unit of `volume`: :func:`misfit` counts one more.
     level : float, default=0.9
 
     Returns
@@ -73,4 +75,4 @@ def volume_interval(volume, spread, misfits, *, level=LEVEL):
     if rank > len(misfits):
         return np.nan, np.nan
     factor = np.exp(misfits[rank - 1] * spread)
-    return volume / factor, volume * factor
+    return float(np.maximum((volume + one) / factor - one, 0)), float((volume + one) * factor - one)

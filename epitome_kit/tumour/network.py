@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 from itertools import product
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +19,7 @@ MULTIPLE = 2 ** (len(FILTERS) - 1)
 WINDOW = 96
 """Longest side, in voxels, of what the network is shown at once."""
 _STEP = 72
+_SHAPES = (None,) * 4 + (len(CONTRASTS),), {"tumour": (None,) * 4 + (1,)}
 
 
 def build_unet():
@@ -76,7 +79,6 @@ def save_unet(model, path):
         Model(model.input, model.output, name=model.name).save(temporary)
 
 
-@lru_cache(maxsize=1)
 def load_unet(path=None):
     """Load a network to predict with.
 
@@ -84,11 +86,13 @@ def load_unet(path=None):
     ----------
     path : path, default=None
         As :func:`epitome_kit.segment_cohort` or ``epitome segment --train``
-        wrote it; None means the shipped one. Read in Keras' safe mode.
+        wrote it, ``.keras``; None means the shipped one. Read in Keras' safe
+        mode: a file that would run code of its own is refused.
 
     Returns
     -------
     keras.Model
+        Not to be trained further.
 
     Raises
     ------
@@ -96,15 +100,23 @@ def load_unet(path=None):
         The file is not such a network.
     """
     if path is None:
-        return shipped_unet()
+        return _shipped_once()
+    path = Path(path)
+    if path.suffix != ".keras" or not path.is_file():  # other formats know no safe mode
+        raise _not_a_network(path, "no file `.keras`")
     try:
-        model = keras.saving.load_model(path, compile=False)
-        fits = model.input_shape[-1] == len(CONTRASTS) and list(model.output) == ["tumour"]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        shapes = model.input_shape, keras.tree.map_structure(lambda tensor: tensor.shape, model.output)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadZipFile) as error:
         raise _not_a_network(path, " ".join(str(error).split())[:160]) from error
-    if not fits:
-        raise _not_a_network(path, f"a network of inputs {model.input_shape}")
+    if shapes != _SHAPES:
+        raise _not_a_network(path, f"a network from {shapes[0]} to {shapes[1]}")
     return model
+
+
+@lru_cache(maxsize=1)
+def _shipped_once():
+    return shipped_unet()
 
 
 def _not_a_network(path, found):

@@ -15,9 +15,11 @@ from epitome_kit.tumour.segment import predict_tumours
 SPACING_MM = 3.0
 """Voxel size of the template grid that the shipped network learned on."""
 
+_PLAIN = r"(?!.*\b(pre\b|(pre|non?) ?contrast))"
+_ENHANCED = r"t1w? ?(ce|c|gd|km)\b|t1.*\b(gad|post|contrast)|\b(ce|gd|gad\w*|post\w*|contrast)\b.*t1"
 _WORDS = {
-    "FLAIR": r"flair|dark.?fluid",
-    "T1ce": r"t1.?(ce|c|gd|gad|post|km|contrast)\b|ce-[a-z]+_t1|(gd|gad|post|contrast).?t1",
+    "FLAIR": r"flair|dark ?fluid|t2f\b",
+    "T1ce": f"^{_PLAIN}.*({_ENHANCED})",
     "T2w": r"t2",
     "T1w": r"t1|mprage|spgr|bravo",
 }
@@ -46,6 +48,7 @@ def segment_head(images, out, *, weights=None):
     BadImage
         A scan cannot be used.
     """
+    images = {name: Path(path) for name, path in images.items()}
     subject = Subject(head_name(images), images, annotated_on=leading(images))
     files = Preprocessed(Path(out) / "preprocessed", subject.id)
     preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=SPACING_MM, threads=cpu_count())
@@ -89,7 +92,7 @@ def name_contrasts(scans):
 
 
 def _by_name(name):
-    words = name.split(".nii")[0].lower()
+    words = re.sub(r"[\W_]+", " ", re.sub("^sub-[^_]+", "", name.lower().split(".nii")[0]))
     return next((contrast for contrast, pattern in _WORDS.items() if re.search(pattern, words)), None)
 
 

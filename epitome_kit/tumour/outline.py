@@ -78,9 +78,9 @@ def describe_outline(subject, mask):
     size = measure_tumour(mask) if known and np.any(mask.dataobj) else None
     measured = {
         "volume_voxels": int(np.sum(mask.dataobj)),
-        "volume_ml": size.volume_ml if size else 0.0 if known else None,
-        "rano_long_mm": size.rano_long_mm if size else None,
-        "rano_perpendicular_mm": size.rano_perpendicular_mm if size else None,
+        "volume_ml": size.volume_ml if size else 0.0 if known else np.nan,
+        "rano_long_mm": size.rano_long_mm if size else np.nan,
+        "rano_perpendicular_mm": size.rano_perpendicular_mm if size else np.nan,
     }
     return {**measured, **compare_outline(subject, mask)}
 
@@ -95,15 +95,19 @@ def compare_outline(subject, mask):
         kept = list(subject.annotated_slices)
         found, reference = found[:, :, kept], reference[:, :, kept]
     voxels = int(reference.sum())
-    ml = abs(np.linalg.det(mask.affine[:3, :3])) / 1000 if voxel_size_known(mask) else None
     return {
         "dice": dice(found, reference),
         "reference": kind,
         "compared_volume_voxels": int(found.sum()),
         "reference_volume_voxels": voxels,
-        "reference_volume_ml": voxels * ml if ml else None,
-        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else None,
+        "reference_volume_ml": voxels * voxel_ml(mask),
+        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else np.nan,
     }
+
+
+def voxel_ml(image):
+    """Volume of one voxel; missing where the voxel size is unknown."""
+    return abs(np.linalg.det(image.affine[:3, :3])) / 1000 if voxel_size_known(image) else np.nan
 
 
 def true_mask(subject):

@@ -18,7 +18,7 @@ from epitome_kit.tumour.classical import outline_by_symmetry
 from epitome_kit.tumour.fit import Tuner
 from epitome_kit.tumour.interval import map_spread, misfit, volume_interval
 from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
-from epitome_kit.tumour.outline import compare_outline, describe_outline, own_outline, save_outline
+from epitome_kit.tumour.outline import compare_outline, describe_outline, own_outline, save_outline, voxel_ml
 from epitome_kit.tumour.supervision import with_whole_truth
 
 EPOCHS = 20
@@ -70,8 +70,10 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
         ``rano_perpendicular_mm``; and where there is a reference ``dice``,
         ``dice_classical``, ``reference`` ("truth", "all slices" or "annotated
         slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
-        ``volume_error_pct`` and ``covered``, whether the interval holds the
-        reference. What has a unit is missing where the voxel size is unknown.
+        ``compared_volume_voxels`` (found on the same slices), ``volume_error_pct``
+        and ``covered``, whether the interval holds the reference. ``spread`` is
+        that of :func:`epitome_kit.tumour.interval.map_spread`. What has a unit,
+        ``voxel_ml`` included, is missing where the voxel size is unknown.
 
     Raises
     ------
@@ -82,25 +84,19 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
     """
     out, preprocessed = Path(out), Path(preprocessed)
     _check(cohort, learn_from, weights)
-    begun = _begin(out, preprocessed, folds=folds, epochs=epochs, seed=seed, learn_from=learn_from)
-    if not (begun and _finished(out, folds, weights)):
+    settings = _begin(cohort, preprocessed, out, folds=folds, epochs=epochs, seed=seed, learn_from=learn_from)
+    if not _finished(out, folds, weights, settings):
         arrays = load_arrays(cohort, preprocessed, CONTRASTS)
         if learn_from == "truth":
             arrays = with_whole_truth(arrays, cohort, preprocessed)
-        if not arrays.known.any():
-            raise BadCohort(
-                "segment_cohort",
-                "tumour masks, at least on some slices of some subjects",
-                f"none for the {len(arrays.ids)} subjects of {cohort.root}",
-                "leave `--train` out: the shipped network needs no masks",
-            )
         fold_of = deal_evenly(arrays.ids, folds=folds, seed=seed)
+        _require_masks(arrays, fold_of, cohort)
         _train(Tuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights)
     tumours = _with_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
     tumours = tumours.sort_values("participant_id", ignore_index=True)
     write_tsv(out / "tumours.tsv", tumours)
     if weights:
-        _write_card(weights, cohort, tumours, epochs=epochs, seed=seed, learn_from=learn_from)
+        _write_card(weights, cohort, tumours, settings)
     return tumours
 
 
@@ -136,6 +132,8 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None):
     if not ready:
         hint = "run `epitome preprocess` first"
         raise BadCohort("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
+    for part in out.glob("unet/fold-*.tsv"):  # their masks are about to be overwritten
+        part.unlink()
     rows = for_each(lambda subject: _outline(model, subject, preprocessed, out), ready, title="Segmenting")
     tumours = _with_intervals(pd.DataFrame(rows), read_card(weights)["misfits"])
     write_tsv(out / "tumours.tsv", tumours)
@@ -156,24 +154,25 @@ def summarise(tumours):
         ``n`` subjects with a reference, ``reference``, ``dice_mean`` with its
         bootstrap interval ``dice_mean_ci95``, ``dice_median``,
         ``dice_classical_mean``, ``volume_error_pct_median`` (of its size) and
-        ``coverage`` of the 90 % interval. Empty without a reference.
+        ``coverage`` of the 90 % interval. What too few subjects cannot tell is
+        left out; empty without a reference.
     """
     if "dice" not in tumours or not (scored := tumours.dropna(subset="dice")).size:
         return {}
     dice = scored.dice.to_numpy()
-    interval = (np.nan, np.nan)
-    if len(dice) > 2 and np.ptp(dice) > 0:
-        interval = stats.bootstrap((dice,), np.mean, n_resamples=2000, rng=0).confidence_interval
-    return {
+    figures = {
         "n": len(scored),
         "reference": ", ".join(sorted(scored.reference.unique())),
         "dice_mean": float(dice.mean()),
-        "dice_mean_ci95": [float(each) for each in interval],
         "dice_median": float(np.median(dice)),
         "dice_classical_mean": float(scored.dice_classical.mean()),
         "volume_error_pct_median": float(scored.volume_error_pct.abs().median()),
         "coverage": float(scored.covered.dropna().astype(float).mean()),
     }
+    if len(dice) > 2 and np.ptp(dice) > 0:
+        interval = stats.bootstrap((dice,), np.mean, n_resamples=2000, rng=0).confidence_interval
+        figures["dice_mean_ci95"] = [float(each) for each in interval]
+    return {name: value for name, value in figures.items() if value == value}
 
 
 def read_card(weights=None):
@@ -181,8 +180,12 @@ def read_card(weights=None):
     if weights is None:
         with shipped_weights("tumour_unet") as path:
             return read_json(path.with_name("tumour_unet.json"))
-    path = Path(weights).with_suffix(".json")
+    path = _card_path(weights)
     return read_json(path) if path.is_file() else {"misfits": []}
+
+
+def _card_path(weights):
+    return Path(weights).with_suffix(".json")
 
 
 def _check(cohort, learn_from, weights):
@@ -199,21 +202,35 @@ def _check(cohort, learn_from, weights):
         )
 
 
-def _begin(out, preprocessed, **settings):
-    """Whether these settings were begun before; what others made is cleared away."""
+def _require_masks(arrays, fold_of, cohort):
+    """Make sure that every fold has somebody to learn from on its other side."""
+    annotated = arrays.known.any(axis=(1, 2, 3, 4))
+    if any(not annotated[fold_of != fold].any() for fold in fold_of):
+        raise BadCohort(
+            "segment_cohort",
+            "tumour masks, at least on some slices of some subjects outside each fold",
+            f"masks of {annotated.sum()} of the {len(annotated)} subjects of {cohort.root}",
+            "draw more of them; or leave `--train` out: the shipped network needs none",
+        )
+
+
+def _begin(cohort, preprocessed, out, **settings):
+    """Write down the settings; what others made is cleared away."""
     remove_abandoned(out)
+    records = [Preprocessed(preprocessed, each.id).record for each in cohort]
     with shipped_weights("tumour_unet") as start:
-        inputs = checksum(start, *sorted(preprocessed.glob("sub-*/anat/*_quality.json")))
+        inputs = checksum(start, *(record for record in records if record.is_file()))
     settings, path = {**settings, "inputs": inputs}, out / "unet" / "settings.json"
-    if path.is_file() and read_json(path) == settings:
-        return True
-    shutil.rmtree(out / "unet", ignore_errors=True)
-    write_json(path, settings)
-    return False
+    if not path.is_file() or read_json(path) != settings:
+        shutil.rmtree(out / "unet", ignore_errors=True)
+        write_json(path, settings)
+    return settings
 
 
-def _finished(out, folds, weights):
-    return all(_part(out, fold).is_file() for fold in range(folds)) and (not weights or Path(weights).is_file())
+def _finished(out, folds, weights, settings):
+    """Whether every fold is there, and the network of all subjects with the same settings."""
+    kept = not weights or (Path(weights).is_file() and read_card(weights).get("settings") == settings)
+    return kept and all(_part(out, fold).is_file() for fold in range(folds))
 
 
 def _train(tuner, fold_of, cohort, preprocessed, out, weights):
@@ -221,12 +238,14 @@ def _train(tuner, fold_of, cohort, preprocessed, out, weights):
     missing = [fold for fold in np.unique(fold_of) if not _part(out, fold).is_file()]
     with step_bar("Training the U-Net", tuner.epochs * (len(missing) + bool(weights))) as advance:
         for fold in missing:
-            model = tuner.fit(fold_of != fold, fold + 1, advance)
-            save_unet(model, unet_path(out, fold))
+            if not unet_path(out, fold).is_file():
+                save_unet(tuner.fit(fold_of != fold, fold + 1, advance), unet_path(out, fold))
+            model = load_unet(unet_path(out, fold))
             tested = [cohort[name] for name in np.array(tuner.arrays.ids)[fold_of == fold]]
             rows = [{"fold": fold + 1, **_outline(model, each, preprocessed, out)} for each in tested]
             write_tsv(_part(out, fold), pd.DataFrame(rows))
         if weights:
+            _card_path(weights).unlink(missing_ok=True)
             save_unet(tuner.fit(np.ones(len(fold_of), bool), 0, advance), weights)
 
 
@@ -247,7 +266,7 @@ def _outline(model, subject, preprocessed, out):
     save_outline(mask, out, subject.id)
     rival = own_outline(subject, preprocessed, outline_by_symmetry(scans))
     row = {"participant_id": subject.id, **describe_outline(subject, mask), "spread": map_spread(probability)}
-    return {**row, "dice_classical": compare_outline(subject, rival).get("dice")}
+    return {**row, "voxel_ml": voxel_ml(mask), "dice_classical": compare_outline(subject, rival).get("dice", np.nan)}
 
 
 def _with_intervals(tumours, misfits=None):
@@ -256,18 +275,19 @@ def _with_intervals(tumours, misfits=None):
     if "compared_volume_voxels" not in tumours:
         tumours = tumours.assign(compared_volume_voxels=np.nan, reference_volume_voxels=np.nan)
     off = misfit(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).to_numpy(float)
+    covered = np.full(len(tumours), np.nan, object)
     for row, spread in tumours.spread.items():
         others = misfits if misfits is not None else [each for each in np.delete(off, row) if np.isfinite(each)]
-        for unit in ("voxels", "ml"):
-            volume = tumours.at[row, f"volume_{unit}"]
-            low, high = volume_interval(volume, spread, others)
-            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = low, high
-        reach = volume_interval(1.0, spread, others)[1]
-        tumours.loc[row, "covered"] = off[row] * spread <= np.log(reach) if np.isfinite(off[row] * reach) else np.nan
-    return tumours
+        for unit, one in (("voxels", 1.0), ("ml", tumours.at[row, "voxel_ml"])):
+            interval = volume_interval(tumours.at[row, f"volume_{unit}"], spread, others, one=one)
+            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = interval
+        low, high = volume_interval(tumours.at[row, "compared_volume_voxels"], spread, others)
+        if np.isfinite(off[row]) and np.isfinite(high):
+            covered[row] = low <= tumours.at[row, "reference_volume_voxels"] <= high
+    return tumours.assign(covered=covered)
 
 
-def _write_card(weights, cohort, tumours, **how):
+def _write_card(weights, cohort, tumours, settings):
     off = misfit(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).dropna()
-    card = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts, **how}
-    write_json(Path(weights).with_suffix(".json"), {**card, "out_of_fold": summarise(tumours), "misfits": list(off)})
+    card = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts, "settings": settings}
+    write_json(_card_path(weights), {**card, "out_of_fold": summarise(tumours), "misfits": list(off)})

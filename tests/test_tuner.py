@@ -1,0 +1,87 @@
+"""Tuning the U-Net: the same again, only from what is known, and something is learned."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_derivative import make_derivative
+
+from epitome_kit.backend import layers
+from epitome_kit.cohort import CONTRASTS
+from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.overlap import dice
+from epitome_kit.tumour.fit import LEARNING_RATE, Tuner
+from epitome_kit.tumour.network import shipped_unet, tumour_probability
+
+ALL = np.ones(6, bool)
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory):
+    return load_arrays(*make_derivative(tmp_path_factory.mktemp("tuner"), subjects=6, slices=[6, 7, 8, 9]), CONTRASTS)
+
+
+@pytest.fixture(scope="module")
+def tuner(arrays):
+    return Tuner(arrays, 1, 0)
+
+
+def _weights(tuner, train=ALL, number=1):
+    return [value.copy() for value in tuner.fit(train, number, lambda epochs: None).get_weights()]
+
+
+def _same(first, second):
+    return all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+
+
+@pytest.fixture(scope="module")
+def learned(tuner):
+    return _weights(tuner)
+
+
+def test_the_same_numbers_come_again_to_the_last_digit(tuner, learned, arrays):
+    assert _same(_weights(tuner), learned) and _same(_weights(Tuner(arrays, 1, 0)), learned)
+
+
+def test_another_number_and_another_seed_are_other_networks(tuner, learned, monkeypatch):
+    assert not _same(_weights(tuner, number=2), learned)
+    monkeypatch.setattr(tuner, "seed", 1)
+    assert not _same(_weights(tuner), learned)
+
+
+def test_it_starts_from_simulation_and_normalisation_stays_as_it_was(tuner, learned):
+    tuner.model.set_weights(learned)
+    for mine, theirs in zip(tuner.model.layers, shipped_unet().layers, strict=True):
+        same = _same(mine.get_weights(), theirs.get_weights())
+        assert same == (isinstance(mine, layers.BatchNormalization) or not mine.get_weights()), mine.name
+    far = [np.abs(mine - theirs).max() for mine, theirs in zip(learned, shipped_unet().get_weights(), strict=True)]
+    assert max(far) < 20 * LEARNING_RATE
+
+
+def test_only_training_subjects_with_annotation_teach(tuner, learned, arrays):
+    four = np.arange(6) < 4
+    silent = replace(arrays, known=arrays.known * four.reshape(-1, 1, 1, 1, 1).astype(np.uint8))
+    expected = _weights(tuner, four)
+    assert _same(_weights(Tuner(silent, 1, 0)), expected) and not _same(expected, learned)
+
+
+def test_what_is_unknown_teaches_nothing(tuner, learned, arrays, monkeypatch):
+    unknown = arrays.known == 0
+    assert 0.05 < unknown.mean() < 0.9
+    for where, same in ((unknown, True), (~unknown, False)):
+        tumour = np.where(where, 1 - arrays.tumour, arrays.tumour)
+        monkeypatch.setattr(tuner, "_masks", np.concatenate([tumour, arrays.known], axis=-1))
+        assert _same(_weights(tuner), learned) == same
+
+
+def test_an_easy_tumour_is_found_in_a_head_that_was_not_seen(tuner, arrays, monkeypatch):
+    """Every epoch is counted, and the rate falls to nothing."""
+    counted, rates, falling = [], [], tuner._learning_rate
+    monkeypatch.setattr(tuner, "_learning_rate", lambda epoch, rate: rates.append(falling(epoch, rate)) or rates[-1])
+    monkeypatch.setattr(tuner, "epochs", 20)
+    model = tuner.fit(np.arange(6) < 5, 1, counted.append)
+    assert counted == [1] * 20 and rates[0] == LEARNING_RATE and rates[10] == pytest.approx(LEARNING_RATE / 2)
+    assert all(np.diff(rates) < 0) and rates[-1] < 0.01 * LEARNING_RATE
+    drawn, known = (each[5, ..., 0] > 0 for each in (arrays.tumour, arrays.known))
+    found = tumour_probability(model, arrays.scans[5]) > 0.5
+    assert dice(found & known, drawn & known) > 0.6
