@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from made_derivative import BRAIN, VOXEL_ML, draw_head, make_derivative
+from made_derivative import BRAIN, SPACING_MM, VOXEL_ML, draw_head, make_derivative
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import CONTRASTS, truth_folder
@@ -16,7 +16,7 @@ from epitome_kit.errors import BadCohort, BadParameter
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
 from epitome_kit.learn.arrays import load_scans
-from epitome_kit.overlap import dice
+from epitome_kit.overlap import dice, hausdorff95_mm
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour import segment
 from epitome_kit.tumour.classical import outline_by_symmetry
@@ -24,7 +24,16 @@ from epitome_kit.tumour.network import load_unet
 from epitome_kit.tumour.segment import predict_tumours, read_card, segment_cohort, summarise, unet_path
 
 COLUMNS = {
-    *("participant_id", "fold", "volume_voxels", "volume_ml", "rano_long_mm", "rano_perpendicular_mm", "dice"),
+    *(
+        "participant_id",
+        "fold",
+        "volume_voxels",
+        "volume_ml",
+        "rano_long_mm",
+        "rano_perpendicular_mm",
+        "dice",
+        "hd95_mm",
+    ),
     *("volume_low_voxels", "volume_high_voxels", "volume_low_ml", "volume_high_ml", "covered", "dice_classical"),
     *("reference", "reference_volume_voxels", "reference_volume_ml", "volume_error_pct", "compared_volume_voxels"),
     *("spread", "voxel_ml"),
@@ -127,6 +136,7 @@ def test_every_figure_in_the_table_is_that_of_the_mask(segmented):
         if subject.annotation:
             drawn = draw_head(number)[1] > 0
             assert row.dice == pytest.approx(dice(found, drawn)) and row.reference == "all slices"
+            assert row.hd95_mm == pytest.approx(hausdorff95_mm(found, drawn, (SPACING_MM,) * 3))
             assert row.reference_volume_voxels == drawn.sum() and row.compared_volume_voxels == found.sum()
             assert row.volume_error_pct == pytest.approx(100 * (found.sum() / drawn.sum() - 1))
 
@@ -220,7 +230,7 @@ def test_without_a_voxel_size_voxels_are_counted_and_nothing_has_a_unit(segmente
     sizeless = replace(subject, images={name: lost[name] for name in subject.images}, annotation=lost["mask"])
     row = predict_tumours([sizeless], made[1], tmp_path, weights=segmented[3]).iloc[0]
     united = [name for name in row.index if name.endswith(("_ml", "_mm"))]
-    assert len(united) == 7 and row[united].isna().all()
+    assert len(united) == 8 and row[united].isna().all()
     assert row.volume_low_voxels < row.volume_voxels < row.volume_high_voxels
     assert row.dice > 0.4, "a head of a usual size lies about there"
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from epitome_kit.cohort import annotation_path
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
-from epitome_kit.overlap import dice
+from epitome_kit.overlap import dice, hausdorff95_mm, volume_error_pct
 from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lead_contrast
 from epitome_kit.tumour.measure import measure_tumour
 
@@ -95,13 +95,15 @@ def compare_outline(subject, mask):
         kept = list(subject.annotated_slices)
         found, reference = found[:, :, kept], reference[:, :, kept]
     voxels = int(reference.sum())
+    known = voxel_size_known(mask) and found.any() and voxels
     return {
         "dice": dice(found, reference),
+        "hd95_mm": hausdorff95_mm(found, reference, nib.affines.voxel_sizes(mask.affine)) if known else np.nan,
         "reference": kind,
         "compared_volume_voxels": int(found.sum()),
         "reference_volume_voxels": voxels,
         "reference_volume_ml": voxels * voxel_ml(mask),
-        "volume_error_pct": 100 * (int(found.sum()) - voxels) / voxels if voxels else np.nan,
+        "volume_error_pct": volume_error_pct(found, reference) if voxels else np.nan,
     }
 
 

@@ -68,8 +68,8 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
         One row a subject: ``participant_id``, ``fold``, ``volume_voxels`` and
         ``volume_ml`` with ``_low_`` and ``_high_``, ``rano_long_mm``,
         ``rano_perpendicular_mm``; and where there is a reference ``dice``,
-        ``dice_classical``, ``reference`` ("truth", "all slices" or "annotated
-        slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
+        ``hd95_mm``, ``dice_classical``, ``reference`` ("truth", "all slices" or
+        "annotated slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
         ``compared_volume_voxels`` (found on the same slices), ``volume_error_pct``
         and ``covered``, whether the interval holds the reference. ``spread`` is
         that of :func:`epitome_kit.tumour.interval.map_spread`. What has a unit,
