@@ -372,9 +372,9 @@ def segmenting(monkeypatch):
 
         return function
 
-    _stand_in(monkeypatch, "preprocess.pipeline", preprocess_cohort=answers("preprocess", None))
     for name in ("segment_cohort", "predict_tumours"):
         monkeypatch.setattr(f"epitome_kit.tumour.segment.{name}", answers(name, _tumours()))
+    _stand_in(monkeypatch, "preprocess.pipeline", preprocess_cohort=answers("preprocess", None))
     return asked
 
 
@@ -382,12 +382,13 @@ def test_segment_trains_on_a_cohort_or_predicts(epitome, segmenting, tmp_path):
     make_workspace(tmp_path, subjects=3)
     cohort, out = tmp_path / "cohort", tmp_path / "out"
     training = ("--train", tmp_path / "net.keras", "--folds", 3, "--epochs", 4, "--seed", 7)
+    training = (*training, "--learn-from", "truth")
     answer = epitome("segment", cohort, "--out", out, *training, "--workers", 1)
     assert answer.exit_code == 0, answer.output
     epitome("segment", cohort, "--out", out, "--weights", tmp_path / "other.keras", "--workers", 1)
     epitome("segment", cohort, "--out", out, "--workers", 1)
     ready, where = ("preprocess", (out / "preprocessed",), {"workers": 1}), (out / "preprocessed", out)
-    settings = {"folds": 3, "epochs": 4, "seed": 7, "weights": tmp_path / "net.keras"}
+    settings = {"folds": 3, "epochs": 4, "seed": 7, "learn_from": "truth", "weights": tmp_path / "net.keras"}
     assert segmenting == [
         *(ready, ("segment_cohort", where, settings)),
         *(ready, ("predict_tumours", where, {"weights": tmp_path / "other.keras"})),

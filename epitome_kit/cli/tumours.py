@@ -21,6 +21,9 @@ def segment(
     folds: Annotated[int, typer.Option(help="With `--train`: deals of the subjects.", min=2)] = 5,
     epochs: Annotated[int, typer.Option(help="With `--train`: rounds through the subjects.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="With `--train`: seed of everything random.")] = 0,
+    learn_from: Annotated[
+        str, typer.Option(help="With `--train`: `annotation`, or the whole `truth` that only simulated heads have.")
+    ] = "annotation",
     workers: Workers = 2,
     as_json: Json = False,
 ):
@@ -44,7 +47,8 @@ def segment(
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
     if len(sources) == 1 and Path(sources[0]).is_dir():
-        tumours = _segment_cohort(open_cohort(sources[0]), out, train, weights, folds, epochs, seed, workers)
+        training = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
+        tumours = _segment_cohort(open_cohort(sources[0]), out, train, weights, training, workers)
     elif train:
         raise BadParameter("segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`")
     else:
@@ -109,14 +113,14 @@ def extract(
     show_epitomes(table, scores, out, as_json)
 
 
-def _segment_cohort(cohort, out, train, weights, folds, epochs, seed, workers):
+def _segment_cohort(cohort, out, train, weights, training, workers):
     from epitome_kit.preprocess.pipeline import preprocess_cohort
     from epitome_kit.tumour.segment import predict_tumours, segment_cohort
 
     preprocessed = out / "preprocessed"
     preprocess_cohort(cohort, preprocessed, workers=workers)
     if train:
-        return segment_cohort(cohort, preprocessed, out, folds=folds, epochs=epochs, seed=seed, weights=train)
+        return segment_cohort(cohort, preprocessed, out, weights=train, **training)
     return predict_tumours(cohort, preprocessed, out, weights=weights)
 
 
