@@ -40,7 +40,6 @@ def segment(
     - `epitome segment flair.nii.gz t1.nii.gz T1ce=post.nii.gz --out runs/one`
     """
     from epitome_kit.cohort import open_cohort
-    from epitome_kit.tumour import one_head
 
     if train and weights:
         raise BadParameter("segment", "`--train` or `--weights`", "both", "leave one of them out")
@@ -52,7 +51,7 @@ def segment(
     elif train:
         raise BadParameter("segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`")
     else:
-        tumours = _segment_head(one_head.name_contrasts(sources), out, weights)
+        tumours = _segment_head(sources, out, weights)
     show_outlines(tumours, out, as_json)
 
 
@@ -124,12 +123,13 @@ def _segment_cohort(cohort, out, train, weights, training, workers):
     return predict_tumours(cohort, preprocessed, out, weights=weights)
 
 
-def _segment_head(images, out, weights):
+def _segment_head(sources, out, weights):
     from epitome_kit.teach.figures import show_planes
     from epitome_kit.teach.style import save_figure
-    from epitome_kit.tumour.one_head import leading, segment_head
+    from epitome_kit.tumour.one_head import leading, name_contrasts, segment_head
     from epitome_kit.tumour.outline import mask_path
 
+    images = name_contrasts(sources)
     tumours = segment_head(images, out, weights=weights)
     lead, name = leading(images), tumours.participant_id[0]
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
