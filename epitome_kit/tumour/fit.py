@@ -3,21 +3,29 @@
 import math
 
 import numpy as np
+from scipy.special import logit
 
 from epitome_kit.backend import keras, layers
 from epitome_kit.learn.batches import Batches
 from epitome_kit.learn.cnn import known_loss
 from epitome_kit.learn.fresh import restart, snapshot
-from epitome_kit.tumour.network import shipped_unet
+from epitome_kit.overlap import dice
+from epitome_kit.tumour.network import shipped_unet, tumour_probability
 
 LEARNING_RATE = 1e-3
+THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.7, 0.8)
+"""Tumour probabilities to choose among; of equals the first."""
+
+_ASKED = 16
 
 
 class Tuner:
     """One compiled U-Net, started afresh from simulation for each set of training subjects.
 
     It learns for a number of epochs that is fixed beforehand, at a rate that
-    falls to nothing, and only where it is known whether there is tumour.
+    falls to nothing, and only where it is known whether there is tumour. Then
+    its last bias is moved so that a probability of one half is the threshold
+    that fits the training subjects best.
     Normalisation stays as simulation left it: batches of two subjects are too
     small to estimate it from.
 
@@ -64,8 +72,33 @@ class Tuner:
         cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         self.model.fit(batches, epochs=self.epochs, callbacks=[cooling, ticking], shuffle=False, verbose=0)
+        settle_threshold(self.model, self.arrays, chosen)
         return self.model
 
     def _learning_rate(self, epoch, _):
         """Fall from the full rate to nothing along a half cosine."""
         return LEARNING_RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+
+def settle_threshold(model, arrays, chosen):
+    """Move the last bias of a network so that one half is the threshold with the best mean Dice.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`epitome_kit.tumour.network.build_unet`; changed in place.
+    arrays : Arrays
+    chosen : ndarray of int
+        Training subjects; sixteen of them, spread evenly, are asked. Only where
+        it is known whether there is tumour do they count.
+    """
+    asked = chosen[:: -(-len(chosen) // _ASKED)]
+    scores = []
+    for index in asked:
+        known = arrays.known[index, ..., 0] > 0
+        truth, probability = arrays.tumour[index, ..., 0] > 0, tumour_probability(model, arrays.scans[index])
+        scores.append([dice((probability > limit) & known, truth & known) for limit in THRESHOLDS])
+    best = THRESHOLDS[int(np.argmax(np.mean(scores, axis=0)))]
+    layer = model.get_layer("tumour")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, bias - logit(best)])

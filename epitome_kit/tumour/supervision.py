@@ -1,6 +1,7 @@
 """What a network may learn from: a few annotated slices, or the whole truth of a simulated cohort."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -26,7 +27,8 @@ def with_whole_truth(arrays, cohort, preprocessed):
     Arrays
         With everything known.
     """
-    tumour = np.stack([_on_template(cohort[name], Preprocessed(preprocessed, name)) for name in arrays.ids])[..., None]
+    files = {name: Preprocessed(Path(preprocessed), name) for name in arrays.ids}
+    tumour = np.stack([_on_template(cohort[name], each) for name, each in files.items()])[..., None]
     return replace(arrays, tumour=tumour, known=np.ones_like(tumour))
 
 
