@@ -1,6 +1,7 @@
 """Extraction: one call makes the crops, the epitomes, the table and the page, and makes nothing twice."""
 
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -107,8 +108,12 @@ def test_what_is_finished_is_not_made_again(ready):
     assert changed == ["sub-02_sheet.png"]
 
 
-def test_what_is_missing_is_made_first(ready, monkeypatch):
+@pytest.mark.parametrize("annotated", [True, False])
+def test_what_is_missing_is_made_first(ready, monkeypatch, annotated):
     cohort, out = ready
+    if not annotated:
+        bare = {name: replace(subject, annotation=None) for name, subject in cohort.subjects.items()}
+        cohort = replace(cohort, subjects=bare)
     monkeypatch.setattr(extraction, "_draw_subject", draw_nothing)
     (out / "preprocessed" / "quality.tsv").unlink()
     kept = {path.name: path.read_bytes() for path in (out / "masks").iterdir()}
@@ -116,18 +121,22 @@ def test_what_is_missing_is_made_first(ready, monkeypatch):
         path.unlink()
     calls = []
 
-    def segment_cohort(cohort, preprocessed, out, *, folds, seed):
-        calls.append(("segment", folds, seed))
+    def segment(called, out, *how):
+        calls.append((called, *how))
         for name, data in kept.items():
             (out / "masks" / name).write_bytes(data)
 
     def preprocess_cohort(cohort, out, *, workers):
         calls.append(("preprocess", workers))
 
-    monkeypatch.setitem(sys.modules, "epitome_kit.tumour.segment", SimpleNamespace(segment_cohort=segment_cohort))
+    stand_ins = SimpleNamespace(
+        segment_cohort=lambda cohort, preprocessed, out, *, folds, seed: segment("trained", out, folds, seed),
+        predict_tumours=lambda cohort, preprocessed, out: segment("shipped", out),
+    )
+    monkeypatch.setitem(sys.modules, "epitome_kit.tumour.segment", stand_ins)
     monkeypatch.setattr(extraction, "preprocess_cohort", preprocess_cohort)
     extract_cohort(cohort, out, folds=2, seed=3)
-    assert calls == [("preprocess", 1), ("segment", 2, 3)]
+    assert calls == [("preprocess", 1), ("trained", 2, 3) if annotated else ("shipped",)]
 
 
 def test_classes_that_cannot_be_compared_are_named(ready, monkeypatch):
