@@ -194,10 +194,15 @@ def test_a_file_that_is_cut_off_or_not_there_is_three_lines(unet, tmp_path):
             load_unet(missing)
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_file_that_brings_code_of_its_own_is_refused(suffix, tmp_path):
+def test_a_file_that_brings_code_of_its_own_is_refused(tmp_path):
     inputs = keras.Input((None, None, None, 4))
     code = keras.layers.Lambda(lambda x: x[..., :1] * 0 + __import__("os").getpid(), name="tumour")(inputs)
-    keras.Model(inputs, {"tumour": code}).save(tmp_path / f"net{suffix}")
-    with raises_three_lines(BadParameter, f"net{suffix}"):
-        load_unet(tmp_path / f"net{suffix}")
+    keras.Model(inputs, {"tumour": code}).save(tmp_path / "net.keras")
+    with raises_three_lines(BadParameter, "net.keras", "arbitrary code"):
+        load_unet(tmp_path / "net.keras")
+
+
+def test_a_format_without_a_safe_mode_is_refused_whatever_is_in_it(tmp_path):
+    shipped_unet().save(tmp_path / "net.h5")
+    with raises_three_lines(BadParameter, "net.h5", "no file `.keras`"):
+        load_unet(tmp_path / "net.h5")

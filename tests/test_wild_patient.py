@@ -26,10 +26,10 @@ def test_scans_brain_and_tumour_share_the_grid(patients):
 
 
 def test_tumours_lie_in_the_brain_and_have_the_size_of_gliomas(patients):
+    """With oedema, whose width counts in voxels: on this coarse grid it is twice that of the training grid."""
     ml = [tumour.sum() * SPACING_MM**3 / 1000 for _, _, tumour in patients]
     assert all((tumour <= brain).all() for _, brain, tumour in patients)
-    assert min(ml) > 0.5 and max(ml) < 400 and 5 < np.median(ml) < 150
-    assert max(ml) > 3 * min(ml), "small ones and large ones"
+    assert min(ml) > 1 and max(ml) < 400 and max(ml) > 3 * min(ml), "small ones and large ones"
 
 
 def test_brains_lie_near_the_template(patients):
