@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_derivative import make_derivative
+from scipy.special import logit
 
-from epitome_kit.backend import layers
+from epitome_kit.backend import Input, Model, layers, ops
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.overlap import dice
-from epitome_kit.tumour.fit import LEARNING_RATE, Tuner
+from epitome_kit.tumour.fit import LEARNING_RATE, THRESHOLDS, Tuner, settle_threshold
 from epitome_kit.tumour.network import shipped_unet, tumour_probability
 
 ALL = np.ones(6, bool)
@@ -54,8 +55,23 @@ def test_it_starts_from_simulation_and_normalisation_stays_as_it_was(tuner, lear
     for mine, theirs in zip(tuner.model.layers, shipped_unet().layers, strict=True):
         same = _same(mine.get_weights(), theirs.get_weights())
         assert same == (isinstance(mine, layers.BatchNormalization) or not mine.get_weights()), mine.name
-    far = [np.abs(mine - theirs).max() for mine, theirs in zip(learned, shipped_unet().get_weights(), strict=True)]
+    *far, moved = [np.abs(a - b).max() for a, b in zip(learned, shipped_unet().get_weights(), strict=True)]
     assert max(far) < 20 * LEARNING_RATE
+    assert min(abs(moved - abs(logit(limit))) for limit in THRESHOLDS) < 20 * LEARNING_RATE, "the last bias"
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(0.35, 0.02), (0.95, 0.65), (0.9, 0.1)])
+def test_one_half_becomes_the_threshold_that_fits(arrays, inside, outside):
+    """A network that says tumour too timidly, too boldly, or rightly, about what FLAIR shows."""
+    scans = Input((None, None, None, len(CONTRASTS)))
+    bright = ops.cast(scans[..., -1:] > 1.5, "float32")
+    middle, half = (logit(inside) + logit(outside)) / 2, (logit(inside) - logit(outside)) / 2
+    answer = layers.Conv3D(1, 1, activation="sigmoid", name="tumour")(2 * bright - 1)
+    model = Model(scans, {"tumour": answer})
+    model.get_layer("tumour").set_weights([np.full((1, 1, 1, 1, 1), half), np.array([middle])])
+    settle_threshold(model, arrays, np.arange(len(arrays.ids)))
+    found = tumour_probability(model, arrays.scans[0])
+    assert found[arrays.tumour[0, ..., 0] > 0].mean() > 0.5 > np.quantile(found[arrays.tumour[0, ..., 0] == 0], 0.95)
 
 
 def test_only_training_subjects_with_annotation_teach(tuner, learned, arrays):
