@@ -18,7 +18,14 @@ from epitome_kit.tumour.classical import outline_by_symmetry
 from epitome_kit.tumour.fit import Tuner
 from epitome_kit.tumour.interval import map_spread, misfit, volume_interval
 from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
-from epitome_kit.tumour.outline import compare_outline, describe_outline, own_outline, save_outline, voxel_ml
+from epitome_kit.tumour.outline import (
+    compare_outline,
+    describe_outline,
+    own_outline,
+    reference_path,
+    save_outline,
+    voxel_ml,
+)
 from epitome_kit.tumour.supervision import with_whole_truth
 
 EPOCHS = 20
@@ -264,9 +271,11 @@ def _outline(model, subject, preprocessed, out):
     probability = tumour_probability(model, scans)
     mask = own_outline(subject, preprocessed, probability)
     save_outline(mask, out, subject.id)
-    rival = own_outline(subject, preprocessed, outline_by_symmetry(scans))
-    row = {"participant_id": subject.id, **describe_outline(subject, mask), "spread": map_spread(probability)}
-    return {**row, "voxel_ml": voxel_ml(mask), "dice_classical": compare_outline(subject, rival).get("dice", np.nan)}
+    figures = {"spread": map_spread(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}
+    if reference_path(subject) is not None:
+        rival = own_outline(subject, preprocessed, outline_by_symmetry(scans))
+        figures["dice_classical"] = compare_outline(subject, rival)["dice"]
+    return {"participant_id": subject.id, **describe_outline(subject, mask), **figures}
 
 
 def _with_intervals(tumours, misfits=None):
