@@ -50,8 +50,8 @@ def wild_head(rng):
     if rng.random() < 0.06:
         signal *= brain > 0.5
     else:
-        signal *= np.exp(rng.uniform(0.02, 0.25) * _smooth_noise(_SHAPE, 3, rng))
-    signal *= np.exp(rng.uniform(0, 0.5) * _smooth_noise(_SHAPE, 14, rng))
+        signal *= np.exp(rng.uniform(0.02, 0.25) * smooth_noise(_SHAPE, 3, rng))
+    signal *= np.exp(rng.uniform(0, 0.5) * smooth_noise(_SHAPE, 14, rng))
     signal = _thick_slices(signal, rng)
     noise = rng.standard_normal((2, *_SHAPE), dtype=np.float32) * np.float32(rng.uniform(0, 0.09))
     signal = np.hypot(signal + noise[0], noise[1])
@@ -118,12 +118,24 @@ def _mosaic(shape, rng):
     """Pieces of random size and signal, for all that a head holds between skull and skin."""
     pieces = rng.integers(3, 9)
     size = rng.uniform(2.5, 6)
-    fields = np.stack([_smooth_noise(shape, size, rng) for _ in range(pieces)])
+    fields = np.stack([smooth_noise(shape, size, rng) for _ in range(pieces)])
     return rng.uniform(0, 1.2, pieces).astype(np.float32)[fields.argmax(0)]
 
 
-def _smooth_noise(shape, smoothness, rng):
-    """Smooth field of unit standard deviation, made coarse and enlarged."""
+def smooth_noise(shape, smoothness, rng):
+    """Draw a smooth field of unit standard deviation, made coarse and enlarged.
+
+    Parameters
+    ----------
+    shape : tuple of 3 int
+    smoothness : float
+        Standard deviation of the Gaussian that smooths it, in voxels.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float32, shape `shape`
+    """
     step = max(1, int(smoothness // 2))
     small = rng.standard_normal([n // step + 2 for n in shape], dtype=np.float32)
     small = ndimage.gaussian_filter(small, smoothness / step)

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from epitome_kit.simulate.anatomy import TISSUES, head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL
 from epitome_kit.simulate.tumour import VISIBLE_DENSITY, draw_latents, grow_tumour
+from epitome_kit.simulate.wild import smooth_noise
 
 _PARTS = ("density", "enhancing", "necrotic", "calcified")
 _WATER_BRIGHT = ("T2w", "FLAIR")
@@ -97,7 +98,7 @@ def _oedema(visible, white, rng):
     """Share of oedema: white matter up to some distance from the tumour, further here and less far there."""
     if rng.random() < 0.4:
         return np.zeros_like(white)
-    extent = rng.uniform(0, 7) * (1 + 0.5 * _smooth_noise(white.shape, 4, rng))
+    extent = rng.uniform(0, 7) * (1 + 0.5 * smooth_noise(white.shape, 4, rng))
     away = ndimage.distance_transform_edt(~visible)
     return (np.clip(extent - away + 0.5, 0, 1) * np.clip(2 * white - 0.5, 0, 1)).astype(np.float32)
 
@@ -114,9 +115,9 @@ def _scan(tissues, shares, contrast, rng, *, variety, thickness):
     for share, level in zip(shares, levels[len(TISSUES) :], strict=True):
         signal += share * (np.float32(level) - signal)
     shape = signal.shape
-    uneven = rng.uniform(0, 0.15) * _smooth_noise(shape, 4, rng) * shares[0]
-    signal *= np.exp(uneven + rng.uniform(0, 0.12) * _smooth_noise(shape, 12, rng))
-    signal *= 1 + rng.uniform(0, 0.06) * _smooth_noise(shape, 0.7, rng)
+    uneven = rng.uniform(0, 0.15) * smooth_noise(shape, 4, rng) * shares[0]
+    signal *= np.exp(uneven + rng.uniform(0, 0.12) * smooth_noise(shape, 12, rng))
+    signal *= 1 + rng.uniform(0, 0.06) * smooth_noise(shape, 0.7, rng)
     shift = rng.normal(0, 0.8 if rng.random() < 0.1 else 0.2, 3)
     signal = ndimage.shift(ndimage.gaussian_filter(signal, rng.uniform(0.1, 0.7)), shift, order=1)
     signal = _thick_slices(signal, thickness)
@@ -127,9 +128,9 @@ def _scan(tissues, shares, contrast, rng, *, variety, thickness):
 def _distractors(tissues, rng):
     """Share of brightness that is no tumour: spots in white matter, rims of the ventricles, flowing fluid."""
     white, fluid = (tissues[TISSUES.index(name)] for name in ("white", "csf"))
-    spots = np.clip(_smooth_noise(white.shape, rng.uniform(0.7, 1.3), rng) - rng.uniform(2.2, 3.5), 0, 1) * white
+    spots = np.clip(smooth_noise(white.shape, rng.uniform(0.7, 1.3), rng) - rng.uniform(2.2, 3.5), 0, 1) * white
     rims = ndimage.gaussian_filter(fluid, 1.5) * white
-    flow = np.clip(_smooth_noise(white.shape, 3, rng), 0, 2) * fluid
+    flow = np.clip(smooth_noise(white.shape, 3, rng), 0, 2) * fluid
     return rng.uniform(0, 1) * spots + rng.uniform(0, 0.5) * rims + rng.choice((0, rng.uniform(0, 0.4))) * flow
 
 
@@ -149,19 +150,10 @@ def _thick_slices(signal, thickness):
 
 def _ragged(inside, rng):
     """Brain mask with the small errors of a tool, now and then cut off by the field of view."""
-    noise = _smooth_noise(inside.shape, 3, rng)
+    noise = smooth_noise(inside.shape, 3, rng)
     mask = ndimage.gaussian_filter(inside, 0.7) > np.maximum(rng.uniform(0.3, 0.7) + 0.2 * noise, 0.05)
     if rng.random() < 0.2:
         mask[:, :, : rng.integers(4, 14)] = False
     if rng.random() < 0.1:
         mask[:, :, mask.shape[2] - rng.integers(4, 12) :] = False
     return mask.astype(np.uint8)
-
-
-def _smooth_noise(shape, smoothness, rng):
-    """Smooth field of unit standard deviation; where it is smooth, made coarse and enlarged."""
-    step = max(1, int(smoothness // 2))
-    small = rng.standard_normal([n // step + 2 for n in shape], dtype=np.float32)
-    small = ndimage.gaussian_filter(small, smoothness / step)
-    field = ndimage.zoom(small / small.std(), step, order=1) if step > 1 else small / small.std()
-    return field[tuple(slice(0, n) for n in shape)]
