@@ -1,4 +1,4 @@
-"""How well two masks agree: overlap, distance of their surfaces, difference in volume.
+"""How well two masks agree: overlap, distance of their surfaces, difference in volume; and how sure a mean is.
 
 What an empty mask gives is settled here, once: two empty masks agree fully,
 and one empty mask agrees with nothing.
@@ -179,3 +179,22 @@ def _normals():
         a, b, c = corners[faces].astype(float).transpose(1, 0, 2)
         normals[code, : len(faces)] = np.cross(b - a, c - a) / 2
     return normals
+
+
+def mean_ci95(values):
+    """Bootstrap the 95 % interval of a mean over subjects.
+
+    Parameters
+    ----------
+    values : sequence of float, shape (n,)
+
+    Returns
+    -------
+    (float, float) or None
+        None for fewer than three values.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 3:
+        return None
+    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
+    return tuple(np.quantile(means, (0.025, 0.975)).tolist())

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from epitome_kit.overlap import dice, hausdorff95_mm, surface_dice, volume_error_pct
+from epitome_kit.overlap import dice, hausdorff95_mm, mean_ci95, surface_dice, volume_error_pct
 
 SPACINGS = [(1, 1, 1), (0.5, 0.5, 6), (0.94, 0.94, 3), (6.5, 0.78, 0.78), (0.7, 1.3, 3.1)]
 
@@ -137,3 +137,13 @@ def test_empty_masks_agree_with_each_other_and_with_nothing_else():
         ((nothing, ball), np.inf, 0),
     ):
         assert (hausdorff95_mm(*pair, (1, 1, 1)), surface_dice(*pair, (1, 1, 1), 2)) == (distance, share)
+
+
+def test_the_interval_of_a_mean_holds_the_mean_and_narrows_with_n():
+    random = np.random.default_rng(1)
+    small, large = random.normal(0.8, 0.1, 20), random.normal(0.8, 0.1, 2000)
+    low, high = mean_ci95(small)
+    assert low < small.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * small.std() / np.sqrt(20), rel=0.1)
+    assert mean_ci95(large)[1] - mean_ci95(large)[0] < (high - low) / 5
+    assert mean_ci95([0.5, 0.6]) is None

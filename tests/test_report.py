@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import read_json, read_tsv, write_json, write_tsv
 from epitome_kit.run.provenance import cohort_checksum, describe_run, git_commit
-from epitome_kit.run.report import build_summary, mean_ci95, write_report
+from epitome_kit.run.report import build_summary, write_report
 
 
 class Page(HTMLParser):
@@ -208,16 +208,6 @@ def test_what_a_cohort_says_of_itself_is_shown_and_not_executed(tmp_path):
 def test_a_folder_that_is_no_workspace_is_refused(tmp_path):
     with pytest.raises(BadParameter, match="the workspace of a run"):
         write_report(tmp_path / "nothing")
-
-
-def test_the_interval_of_a_mean_holds_the_mean_and_narrows_with_n():
-    random = np.random.default_rng(1)
-    small, large = random.normal(0.8, 0.1, 20), random.normal(0.8, 0.1, 2000)
-    low, high = mean_ci95(small)
-    assert low < small.mean() < high
-    assert high - low == pytest.approx(2 * 1.96 * small.std() / np.sqrt(20), rel=0.1)
-    assert mean_ci95(large)[1] - mean_ci95(large)[0] < (high - low) / 5
-    assert mean_ci95([0.5, 0.6]) is None
 
 
 def test_provenance_names_versions_seed_and_input(tmp_path):

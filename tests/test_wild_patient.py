@@ -48,10 +48,10 @@ def test_contrasts_differ(patients):
         assert together.max() < 0.995 and together.min() < 0.6
 
 
-def test_most_tumours_are_bright_on_flair(patients):
+def test_most_tumours_are_bright_on_flair_around_a_cyst(patients):
     """As they are in real scans; a few hardly show."""
     brighter = [
-        np.median(scans["FLAIR"][tumour > 0]) > np.median(scans["FLAIR"][(brain > 0) & (tumour == 0)])
+        np.quantile(scans["FLAIR"][tumour > 0], 0.8) > np.median(scans["FLAIR"][(brain > 0) & (tumour == 0)])
         for scans, brain, tumour in patients
     ]
     assert np.mean(brighter) >= 0.8
@@ -67,3 +67,12 @@ def test_the_generator_decides(patients):
     assert all(np.array_equal(again[0][name], patients[0][0][name]) for name in CONTRASTS)
     assert all(np.array_equal(*pair) for pair in zip(again[1:], patients[0][1:], strict=True))
     assert not np.array_equal(patients[0][2], patients[1][2])
+
+
+def test_a_cyst_is_a_part_of_the_tumour_as_dark_as_fluid_on_flair(monkeypatch):
+    seen = {}
+    for chance in (0, 1):
+        monkeypatch.setattr("epitome_kit.simulate.wild_patient._CYSTIC", chance)
+        scans, _, tumour = wild_patient(np.random.default_rng(4), *GRID)
+        seen[chance] = [np.quantile(scans[name][tumour > 0], 0.1) for name in ("FLAIR", "T1w")]
+    assert np.less(seen[1], np.multiply(seen[0], 0.8)).all(), "on T1 as well"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 from nbconvert import HTMLExporter
 from PIL import Image
 
 from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.overlap import mean_ci95
 from epitome_kit.run.flow import CLASSES
 from epitome_kit.run.notebooks import executed_notebooks
 from epitome_kit.run.page import TEMPLATES, write_page
@@ -71,25 +71,6 @@ def write_report(workspace):
         seconds=_duration,
     )
     return workspace / "index.html"
-
-
-def mean_ci95(values):
-    """Bootstrap the 95 % interval of a mean over subjects.
-
-    Parameters
-    ----------
-    values : sequence of float, shape (n,)
-
-    Returns
-    -------
-    (float, float) or None
-        None for fewer than three values.
-    """
-    values = np.asarray(values, dtype=float)
-    if len(values) < 3:
-        return None
-    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
-    return tuple(np.quantile(means, (0.025, 0.975)).tolist())
 
 
 def _write_readable(notebook):

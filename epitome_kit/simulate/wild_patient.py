@@ -12,14 +12,15 @@ from epitome_kit.simulate.wild import smooth_noise
 
 _PARTS = ("density", "enhancing", "necrotic", "calcified")
 _WATER_BRIGHT = ("T2w", "FLAIR")
-_SECOND_TUMOUR = 0.08
+_SECOND_TUMOUR, _CYSTIC = 0.08, 0.15
 
 
 def wild_patient(rng, affine, shape):
     """Draw one patient with a glioma, scanned in four contrasts on one grid.
 
     Anatomy, site, size and number of tumours vary; neighbouring tissue is pushed
-    away, and oedema reaches into white matter. The signals are those of :data:`epitome_kit.simulate.scanner.SIGNAL`,
+    away, oedema reaches into white matter, and some tumours are cysts for the
+    most part. The signals are those of :data:`epitome_kit.simulate.scanner.SIGNAL`,
     varied up to where tumours hardly show. Bright spots in white matter, bright
     fluid, a left-over bias, thick slices, noise, shifts between contrasts and a
     ragged brain mask are what a network must not be fooled by.
@@ -51,11 +52,12 @@ def wild_patient(rng, affine, shape):
     inside = _sample(head.brain[None], head.affine, points)[0]
     visible = tumour[0] > VISIBLE_DENSITY
     oedema = _oedema(visible, tissues[TISSUES.index("white")], rng)
-    shares = np.stack([np.clip(tumour[0] / rng.uniform(0.22, 0.5), 0, 1), *tumour[1:]])
+    shares = np.stack([np.clip(tumour[0] / rng.uniform(0.22, 0.55), 0, 1), *tumour[1:]])
     shares[0] = np.maximum(shares[0], oedema * rng.uniform(0.5, 1))
+    cyst = _cyst(visible, rng) if rng.random() < _CYSTIC else np.zeros_like(oedema)
     variety = rng.choice((0.05, 0.1, 0.2))
     thickness = rng.uniform(1, 2.4) if rng.random() < 0.7 else 1.0
-    scans = {name: _scan(tissues, shares, name, rng, variety=variety, thickness=thickness) for name in SIGNAL}
+    scans = {name: _scan(tissues, shares, cyst, name, rng, variety=variety, thickness=thickness) for name in SIGNAL}
     brain = _ragged(inside, rng)
     return scans, brain, ((visible | (oedema > 0.5)) & (brain > 0)).astype(np.uint8)
 
@@ -103,7 +105,15 @@ def _oedema(visible, white, rng):
     return (np.clip(extent - away + 0.5, 0, 1) * np.clip(2 * white - 0.5, 0, 1)).astype(np.float32)
 
 
-def _scan(tissues, shares, contrast, rng, *, variety, thickness):
+def _cyst(visible, rng):
+    """Share of fluid: from a fifth of the tumour to most of it, inside."""
+    depth = ndimage.distance_transform_edt(visible)
+    score = depth / depth.max() + 0.2 * smooth_noise(visible.shape, 4, rng)
+    limit = np.quantile(score[visible], rng.uniform(0.1, 0.8))
+    return ndimage.gaussian_filter((visible & (score > limit)).astype(np.float32), 0.5)
+
+
+def _scan(tissues, shares, cyst, contrast, rng, *, variety, thickness):
     """Paint one contrast and spoil it as a scanner and preprocessing do."""
     levels = np.array(SIGNAL[contrast]) * np.exp(rng.normal(0, variety, len(SIGNAL[contrast])))
     white = levels[TISSUES.index("white")]
@@ -114,6 +124,7 @@ def _scan(tissues, shares, contrast, rng, *, variety, thickness):
         signal += _distractors(tissues, rng) * np.float32(bright - white)
     for share, level in zip(shares, levels[len(TISSUES) :], strict=True):
         signal += share * (np.float32(level) - signal)
+    signal += cyst * (np.float32(levels[TISSUES.index("csf")]) - signal)
     shape = signal.shape
     uneven = rng.uniform(0, 0.15) * smooth_noise(shape, 4, rng) * shares[0]
     signal *= np.exp(uneven + rng.uniform(0, 0.12) * smooth_noise(shape, 12, rng))

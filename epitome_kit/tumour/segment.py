@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadCohort, BadParameter
 from epitome_kit.files import checksum, read_json, read_tsv, remove_abandoned, shipped_weights, write_json, write_tsv
 from epitome_kit.folds import deal_evenly
 from epitome_kit.learn.arrays import load_arrays, load_scans
+from epitome_kit.overlap import mean_ci95
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.progress import for_each, step_bar
 from epitome_kit.tumour.classical import outline_by_symmetry
@@ -176,9 +176,8 @@ def summarise(tumours):
         "volume_error_pct_median": float(scored.volume_error_pct.abs().median()),
         "coverage": float(scored.covered.dropna().astype(float).mean()),
     }
-    if len(dice) > 2 and np.ptp(dice) > 0:
-        interval = stats.bootstrap((dice,), np.mean, n_resamples=2000, rng=0).confidence_interval
-        figures["dice_mean_ci95"] = [float(each) for each in interval]
+    if interval := mean_ci95(dice):
+        figures["dice_mean_ci95"] = list(interval)
     return {name: value for name, value in figures.items() if value == value}
 
 
