@@ -87,6 +87,16 @@ def test_a_known_rigid_motion_is_found_between_unlike_contrasts(degrees, mm):
     assert rotation.T @ rotation == pytest.approx(np.eye(3), abs=1e-6)
 
 
+@pytest.mark.parametrize("degrees", [(0, 4, 22), (-29, 0, 3)])
+def test_a_patient_who_turned_between_two_scans_is_followed(phantom, degrees):
+    subject = next(iter(phantom))
+    still, turned = (load_image(subject.images[name]) for name in ("T1ce", "T2w"))
+    mask = _simulated(phantom)[1]
+    as_it_was, turn = register_rigid(turned, still, mask), _rigid(degrees, (2, -3, 4))
+    found = register_rigid(nib.Nifti1Image(turned.dataobj, turn @ turned.affine), still, mask)
+    assert _error_mm(found @ turn, as_it_was, mask) < 1.0
+
+
 def test_a_known_affine_is_found_even_from_a_scan_that_lies_on_its_side():
     template, mask = load_template()
     truth = _rigid((6, -4, 5), (15, -25, 10)) @ np.diag([0.85, 0.92, 1.08, 1])

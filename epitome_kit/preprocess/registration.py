@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from epitome_kit.errors import BadImage
 from epitome_kit.images import load_image, load_mask, resample_isotropic
-from epitome_kit.preprocess.start import TURNS_DEGREES, best_start, place_and_size
+from epitome_kit.preprocess.start import MOVED_DEGREES, TURNS_DEGREES, best_start, best_turn, place_and_size
 
 _MARGIN_MM = 10.0
 _NEAR_BRAIN_MM = 3.0
@@ -54,6 +54,7 @@ PARAMETERS = {
     "bins": [_COARSE.bins, _FINE.bins],
     "sampled": _SAMPLED,
     "turns_degrees": list(TURNS_DEGREES),
+    "moved_degrees": list(MOVED_DEGREES),
 }
 """What the pipeline registers with."""
 
@@ -104,6 +105,10 @@ def template_grid(spacing_mm):
 def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
     """Find the rotation and shift that carry one scan of a head onto another.
 
+    A patient may move between two scans: besides the position of the headers
+    and that of the middle of the head, the turn of up to 30 degrees about one
+    axis that matches best is a start.
+
     Parameters
     ----------
     moving, fixed : Nifti1Image or path
@@ -133,12 +138,19 @@ def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
     if ignore is not None:
         ignored = np.asarray(load_mask(ignore, like=fixed, where="register_rigid").dataobj)
         near = nib.Nifti1Image(np.asarray(near.dataobj) * (1 - ignored), near.affine)
-    centre = _centre_of_mass(fixed)
+    centre, moving_centre = _centre_of_mass(fixed), _centre_of_mass(moving)
+    turn, shift = best_turn(moving, fixed, near, centre, moving_centre), moving_centre - centre
+    tried = [
+        (np.eye(3), np.zeros(3)),
+        (np.eye(3), shift),
+        *([] if np.array_equal(turn, np.eye(3)) else [(turn, shift)]),
+    ]
     starts = []
-    for shift in (np.zeros(3), _centre_of_mass(moving) - centre):
+    for matrix, offset in tried:
         start = sitk.Euler3DTransform()
         start.SetCenter(centre.tolist())
-        start.SetTranslation(shift.tolist())
+        start.SetMatrix(matrix.ravel().tolist())
+        start.SetTranslation(offset.tolist())
         starts.append(start)
     coarse = _optimise(moving, fixed, near, starts, _COARSE)
     return _as_matrix(_optimise(moving, fixed, near, [coarse], _FINE))

@@ -1,4 +1,4 @@
-"""Where an affine registration begins: a head may lie turned, so many poses are tried as they are."""
+"""Where a registration begins: a head may lie turned, so many poses are tried as they are."""
 
 from itertools import product
 
@@ -10,7 +10,10 @@ from scipy.spatial.transform import Rotation
 from epitome_kit.images import resample_isotropic
 
 TURNS_DEGREES = (0, -15, 15, -30, 30)
-"""Turns that are tried about each axis; the first is none."""
+"""Turns that are tried about all axes together; the first is none."""
+
+MOVED_DEGREES = (0, -10, 10, -20, 20, -30, 30)
+"""Turns that are tried about one axis or another, between two scans of a head."""
 
 _GRID_MM = 10.0
 _CLEARLY = 1.2
@@ -37,24 +40,54 @@ def best_start(moving, moving_mask, fixed, fixed_mask, judged):
     ndarray, shape (4, 4)
         `fixed` mm to `moving` mm.
     """
+    (centre, size), (moving_centre, moving_size) = place_and_size(fixed_mask), place_and_size(moving_mask)
+    poses = [_pose(turn * (moving_size / size), centre, moving_centre) for turn in _turns(TURNS_DEGREES, 3)]
+    matches = _matches(poses, moving, fixed, judged)
+    best = int(np.argmax(matches))
+    return poses[best if matches[best] > _CLEARLY * matches[0] else 0]
+
+
+def best_turn(moving, fixed, judged, centre, moving_centre):
+    """Choose the turn about one axis that brings two scans of a head together best, before anything is optimised.
+
+    Parameters
+    ----------
+    moving, fixed : Nifti1Image
+        Whole heads, any contrasts.
+    judged : Nifti1Image
+        Where on `fixed` the match is judged.
+    centre, moving_centre : ndarray, shape (3,)
+        Middle of each head, in mm.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        From `fixed` to `moving`.
+    """
+    turns = _turns(MOVED_DEGREES, 1)
+    matches = _matches([_pose(turn, centre, moving_centre) for turn in turns], moving, fixed, judged)
+    return turns[int(np.argmax(matches))]
+
+
+def _turns(degrees, most_axes):
+    """Rotations about up to so many axes at once; the first is none."""
+    angles = [each for each in product(degrees, repeat=3) if np.count_nonzero(each) <= most_axes]
+    return Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+
+
+def _pose(matrix, centre, moving_centre):
+    return nib.affines.from_matvec(matrix, moving_centre - matrix @ centre)
+
+
+def _matches(poses, moving, fixed, judged):
+    """Mutual information of two images in each pose, on a coarse grid."""
     moving, fixed, judged = (resample_isotropic(image, _GRID_MM) for image in (moving, fixed, judged))
     inside = np.asarray(judged.dataobj) > 0.5
     points = nib.affines.apply_affine(fixed.affine, np.indices(fixed.shape)[:, inside].T)
     values, data = np.asarray(fixed.dataobj)[inside], np.asarray(moving.dataobj)
     to_voxels = np.linalg.inv(moving.affine)
-
-    def match(pose):
-        voxels = nib.affines.apply_affine(to_voxels @ pose, points)
-        return mutual_information(values, ndimage.map_coordinates(data, voxels.T, order=1))
-
-    (centre, size), (moving_centre, moving_size) = place_and_size(fixed_mask), place_and_size(moving_mask)
-    poses = []
-    for angles in product(TURNS_DEGREES, repeat=3):
-        matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * (moving_size / size)
-        poses.append(nib.affines.from_matvec(matrix, moving_centre - matrix @ centre))
-    matches = [match(pose) for pose in poses]
-    best = int(np.argmax(matches))
-    return poses[best if matches[best] > _CLEARLY * matches[0] else 0]
+    places = [nib.affines.apply_affine(to_voxels @ pose, points).T for pose in poses]
+    return [mutual_information(values, ndimage.map_coordinates(data, place, order=1)) for place in places]
 
 
 def mutual_information(first, second, bins=16):

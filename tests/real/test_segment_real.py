@@ -37,11 +37,13 @@ def test_a_tumour_of_a_plausible_size_is_found_on_the_grid_of_flair(exam, outlin
 
 
 def test_it_overlaps_with_the_mask_that_was_drawn_by_hand(exam, outlined):
-    """The mask lies on T1, 17 mm off by the headers; the weights that are shipped decide how well it is met."""
+    """The mask lies on T1, 17 mm off by the headers; and the head turned by 17 degrees before T2."""
     _, mask = outlined
     drawn = load_mask(exam / "tumour-manual_space-t1.nii.gz")
     carried = resample(drawn, mask.affine, mask.shape, transform=np.loadtxt(exam / "rigid_t1-to-flair.txt"))
     there = np.asarray(carried.dataobj) > 0.5
     volume_ml = there.sum() * np.prod(nib.affines.voxel_sizes(mask.affine)) / 1000
     assert volume_ml == pytest.approx(24.1, rel=0.1)
-    print(f"Dice with the mask drawn by hand: {dice(np.asarray(mask.dataobj) > 0, there):.3f}")
+    score = dice(np.asarray(mask.dataobj) > 0, there)
+    print(f"Dice with the mask drawn by hand: {score:.3f}")
+    assert score > 0.6
