@@ -21,7 +21,7 @@ labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
 	$(BIN)/epitome run leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
 
 test: venv  ## every test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
 
 lint: venv  ## style of code and notebooks; notebooks carry no output
 	$(BIN)/ruff check .
