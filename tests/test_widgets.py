@@ -10,9 +10,10 @@ from PIL import Image
 
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.teach import render, widgets
+from epitome_kit.teach.explorers import before_after_wipe
 from epitome_kit.teach.slices import slice_view
 from epitome_kit.teach.style import mask_colours
-from epitome_kit.teach.widgets import SliceViewer, before_after_wipe
+from epitome_kit.teach.widgets import SliceViewer
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 
