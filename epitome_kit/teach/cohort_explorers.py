@@ -1,5 +1,7 @@
 """Explorers of a cohort: one subject is in memory at a time, opened when it is chosen."""
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageDraw
@@ -10,10 +12,10 @@ from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.teach.picture import Picture
 from epitome_kit.teach.render import encode_png
 from epitome_kit.teach.score_charts import roc
-from epitome_kit.teach.style import ORANGE
+from epitome_kit.teach.style import RED
 from epitome_kit.teach.widgets import SliceViewer
 
-_DPI, _RING = 80, 8
+_DPI, _RING = 96, 9
 
 
 def cohort_explorer(cohort, *, size=320):
@@ -92,7 +94,7 @@ def prediction_explorer(predictions, scores, preprocessed, *, names=None, size=2
     ground, points = _draw_curve(table, scores)
 
     def files(row):
-        of = Preprocessed(preprocessed, table.participant_id[row])
+        of = Preprocessed(Path(preprocessed), table.participant_id[row])
         scans = {name: of.scan(name) for name in CONTRASTS if of.scan(name).is_file()}
         drawn = of.mask("label-tumour")
         return scans, {"annotation": drawn} if drawn.is_file() else None
@@ -166,5 +168,5 @@ def _ring(ground, place):
     """Mark a place on the curve."""
     image = Image.fromarray(ground)
     box = [*(place - _RING), *(place + _RING)]
-    ImageDraw.Draw(image).ellipse(box, outline=ORANGE, width=4)
+    ImageDraw.Draw(image).ellipse(box, outline=RED, width=4)
     return encode_png(np.asarray(image))

@@ -1,6 +1,7 @@
 const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
 const NOTCH = 40; // a mouse sends more in one notch of its wheel, a touchpad less in one event
 const PAUSE_MS = 300; // a longer pause ends a scroll of the page
+const FRAME_MS = 150; // each picture of a film
 
 function render({ model, el }) {
   const frame = document.createElement("div");
@@ -38,6 +39,13 @@ function render({ model, el }) {
     model.save_changes();
   }
 
+  let film;
+  function play() {
+    clearInterval(film);
+    const next = () => goTo((model.get("index") + 1) % (model.get("last") + 1));
+    if (model.get("playing")) film = setInterval(next, FRAME_MS);
+  }
+
   let elsewhere = -Infinity;
   function scroll(event) {
     if (!frame.contains(event.target)) elsewhere = event.timeStamp;
@@ -71,10 +79,15 @@ function render({ model, el }) {
 
   document.addEventListener("wheel", scroll, { passive: true, capture: true });
   model.on("change:value", showPicture);
+  model.on("change:playing", play);
   model.on("change:index change:last change:label change:text", describe);
   showPicture();
   describe();
-  return () => document.removeEventListener("wheel", scroll, { capture: true });
+  play();
+  return () => {
+    clearInterval(film);
+    document.removeEventListener("wheel", scroll, { capture: true });
+  };
 }
 
 export default { render };

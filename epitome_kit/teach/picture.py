@@ -8,7 +8,7 @@ import traitlets as tr
 
 
 class Picture(anywidget.AnyWidget):
-    """Show a PNG; the wheel and the arrow keys step through what it is one of.
+    """Show one PNG of several; the wheel and the arrow keys go through them.
 
     A new picture takes the place of the old one without a blank between. A scroll
     of the page that began elsewhere goes on across the picture; Ctrl and the
@@ -20,6 +20,8 @@ class Picture(anywidget.AnyWidget):
         The PNG.
     index, last : int
         Which of the pictures 0 to `last` this is; the browser sets `index`.
+    playing : bool
+        Whether the browser runs through the pictures, round and round.
     label : str
         What the picture is, for readers who cannot see it.
     text : str
@@ -33,6 +35,7 @@ class Picture(anywidget.AnyWidget):
     value = tr.Bytes().tag(sync=True)
     index = tr.Int(0).tag(sync=True)
     last = tr.Int(0).tag(sync=True)
+    playing = tr.Bool(False).tag(sync=True)
     label = tr.Unicode().tag(sync=True)
     text = tr.Unicode().tag(sync=True)
     clicked = tr.List(tr.Float()).tag(sync=True)

@@ -67,8 +67,8 @@ class SliceViewer(Pictured, ipw.VBox):
         self.watch(self.plane, self._turn)
         for control in (self.index, self.window, self.opacity, self.map, self.map_opacity):
             self.watch(control)
-        for other, trait in ((self.play, "value"), (self.picture, "index")):
-            ipw.link((self.index, "value"), (other, trait))
+        ipw.link((self.index, "value"), (self.picture, "index"))
+        ipw.link((self.play, "value"), (self.picture, "playing"))
 
     @property
     def view(self):
@@ -180,12 +180,20 @@ class SliceViewer(Pictured, ipw.VBox):
 
     def _make_controls(self, plane):
         view = self._views[plane]
-        start = {"value": self._visited[plane], "min": 0, "max": view.count - 1}
+        last = view.count - 1
         self.plane = ipw.ToggleButtons(
             options=PLANES, value=plane, tooltip="Plane of the slice", style={"button_width": "80px"}
         )
-        self.index = _slider(ipw.IntSlider, "Slice", "Slice of the plane; also the wheel over the picture", **start)
-        self.play = ipw.Play(**start, interval=150, description="Play", tooltip="Run through the slices")
+        self.index = _slider(
+            ipw.IntSlider,
+            "Slice",
+            "Slice of the plane; also the wheel over the picture",
+            value=self._visited[plane],
+            max=last,
+        )
+        self.play = ipw.ToggleButton(
+            description="Play", icon="play", tooltip="Run through the slices", layout={"width": "90px"}
+        )
         self.window = _slider(
             ipw.FloatRangeSlider,
             "Window (%)",
@@ -202,7 +210,7 @@ class SliceViewer(Pictured, ipw.VBox):
         self.map_opacity = _slider(ipw.FloatSlider, "Map opacity", "How much the map hides", value=0.6, **share)
         self.ticks, self._tick_row = {}, ipw.HBox(layout={"flex_flow": "row wrap"})
         self.picture = Picture(
-            label="Slices of the scan", last=start["max"], layout={"max_width": "100%", "align_self": "flex-start"}
+            label="Slices of the scan", last=last, layout={"max_width": "100%", "align_self": "flex-start"}
         )
         self.caption, self.errors = ipw.Label(), ipw.Output()
 
@@ -236,9 +244,9 @@ class SliceViewer(Pictured, ipw.VBox):
     def _turn(self):
         """Go to the slice of the plane that was seen last."""
         index, last = self._visited[self.plane.value], self.view.count - 1
-        with self.index.hold_trait_notifications(), self.play.hold_trait_notifications():
-            self.index.max = self.play.max = self.picture.last = last
-            self.index.value = self.play.value = index
+        with self.index.hold_trait_notifications():
+            self.index.max = self.picture.last = last
+            self.index.value = index
 
 
 def _slider(kind, description, tip, **options):
