@@ -33,6 +33,14 @@ function render({ model, el }) {
     frame.setAttribute("aria-valuemax", model.get("last"));
     frame.setAttribute("aria-valuenow", model.get("index"));
     frame.setAttribute("aria-valuetext", model.get("text"));
+    nameSliders();
+  }
+  function nameSliders() {
+    // ipywidgets leaves the handles of sliders without a name for screen readers: they take that of their label
+    for (const slider of el.closest(".widget-vbox")?.querySelectorAll(".widget-slider") ?? []) {
+      const name = slider.querySelector("label")?.innerText ?? "";
+      slider.querySelectorAll(".noUi-handle").forEach((handle) => handle.setAttribute("aria-label", name));
+    }
   }
   function goTo(index) {
     model.set("index", Math.max(0, Math.min(model.get("last"), index)));
@@ -84,8 +92,10 @@ function render({ model, el }) {
   showPicture();
   describe();
   play();
+  const later = setTimeout(nameSliders, 1000); // when the sliders are there, too
   return () => {
     clearInterval(film);
+    clearTimeout(later);
     document.removeEventListener("wheel", scroll, { capture: true });
   };
 }

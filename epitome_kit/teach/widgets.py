@@ -182,7 +182,11 @@ class SliceViewer(Pictured, ipw.VBox):
         view = self._views[plane]
         last = view.count - 1
         self.plane = ipw.ToggleButtons(
-            options=PLANES, value=plane, tooltip="Plane of the slice", style={"button_width": "80px"}
+            options=PLANES,
+            value=plane,
+            description="Plane",
+            tooltip="Plane of the slice",
+            style={**_WIDE, "button_width": "80px"},
         )
         self.index = _slider(
             ipw.IntSlider,
@@ -216,9 +220,9 @@ class SliceViewer(Pictured, ipw.VBox):
 
     def _offer_maps(self):
         """Offer the maps of this subject: the one chosen before, else the first."""
-        options, before = (_NO_MAP, *self.stack.maps), self.map.value
+        options, before, chosen = (_NO_MAP, *self.stack.maps), self.map.value, len(self.map.options) > 1
         self.map.options = options
-        self.map.value = before if before in options else options[bool(self.stack.maps)]
+        self.map.value = before if chosen and before in options else options[bool(self.stack.maps)]
         for control in (self.map, self.map_opacity):
             control.layout.display = None if self.stack.maps else "none"
 

@@ -61,10 +61,11 @@ def lab(folder):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port_retries=0"]
     homes = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), str(own))
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    usual = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # figures appear in the page
     with (folder / "lab.log").open("w") as log:
         server = subprocess.Popen(
             [*command, *(f"--{name}={value}" for name, value in options.items())],
-            env={**os.environ, **homes, "PYTHONPATH": paths},
+            env={**usual, **homes, "PYTHONPATH": paths},
             stdout=log,
             stderr=log,
         )
@@ -140,6 +141,11 @@ def test_the_mouse_drags_the_slice(viewer, changes, screenshots):
     viewer.screenshot(path=screenshots / "viewer.png")
 
 
+def test_every_slider_has_a_name(viewer):
+    viewer.get_by_role("slider", name="Window (%)").first.wait_for()
+    assert viewer.get_by_role("slider").evaluate_all("all => all.filter(one => !one.ariaLabel).length") == 0
+
+
 def test_keys_move_the_slider(viewer, changes):
     before = _slice(viewer)
     _handle(viewer, "Slice").focus()
@@ -174,6 +180,8 @@ def test_the_first_notebook_runs(browser, lab, screenshots):
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(cells) > 15 and all(cell["execution_count"] for cell in cells)
     assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    figures = [output for cell in cells for output in cell["outputs"] if "image/png" in output.get("data", {})]
+    assert len(figures) >= 4
     page.locator(PICTURE).first.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / "first_notebook.png")
     assert page.locator(PICTURE).first.evaluate("image => image.naturalWidth") > 300
