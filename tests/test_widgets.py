@@ -180,6 +180,7 @@ def test_another_subject_takes_the_place_of_the_first(viewer):
     assert viewer.map.value == "attention"
     assert viewer.index.max == viewer.picture.last == 17
     assert viewer.caption.value.startswith("axial slice k = 8 of 0–17")
+    viewer.index.value = 10
     shown = viewer.picture.value
     viewer.ticks["extra"].value = False
     assert viewer.picture.value != shown
