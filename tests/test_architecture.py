@@ -32,6 +32,8 @@ ROOMS = (
 )
 GUESTS = {
     "ipywidgets": ("teach/widgets.py",),
+    "anywidget": ("teach/picture.py",),
+    "ipyniivue": ("teach/solid.py",),
     "papermill": ("run/",),
     "keras": ("backend.py",),
     "tensorflow": ("backend.py",),

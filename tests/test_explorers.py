@@ -1,14 +1,18 @@
 """Explorers: the slider does the step anew, and the picture and the numbers follow."""
 
+import io
+
 import ellipsoids
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadImage, BadParameter
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.overlap import dice
-from epitome_kit.teach.explorers import bias_explorer, strip_explorer, threshold_explorer
+from epitome_kit.teach.explorers import before_after_wipe, bias_explorer, strip_explorer, threshold_explorer
+from epitome_kit.teach.render import BORDER
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 
@@ -28,6 +32,25 @@ def drift(strength):
     """Bias field that rises from one side to the other."""
     sides = np.linspace(-strength, strength, HEAD.shape[0], dtype=np.float32)
     return image_like(np.exp(np.broadcast_to(sides[:, None, None], HEAD.shape)), HEAD)
+
+
+def picture(viewer):
+    return np.asarray(Image.open(io.BytesIO(viewer.picture.value))).astype(int)
+
+
+def test_the_wipe_shows_before_on_its_left_and_after_on_its_right():
+    after = image_like(HEAD.get_fdata().astype(np.float32) / 2, HEAD)
+    viewer = before_after_wipe(HEAD, after)
+    viewer.wipe.value = 1
+    before_only = picture(viewer)
+    viewer.wipe.value = 0
+    after_only = picture(viewer)
+    viewer.wipe.value = 0.25
+    both = picture(viewer)
+    border = BORDER + round(0.25 * (both.shape[1] - 2 * BORDER))
+    assert np.array_equal(both[:, : border - 1], before_only[:, : border - 1])
+    assert np.array_equal(both[:, border + 1 :], after_only[:, border + 1 :])
+    assert after_only[100:-100, 100:-100].mean() < 0.6 * before_only[100:-100, 100:-100].mean()
 
 
 def test_threshold_follows_the_slider():

@@ -43,6 +43,17 @@ def test_opacity_zero_leaves_the_edge_only():
     assert np.count_nonzero(changed) == 2 * 20 + 2 * 8
 
 
+def test_heat_is_clear_at_zero_and_strongest_at_one():
+    strength = np.tile([0, 0.5, 1, 2, np.nan], (40, 1)).repeat(21, axis=1)[:, :101]
+    grey = render_panel(RAMP, (0, 100), size=RAMP.shape).astype(int)
+    picture = render_panel(RAMP, (0, 100), size=RAMP.shape, heat=(strength, 0.5)).astype(int)
+    change = np.abs(picture - grey).sum(axis=2)[0]
+    assert not change[:21].any() and not change[84:].any()
+    assert change[21:84].all()
+    full = render_panel(RAMP, (0, 100), size=RAMP.shape, heat=(strength, 1.0))[0]
+    assert (full[42:84] == full[42]).all() and full[42, 0] > 240 and full[42, 2] < 180
+
+
 def test_pictures_take_the_size_that_is_asked_for():
     inside = np.eye(10, dtype=bool)
     assert render_panel(np.eye(10), (0, 1), [(inside, "#00ff00")], size=(64, 96)).shape == (64, 96, 3)

@@ -81,8 +81,11 @@ def test_everything_comes_onto_the_grid_of_the_first(tmp_path):
     other = {"turn": (5, 0, 12), "spacing": (2.0, 2.0, 2.0), "shape": (70, 80, 70)}
     save_image(ellipsoids.head(**other), tmp_path / "other.nii.gz")
     stack = stack_images(
-        {"first": ellipsoids.head(), "second": tmp_path / "other.nii.gz"}, {"tumour": ellipsoids.tumour(**other)}
+        {"first": ellipsoids.head(), "second": tmp_path / "other.nii.gz"},
+        {"tumour": ellipsoids.tumour(**other)},
+        {"map": tmp_path / "other.nii.gz"},
     )
+    assert np.array_equal(stack.maps["map"], stack.volumes["second"])
     assert [volume.shape for volume in stack.volumes.values()] == [(44, 52, 36)] * 2
     assert stack.masks["tumour"].dtype == bool
     middle = nib.affines.apply_affine(stack.grid.affine, np.argwhere(stack.masks["tumour"])).mean(axis=0)

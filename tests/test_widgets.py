@@ -1,18 +1,21 @@
 """Widgets: every control changes the picture, only slices are encoded, errors are seen."""
 
 import io
+from base64 import b64encode
 
 import ellipsoids
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.teach import render, widgets
 from epitome_kit.teach.slices import slice_view
 from epitome_kit.teach.style import mask_colours
-from epitome_kit.teach.widgets import SliceViewer, before_after_wipe
+from epitome_kit.teach.widgets import SliceViewer
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 
@@ -119,7 +122,7 @@ def test_an_error_is_raised_and_stays_visible_until_it_is_mended(viewer):
     def fail():
         raise RuntimeError("no such slice")
 
-    viewer.add_control(control := widgets.ipw.IntSlider(0), fail)
+    control = viewer.add_slider("Trap", 0, 0, 1, 0.5, tip="Fails", action=fail)
     with pytest.raises(RuntimeError, match="no such slice"):
         control.value = 1
     (error,) = viewer.errors.get_state()["outputs"]
@@ -134,16 +137,73 @@ def test_names_of_masks_are_text_not_html():
     assert "&lt;b&gt;" in viewer.ticks["<b>mine</b>"].description
 
 
-def test_the_wipe_shows_before_on_its_left_and_after_on_its_right():
-    after = image_like(HEAD.get_fdata().astype(np.float32) / 2, HEAD)
-    viewer = before_after_wipe(HEAD, after)
-    viewer.wipe.value = 1
-    before_only = picture(viewer)
-    viewer.wipe.value = 0
-    after_only = picture(viewer)
-    viewer.wipe.value = 0.25
-    both = picture(viewer)
-    border = render.BORDER + round(0.25 * (both.shape[1] - 2 * render.BORDER))
-    assert np.array_equal(both[:, : border - 1], before_only[:, : border - 1])
-    assert np.array_equal(both[:, border + 1 :], after_only[:, border + 1 :])
-    assert after_only[100:-100, 100:-100].mean() < 0.6 * before_only[100:-100, 100:-100].mean()
+def attention(peak=2.0):
+    """A map that is `peak` in the tumour, half of it around, below zero elsewhere."""
+    near, far = (np.asarray(ellipsoids.tumour(radius=radius).dataobj) for radius in (14, 24))
+    return image_like((peak / 2) * (near + far.astype(np.float32)) - (far == 0), HEAD)
+
+
+def test_a_map_lies_over_the_scan_as_heat():
+    viewer = SliceViewer(HEAD, None, {"attention": attention()}, size=156)
+    inside = slice_view(HEAD).cut(np.asarray(attention().dataobj), 21).repeat(3, axis=0).repeat(3, axis=1)
+    warm = picture(viewer)[2 * render.BORDER : -render.BORDER, render.BORDER : -render.BORDER]
+    viewer.map.value = "none"
+    grey = picture(viewer)[2 * render.BORDER : -render.BORDER, render.BORDER : -render.BORDER]
+    assert (grey[..., 0] == grey[..., 2]).all() and "attention" not in viewer.caption.value
+    redness = warm[..., 0] - warm[..., 2]
+    assert redness[inside == 2].mean() > redness[inside == 1].mean() > 10
+    assert np.abs(warm - grey)[inside < 0].mean() < 2
+    viewer.map.value = "attention"
+    assert viewer.caption.value.endswith("; attention: yellow is 2")
+    viewer.map_opacity.value = 0
+    assert np.array_equal(picture(viewer)[2 * render.BORDER : -render.BORDER, render.BORDER : -render.BORDER], grey)
+
+
+def test_the_picture_and_the_slider_move_together(viewer):
+    before = viewer.picture.value
+    viewer.picture.index = 12  # as the browser does at the wheel, a key or while it plays
+    assert viewer.index.value == 12 and viewer.picture.value != before
+    assert viewer.picture.text == viewer.caption.value == "axial slice k = 12 of 0–35, z = -22 mm"
+    viewer.plane.value = "sagittal"
+    assert (viewer.picture.index, viewer.picture.last) == (viewer.index.value, 43)
+    viewer.play.value = True
+    assert viewer.picture.playing
+
+
+def test_another_subject_takes_the_place_of_the_first(viewer):
+    viewer.ticks["brain"].value = False
+    viewer.index.value = 35
+    small = {"spacing": (6.0, 6.0, 8.0), "shape": (22, 26, 18)}
+    masks = {"brain": ellipsoids.brain(**small), "extra": ellipsoids.tumour(**small)}
+    viewer.load(ellipsoids.head(**small), masks, {"attention": attention()})
+    assert {name: tick.value for name, tick in viewer.ticks.items()} == {"brain": False, "extra": True}
+    assert viewer.map.value == "attention"
+    assert viewer.index.max == viewer.picture.last == 17
+    assert viewer.caption.value.startswith("axial slice k = 8 of 0–17")
+    viewer.index.value = 10
+    shown = viewer.picture.value
+    viewer.ticks["extra"].value = False
+    assert viewer.picture.value != shown
+
+
+def controls(widget):
+    """Everything inside a widget that a person can set."""
+    inner = [part for child in getattr(widget, "children", ()) for part in controls(child)]
+    return inner + [widget] * isinstance(widget, widgets.ipw.ValueWidget) * hasattr(widget, "disabled")
+
+
+def test_every_control_says_what_it_does():
+    viewer = SliceViewer(HEAD, TUMOUR, attention())
+    everything = controls(viewer)
+    assert len(everything) == 8
+    assert not [control for control in everything if not control.description or not control.tooltip]
+    assert viewer.picture.label
+
+
+def test_a_page_without_a_kernel_shows_the_picture(viewer):
+    data, metadata = viewer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    cell = new_code_cell("viewer", outputs=[new_output("display_data", data, metadata=metadata)])
+    page, _ = HTMLExporter().from_notebook_node(new_notebook(cells=[cell]))
+    assert f"data:image/png;base64,{b64encode(viewer.picture.value).decode()}" in page.replace("\n", "")
+    assert metadata == {"image/png": {"alt": "Slices of the scan: axial slice k = 21 of 0–35, z = 14 mm"}}

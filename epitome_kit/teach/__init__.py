@@ -17,8 +17,10 @@ _NAMES = {
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),
-    "widgets": ("SliceViewer", "before_after_wipe"),
-    "explorers": ("threshold_explorer", "strip_explorer", "bias_explorer"),
+    "widgets": ("SliceViewer",),
+    "explorers": ("before_after_wipe", "threshold_explorer", "strip_explorer", "bias_explorer"),
+    "cohort_explorers": ("cohort_explorer", "prediction_explorer"),
+    "solid": ("view_3d",),
     "checks": ("check_number", "check_choice", "check_mask", "check_field", "check_transform", "check_split"),
 }
 """Public names of each module."""

@@ -1,4 +1,4 @@
-"""Explorers: viewers with one slider that does a step anew, and says what comes of it."""
+"""Explorers: viewers with one more slider, that compares or does a step anew and says what comes of it."""
 
 import numpy as np
 
@@ -10,6 +10,40 @@ from epitome_kit.preprocess.skull_strip import THRESHOLD, mask_above
 from epitome_kit.teach.slices import stack_images
 from epitome_kit.teach.widgets import SliceViewer
 from epitome_kit.teach.wording import size_text
+
+
+def before_after_wipe(before, after, masks=None, *, labels=("before", "after"), window="shared"):
+    """Slide a line over a scan: one step's input on its left, the output on its right.
+
+    Parameters
+    ----------
+    before, after : image or path
+        `after` is brought onto the grid of `before`.
+    masks : dict of str to image or path, or one of these, optional
+    labels : (str, str), default=("before", "after")
+    window : {"shared", "robust"} or (float, float), default="shared"
+        ``"robust"`` where the two have no common scale of intensity.
+
+    Returns
+    -------
+    SliceViewer
+        With one more attribute: ``wipe`` (slider, 0 to 1).
+    """
+    images = dict(zip(labels, (before, after), strict=True))
+    viewer = SliceViewer(images, masks, window=window, size=400)
+
+    def combine(panels):
+        first, second = panels.values()
+        border = round(viewer.wipe.value * first.shape[1])
+        picture = np.concatenate([first[:, :border], second[:, border:]], axis=1)
+        picture[:, max(border - 1, 0) : border + 1] = 255
+        return {f"{labels[0]} | {labels[1]}": picture}
+
+    tip = f"{labels[0]} on the left of the line, {labels[1]} on its right"
+    viewer.wipe = viewer.add_slider("Wipe", 0.5, 0, 1, 0.01, tip=tip, readout=".2f")
+    viewer.combine = combine
+    viewer.redraw()
+    return viewer
 
 
 def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=None):
@@ -59,7 +93,15 @@ def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=N
         viewer.readout.value = "; ".join(said)
 
     step = (high - low) / 200 or 1
-    viewer.threshold = viewer.add_slider("Threshold", middle if start is None else start, low, high, step, action=apply)
+    viewer.threshold = viewer.add_slider(
+        "Threshold",
+        middle if start is None else start,
+        low,
+        high,
+        step,
+        tip="Intensity above which a voxel counts",
+        action=apply,
+    )
     viewer.readout = viewer.add_readout()
     apply()
     viewer.redraw()
@@ -104,7 +146,16 @@ def strip_explorer(image, probability, truth=None):
             said.append(f"Dice {dice(brain, truth):.3f}")
         viewer.readout.value = "; ".join(said)
 
-    viewer.threshold = viewer.add_slider("Probability", THRESHOLD, 0.05, 0.95, 0.05, readout=".2f", action=apply)
+    viewer.threshold = viewer.add_slider(
+        "Probability",
+        THRESHOLD,
+        0.05,
+        0.95,
+        0.05,
+        tip="Probability above which a voxel counts as brain",
+        readout=".2f",
+        action=apply,
+    )
     viewer.readout = viewer.add_readout()
     apply()
     viewer.redraw()
@@ -159,7 +210,16 @@ def bias_explorer(image, fields, mask, truth=None, *, start=3):
             said.append(f"bias left {log_residual_sd(found[levels][inside], true):.3f} (sd of the log)")
         viewer.readout.value = "; ".join(said)
 
-    viewer.levels = viewer.add_slider("Levels", start, 0, len(fields), 1, readout=".0f", action=apply)
+    viewer.levels = viewer.add_slider(
+        "Levels",
+        start,
+        0,
+        len(fields),
+        1,
+        tip="Levels of detail of the field; 0 is no correction",
+        readout=".0f",
+        action=apply,
+    )
     viewer.readout = viewer.add_readout()
     apply()
     viewer.redraw()

@@ -1,6 +1,6 @@
 """Slices: how a plane of a scan is laid out on the screen, worked out from its affine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import nibabel as nib
 import numpy as np
@@ -156,11 +156,14 @@ class Stack:
         value like others in what is left of it.
     masks : dict of str to ndarray
         bool, shape (i, j, k).
+    maps : dict of str to ndarray
+        float32, shape (i, j, k).
     """
 
     grid: nib.Nifti1Image
     volumes: dict
     masks: dict
+    maps: dict = field(default_factory=dict)
 
     def crop(self, inside, *, margin_mm=10):
         """Cut the stack to the box around a boolean array, and a margin (nominal mm)."""
@@ -168,8 +171,8 @@ class Stack:
         margin = np.ceil(margin_mm / nib.affines.voxel_sizes(self.grid.affine)).astype(int)
         low, high = np.maximum(places.min(axis=0) - margin, 0), places.max(axis=0) + margin + 1
         box = tuple(slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True))
-        volumes, masks = ({name: part[box] for name, part in parts.items()} for parts in (self.volumes, self.masks))
-        return Stack(self.grid.slicer[box], volumes, masks)
+        parts = ({name: part[box] for name, part in parts.items()} for parts in (self.volumes, self.masks, self.maps))
+        return Stack(self.grid.slicer[box], *parts)
 
     def busiest(self, view):
         """Slice that holds most of the first mask; the middle one without a mask."""
@@ -180,8 +183,8 @@ class Stack:
         return view.count // 2
 
 
-def stack_images(images, masks=None, *, where="stack_images"):
-    """Bring scans and masks onto the grid of the first scan.
+def stack_images(images, masks=None, maps=None, *, where="stack_images"):
+    """Bring scans, masks and maps onto the grid of the first scan.
 
     Parameters
     ----------
@@ -189,6 +192,8 @@ def stack_images(images, masks=None, *, where="stack_images"):
         Scans by name. Those on another grid are resampled linearly.
     masks : dict of str to image or path, or one of these, optional
         Masks by name. Those on another grid are resampled to the nearest voxel.
+    maps : dict of str to image or path, or one of these, optional
+        Maps by name, such as what a network looked at; resampled linearly.
     where : str, default="stack_images"
         The step to name in an error.
 
@@ -208,15 +213,16 @@ def stack_images(images, masks=None, *, where="stack_images"):
         raise BadParameter(where, "at least one image", "none", "pass `{'T1ce': image}`")
     loaded = {name: load_image(image, where=where, check_voxels=False) for name, image in images.items()}
     grid = next(iter(loaded.values()))
-    volumes = {
-        name: _without_surround(_on_grid(image, grid, order=1).get_fdata(dtype=np.float32, caching="unchanged"))
-        for name, image in loaded.items()
-    }
+    volumes = {name: _without_surround(_values(image, grid)) for name, image in loaded.items()}
     inside = {
         name: np.asarray(_on_grid(load_mask(mask, where=where), grid, order=0).dataobj) > 0
         for name, mask in _named(masks, "mask").items()
     }
-    return Stack(grid, volumes, inside)
+    heat = {
+        name: _values(load_image(image, where=where, check_voxels=False), grid)
+        for name, image in _named(maps, "map").items()
+    }
+    return Stack(grid, volumes, inside, heat)
 
 
 def display_windows(volumes, window="robust"):
@@ -273,6 +279,10 @@ def _named(images, name):
     if images is None:
         return {}
     return images if isinstance(images, dict) else {name: images}
+
+
+def _values(image, grid):
+    return _on_grid(image, grid, order=1).get_fdata(dtype=np.float32, caching="unchanged")
 
 
 def _on_grid(image, grid, order):

@@ -1,33 +1,9 @@
 """The page of a run in a real browser: it loads, shows its figures, and fits a phone."""
 
-import shutil
-
 import pytest
 from made_workspace import make_workspace
-from playwright.sync_api import sync_playwright
 
 from epitome_kit.run.report import write_report
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: `apt-get install chromium`")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +53,10 @@ def test_the_key_figures_can_be_seen(opened):
     assert opened.locator(".step").count() == 5
 
 
-def test_it_fits_the_window(opened, tmp_path_factory):
+def test_it_fits_the_window(opened, screenshots):
     width = opened.viewport_size["width"]
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
-    shot = tmp_path_factory.getbasetemp() / f"report_{width}.png"
+    shot = screenshots / f"report_{width}.png"
     opened.screenshot(path=shot, full_page=True)
     assert shot.stat().st_size > 50_000
 

@@ -1,0 +1,92 @@
+"""One step of the slice slider: the kit's viewer against matplotlib under `ipywidgets.interact`, in one run.
+
+    make bench
+    PYTHONPATH=. .venv-bench/bin/python benchmarks/widgets.py --steps 60
+
+Both show the same slices of 256 x 256, with the same mask laid over, as the
+bytes of a PNG of about as many pixels. The aim is at most 25 ms a step, and a
+third of the peer's time.
+"""
+
+import io
+from contextlib import redirect_stdout
+
+import matplotlib.pyplot as plt
+import numpy as np
+import typer
+from bench import record, timed
+from ipywidgets import IntSlider, interactive
+from matplotlib.colors import ListedColormap
+from nibabel import Nifti1Image
+from scipy import ndimage
+
+from epitome_kit.teach.slices import display_windows, slice_view
+from epitome_kit.teach.widgets import SliceViewer
+
+SIDE, DEPTH, DPI = 256, 40, 80
+
+
+def head_and_mask():
+    """A ball with smooth noise, and a smaller ball in it."""
+    places = np.moveaxis(np.indices((SIDE, SIDE, DEPTH)), 0, -1) - np.array([SIDE, SIDE, DEPTH]) / 2
+    distance = np.linalg.norm(places * (1, 1, 4), axis=-1)
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(distance.shape), 1)
+    scan = np.where(distance < 110, 100 + 200 * noise, 0).astype(np.float32)
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    return Nifti1Image(scan, affine), Nifti1Image((distance < 50).astype(np.uint8), affine)
+
+
+def kit(scan, mask):
+    """Slider of the kit, and what it sends."""
+    viewer = SliceViewer({"scan": scan}, {"mask": mask}, size=SIDE)
+    return viewer.index, lambda: viewer.picture.value
+
+
+def peer(scan, mask):
+    """Slider of `interact` over a figure of matplotlib, and what it sends: the figure as PNG."""
+    view, sent = slice_view(scan), []
+    volume, inside = scan.get_fdata(dtype=np.float32), np.asarray(mask.dataobj) > 0
+    low, high = display_windows({"scan": volume})["scan"]
+
+    def show(index):
+        figure, axes = plt.subplots(figsize=(SIDE / DPI, SIDE / DPI), dpi=DPI)
+        axes.imshow(view.cut(volume, index), cmap="gray", vmin=low, vmax=high)
+        cut = view.cut(inside, index)
+        axes.imshow(np.ma.masked_where(~cut, cut), cmap=ListedColormap(["#E69F00"]), alpha=0.25)
+        axes.set_axis_off()
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png")
+        plt.close(figure)
+        sent[:] = [stream.getvalue()]
+
+    slider = IntSlider(DEPTH // 2, 0, DEPTH - 1)
+    interactive(show, index=slider)
+    return slider, lambda: sent[0]
+
+
+def step(slider, sent, index):
+    """Move a slider; return the milliseconds until the new picture is there."""
+    before = sent()
+    seconds = timed(setattr, slider, "value", index)[1]
+    assert sent() != before
+    return 1000 * seconds
+
+
+def main(steps: int = 40):
+    """Move both sliders in turn, through the same slices."""
+    images, places = head_and_mask(), [5 + place % (DEPTH - 10) for place in range(steps)]
+    with redirect_stdout(io.StringIO()):  # `interact` clears its output with control characters
+        shown = kit(*images), peer(*images)
+        times = [[step(*each, index) for each in shown] for index in places]
+    ours, theirs = np.median(times[1:], axis=0)
+    record(
+        f"viewer, slice of {SIDE} x {SIDE} with a mask, n = {steps}: time per step of the slider",
+        f"{ours:.0f} ms",
+        f"matplotlib under interact: {theirs:.0f} ms",
+        theirs / ours,
+    )
+
+
+if __name__ == "__main__":
+    plt.switch_backend("agg")
+    typer.run(main)
