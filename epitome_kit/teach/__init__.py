@@ -19,7 +19,11 @@ _NAMES = {
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),
     "widgets": ("SliceViewer", "before_after_wipe"),
     "explorers": ("threshold_explorer", "strip_explorer", "bias_explorer"),
-    "checks": ("check_number", "check_choice", "check_mask", "check_field", "check_transform", "check_split"),
+    "checks": (
+        *("check_number", "check_choice", "check_names", "check_mask", "check_field", "check_transform"),
+        *("check_split", "check_model"),
+    ),
+    "quiz": ("quiz",),
 }
 """Public names of each module."""
 
