@@ -130,7 +130,7 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
 
     An answer that fails, takes too long or stops the kernel costs its own point
     only: names of the kit that it took are put back, and after the worst the
-    notebook runs once more without it.
+    notebook runs once more without it. What comes after the last check is left out.
 
     Parameters
     ----------
@@ -199,8 +199,9 @@ def _mark_in_copy(name, answers, workspace, limit_s):
 
 
 def _in_turn(notebook, parameters, answers):
-    """List the code of a notebook, each answer between cells that put back what it took of the kit's names."""
-    for cell in notebook.cells:
+    """List the code down to the last check, each answer between cells that put back the names that it took."""
+    last = notebook.cells.index(tagged(notebook, "check")[-1])
+    for cell in notebook.cells[: last + 1]:
         tags = cell.metadata.get("tags", [])
         if cell.cell_type != "code" or "solution" in tags:
             continue
@@ -218,13 +219,12 @@ def _run(notebook, cwd, limit_s):
     reached = []
     try:
         with new_kernel(cwd) as manager:
-            NotebookClient(
-                notebook,
-                km=manager,
-                allow_errors=True,
-                timeout=limit_s,
-                on_cell_execute=lambda cell, cell_index: reached.append(cell),
-            ).execute()
+            client = NotebookClient(notebook, km=manager, allow_errors=True, timeout=limit_s)
+            client.reset_execution_trackers()
+            with client.setup_kernel():
+                for index, cell in enumerate(notebook.cells):
+                    reached.append(cell)
+                    client.execute_cell(cell, index)
     except (CellTimeoutError, DeadKernelError) as error:
         exercises = {cell.id for cell in tagged(notebook, "exercise")}
         blamed = [cell.id for cell in reached if cell.id in exercises]
