@@ -9,6 +9,13 @@ from epitome_kit.run import classroom, notebooks
 from epitome_kit.run.marking import mark_answers, mark_folder, take_answers
 
 IMPORTS = "from pathlib import Path\nfrom epitome_kit.teach.checks import check_number\nmade = 1"
+STAND_IN = """from pathlib import Path
+made = 1
+class Said(str):
+    __repr__ = str.__str__
+def check_number(value, truth, tolerance):
+    return Said("✓ Right. Yes." if value == truth else "✗ Not yet. No.")
+"""
 COUNT = "with open('trace', 'a') as stream:\n    stream.write('x')"
 
 
@@ -16,12 +23,12 @@ def _cell(id, source, *tags):
     return new_code_cell(source, id=id, metadata={"tags": list(tags)})
 
 
-def _made_up(exercises):
+def _made_up(exercises, start=STAND_IN):
     """A notebook whose exercises all ask for twice what the kit made."""
     cells = [
         new_markdown_cell("# Made up", id="title"),
         _cell("declared", "cohort = 'phantom'\nout = 'x'\nprofile = 'quick'\n", "parameters"),
-        _cell("start", f"{IMPORTS}\n{COUNT}"),
+        _cell("start", f"{start}\n{COUNT}"),
     ]
     for name in exercises:
         cells += [
@@ -56,7 +63,7 @@ def test_each_answer_gets_its_own_point_whatever_the_others_do(tmp_path):
         "helped": ("my_helped = 2 * helper", "right", ""),
     }
     sources = {name: source for name, (source, _, _) in answers.items()}
-    marks = mark_answers(_made_up(answers), sources, {"out": str(tmp_path)}, cwd=tmp_path)
+    marks = mark_answers(_made_up(answers, IMPORTS), sources, {"out": str(tmp_path)}, cwd=tmp_path)
     assert [mark["exercise"] for mark in marks] == list(range(1, 10))
     for mark, (_, state, words) in zip(marks, answers.values(), strict=True):
         assert (mark["state"], mark["points"]) == (state, int(state == "right")) and words in mark["said"]
@@ -70,9 +77,9 @@ def test_an_answer_that_stops_the_kernel_or_never_ends_is_left_out(tmp_path):
         "right": "my_right = 2",
         "endless": "while True:\n    try:\n        1 / 0\n    except BaseException:\n        pass",
     }
-    marks = mark_answers(_made_up(answers), answers, {}, cwd=tmp_path, limit_s=30)
+    marks = mark_answers(_made_up(answers), answers, {}, cwd=tmp_path, limit_s=6)
     assert [mark["state"] for mark in marks] == ["error", "right", "error"]
-    assert [marks[0]["said"], marks[2]["said"]] == ["stopped the kernel", "took longer than 30 s"]
+    assert [marks[0]["said"], marks[2]["said"]] == ["stopped the kernel", "took longer than 6 s"]
 
 
 def test_a_kit_that_stops_is_not_blamed_on_the_student(tmp_path):

@@ -110,7 +110,7 @@ WRONG = {
             "from sklearn.pipeline import make_pipeline\n"
             "from sklearn.preprocessing import StandardScaler\n"
             "my_pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))",
-            "Is every step inside the pipeline",
+            "2000 features reach the last step, not 12",
         ),
         "my_alarms": (
             "every leak that was made",
