@@ -165,7 +165,8 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
             return [_read_mark(*turn, stopped) for turn in enumerate(_turns(ready), 1)]
         blamed, why = reason
         if blamed is None or blamed in stopped:
-            raise NotebookFailed("grade", "a notebook that runs to its end without the answers", why, "allow more time with `--limit`")
+            expected = "a notebook of the kit that runs to its last check, whatever the answers"
+            raise NotebookFailed("grade", expected, f"one that {why}", "allow more time with `--limit`")
         stopped[blamed] = why
 
 

@@ -46,10 +46,11 @@ def explain_mask(inside, true, grid, at_least):
     str
         One sentence, or two.
     """
-    if dice(~inside, true) >= at_least:
+    sure = max(at_least, 0.5)
+    if dice(~inside, true) >= sure:
         return "It is inside out: what should be 1 is 0. Try `~mask`."
     for axis in range(3):
-        if dice(np.flip(inside, axis), true) >= max(at_least, dice(inside, true) + 0.1):
+        if dice(np.flip(inside, axis), true) >= max(sure, dice(inside, true) + 0.1):
             return f"It is mirrored along axis {'ijk'[axis]}: was the array flipped without its affine?"
     ratio = np.count_nonzero(inside) / np.count_nonzero(true)
     shift = _centre(inside) - _centre(true)
