@@ -1,6 +1,7 @@
 """Marking: the answers of a student, set into the kit's own notebook, and the points that its checks give."""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,19 +67,19 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     """
     path, workspace = Path(path), Path(workspace).absolute()
     files = _notebooks_below(path)
-    alone = not path.is_dir()
-    rows = []
-    for file in files:
-        shown = file.name if alone else file.relative_to(path).as_posix()
-        try:
-            name, answers = take_answers(file)
-            run_notebooks([name], out=workspace, cohort=cohort, profile=profile)
-            marks = _mark_in_copy(name, answers, workspace, limit_s)
-            rows += [{"file": shown, "notebook": name, **mark} for mark in marks]
-        except (BadNotebook, NotebookFailed) as error:
-            if alone:
-                raise
-            rows.append({"file": shown, "points": 0, "state": "refused", "said": error.reason})
+    taken, marks = {}, {}
+    for shown, file in files.items():
+        with _refusing(shown, marks, alone=path.is_file()):
+            taken[shown] = take_answers(file)
+    names = {name for name, _ in taken.values()}
+    if names:
+        run_notebooks(
+            [name for name in kit_notebooks() if name in names], out=workspace, cohort=cohort, profile=profile
+        )
+    for shown, (name, answers) in taken.items():
+        with _refusing(shown, marks, alone=path.is_file()):
+            marks[shown] = [{"notebook": name, **mark} for mark in _mark_in_copy(name, answers, workspace, limit_s)]
+    rows = [{"file": shown, **mark} for shown in files for mark in marks[shown]]
     columns = ["file", "notebook", "exercise", "points", "state", "said"]
     return pd.DataFrame(rows, columns=columns).astype({"exercise": "Int64"})
 
@@ -171,16 +172,25 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
 
 
 def _notebooks_below(path):
+    """Name to file: of one file, or of every notebook below a folder, hidden ones left out."""
     if path.is_file():
-        return [path]
-    found = [
-        file
-        for file in sorted(path.rglob("*.ipynb"))
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
+        return {path.name: path}
+    found = {file.relative_to(path): file for file in sorted(path.rglob("*.ipynb"))}
+    found = {name: file for name, file in found.items() if not any(part.startswith(".") for part in name.parts)}
     if not found:
         raise BadParameter("grade", "a notebook, or a folder with some", str(path), "name the folder of their work")
-    return found
+    return {name.as_posix(): file for name, file in found.items()}
+
+
+@contextmanager
+def _refusing(shown, marks, *, alone):
+    """Note why a file of a class cannot be marked, and go on with the others."""
+    try:
+        yield
+    except (BadNotebook, NotebookFailed) as error:
+        if alone:
+            raise
+        marks[shown] = [{"points": 0, "state": "refused", "said": error.reason}]
 
 
 def _exercises(path):
