@@ -58,6 +58,11 @@ def test_numbers():
     assert "1000 times too large" in wrong.message and "34.4" not in wrong.message.replace("3.44e+04", "")
 
 
+@pytest.mark.parametrize("value, words", [(106, "about 106 times too large."), (0.3, "about 3.3 times too small.")])
+def test_a_factor_is_written_out(value, words):
+    assert words in check_number(value, 1, tolerance=0.1).message
+
+
 @pytest.mark.parametrize("number", [3, 3.0, np.float32(3), np.int64(3), np.array([3.0]), np.array(3)])
 def test_every_kind_of_number_is_a_number(number):
     assert check_number(number, 3, tolerance=0).passed
@@ -135,6 +140,11 @@ def test_what_is_off_with_a_mask(answer, words):
     check = check_mask(answer, TUMOUR, image=HEAD)
     assert not check.passed and words in check.message and "0.90 is asked for" in check.message
     assert check.figure is not None
+
+
+def test_a_low_bar_makes_no_mirror_image():
+    dark = image_like((np.asarray(BRAIN.dataobj) - np.asarray(TUMOUR.dataobj)).astype(np.uint8), TUMOUR)
+    assert "too large" in check_mask(dark, TUMOUR, at_least=0.05).message
 
 
 @pytest.mark.parametrize(

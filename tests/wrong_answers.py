@@ -34,7 +34,7 @@ WRONG = {
             "points = [nib.affines.apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0)) for mask in masks]\n"
             "my_transform = np.eye(4)\n"
             "my_transform[:3, 3] = points[1].mean(axis=0) - points[0].mean(axis=0)",
-            "from where it belongs",
+            "It is the inverse",
         ),
         "my_spread": (
             "the spread before, not after",

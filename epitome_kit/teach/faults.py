@@ -26,7 +26,8 @@ def explain_number(value, expected):
     for factor, mix in _FACTORS.items():
         if abs(times / factor - 1) < 0.02:
             return f"{factor} times too {word}: is it {mix}?"
-    return f"about {times:.2g} times too {word}." if times > 2 else f"too {word} by about {abs(ratio - 1):.0%}."
+    about = f"{times:,.0f}" if times > 10 else f"{times:.2g}"
+    return f"about {about} times too {word}." if times > 2 else f"too {word} by about {abs(ratio - 1):.0%}."
 
 
 def explain_mask(inside, true, grid, at_least):
