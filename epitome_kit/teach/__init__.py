@@ -23,7 +23,7 @@ _NAMES = {
         *("check_number", "check_choice", "check_names", "check_mask", "check_field", "check_transform"),
         *("check_split", "check_model"),
     ),
-    "quiz": ("quiz",),
+    "questions": ("quiz",),
 }
 """Public names of each module."""
 

@@ -8,7 +8,7 @@ from conftest import ROOT
 from epitome_kit.errors import BadParameter
 from epitome_kit.run.notebooks import kit_notebooks
 from epitome_kit.run.parameters import read_notebook
-from epitome_kit.teach.quiz import Quiz, quiz
+from epitome_kit.teach.questions import Quiz, quiz
 
 FOLDER = ROOT / "epitome_kit" / "teach" / "quizzes"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
