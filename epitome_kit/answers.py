@@ -225,6 +225,36 @@ def show_epitomes(table, scores, folder, as_json):
     typer.echo(f"Open {folder / 'epitomes.html'}", err=as_json)
 
 
+def show_points(marks, as_json):
+    """Print the points of students: of one file each exercise, of several one line a file.
+
+    Parameters
+    ----------
+    marks : DataFrame
+        From :func:`epitome_kit.run.marking.mark_folder`.
+    as_json : bool
+    """
+    if as_json or marks.file.nunique() == 1:
+        show_frame(marks, as_json, ["exercise", "points", "state", "said"])
+    else:
+        rows = [(file, *_class_line(rows)) for file, rows in marks.groupby("file", sort=False)]
+        show(None, False, rows, header=("file", "notebook", "points", "exercises", ""))
+    told = marks.exercise.notna()
+    refused = f"; {(~told).sum()} refused" if not told.all() else ""
+    typer.echo(f"{marks.points.sum()} of {told.sum()} points{refused}", err=as_json)
+
+
+def _class_line(marks):
+    """Notebook, points, a mark an exercise, and why a file was refused."""
+    from epitome_kit.run.marking import STATES
+
+    if marks.exercise.isna().any():
+        return None, 0, None, marks.said.iloc[0]
+    mark_of = {state: mark for mark, state in STATES.items()}
+    shown = " ".join(mark_of.get(state, "!") for state in marks.state)
+    return marks.notebook.iloc[0], f"{marks.points.sum()}/{len(marks)}", shown, None
+
+
 def _graded(scores):
     low, high = scores["auc_ci95"]
     figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])

@@ -61,3 +61,7 @@ class ToolFailed(EpitomeError):
 
 class NotebookFailed(EpitomeError):
     """A notebook did not run to its end without an error."""
+
+
+class BadNotebook(EpitomeError):
+    """A student's notebook cannot be marked as it is."""

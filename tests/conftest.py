@@ -58,3 +58,15 @@ def learned(tmp_path_factory):
     cohort, ready = make_derivative(folder, subjects=13, unlabelled=[12])
     features = learn_features(cohort, ready, folder / "out", folds=2, epochs=15)
     return cohort, ready, folder / "out", features
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """Workspace in which every notebook ran at the smallest profile; what tests write there, others see."""
+    from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
+    from epitome_kit.run.report import write_report
+
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    run_notebooks(list(kit_notebooks()), out=folder, profile="smoke", parameters={"workers": 2})
+    write_report(folder)
+    return folder

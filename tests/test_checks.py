@@ -14,7 +14,16 @@ from PIL import Image
 
 from epitome_kit.errors import BadImage
 from epitome_kit.images import image_like, mark_voxel_size_unknown, save_image
-from epitome_kit.teach.checks import check_choice, check_field, check_mask, check_number, check_split, check_transform
+from epitome_kit.teach.checks import (
+    check_choice,
+    check_field,
+    check_mask,
+    check_model,
+    check_names,
+    check_number,
+    check_split,
+    check_transform,
+)
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 X = np.indices(HEAD.shape)[0] / HEAD.shape[0]
@@ -24,6 +33,8 @@ SHIFT = nib.affines.from_matvec(np.eye(3), (5, 0, 0))
 BLANK = {
     "number": lambda: check_number(None, 1, tolerance=1),
     "choice": lambda: check_choice(None, "A", "Because."),
+    "names": lambda: check_names(None, ["A"], "Because."),
+    "model": lambda: check_model(None, float, 0.5, tolerance=0.1),
     "mask": lambda: check_mask(None, TUMOUR),
     "field": lambda: check_field(None, FIELD, BRAIN),
     "transform": lambda: check_transform(None, np.eye(4), BRAIN),
@@ -35,7 +46,7 @@ BLANK = {
 def test_a_blank_answer_is_neither_right_nor_an_error(name):
     check = BLANK[name]()
     assert check.blank and not check.passed and check.figure is None
-    assert repr(check).startswith("○ Blank.") and "the solution ran" in check.message
+    assert repr(check).startswith("○ Blank.") and "Nothing to check yet" in check.message
 
 
 def test_numbers():
@@ -45,6 +56,11 @@ def test_numbers():
     wrong = check_number(34400, 34.4, tolerance=0.5, unit="mL", what="the volume")
     assert not wrong.passed and not wrong.blank
     assert "1000 times too large" in wrong.message and "34.4" not in wrong.message.replace("3.44e+04", "")
+
+
+@pytest.mark.parametrize("value, words", [(106, "about 106 times too large."), (0.3, "about 3.3 times too small.")])
+def test_a_factor_is_written_out(value, words):
+    assert words in check_number(value, 1, tolerance=0.1).message
 
 
 @pytest.mark.parametrize("number", [3, 3.0, np.float32(3), np.int64(3), np.array([3.0]), np.array(3)])
@@ -64,6 +80,35 @@ def test_choices():
     wrong = check_choice("B", "C", "It enhances.", hint="Look at the rim.")
     assert not wrong.passed and wrong.message == "“B” is not it. Look at the rim."
     assert not check_choice(7, "C", "").passed
+
+
+def test_names_in_any_order():
+    right = check_names(pd.Index(["b", "a"]), ["a", "b"], "They differ.")
+    assert right.passed and right.message == "All 2 are there, and no other. They differ."
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (["a", "c", "d"], "1 of 2 are there; not among them: c, d. Look"),
+        (["a"], "1 of 2 are there. Look"),
+        ([], "0 of 2 are there. Look"),
+        ("a", "should be a list of names; this is of type str"),
+        (5, "should be a list of names; this is of type int"),
+    ],
+)
+def test_what_is_off_with_names(answer, words):
+    check = check_names(answer, ["a", "b"], "They differ.", what="your list")
+    assert not check.passed and words in check.message
+    assert not re.search(r"\bb\b", check.message), "the right names are not given away"
+
+
+def test_models():
+    assert check_model("0.72", float, 0.7, tolerance=0.05, what="the AUC").passed
+    wrong = check_model("0.98", float, 0.5, tolerance=0.05, what="the AUC", hint="Select inside.")
+    assert not wrong.passed and wrong.message == "The AUC is 0.98, which is too large by about 96%. Select inside."
+    broken = check_model("ridge", float, 0.5, tolerance=0.05)
+    assert not broken.passed and broken.message.startswith("The model cannot be scored: ValueError: could not convert")
 
 
 def test_a_good_mask_passes_with_its_picture():
@@ -95,6 +140,11 @@ def test_what_is_off_with_a_mask(answer, words):
     check = check_mask(answer, TUMOUR, image=HEAD)
     assert not check.passed and words in check.message and "0.90 is asked for" in check.message
     assert check.figure is not None
+
+
+def test_a_low_bar_makes_no_mirror_image():
+    other_side = np.asarray(ellipsoids.tumour(radius=24).dataobj)[::-1]
+    assert "too large" in check_mask(other_side, TUMOUR, at_least=0.2).message
 
 
 @pytest.mark.parametrize(

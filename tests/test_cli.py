@@ -20,7 +20,19 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.run import doctor
 
-VERBS = ("run", "report", "inspect", "preprocess", "strip", "segment", "measure", "extract", "lab", "doctor")
+VERBS = (
+    "run",
+    "report",
+    "inspect",
+    "preprocess",
+    "strip",
+    "segment",
+    "measure",
+    "extract",
+    "lab",
+    "doctor",
+    "notebooks",
+)
 COHORTS = ("phantom", "tcga-lgg", "bids", "dicom", "lgg-1p19q")
 
 
@@ -74,6 +86,9 @@ def test_without_a_verb_the_help_is_shown(epitome):
         ("segment", "flair.nii.gz", "--train", "net.keras"),
         ("segment", "flair.nii.gz", "FLAIR=other.nii.gz"),
         ("segment", ".", "--train", "net.keras", "--weights", "other.keras"),
+        ("notebooks",),
+        ("notebooks", "--student", "new", "--out", "points.tsv"),
+        ("notebooks", "--grade", "missing.ipynb"),
     ],
 )
 def test_an_error_of_the_kit_is_three_lines_and_exit_code_1(words, epitome, tmp_path, monkeypatch):
@@ -448,3 +463,45 @@ def test_segment_pictures_the_outline_of_one_head(epitome, tmp_path, monkeypatch
     assert asked[0][0] == {"T1ce": scans[1], "FLAIR": scans[0]} and asked[0][1].name == "net.keras"
     out = tmp_path / "runs" / "flair_segment"
     assert "sub-007" in answer.stdout and (out / "figures" / "sub-007_tumour.png").stat().st_size > 5000
+
+
+@pytest.fixture
+def marked(monkeypatch):
+    """Points of three files, one of which was refused."""
+    said = ["All right.", "5 times too large.", "Blank.", "not a notebook"]
+    columns = {"file": ["a", "a", "b", "c"], "notebook": ["01", "01", "01", None], "exercise": [1, 2, 1, pd.NA]}
+    columns |= {"points": [1, 0, 0, 0], "state": ["right", "not yet", "blank", "refused"], "said": said}
+    marks = pd.DataFrame(columns).astype({"exercise": "Int64"})
+    asked = []
+
+    def mark_folder(path, **options):
+        asked.append(options)
+        return marks[marks.file == path.name] if path.name == "a" else marks
+
+    states = {"✓": "right", "✗": "not yet", "○": "blank"}
+    _stand_in(monkeypatch, "run.marking", mark_folder=mark_folder, STATES=states)
+    return asked
+
+
+def test_notebooks_prints_the_points_of_a_class_and_of_one_student(epitome, marked, tmp_path):
+    answer = epitome("notebooks", "--grade", "returned", "--profile", "smoke", "--out", tmp_path / "points.tsv")
+    assert answer.exit_code == 0
+    assert re.search(r"^a +01 +1/2 +✓ ✗", answer.stdout, re.MULTILINE)
+    assert re.search(r"^b +01 +0/1 +○", answer.stdout, re.MULTILINE)
+    assert re.search(r"^c +0 +not a notebook", answer.stdout, re.MULTILINE)
+    assert "1 of 3 points; 1 refused" in answer.stdout
+    assert (tmp_path / "points.tsv").read_text(encoding="utf-8").splitlines()[
+        2
+    ] == "a\t01\t2\t0\tnot yet\t5 times too large."
+    assert marked[0]["workspace"].as_posix() == "runs/phantom_smoke_grade" and marked[0]["limit_s"] == 300
+    answer = epitome("notebooks", "--grade", "a")
+    assert re.search(r"^2 +0 +not yet +5 times too large.", answer.stdout, re.MULTILINE)
+    rows = json.loads(epitome("notebooks", "--grade", "returned", "--json").stdout)
+    assert [row["points"] for row in rows] == [1, 0, 0, 0] and rows[3]["exercise"] is None
+
+
+def test_notebooks_writes_for_students_and_for_whoever_teaches(epitome, tmp_path):
+    answer = epitome("notebooks", "--student", tmp_path / "student", "--instructor", tmp_path / "instructor")
+    assert answer.exit_code == 0 and answer.stdout.count("Wrote ") == 2
+    first, second = ((tmp_path / name / "01_inspect_dataset.ipynb").read_text() for name in ("student", "instructor"))
+    assert "my_liar = None" in first and 'my_liar = \\"C\\"' not in first and 'my_liar = \\"C\\"' in second

@@ -45,6 +45,24 @@ def _lines(cell):
     return [line for line in cell.source.splitlines() if line.strip()]
 
 
+def _stored(cell):
+    """Names that a cell sets or imports."""
+    nodes = list(ast.walk(ast.parse(cell.source)))
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in nodes
+        for alias in getattr(node, "names", ())
+        if isinstance(alias, ast.alias)
+    }
+    return imported | {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _loaded(cell):
+    """Names that a cell reads."""
+    nodes = ast.walk(ast.parse(cell.source))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
 def _nodes(name):
     """Everything that the code cells say, line magics left out."""
     source = "\n".join(re.sub(r"^\s*%.*$", "", cell.source, flags=re.MULTILINE) for cell in _code(name))
@@ -92,8 +110,28 @@ def test_exercise_solution_and_check_come_in_turn(name):
     turn = ("exercise", "solution", "check")
     tags = [tag for cell in _code(name) for tag in cell.metadata.get("tags", []) if tag in turn]
     rounds = len(tags) // len(turn)
-    assert rounds
+    assert rounds >= 3
     assert tags == list(turn) * rounds
+
+
+@every_notebook
+def test_an_exercise_is_blank_and_its_solution_runs_when_it_is(name):
+    for exercise, solution in zip(_tagged(name, "exercise"), _tagged(name, "solution"), strict=True):
+        assert re.fullmatch(r"my_\w+(, my_\w+)* = None(, None)*", exercise.source)
+        (condition,) = ast.parse(solution.source).body
+        assert ast.unparse(condition.test) == f"{re.match('my_[a-z]+', exercise.source)[0]} is None"
+
+
+@every_notebook
+def test_no_later_cell_needs_an_answer_so_a_class_gets_no_solution(name):
+    learned = {cell.id for tag in ("exercise", "solution") for cell in _tagged(name, tag)}
+    checks = {cell.id for cell in _tagged(name, "check")}
+    elsewhere = set().union(*(_stored(cell) for cell in _code(name) if cell.id not in learned))
+    only_there = set().union(*(_stored(cell) for cell in _code(name) if cell.id in learned)) - elsewhere
+    for cell in _code(name):
+        needed = only_there & _loaded(cell)
+        if cell.id not in learned:
+            assert {each for each in needed if not each.startswith("my_") or cell.id not in checks} == set()
 
 
 @every_notebook

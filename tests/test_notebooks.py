@@ -1,22 +1,12 @@
 """Every notebook, headless, through the runner, at the smallest profile: none is skipped."""
 
-import pytest
 from PIL import Image
 
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, notebooks_folder, run_notebooks
-from epitome_kit.run.report import write_report
+from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, kit_notebooks
 
 STEPS = ["01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"]
 LABS = ["leakage", "seed_autopsy"]
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    run_notebooks([*STEPS, *LABS], out=folder, profile="smoke", parameters={"workers": 2})
-    write_report(folder)
-    return folder
 
 
 def test_the_five_steps_are_there():
@@ -25,18 +15,18 @@ def test_the_five_steps_are_there():
 
 def test_the_labs_are_known_by_name():
     assert list(find_notebooks(LABS)) == LABS
-    assert [path.stem for path in sorted((notebooks_folder() / "labs").glob("*.ipynb"))] == LABS
+    assert list(kit_notebooks()) == [*STEPS, *LABS]
 
 
-def test_every_notebook_ran_to_its_end(workspace):
-    executed = executed_notebooks(workspace)
+def test_every_notebook_ran_to_its_end(smoke_run):
+    executed = executed_notebooks(smoke_run)
     assert [notebook["name"] for notebook in executed] == [*STEPS, *LABS]
     assert {notebook["status"] for notebook in executed} == {"done"}
     assert max(notebook["peak_rss_mb"] for notebook in executed) < 1800
 
 
-def test_the_summary_is_complete(workspace):
-    summary = read_json(workspace / "summary.json")
+def test_the_summary_is_complete(smoke_run):
+    summary = read_json(smoke_run / "summary.json")
     assert summary["cohort"]["n_subjects"] == 10 and summary["cohort"]["simulated"]
     assert sum(summary["cohort"]["class_counts"].values()) == 10
     for part in ("preprocess", "grading", "tumour"):
@@ -46,9 +36,9 @@ def test_the_summary_is_complete(workspace):
     assert summary["provenance"]["parameters"]["profile"] == "smoke"
 
 
-def test_every_step_left_a_described_picture(workspace):
+def test_every_step_left_a_described_picture(smoke_run):
     for start in [*(step[:2] for step in STEPS), "leakage", "seed_autopsy"]:
-        pictures = list((workspace / "figures").glob(f"{start}_*.png"))
+        pictures = list((smoke_run / "figures").glob(f"{start}_*.png"))
         assert pictures, f"{start} saved no picture"
         for path in pictures:
             with Image.open(path) as picture:

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from epitome_kit.answers import show, show_frame, show_grading, show_report
+from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Workers
 from epitome_kit.cli.tumours import extract, measure, segment
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(cohorts, name="cohort")
 for verb in (segment, measure, extract):
     app.command()(verb)
+app.command("notebooks")(class_notebooks)
 
 
 @app.command()

@@ -124,6 +124,19 @@ def notebooks_to_edit(copy):
     return Path(copy)
 
 
+def kit_notebooks():
+    """Find every notebook of the kit: the numbered ones in order, then the labs.
+
+    Returns
+    -------
+    dict of str to Path
+        Name, without ending, to file.
+    """
+    folder = notebooks_folder()
+    found = [*sorted(folder.glob("[0-9][0-9]_*.ipynb")), *sorted(folder.glob("labs/*.ipynb"))]
+    return {path.stem: path for path in found}
+
+
 def find_notebooks(names=None):
     """Find notebooks by name, prefix or path.
 
@@ -144,9 +157,8 @@ def find_notebooks(names=None):
     BadParameter
         Not known, or a prefix of several.
     """
-    folder = notebooks_folder()
-    steps = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
-    known = steps | {path.stem: path for path in sorted(folder.glob("labs/*.ipynb"))}
+    known = kit_notebooks()
+    steps = [name for name, path in known.items() if path.parent.name != "labs"]
     found = {}
     for name in map(str, names or steps):
         path = Path(name)

@@ -21,7 +21,7 @@ def read_notebook(path):
     """
     try:
         return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         hint = "save it again in Jupyter, or fetch a fresh copy"
         raise NotebookFailed("run", "a notebook that can be read", f"{path} ({reason})", hint) from error

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from queue import Empty
 
 import nbformat
@@ -83,7 +83,7 @@ def execute_strictly(source, target, parameters, *, cwd, record=None, on_cell=No
         shutil.copyfile(source, partial)
         failure = None
         try:
-            with _kernel(cwd) as manager, peak_memory(manager.provisioner.pid) as peaks:
+            with new_kernel(cwd) as manager, peak_memory(manager.provisioner.pid) as peaks:
                 papermill.execute_notebook(
                     str(source),
                     str(partial),
@@ -198,10 +198,13 @@ class ShellChannel(AsyncZMQSocketChannel):
 
     async def get_msg(self, timeout=None):
         """Wait for the next message, looking for it again and again."""
-        while timeout is None:
-            with suppress(Empty):
-                return await super().get_msg(_LOOK_AGAIN_S)
-        return await super().get_msg(timeout)
+        last = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            try:
+                return await super().get_msg(max(0, min(_LOOK_AGAIN_S, last - time.monotonic())))
+            except Empty:
+                if time.monotonic() >= last:
+                    raise
 
 
 class _Client(AsyncKernelClient):
@@ -209,8 +212,18 @@ class _Client(AsyncKernelClient):
 
 
 @contextmanager
-def _kernel(cwd):
-    """Start a kernel of this very Python, and stop it with all of its children."""
+def new_kernel(cwd):
+    """Start a kernel of this very Python, and stop it with all of its children.
+
+    Parameters
+    ----------
+    cwd : path
+        Folder that it works in.
+
+    Yields
+    ------
+    AsyncKernelManager
+    """
     manager = AsyncKernelManager(kernel_name="python3", client_factory=_Client)
     manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     run_sync(manager.start_kernel)(

@@ -1,99 +1,27 @@
 """Checks of exercises: what is right, what is off, and where; never an exception for an answer."""
 
-import base64
-import html
-import io
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from numbers import Real
 from os import PathLike
 
 import nibabel as nib
 import numpy as np
-from matplotlib.figure import Figure
 
 from epitome_kit.errors import EpitomeError
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
 from epitome_kit.overlap import dice
 from epitome_kit.teach.faults import explain_field, explain_mask, explain_number, explain_transform, mean_distance
 from epitome_kit.teach.figures import before_after, missed_and_extra
-from epitome_kit.teach.style import GREEN, GREY, ORANGE
+from epitome_kit.teach.verdict import Check, Off, never_raises, require_answer
 from epitome_kit.teach.wording import size_text
-
-_MARKS = {True: ("✓", "Right", GREEN), False: ("✗", "Not yet", ORANGE), None: ("○", "Blank", GREY)}
 
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 
-@dataclass(frozen=True)
-class Check:
-    """What a check found.
-
-    Attributes
-    ----------
-    passed : bool
-        False for a blank answer too.
-    message : str
-        One or two sentences for the student.
-    figure : Figure or None
-        Where the answer is right and where it is off.
-    blank : bool
-        There was no answer to check.
-    """
-
-    passed: bool
-    message: str
-    figure: Figure | None = None
-    blank: bool = False
-
-    def __repr__(self):
-        mark, word, _ = self._mark
-        return f"{mark} {word}. {self.message}"
-
-    def _repr_html_(self):
-        mark, word, colour = self._mark
-        picture = ""
-        if self.figure is not None:
-            stream = io.BytesIO()
-            self.figure.savefig(stream, dpi=90, format="png")
-            data = base64.b64encode(stream.getvalue()).decode()
-            alt = html.escape(self.message, quote=True)
-            picture = f"<br><img style='max-width:100%' alt=\"{alt}\" src='data:image/png;base64,{data}'>"
-        return (
-            f"<div style='border-left:6px solid {colour};padding:6px 12px;margin:4px 0'>"
-            f"<b>{mark} {word}.</b> {html.escape(self.message)}{picture}</div>"
-        )
-
-    @property
-    def _mark(self):
-        return _MARKS[None if self.blank else self.passed]
-
-
-class _Off(Exception):
-    """An answer that is wrong, or blank, with what to say of it."""
-
-    def __init__(self, message, *, blank=False):
-        super().__init__(message)
-        self.blank = blank
-
-
-def _exercise(check):
-    """Decorate a check, so that a wrong or blank answer is said, not raised."""
-
-    @wraps(check)
-    def checked(*args, **kwargs):
-        try:
-            return check(*args, **kwargs)
-        except _Off as off:
-            return Check(False, str(off), blank=off.blank)
-
-    return checked
-
-
-@_exercise
+@never_raises
 def check_number(answer, expected, *, tolerance, unit="", what="the value"):
     """Compare a number with the expected one.
 
@@ -111,18 +39,18 @@ def check_number(answer, expected, *, tolerance, unit="", what="the value"):
     -------
     Check
     """
-    _require(answer)
+    require_answer(answer)
     what, value = _start(what), _as_number(answer)
     if value is None:
-        raise _Off(f"{what} should be one number; this is of type {type(answer).__name__}.")
+        raise Off(f"{what} should be one number; this is of type {type(answer).__name__}.")
     if not math.isfinite(value):
-        raise _Off(f"{what} is {value}: look for a division by zero or an empty selection on the way.")
+        raise Off(f"{what} is {value}: look for a division by zero or an empty selection on the way.")
     if abs(value - expected) > tolerance:
-        raise _Off(f"{what} is {_amount(value, unit)}, which is {explain_number(value, expected)}")
+        raise Off(f"{what} is {_amount(value, unit)}, which is {explain_number(value, expected)}")
     return Check(True, f"{what} is {_amount(value, unit)}, within {_amount(tolerance, unit)} of the truth.")
 
 
-@_exercise
+@never_raises
 def check_choice(answer, expected, why, *, hint="Look at the figure once more."):
     """Compare a choice with the right one, capitals and spaces aside.
 
@@ -139,13 +67,72 @@ def check_choice(answer, expected, why, *, hint="Look at the figure once more.")
     -------
     Check
     """
-    _require(answer)
+    require_answer(answer)
     if _plain(answer) != _plain(expected):
-        raise _Off(f"“{answer}” is not it. {hint}")
+        raise Off(f"“{answer}” is not it. {hint}")
     return Check(True, f"“{expected}” it is. {why}")
 
 
-@_exercise
+@never_raises
+def check_names(answer, expected, why, *, what="the names", hint="Look at the table once more."):
+    """Compare a list of names with the expected ones, their order aside.
+
+    Parameters
+    ----------
+    answer : sequence of str or None
+    expected : sequence of str
+    why : str
+        Explains the right names; shown with them.
+    what : str, default="the names"
+    hint : str, optional
+        Shown with wrong ones.
+
+    Returns
+    -------
+    Check
+    """
+    require_answer(answer)
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        raise Off(f"{_start(what)} should be a list of names; this is of type {type(answer).__name__}.")
+    given, asked = ({str(name) for name in names} for names in (answer, expected))
+    if given != asked:
+        others = f"; not among them: {', '.join(sorted(given - asked))}" if given - asked else ""
+        raise Off(f"{len(given & asked)} of {len(asked)} are there{others}. {hint}")
+    return Check(True, f"All {len(asked)} are there, and no other. {why}")
+
+
+@never_raises
+def check_model(answer, score, expected, *, tolerance, what="the score", hint=""):
+    """Compare what a model scores with the expected score.
+
+    Parameters
+    ----------
+    answer : object or None
+        Such as a scikit-learn pipeline.
+    score : callable
+        Takes the model, returns its score.
+    expected, tolerance : float
+    what : str, default="the score"
+    hint : str, optional
+        Shown with a wrong one.
+
+    Returns
+    -------
+    Check
+    """
+    require_answer(answer)
+    try:
+        value = score(answer)
+    except Exception as error:  # a model that a student built may raise anything
+        raise Off(
+            f"The model cannot be scored: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        ) from error
+    if abs(value - expected) > tolerance:
+        raise Off(f"{_start(what)} is {value:.2f}, which is {explain_number(value, expected)} {hint}".strip())
+    return Check(True, f"{_start(what)} is {value:.2f}, as that of the solution within {tolerance:.2g}.")
+
+
+@never_raises
 def check_mask(answer, truth, *, at_least=0.9, what="the mask", image=None):
     """Compare a mask with the truth and say what is off, and where.
 
@@ -165,12 +152,12 @@ def check_mask(answer, truth, *, at_least=0.9, what="the mask", image=None):
     Check
         With a picture of missed and extra voxels, if the grids agree.
     """
-    _require(answer)
+    require_answer(answer)
     truth = load_mask(truth, where="check_mask")
     mask = _read(answer, truth, load_mask, what)
     inside, true = (np.asarray(part.dataobj) > 0 for part in (mask, truth))
     if not inside.any():
-        raise _Off(f"{_start(what)} is empty: no voxel is above zero.")
+        raise Off(f"{_start(what)} is empty: no voxel is above zero.")
     score = dice(inside, true)
     figure = missed_and_extra(mask, truth, image, what=what)
     sizes = f"{size_text(np.count_nonzero(inside), truth)} against {size_text(np.count_nonzero(true), truth)}"
@@ -180,7 +167,7 @@ def check_mask(answer, truth, *, at_least=0.9, what="the mask", image=None):
     return Check(False, f"Dice is {score:.2f}, and {at_least:.2f} is asked for ({sizes}). {reason}", figure)
 
 
-@_exercise
+@never_raises
 def check_field(answer, truth, mask, *, at_most=0.05, what="the bias field"):
     """Compare a bias field with the true one, their overall scale aside.
 
@@ -201,14 +188,14 @@ def check_field(answer, truth, mask, *, at_most=0.05, what="the bias field"):
     Check
         With a picture of their ratio, if the grids agree.
     """
-    _require(answer)
+    require_answer(answer)
     truth = load_image(truth, where="check_field")
     mask = load_mask(mask, like=truth, where="check_field")
     field = _read(answer, truth, partial(load_image, check_voxels=False), what)
     inside = np.asarray(mask.dataobj) > 0
     found, true = (np.asarray(part.dataobj, float)[inside] for part in (field, truth))
     if not (np.isfinite(found).all() and (found > 0).all()):
-        raise _Off(f"{_start(what)} multiplies the scan, so inside the brain it has to be above zero everywhere.")
+        raise Off(f"{_start(what)} multiplies the scan, so inside the brain it has to be above zero everywhere.")
     found, true = np.log(found), np.log(true)
     figure = before_after(truth, field, {"brain": mask}, labels=("truth", "answer"), compare="ratio", title=what)
     left = (found - true).std()
@@ -219,7 +206,7 @@ def check_field(answer, truth, mask, *, at_most=0.05, what="the bias field"):
     return Check(False, f"{said}, and at most {at_most:.3f} is asked for. {reason}", figure)
 
 
-@_exercise
+@never_raises
 def check_transform(answer, truth, mask, *, at_most_mm=2.0, what="the transform"):
     """Compare two affine transforms by how far apart they put the voxels of a mask.
 
@@ -238,25 +225,25 @@ def check_transform(answer, truth, mask, *, at_most_mm=2.0, what="the transform"
     -------
     Check
     """
-    _require(answer)
+    require_answer(answer)
     what = _start(what)
     try:
         matrix = np.asarray(answer, float)
     except (TypeError, ValueError):
-        raise _Off(f"{what} should be a 4 x 4 matrix; this is of type {type(answer).__name__}.") from None
+        raise Off(f"{what} should be a 4 x 4 matrix; this is of type {type(answer).__name__}.") from None
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-        raise _Off(f"{what} should be a 4 x 4 matrix of finite numbers; this has shape {matrix.shape}.")
+        raise Off(f"{what} should be a 4 x 4 matrix of finite numbers; this has shape {matrix.shape}.")
     mask = load_mask(mask, where="check_transform")
     points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
     error = mean_distance(matrix, truth, points)
     said = f"{what} puts the brain {error:.1f} mm from where it belongs, on average"
     if error > at_most_mm:
         reason = explain_transform(matrix, truth, points, at_most_mm)
-        raise _Off(f"{said}; at most {at_most_mm:.3g} mm is asked for. {reason}")
+        raise Off(f"{said}; at most {at_most_mm:.3g} mm is asked for. {reason}")
     return Check(True, f"{said}.")
 
 
-@_exercise
+@never_raises
 def check_split(train, test, *, everyone=()):
     """Make sure that no subject is both learned from and tested on.
 
@@ -271,23 +258,18 @@ def check_split(train, test, *, everyone=()):
     -------
     Check
     """
-    _require(train, test)
+    require_answer(train, test)
     sides = [_subjects(train), _subjects(test)]
     for side, name in zip(sides, ("training", "test"), strict=True):
         if not side:
-            raise _Off(f"The {name} side is empty: nobody is left there.")
+            raise Off(f"The {name} side is empty: nobody is left there.")
     both = sides[0] & sides[1]
     if both:
-        raise _Off(f"{_who(both)} on both sides, so the score would partly be memory. Split by subject, not by slice.")
+        raise Off(f"{_who(both)} on both sides, so the score would partly be memory. Split by subject, not by slice.")
     missing = _subjects(everyone) - sides[0] - sides[1]
     if missing:
-        raise _Off(f"Nobody is on both sides, but {_who(missing)} on neither.")
+        raise Off(f"Nobody is on both sides, but {_who(missing)} on neither.")
     return Check(True, f"{len(sides[0])} subjects to learn from, {len(sides[1])} to test on, and nobody on both sides.")
-
-
-def _require(*answers):
-    if any(answer is None for answer in answers):
-        raise _Off("Nothing to check yet: the solution ran, so the notebook goes on.", blank=True)
 
 
 def _read(answer, truth, load, what):
@@ -296,27 +278,27 @@ def _read(answer, truth, load, what):
     plain = f"{what} does not hold plain numbers, one for each voxel."
     if isinstance(answer, np.ndarray):
         if answer.dtype.kind not in "biuf":
-            raise _Off(plain)
+            raise Off(plain)
         answer = image_like(answer.astype(np.float32), truth)
     elif not isinstance(answer, (str, PathLike, nib.Nifti1Image)):
-        raise _Off(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
+        raise Off(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
     try:
         image = load(answer, where=what)
     except EpitomeError as error:
-        raise _Off(f"{what} cannot be used: {error.reason}.") from error
+        raise Off(f"{what} cannot be used: {error.reason}.") from error
     except TypeError as error:
-        raise _Off(plain) from error
+        raise Off(plain) from error
     if image.shape != truth.shape:
-        raise _Off(f"{what} has shape {image.shape}, the truth {truth.shape}: stay on the grid of the scan.")
+        raise Off(f"{what} has shape {image.shape}, the truth {truth.shape}: stay on the grid of the scan.")
     if not same_grid(image, truth):
-        raise _Off(f"{what} has the right shape but another affine, so it lies elsewhere: keep the affine of the scan.")
+        raise Off(f"{what} has the right shape but another affine, so it lies elsewhere: keep the affine of the scan.")
     return image
 
 
 def _subjects(names):
     """Subjects behind a list of names of subjects, files or slices."""
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise _Off("Both sides should be lists of subjects, such as ['sub-001', 'sub-002'].")
+        raise Off("Both sides should be lists of subjects, such as ['sub-001', 'sub-002'].")
     texts = [str(name) for name in names]
     found = [_SUBJECT.search(text) for text in texts]
     return {match.group() if match else text for match, text in zip(found, texts, strict=True)}

@@ -26,7 +26,8 @@ def explain_number(value, expected):
     for factor, mix in _FACTORS.items():
         if abs(times / factor - 1) < 0.02:
             return f"{factor} times too {word}: is it {mix}?"
-    return f"about {times:.2g} times too {word}." if times > 2 else f"too {word} by about {abs(ratio - 1):.0%}."
+    about = f"{times:,.0f}" if times > 10 else f"{times:.2g}"
+    return f"about {about} times too {word}." if times > 2 else f"too {word} by about {abs(ratio - 1):.0%}."
 
 
 def explain_mask(inside, true, grid, at_least):
@@ -46,10 +47,11 @@ def explain_mask(inside, true, grid, at_least):
     str
         One sentence, or two.
     """
-    if dice(~inside, true) >= at_least:
+    sure = max(at_least, 0.5)
+    if dice(~inside, true) >= sure:
         return "It is inside out: what should be 1 is 0. Try `~mask`."
     for axis in range(3):
-        if dice(np.flip(inside, axis), true) >= max(at_least, dice(inside, true) + 0.1):
+        if dice(np.flip(inside, axis), true) >= max(sure, dice(inside, true) + 0.1):
             return f"It is mirrored along axis {'ijk'[axis]}: was the array flipped without its affine?"
     ratio = np.count_nonzero(inside) / np.count_nonzero(true)
     shift = _centre(inside) - _centre(true)

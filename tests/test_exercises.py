@@ -1,0 +1,66 @@
+"""Every exercise of every notebook: left blank, solved, and solved wrongly as students do."""
+
+import ast
+from copy import deepcopy
+
+import pytest
+from wrong_answers import WRONG
+
+from epitome_kit.files import read_json
+from epitome_kit.run.classroom import FillInSolutions, tagged
+from epitome_kit.run.marking import mark_answers
+from epitome_kit.run.notebooks import kit_notebooks
+from epitome_kit.run.parameters import declared_parameters, read_notebook
+
+NOTEBOOKS = list(kit_notebooks())
+every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+def asked_for(exercise):
+    """Variable that an exercise asks for, as the table of mistakes names it."""
+    (statement,) = ast.parse(exercise.source).body
+    return ast.unparse(statement.targets[0]).strip("()")
+
+
+def in_three_states(notebook, wrong):
+    """A notebook in which every exercise stands three times, each with its check, and the answers."""
+    filled = FillInSolutions().preprocess(deepcopy(notebook), {})[0]
+    solved = {cell.id: cell.source for cell in tagged(filled, "exercise")}
+    cells, answers = [], {}
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "exercise" in tags:
+            exercise = cell
+            sources = {"blank": cell.source, "wrong": wrong[asked_for(cell)][1], "solved": solved[cell.id]}
+        elif "check" in tags:
+            for state, source in sources.items():
+                answers[f"{exercise.id}-{state}"] = source
+                cells += [{**exercise, "id": f"{exercise.id}-{state}"}, {**cell, "id": f"{cell.id}-{state}"}]
+        else:
+            cells.append(cell)
+    return type(notebook)({**notebook, "cells": [type(notebook)(cell) for cell in cells]}), answers
+
+
+@every_notebook
+def test_each_exercise_has_a_hint_an_expected_range_and_a_mistake(name):
+    cells = read_notebook(kit_notebooks()[name]).cells
+    exercises = [cell for cell in cells if "exercise" in cell.metadata.get("tags", [])]
+    told = [cell.source for cell in cells if cell.cell_type == "markdown" and "**Exercise " in cell.source]
+    assert len(exercises) == len(told) >= 3
+    assert all("*Hint:*" in text and "*Expect:*" in text for text in told)
+    assert list(map(asked_for, exercises)) == list(WRONG[name]), "each needs one mistake in tests/wrong_answers.py"
+
+
+@every_notebook
+def test_a_check_tells_blank_right_and_wrong_apart(name, smoke_run):
+    source = kit_notebooks()[name]
+    notebook, answers = in_three_states(read_notebook(source), WRONG[name])
+    known = read_json(smoke_run / "parameters.json")
+    parameters = {key: known[key] for key in declared_parameters(source)}
+    marks = iter(mark_answers(notebook, answers, parameters, cwd=smoke_run))
+    for asked, (mistake, _, words) in WRONG[name].items():
+        blank, wrong, solved = next(marks), next(marks), next(marks)
+        assert (blank["state"], blank["points"]) == ("blank", 0), f"{asked}: {blank['said']}"
+        assert (wrong["state"], wrong["points"]) == ("not yet", 0), f"{asked}, {mistake}: {wrong['said']}"
+        assert words in wrong["said"], f"{asked}, {mistake}"
+        assert (solved["state"], solved["points"]) == ("right", 1), f"{asked}: {solved['said']}"
