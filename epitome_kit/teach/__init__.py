@@ -17,21 +17,15 @@ _NAMES = {
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),
-<<<<<<< HEAD
     "widgets": ("SliceViewer",),
     "explorers": ("before_after_wipe", "threshold_explorer", "strip_explorer", "bias_explorer"),
     "cohort_explorers": ("cohort_explorer", "prediction_explorer"),
     "solid": ("view_3d",),
-    "checks": ("check_number", "check_choice", "check_mask", "check_field", "check_transform", "check_split"),
-=======
-    "widgets": ("SliceViewer", "before_after_wipe"),
-    "explorers": ("threshold_explorer", "strip_explorer", "bias_explorer"),
     "checks": (
         *("check_number", "check_choice", "check_names", "check_mask", "check_field", "check_transform"),
         *("check_split", "check_model"),
     ),
     "questions": ("quiz",),
->>>>>>> students
 }
 """Public names of each module."""
 
