@@ -22,7 +22,7 @@ def notebooks(
     workspace: Annotated[
         Path | None, typer.Option(help="With `--grade`: of your own run.  [default: runs/COHORT_PROFILE_grade]")
     ] = None,
-    limit: Annotated[float, typer.Option(help="With `--grade`: seconds that one cell may take.", min=1)] = 300,
+    limit: Annotated[float, typer.Option(help="With `--grade`: seconds that one answer may take.", min=1)] = 300,
     as_json: Json = False,
 ):
     """Hand out notebooks to a class, and mark what comes back, a point an exercise.

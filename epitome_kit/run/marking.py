@@ -22,6 +22,9 @@ from epitome_kit.teach.verdict import MARKS
 STATES = {mark: word.lower() for mark, word, _ in MARKS.values()}
 """Mark at the start of what a check says, and the state of the answer."""
 
+_PATIENCE = 10
+"""How many times longer a cell of the kit may take than an answer: a busy machine is not the student's fault."""
+
 _KEEP = "_kit = {name: value for name, value in globals().items() if not name.startswith(('_', 'my_'))}"
 _PUT_BACK = "globals().update(_kit)"
 
@@ -47,7 +50,7 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     profile : {"smoke", "quick", "full"}, default="quick"
         As the class used it: a number typed in by hand depends on it.
     limit_s : float, default=300
-        Seconds that one cell may take.
+        Seconds that an answer may take, and its check; cells of the kit ten times as long.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
     cwd : path
         Folder that the kernel works in.
     limit_s : float, default=300
-        Seconds that one cell may take.
+        Seconds that an answer may take, and its check; cells of the kit ten times as long.
 
     Returns
     -------
@@ -228,9 +231,13 @@ def _in_turn(notebook, parameters, answers):
 def _run(notebook, cwd, limit_s):
     """Execute every cell, whatever fails; return the exercise to blame for a stop, and why, or None."""
     reached = []
+
+    def limit(cell):
+        return limit_s if {"exercise", "check"} & set(cell.metadata.get("tags", [])) else _PATIENCE * limit_s
+
     try:
         with new_kernel(cwd) as manager:
-            client = NotebookClient(notebook, km=manager, allow_errors=True, timeout=limit_s)
+            client = NotebookClient(notebook, km=manager, allow_errors=True, timeout_func=limit)
             client.reset_execution_trackers()
             with client.setup_kernel():
                 for index, cell in enumerate(notebook.cells):
@@ -239,8 +246,8 @@ def _run(notebook, cwd, limit_s):
     except (CellTimeoutError, DeadKernelError) as error:
         exercises = {cell.id for cell in tagged(notebook, "exercise")}
         blamed = [cell.id for cell in reached if cell.id in exercises]
-        slow = isinstance(error, CellTimeoutError)
-        return (blamed or [None])[-1], f"took longer than {limit_s:g} s" if slow else "stopped the kernel"
+        slow = f"took longer than {limit(reached[-1]):g} s"
+        return (blamed or [None])[-1], slow if isinstance(error, CellTimeoutError) else "stopped the kernel"
     return None
 
 
