@@ -1,9 +1,11 @@
 """A head in three dimensions, turned by the mouse: NiiVue, an optional extra."""
 
+import numpy as np
 from matplotlib.colors import to_rgb
 
 from epitome_kit.errors import ToolFailed
-from epitome_kit.images import load_image, load_mask
+from epitome_kit.images import image_like
+from epitome_kit.teach.slices import display_windows, stack_images
 from epitome_kit.teach.style import mask_colours
 
 
@@ -32,24 +34,27 @@ def view_3d(image, masks=None, *, height=480):
         An image cannot be read.
     """
     try:
-        from ipyniivue import NiiVue, SliceType
+        from ipyniivue import NiiVue, ShowRender, SliceType
     except ImportError as error:
         raise ToolFailed(
             "view_3d", "the package ipyniivue", f"nothing to import ({error})", "`pip install 'epitome-kit[view3d]'`"
         ) from error
-    colours = mask_colours(masks or {})
-    volumes = [_volume("scan", load_image(image, where="view_3d", check_voxels=False), "gray", 1.0)]
-    viewer = NiiVue(height=height, show_3d_crosshair=True)
+    stack = stack_images({"scan": image}, masks, where="view_3d")
+    low, high = display_windows(stack.volumes)["scan"]
+    viewer = NiiVue(height=height, multiplanar_show_render=ShowRender.ALWAYS, crosshair_width=0.3)
     viewer.set_slice_type(SliceType.MULTIPLANAR)
     viewer.set_radiological_convention(True)
-    for name, mask in (masks or {}).items():
-        red, green, blue = (round(255 * part) for part in to_rgb(colours[name]))
+    scan = _bytes(np.nan_to_num(stack.volumes["scan"], nan=low), stack)
+    volumes = [{"name": "scan.nii", "data": scan, "colormap": "gray", "cal_min": low, "cal_max": high}]
+    for name, colour in mask_colours(stack.masks).items():
+        red, green, blue = (round(255 * part) for part in to_rgb(colour))
         levels = {"R": [0, red], "G": [0, green], "B": [0, blue], "A": [0, 255], "I": [0, 255]}
         viewer.add_colormap(f"kit {name}", levels)
-        volumes.append(_volume(name, load_mask(mask, where="view_3d"), f"kit {name}", 0.5))
+        mask = _bytes(stack.masks[name].astype(np.uint8), stack)
+        volumes.append({"name": f"{name}.nii", "data": mask, "colormap": f"kit {name}", "opacity": 0.6})
     viewer.load_volumes(volumes)
     return viewer
 
 
-def _volume(name, image, colours, opacity):
-    return {"name": f"{name}.nii", "data": image.to_bytes(), "colormap": colours, "opacity": opacity}
+def _bytes(volume, stack):
+    return image_like(volume, stack.grid).to_bytes()

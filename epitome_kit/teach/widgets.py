@@ -187,6 +187,7 @@ class SliceViewer(Pictured, ipw.VBox):
             description="Plane",
             tooltip="Plane of the slice",
             style={**_WIDE, "button_width": "80px"},
+            layout={"width": "380px"},
         )
         self.index = _slider(
             ipw.IntSlider,
