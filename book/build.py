@@ -1,4 +1,4 @@
-"""Build the book: `python book/build.py WORKSPACE` makes a static site of the notebooks that were executed there.
+"""Build the book: `python book/build.py WORKSPACE [OUT]` makes a static site of the notebooks that were executed there.
 
 The sources are staged first, in the layout of the repository, so that its own links hold: README.md opens the book, and
 whatever a page links comes along.
@@ -25,6 +25,7 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "benchmarks/results.md")
 LINK = re.compile(r"\]\(([^)#:\s]+)[^):\s]*\)")
+TABLE = "```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{}\n```"
 PROGRESS = "Output()"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VALUES = (
@@ -36,7 +37,7 @@ SLIDER = "*In JupyterLab there are sliders here:* `make lab`."
 FOLDED = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
 
 
-def build_book(workspace, out, *, quiet=False):
+def build_book(workspace, out):
     """Build the site and return the path of its first page; a warning of Sphinx is an error."""
     workspace, out = Path(workspace), Path(out).absolute()
     done = [notebook for notebook in executed_notebooks(workspace) if notebook["status"] == "done"]
@@ -60,8 +61,8 @@ def build_book(workspace, out, *, quiet=False):
         page.writelines(api_tables())
     write_references(references, source / "book" / "references.md")
     (source / "book" / "run.md").write_text(describe_run(workspace, done), encoding="utf-8")
-    options = ["-W", "--keep-going", "-c", str(BOOK), "-d", str(source / ".doctrees"), *(["-q"] if quiet else [])]
-    if build_main(["-b", "html", *options, str(source), str(out)]):
+    options = ["-b", "html", "-W", "--keep-going", "-q", "-c", str(BOOK), "-d", str(source / ".doctrees")]
+    if build_main([*options, str(source), str(out)]):
         raise BadParameter("book", "pages without a warning", "those above", "mend them, and build again")
     return out / "index.html"
 
@@ -93,7 +94,9 @@ def stage_notebook(notebook, path, *, terms, workspace):
             continue
         if "solution" in cell.metadata.get("tags", ()):
             cell.metadata = {"tags": [*cell.metadata.tags, "hide-input"], "mystnb": FOLDED}
-        outputs = [stage_output(output, pictures / f"{path.stem}_{number}_{k}") for k, output in enumerate(cell.outputs)]
+        outputs = [
+            stage_output(output, pictures / f"{path.stem}_{number}_{k}") for k, output in enumerate(cell.outputs)
+        ]
         cell.outputs = list(filter(None, outputs))
     text = nbformat.writes(notebook)
     for folder in {str(workspace.absolute()), str(workspace.resolve())}:
@@ -115,13 +118,11 @@ def api_tables():
     groups["Errors"] = [f"epitome_kit.errors.{each.__name__}" for each in raised]
     for heading, names in groups.items():
         listed = "\n".join(f"   ~{name}" for name in names)
-        yield (
-            f"\n## {heading}\n\n```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{listed}\n```\n"
-        )
+        yield f"\n## {heading}\n\n{TABLE.format(listed)}\n"
 
 
 def stage_output(output, picture):
-    """Replace a picture by a file with a text alternative, a widget by a word on where it lives, progress by nothing."""
+    """Replace a picture by a described file, a widget by a word on where it lives, and progress by nothing."""
     data = output.get("data", {})
     if output.output_type == "error" or output.get("name") == "stderr":
         return None
@@ -181,17 +182,17 @@ def write_references(lines, path):
 def describe_run(workspace, done):
     """Say in one paragraph which run the notebooks of the book come from."""
     stated = read_json(workspace / "parameters.json")
-    versions = read_json(workspace / "provenance.json").get("versions", {})
+    version = read_json(workspace / "provenance.json").get("versions", {}).get("epitome-kit", "unknown")
     source = "simulated heads" if stated.get("cohort") == "phantom" else "a cohort of its own"
     return (
-        f"The {len(done)} notebooks of this book were executed with Epitome Kit {versions.get('epitome-kit', 'unknown')}"
-        f" on {source}, profile `{stated.get('profile')}`, target `{stated.get('target')}`, seed {stated.get('seed')}."
+        f"The {len(done)} notebooks of this book were executed with Epitome Kit {version} on {source},"
+        f" profile `{stated.get('profile')}`, target `{stated.get('target')}`, seed {stated.get('seed')}."
     )
 
 
 if __name__ == "__main__":
     try:
-        page = build_book(*sys.argv[1:2], BOOK.parent / "build" / "book")
+        page = build_book(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ROOT / "build" / "book")
     except EpitomeError as error:
         sys.exit(str(error))
     print(f"Open {page}")

@@ -18,8 +18,9 @@ from epitome_kit.tumour.outline import mask_path
 
 PICTURE = Path(__file__).resolve().parent / "five_steps.png"
 ALT = (
-    "One simulated head through the five steps. Inspect: a slice of the scan as it comes. Preprocess: the brain alone, evenly"
-    " bright. Learn: the same brain with the tumour lit up by the network. Grade: a ROC curve. Extract: the tumour, outlined."
+    "One simulated head through the five steps. Inspect: a slice of the scan as it comes. Preprocess: the brain alone,"
+    " evenly bright. Learn: the same brain, the tumour lit up by a network. Grade: a ROC curve. Extract: the tumour,"
+    " outlined, with a scale bar of 20 mm."
 )
 
 
@@ -41,7 +42,8 @@ def draw(workspace, cohort):
         f"{len(group)} simulated heads\nwith known truth;\nor your own scans",
         "brain alone, evenly\nbright, on a template\nof 3 mm voxels",
         "a 3D network, tested\non heads that it\nnever saw",
-        f"95 % interval {low:.2f} to {high:.2f},\nbest possible {scores['oracle_auc']:.2f},\nn = {scores['n']} phantoms",
+        f"95 % interval {low:.2f} to {high:.2f},\n"
+        f"best possible {scores['oracle_auc']:.2f},\nn = {scores['n']} phantoms",
         f"{row.volume_ml:.0f} mL, 90 % interval\n{row.volume_low_ml:.0f} to {row.volume_high_ml:.0f} mL;\n"
         f"RANO {row.rano_long_mm:.0f} x {row.rano_perpendicular_mm:.0f} mm",
     )

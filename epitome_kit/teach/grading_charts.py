@@ -87,7 +87,7 @@ def grading_board(folder, *, title):
     _draw_calibration(calibration, predictions, scores)
     names = [name if len(name) <= 44 else f"{name[:20]}…{name[-23:]}" for name in selected.feature.astype(str)]
     chosen.barh(np.arange(len(selected)), 100 * selected["share"], color=BLUE)
-    chosen.set_yticks(np.arange(len(selected)), names, fontsize=8)
+    chosen.set_yticks(np.arange(len(selected)), names, fontsize=9)
     chosen.invert_yaxis()
     chosen.set(xlim=(0, 100), xlabel="share of the selections (%)")
     chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")

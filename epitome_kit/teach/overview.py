@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.colors import to_rgb
-from matplotlib.patches import ConnectionPatch
+from matplotlib.patches import FancyArrowPatch
 from sklearn.metrics import roc_curve
 
 from epitome_kit.teach.panels import show_picture
@@ -12,8 +12,9 @@ from epitome_kit.teach.style import BLUE, GREY, ORANGE, in_house_style, new_figu
 HEAD_MM, TUMOUR_MM = 204, 92
 """Height of what is shown: of a head, and of a tumour."""
 
-_BOX = 1.62, 2.0
-"""Width and height of each panel, in inches."""
+_SIZE, _BOX = (9.6, 3.15), (1.62, 2.0)
+"""Width and height of the figure, and of each panel, in inches."""
+_LEFT, _BELOW, _GAP = 0.2, 0.76, 0.275
 
 
 @in_house_style
@@ -38,7 +39,7 @@ def five_steps(scan, outline, ready, mask, heat, scores, predictions, *, caption
     -------
     Figure
     """
-    figure, ((*panels,),) = new_figure(1, 5, size=(9.6, 3.15))
+    figure, ((*panels,),) = new_figure(1, 5, size=_SIZE)
     figure.set_layout_engine("none")
     inspect, preprocess, learn, grade, extract = panels
     raw, template = stack_images(scan, outline), stack_images({"ready": ready, "heat": heat}, mask)
@@ -53,15 +54,28 @@ def five_steps(scan, outline, ready, mask, heat, scores, predictions, *, caption
     for number, (panel, verb, caption) in enumerate(
         zip(panels, ("Inspect", "Preprocess", "Learn", "Grade", "Extract"), captions, strict=True)
     ):
-        left = (0.2 + number * (_BOX[0] + 0.275)) / 9.6
-        panel.set_position((left, 0.76 / 3.15, _BOX[0] / 9.6, _BOX[1] / 3.15))
-        figure.text(left, 2.86 / 3.15, f"{number + 1}  {verb}", size=13, weight="bold", color="#222222")
-        figure.text(left, 0.66 / 3.15, caption, size=9, color="#444444", va="top", linespacing=1.35)
-    for one, other in zip(panels, panels[1:], strict=False):
-        ends = {"xyA": (1.035, 0.5), "xyB": (-0.035, 0.5), "coordsA": "axes fraction", "coordsB": "axes fraction"}
-        style = {"arrowstyle": "-|>", "color": GREY, "lw": 1.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
-        figure.add_artist(ConnectionPatch(**ends, axesA=one, axesB=other, **style))
+        left = _LEFT + number * (_BOX[0] + _GAP)
+        room = 0.2 if panel is grade else 0  # for the names of its axes
+        _place(panel, left + room, _BELOW + room, _BOX[0] - room, _BOX[1] - room)
+        across, up = left / _SIZE[0], (_BELOW + _BOX[1] + 0.1) / _SIZE[1]
+        figure.text(across, up, f"{number + 1}  {verb}", size=13, weight="bold", color="#222222")
+        figure.text(across, (_BELOW - 0.1) / _SIZE[1], caption, size=9, color="#444444", va="top", linespacing=1.35)
+        if number:
+            _point(figure, left - _GAP + 0.05, left - 0.05)
     return figure
+
+
+def _place(panel, left, below, width, height):
+    """Put a panel where it belongs, in inches."""
+    panel.set_position((left / _SIZE[0], below / _SIZE[1], width / _SIZE[0], height / _SIZE[1]))
+
+
+def _point(figure, start, end):
+    """Draw an arrow from one panel to the next, between two places in inches."""
+    height = (_BELOW + _BOX[1] / 2) / _SIZE[1]
+    places = [(place / _SIZE[0], height) for place in (start, end)]
+    style = {"arrowstyle": "-|>", "color": GREY, "lw": 1.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+    figure.add_artist(FancyArrowPatch(*places, transform=figure.transFigure, **style))
 
 
 def _draw(panel, stack, name, height_mm, *, outlined=False):
@@ -70,7 +84,10 @@ def _draw(panel, stack, name, height_mm, *, outlined=False):
     index, (mask,) = stack.busiest(view), stack.masks.values()
     middle = _middle(view, stack, None if outlined else name)
     low, high = display_windows(stack.volumes)[name]
-    _show(panel, view, view.cut(stack.volumes[name], index), height_mm, middle, cmap="gray", vmin=low, vmax=high)
+    if low < 0:  # on one scale, around the median of the brain
+        low -= 0.4 * (high - low)
+    picture = np.nan_to_num(view.cut(stack.volumes[name], index), nan=low)
+    _show(panel, view, picture, height_mm, middle, cmap="gray", vmin=low, vmax=high)
     if outlined:
         rows, columns = ((np.arange(n) + 0.5) * size for n, size in zip(view.shape, view.pixel_size, strict=True))
         panel.contour(columns, rows, view.cut(mask, index), levels=[0.5], colors=[ORANGE], linewidths=2)
@@ -82,14 +99,16 @@ def _draw(panel, stack, name, height_mm, *, outlined=False):
 
 def _middle(view, stack, name):
     """Row and column of the middle of what a volume shows, or of its tumour, in mm."""
-    (mask,) = stack.masks.values()
-    shown = mask if name is None else np.nan_to_num(stack.volumes[name]) > display_windows(stack.volumes)[name][0] + 0.02
+    (shown,) = stack.masks.values()
+    if name is not None:
+        low, high = display_windows(stack.volumes)[name]
+        shown = stack.volumes[name] > low + 0.15 * max(low + high, 0)
     inside = np.argwhere(view.cut(shown, stack.busiest(view)))
     return (inside.min(axis=0) + inside.max(axis=0) + 1) / 2 * view.pixel_size
 
 
 def _show(panel, view, picture, height_mm, middle, **options):
-    show_picture(panel, view, picture, interpolation="bilinear", **options)
+    show_picture(panel, view, picture, interpolation="bicubic", **options)
     (y, x), half, wide = middle, height_mm / 2, height_mm / 2 * _BOX[0] / _BOX[1]
     panel.set(xlim=(x - wide, x + wide), ylim=(y + half, y - half))
     panel.set_anchor("C")
@@ -101,6 +120,6 @@ def _draw_roc(panel, scores, predictions):
     panel.fill_between(wrong, right, color=BLUE, alpha=0.15, lw=0)
     panel.plot(wrong, right, color=BLUE, lw=2.2)
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[], yticks=[])
-    panel.set_xlabel("grade II called III", size=9)
-    panel.set_ylabel("grade III found", size=9)
-    panel.text(0.97, 0.08, f"AUC {scores['auc']:.2f}", ha="right", size=12, weight="bold", color=BLUE)
+    panel.set_xlabel("II called III", size=9, labelpad=2)
+    panel.set_ylabel("III found", size=9, labelpad=2)
+    panel.text(0.98, 0.06, f"AUC {scores['auc']:.2f}", ha="right", size=12, weight="bold", color=BLUE)
