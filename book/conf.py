@@ -12,6 +12,7 @@ copyright = "the Epitome Kit authors, MIT licence. For teaching and research, no
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 exclude_patterns = ["README.md", "book/run.md"]
 suppress_warnings = ["toc.not_included"]
+highlight_language = "text"
 templates_path = [str(Path(__file__).parent / "_templates")]
 
 nb_execution_mode = "off"

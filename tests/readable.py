@@ -4,7 +4,8 @@ from colorsys import rgb_to_hsv
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import Collection
-from matplotlib.colors import to_rgba_array
+from matplotlib.colors import to_hex, to_rgb, to_rgba, to_rgba_array
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
@@ -28,16 +29,24 @@ def odd_colours(figure):
     """Colours of a figure that are neither grey nor a shade of the palette, and maps of colours that are not known."""
     found = set()
     for artist in figure.findobj(lambda artist: isinstance(artist, (Text, Line2D, Patch, Collection, ScalarMappable))):
-        if isinstance(artist, ScalarMappable) and artist.get_array() is not None and artist.get_array().ndim < 3:
-            found |= {artist.get_cmap().name} - MAPS
+        axes = getattr(artist, "axes", None)
+        if axes is not None and axes.get_label() == "<colorbar>":
             continue
-        for get in ("get_color", "get_facecolor", "get_edgecolor"):
-            if hasattr(artist, get) and not isinstance(artist, Line2D if get != "get_color" else ()):
-                found |= {tuple(colour) for colour in to_rgba_array(getattr(artist, get)()) if _odd(*colour)}
+        if isinstance(artist, ScalarMappable) and artist.get_array() is not None and artist.get_array().ndim < 3:
+            shades = artist.get_cmap()
+            listed = shades.colors if shades.name == "unnamed" else []  # the colours of outlines
+            found |= {shades.name} - {*MAPS, "unnamed"}
+        elif isinstance(artist, (Text, Line2D)):
+            listed = [artist.get_color()]
+        elif isinstance(artist, AxesImage):
+            continue  # a picture that brings its own colours
+        else:
+            listed = [*to_rgba_array(artist.get_facecolor()), *to_rgba_array(artist.get_edgecolor())]
+        found |= {to_hex(colour, keep_alpha=False) for colour in listed if _odd(*to_rgba(colour))}
     return found
 
 
 def _odd(red, green, blue, opacity):
     hue, saturation, _ = rgb_to_hsv(red, green, blue)
-    hues = (rgb_to_hsv(*to_rgba_array(colour)[0, :3])[0] for colour in _PALETTE)
+    hues = (rgb_to_hsv(*to_rgb(colour))[0] for colour in _PALETTE)
     return opacity > 0 and saturation > 0.1 and not any(abs(hue - known) < 0.03 for known in hues)

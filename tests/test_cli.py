@@ -370,7 +370,7 @@ def test_doctor_counts_the_gpus(monkeypatch):
 
 
 def test_doctor_tells_the_kernel_of_another_python(monkeypatch):
-    for program, state in ((sys.executable, "ok"), ("/elsewhere/bin/python", "warn")):
+    for program, state in ((sys.executable, "ok"), ("python", "ok"), ("/elsewhere/bin/python", "warn")):
         spec = SimpleNamespace(get_kernel_spec=lambda name, program=program: SimpleNamespace(argv=[program]))
         monkeypatch.setattr(doctor, "KernelSpecManager", lambda spec=spec: spec)
         assert doctor._kernel()["state"] == state

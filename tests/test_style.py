@@ -75,12 +75,12 @@ def test_small_letters_and_odd_colours_are_found():
     (line,) = axes.plot([0, 1], color="#00FF00")
     image = axes.imshow([[0, 1]], cmap="jet")
     assert small_letters(figure) == ["too small"]
-    assert odd_colours(figure) == {(0, 1, 0, 1), "jet"}
+    assert odd_colours(figure) == {"#00ff00", "jet"}
     small.remove(), line.remove(), image.remove()  # as every figure of every test is held to this
 
 
 def test_a_notebook_gets_the_figure_with_its_text_alternative(tmp_path):
-    figure, ((left, right),) = new_figure(1, 2, size=(2, 1))
+    figure, ((left, right),) = new_figure(1, 2, size=(4, 2))
     figure.suptitle("Two\npanels")
     right.set_title("right")
     assert figure._repr_mimebundle_()[1] == {"image/png": {"alt": "Two panels; right"}}

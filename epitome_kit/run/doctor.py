@@ -143,7 +143,8 @@ def _kernel():
         program = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         program = None
-    here = program is not None and Path(shutil.which(program) or program).parent == Path(sys.executable).parent
+    bare = program is not None and Path(program).name == program  # Jupyter takes its own Python for `python`
+    here = bare or (program is not None and Path(program).parent == Path(sys.executable).parent)
     hint = f"`{sys.executable} -m ipykernel install --sys-prefix`"
     return _check("Jupyter kernel", program, "this Python", here, hint, grave=False)
 
