@@ -105,7 +105,7 @@ def test_the_glossary_explains_each_word_in_two_sentences():
     for entry in entries:
         *terms, meaning = entry.splitlines()
         assert terms and meaning.startswith("  "), entry
-        assert len(re.findall(r"[.?!:](?= [A-Z*]|$)", re.sub(r"\([^)]*\)", "", meaning))) >= 2, entry
+        assert len(re.findall(r"[.?!](?= [A-Z0-9*`]|$)", re.sub(r"\([^)]*\)", "", meaning))) >= 2, entry
 
 
 def test_references_are_listed_once_with_their_address(pages):
