@@ -9,7 +9,7 @@ BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py 
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help run labs test lint lab bench lock clean venv install
+.PHONY: help run labs test lint lab book picture bench lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
@@ -30,6 +30,14 @@ lint: venv  ## style of code and notebooks; notebooks carry no output
 
 lab: venv  ## JupyterLab on the notebooks
 	$(BIN)/epitome lab $(ARGS)
+
+WORKSPACE := runs/latest
+
+book: venv  ## a site of the notebooks that were executed in WORKSPACE=runs/latest; open build/book/index.html
+	@PYTHONPATH=. $(BIN)/python book/build.py $(WORKSPACE)
+
+picture: venv  ## the picture of README.md, from the phantoms of `make run`
+	@PYTHONPATH=. $(BIN)/python book/five_steps.py $(WORKSPACE)
 
 bench: venv  ## the kit against other tools, one after the other; writes benchmarks/results.md
 	@cmp -s requirements-bench.lock $(BENCH)/requirements.lock || { \

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,28 @@ settings.register_profile("kit", deadline=None)
 settings.load_profile("kit")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def figures_are_readable(monkeypatch):
+    """Hold every figure that a test draws in the kit's style to letters of 9 pt and to the palette."""
+    style = sys.modules.get("epitome_kit.teach.style")
+    if style is None:
+        yield
+        return
+    from readable import odd_colours, small_letters
+
+    drawn, make = [], style.DescribedFigure.__init__
+
+    def remember(self, *args, **kwargs):
+        drawn.append(self)
+        make(self, *args, **kwargs)
+
+    monkeypatch.setattr(style.DescribedFigure, "__init__", remember)
+    yield
+    for figure in drawn:
+        assert not small_letters(figure)
+        assert not odd_colours(figure)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +69,18 @@ def preprocessed(phantom, tmp_path_factory):
     folder = tmp_path_factory.mktemp("preprocessed") / "derivative"
     preprocess_cohort(phantom, folder, spacing_mm=4.0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """First page of the book of a made-up run; built in a process of its own, as Sphinx changes the one it runs in."""
+    from made_executed import make_executed
+
+    folder = tmp_path_factory.mktemp("book")
+    command = [sys.executable, ROOT / "book" / "build.py", make_executed(folder / "run"), folder / "site"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    return folder / "site" / "index.html"
 
 
 @pytest.fixture(scope="session")

@@ -166,6 +166,7 @@ def test_importing_is_quick():
 
 
 WORDS = [*PACKAGE.rglob("*.py"), *PACKAGE.parent.glob("notebooks/**/*.ipynb"), *PACKAGE.parent.glob("*.md")]
+WORDS += PACKAGE.parent.glob("book/*.md")
 
 
 @pytest.mark.parametrize("path", [*WORDS, PACKAGE.parent / "data" / "README.md"], ids=lambda path: path.name)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -288,31 +289,106 @@ def test_lab_opens_the_first_notebook_or_a_copy_of_it(installed, opened, epitome
     assert (tmp_path / opened / "01_inspect_dataset.ipynb").is_file()
 
 
+def test_lab_copies_a_read_only_installation_so_that_it_can_be_changed(epitome, tmp_path, monkeypatch):
+    source = tmp_path / "_notebooks"
+    (source / "labs").mkdir(parents=True)
+    for name in ("01_inspect_dataset", "labs/leakage"):
+        nbformat.write(new_notebook(), source / f"{name}.ipynb")
+    for path in (*source.rglob("*.ipynb"), source / "labs", source):
+        path.chmod(path.stat().st_mode & ~0o222)
+    monkeypatch.setattr("epitome_kit.run.notebooks.notebooks_folder", lambda: source)
+    monkeypatch.setattr(cli.subprocess, "run", lambda command, check: SimpleNamespace(returncode=0))
+    assert epitome("lab", "--folder", tmp_path / "mine").exit_code == 0
+    copied = [tmp_path / "mine", *(tmp_path / "mine").rglob("*")]
+    assert len(copied) == 4 and all(path.stat().st_mode & 0o200 for path in copied)
+    (tmp_path / "file").touch()
+    refused = epitome("lab", "--folder", tmp_path / "file" / "mine")
+    assert refused.exit_code == 1 and len(refused.output.splitlines()) == 3
+
+
+def _healthy(monkeypatch, **changes):
+    """A machine on which nothing is wrong, but for the changes."""
+    machine = {
+        "requires": lambda name: ["rich>=1"],
+        "_lock": lambda path: [],
+        "_keras": lambda: [doctor._check("Keras backend", "torch", "loads", True, "")],
+        "_kernel": lambda: doctor._check("Jupyter kernel", "python", "this Python", True, ""),
+    }
+    for name, function in {**machine, **changes}.items():
+        monkeypatch.setattr(doctor, name, function)
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=8e9))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9e9))
+
+
+def _states(answer):
+    return {check["what"]: check["state"] for check in json.loads(answer.stdout)}
+
+
 def test_doctor_finds_what_is_missing(epitome, monkeypatch):
-    monkeypatch.setattr(doctor, "requires", lambda name: ["numpy>=99", "nosuchpackage>=1.0", "rich>=1"])
-    monkeypatch.setattr(doctor, "_keras", lambda: doctor._check("Keras backend", "torch", "loads", True, ""))
+    _healthy(monkeypatch, requires=lambda name: ["numpy>=99", "nosuchpackage>=1.0", "rich>=1"])
     checks = {check["what"]: check for check in json.loads(epitome("doctor", "--json").stdout)}
-    assert checks["numpy"]["state"] == checks["nosuchpackage"]["state"] == "missing"
-    assert checks["nosuchpackage"]["hint"] == "`pip install --upgrade nosuchpackage`"
-    assert checks["rich"]["state"] == checks["Python"]["state"] == "ok"
-    assert epitome("doctor").exit_code == 1
+    assert checks["numpy"]["state"] == checks["nosuchpackage"]["state"] == checks["packages"]["state"] == "missing"
+    assert checks["nosuchpackage"]["hint"].endswith("install --upgrade 'nosuchpackage>=1.0'`")
+    assert checks["packages"]["found"] == "1 of 3" and "rich" not in checks
+    answer = epitome("doctor")
+    assert answer.exit_code == 1
+    assert "In the way: packages, numpy, nosuchpackage." in answer.stdout
 
 
 def test_doctor_lets_pass_what_only_makes_runs_slow(epitome, monkeypatch):
-    monkeypatch.setattr(doctor, "requires", lambda name: ["rich>=1"])
+    _healthy(monkeypatch)
     monkeypatch.setattr(doctor.os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=8e9))
-    monkeypatch.setattr(doctor, "_keras", lambda: doctor._check("Keras backend", "torch", "loads", True, ""))
     answer = epitome("doctor")
     assert answer.exit_code == 0
-    assert "weak" in answer.stdout
+    assert re.search(r"^warn +cores +1 ", answer.stdout, re.MULTILINE)
+    assert "Ready" in answer.stdout
+
+
+def test_doctor_compares_with_the_lock(tmp_path):
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(
+        f"rich=={doctor.version('rich')} \\\n    --hash=sha256:0\nnumpy==0.1 ; sys_platform != 'nowhere' \\\n"
+        "winonly==1.0 ; sys_platform == 'nowhere' \\\n",
+        encoding="utf-8",
+    )
+    (check,) = doctor._lock(lock)
+    assert (check["found"], check["state"]) == ("1 of 2, not numpy", "warn")
+    assert doctor._lock(tmp_path / "none.lock") == []
+
+
+@pytest.mark.parametrize(
+    ("system", "release", "folder", "state"),
+    [
+        ("Linux", "6.1", "/mnt/data/kit", "ok"),
+        ("Linux", "5.15-microsoft-WSL2", "/home/me/kit", "ok"),
+        ("Linux", "5.15-microsoft-WSL2", "/mnt/c/kit", "warn"),
+        ("Windows", "11", "C:/kit", "warn"),
+    ],
+)
+def test_doctor_knows_windows_and_its_linux(system, release, folder, state, monkeypatch):
+    monkeypatch.setattr(doctor.platform, "system", lambda: system)
+    monkeypatch.setattr(doctor.platform, "release", lambda: release)
+    assert doctor._system(Path(folder))["state"] == state
 
 
 def test_doctor_survives_a_keras_that_does_not_load(monkeypatch):
     failed = subprocess.CompletedProcess([], -4, stdout="", stderr="Illegal instruction\n")
     monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: failed)
-    assert doctor._keras()["state"] == "missing"
-    assert doctor._keras()["found"] == "Illegal instruction"
+    (check,) = doctor._keras()
+    assert (check["state"], check["found"]) == ("missing", "Illegal instruction")
+
+
+def test_doctor_counts_the_gpus(monkeypatch):
+    seen = subprocess.CompletedProcess([], 0, stdout="chatter\ntensorflow 2\n", stderr="")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: seen)
+    assert [check["found"] for check in doctor._keras()] == ["tensorflow", "2 seen by tensorflow"]
+
+
+def test_doctor_tells_the_kernel_of_another_python(monkeypatch):
+    for program, state in ((sys.executable, "ok"), ("python", "ok"), ("/elsewhere/bin/python", "warn")):
+        spec = SimpleNamespace(get_kernel_spec=lambda name, program=program: SimpleNamespace(argv=[program]))
+        monkeypatch.setattr(doctor, "KernelSpecManager", lambda spec=spec: spec)
+        assert doctor._kernel()["state"] == state
 
 
 @pytest.mark.parametrize("download", [False, True])

@@ -5,6 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
+from readable import odd_colours, small_letters
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadOutput, BadParameter
@@ -63,3 +64,27 @@ def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "figures").write_text("not a folder")
     with raises_three_lines(BadOutput, "figures"):
         save_figure(new_figure(size=(1, 1))[0], tmp_path / "figures" / "a.png", "a figure")
+
+
+def test_small_letters_and_odd_colours_are_found():
+    figure, ((axes,),) = new_figure(size=(2, 2))
+    axes.plot([0, 1], color="#A9C8DE")
+    axes.set_title("read me", fontsize=9)
+    assert (small_letters(figure), odd_colours(figure)) == ([], set())
+    small = axes.text(0, 0, "too small", fontsize=8)
+    (line,) = axes.plot([0, 1], color="#00FF00")
+    image = axes.imshow([[0, 1]], cmap="jet")
+    assert small_letters(figure) == ["too small"]
+    assert odd_colours(figure) == {"#00ff00", "jet"}
+    small.remove(), line.remove(), image.remove()  # as every figure of every test is held to this
+
+
+def test_a_notebook_gets_the_figure_with_its_text_alternative(tmp_path):
+    figure, ((left, right),) = new_figure(1, 2, size=(4, 2))
+    figure.suptitle("Two\npanels")
+    right.set_title("right")
+    assert figure._repr_mimebundle_()[1] == {"image/png": {"alt": "Two panels; right"}}
+    save_figure(figure, tmp_path / "figure.png", " What is seen. ")
+    data, metadata = figure._repr_mimebundle_(include=None, exclude=None)
+    assert metadata == {"image/png": {"alt": "What is seen."}}
+    assert data["image/png"].startswith("iVBOR")

@@ -237,6 +237,9 @@ def lab(
 ):
     """Open JupyterLab at the first notebook.
 
+    Where the kit was installed, or its notebooks cannot be changed, you get a
+    copy of your own, once. Where the port is taken, Jupyter takes the next one.
+
     Example: `epitome lab`
     """
     from epitome_kit.run.notebooks import find_notebooks, notebooks_to_edit
@@ -249,7 +252,9 @@ def lab(
 
 @app.command()
 def doctor(as_json: Json = False):
-    """Look whether this machine and its packages can run the kit.
+    """Look whether this machine and its packages can run the kit, and say what to do.
+
+    The exit code is 1 only where something stands in the way of a run.
 
     Example: `epitome doctor`
     """
@@ -258,7 +263,9 @@ def doctor(as_json: Json = False):
     checks = examine()
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
     show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
-    raise typer.Exit(FAILED if any(check["state"] == "missing" for check in checks) else SUCCESS)
+    grave = [check["what"] for check in checks if check["state"] == "missing"]
+    typer.echo(f"In the way: {', '.join(grave)}." if grave else "Ready: epitome run, or epitome lab.", err=as_json)
+    raise typer.Exit(FAILED if grave else SUCCESS)
 
 
 def _assignments(texts):

@@ -1,12 +1,13 @@
 """The runner: notebooks executed strictly, one after the other, into one workspace."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
-from epitome_kit.errors import BadParameter, NotebookFailed
+from epitome_kit.errors import BadOutput, BadParameter, NotebookFailed
 from epitome_kit.files import checksum, read_json, write_json, write_text
 from epitome_kit.profiles import profile as look_up_profile
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
@@ -109,19 +110,32 @@ def notebooks_to_edit(copy):
     Parameters
     ----------
     copy : path
-        Where an installed kit puts a copy, unless there is one already.
+        Where the copy of an installed kit goes, unless there is one already.
 
     Returns
     -------
     Path
-        The notebooks of the checkout, or the copy.
+        The notebooks of the checkout where they can be changed, else the copy.
+
+    Raises
+    ------
+    BadOutput
+        The copy cannot be written.
     """
-    source = notebooks_folder()
-    if source.name != "_notebooks":
+    source, copy = notebooks_folder(), Path(copy)
+    if source.name != "_notebooks" and os.access(source, os.W_OK):
         return source
-    if not Path(copy).exists():
-        shutil.copytree(source, copy)
-    return Path(copy)
+    if copy.exists():
+        return copy
+    try:
+        for path in sorted(source.rglob("*.ipynb")):
+            target = copy / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)  # without the mode: an installation may be read-only, a copy may not
+    except OSError as error:
+        reason = f"{error.strerror} ({copy.absolute()})"
+        raise BadOutput("lab", "a folder for your copy of the notebooks", reason, "use `--folder`") from error
+    return copy
 
 
 def kit_notebooks():

@@ -16,6 +16,7 @@ _NAMES = {
     ),
     "flow_chart": ("flow",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
+    "overview": ("five_steps",),
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),
     "widgets": ("SliceViewer",),
     "explorers": ("before_after_wipe", "threshold_explorer", "strip_explorer", "bias_explorer"),

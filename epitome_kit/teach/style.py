@@ -4,6 +4,8 @@ from functools import wraps
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from IPython.core.pylabtools import print_figure
+from matplotlib.figure import Figure
 
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import whole_file
@@ -48,6 +50,26 @@ _LOOK = {
     "legend.fontsize": 9.5,
     "legend.frameon": False,
 }
+
+
+class DescribedFigure(Figure):
+    """A figure that shows itself in a notebook together with what it shows, for readers who cannot see it.
+
+    Attributes
+    ----------
+    alt : str or None
+        Text alternative, as given to :func:`save_figure`; until then the
+        titles of the figure stand in.
+    """
+
+    alt = None
+
+    def _repr_mimebundle_(self, **_):
+        return {"image/png": print_figure(self, base64=True)}, {"image/png": {"alt": self.alt or self._titles()}}
+
+    def _titles(self):
+        texts = [self.get_suptitle(), *(axes.get_title() or axes.get_title("left") for axes in self.axes)]
+        return "; ".join(" ".join(text.split()) for text in texts if text.strip()) or "Figure"
 
 
 def mask_colours(names):
@@ -98,15 +120,16 @@ def new_figure(rows=1, columns=1, *, size, **options):
 
     Returns
     -------
-    (Figure, ndarray of Axes)
+    (DescribedFigure, ndarray of Axes)
         Axes of shape (rows, columns).
     """
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **options)
+    look = {"figsize": size, "layout": "constrained", "FigureClass": DescribedFigure}
+    figure, axes = plt.subplots(rows, columns, squeeze=False, **look, **options)
     plt.close(figure)
     return figure, axes
 
 
-def save_figure(figure, path, alt):
+def save_figure(figure, path, alt, *, dpi=110):
     """Save a figure as PNG with its text alternative inside.
 
     Parameters
@@ -117,6 +140,8 @@ def save_figure(figure, path, alt):
     alt : str
         What the figure shows, for readers who cannot see it; kept under
         ``Description`` in the PNG metadata.
+    dpi : float, default=110
+        Pixels an inch.
 
     Returns
     -------
@@ -137,6 +162,7 @@ def save_figure(figure, path, alt):
         raise BadParameter(
             "save_figure", "a text alternative", f"an empty `alt` for {path.name}", "say in one sentence what is seen"
         )
+    figure.alt = str(alt).strip()
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", metadata={"Description": str(alt).strip()})
+        figure.savefig(temporary, dpi=dpi, format="png", metadata={"Description": figure.alt})
     return figure
