@@ -22,6 +22,7 @@ ROOMS = (
         "cohort",
         "folds",
         "overlap",
+        "cluster",
         "progress",
         "backend",
         "simulate",
@@ -33,6 +34,7 @@ ROOMS = (
 GUESTS = {
     "ipywidgets": ("teach/widgets.py",),
     "papermill": ("run/",),
+    "distributed": ("cluster.py",),
     "keras": ("backend.py",),
     "tensorflow": ("backend.py",),
     "torch": ("backend.py",),
