@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError
 
@@ -42,7 +43,7 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
-for verb in (segment, measure, extract):
+for verb in (sweep, rerun, segment, measure, extract):
     app.command()(verb)
 
 
