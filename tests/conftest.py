@@ -58,3 +58,16 @@ def learned(tmp_path_factory):
     cohort, ready = make_derivative(folder, subjects=13, unlabelled=[12])
     features = learn_features(cohort, ready, folder / "out", folds=2, epochs=15)
     return cohort, ready, folder / "out", features
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """Workspace of every notebook at the smallest profile, two workers; shared, so no test may change it."""
+    from epitome_kit.run.notebooks import find_notebooks, run_notebooks
+    from epitome_kit.run.report import write_report
+
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    names = [*find_notebooks(), "leakage", "seed_autopsy"]
+    run_notebooks(names, out=folder, profile="smoke", parameters={"workers": 2})
+    write_report(folder)
+    return folder

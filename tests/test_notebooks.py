@@ -4,19 +4,15 @@ import pytest
 from PIL import Image
 
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, notebooks_folder, run_notebooks
-from epitome_kit.run.report import write_report
+from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, notebooks_folder
 
 STEPS = ["01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"]
 LABS = ["leakage", "seed_autopsy"]
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    run_notebooks([*STEPS, *LABS], out=folder, profile="smoke", parameters={"workers": 2})
-    write_report(folder)
-    return folder
+@pytest.fixture
+def workspace(smoke_run):
+    return smoke_run
 
 
 def test_the_five_steps_are_there():
