@@ -5,7 +5,8 @@ UV := uv==0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/requirements.lock
 BENCH := .venv-bench
-BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py skull_strip.py segment.py metrics.py widgets.py)
+BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py skull_strip.py segment.py metrics.py \
+	widgets.py scale.py)
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
 	$(BIN)/epitome run leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
 
 test: venv  ## every test
-	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
+	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --no-loadscope-reorder)
 
 lint: venv  ## style of code and notebooks; notebooks carry no output
 	$(BIN)/ruff check .

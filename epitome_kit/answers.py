@@ -128,6 +128,35 @@ def show_report(page, as_json):
     typer.echo(f"Open {shown}", err=as_json)
 
 
+def show_sweep(table, page, as_json):
+    """Print the runs of a sweep, and where its page is.
+
+    Parameters
+    ----------
+    table : DataFrame
+    page : Path
+    as_json : bool
+    """
+    show_frame(table if as_json else table.round(3), as_json)
+    typer.echo(f"Open {page}", err=as_json)
+
+
+def show_rerun(compared, folder, as_json):
+    """Print what differs between a run and the same run again, and how much does not.
+
+    Parameters
+    ----------
+    compared : DataFrame
+    folder : Path
+    as_json : bool
+    """
+    differ = compared[~compared.same].drop(columns="same")
+    figures = compared[compared.part == "figures"]
+    if as_json or len(differ):
+        show_frame(differ, as_json)
+    typer.echo(f"{int(figures.same.sum())} of {len(figures)} figures are the same; see {folder}/rerun.tsv", err=as_json)
+
+
 def show_size(size, as_json):
     """Print how large a tumour is, with units; what is unknown is left out for people, and null for programs.
 

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import platform
+import re
 import tempfile
+import time
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -15,7 +18,10 @@ import psutil
 from epitome_kit.errors import BadOutput
 
 _PARTIAL = ".partial-"
-"""How the name of an unfinished file begins; the number of its process follows."""
+"""How the name of an unfinished file begins; the number of its process and the name of its machine follow."""
+
+_MACHINE = re.sub(r"\W", "", platform.node())
+_DAY_S = 24 * 3600
 
 
 @contextmanager
@@ -31,7 +37,7 @@ def whole_file(path):
     suffix = "".join(path.suffixes[-2:])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_PARTIAL}{os.getpid()}-", suffix=suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_PARTIAL}{os.getpid()}-{_MACHINE}-", suffix=suffix)
     except OSError as error:
         raise BadOutput(
             "write",
@@ -57,9 +63,14 @@ def remove_abandoned(folder):
 
 
 def _abandoned(path):
-    """Whether the process that began a file is gone, and its number free or taken by a later one."""
-    number = path.name.removeprefix(_PARTIAL).partition("-")[0]
+    """Whether the process that began a file is gone, and its number free or taken by a later one.
+
+    The processes of another machine cannot be seen from here: what they began is left for a day.
+    """
+    number, _, rest = path.name.removeprefix(_PARTIAL).partition("-")
     try:
+        if rest.partition("-")[0] != _MACHINE:
+            return time.time() - path.stat().st_mtime > _DAY_S
         return not number.isdigit() or psutil.Process(int(number)).create_time() > path.stat().st_mtime
     except (psutil.NoSuchProcess, FileNotFoundError):
         return True

@@ -18,26 +18,31 @@ from rich.progress import (
     track,
 )
 
+from epitome_kit.cluster import map_on_cluster, scheduler
 from epitome_kit.errors import BadParameter
 
 WORKER_MB = 1300
 """Memory that one process may need, in MB; this process counts as well."""
 
 
-def for_each(function, items, *, title, workers=1):
+def for_each(function, items, *, title, workers=None):
     """Call `function` on every item and return the results in the order of the items.
+
+    Items go to processes of this machine; or to a Dask cluster, where the
+    environment names its scheduler (:data:`epitome_kit.cluster.SCHEDULER`).
 
     Parameters
     ----------
     function : callable
         Takes one item. Importable by name, or a `functools.partial` of one that
-        is, when `workers` is more than 1.
+        is, unless `workers` is None.
     items : sequence
     title : str
         Shown beside the bar, on a terminal (standard error) or in a notebook.
-    workers : int, default=1
+    workers : int or None, default=None
         Most processes to use; fewer where memory is short, see
-        :data:`WORKER_MB`.
+        :data:`WORKER_MB`. A cluster uses as many as it has. None: this process,
+        always.
 
     Returns
     -------
@@ -47,13 +52,21 @@ def for_each(function, items, *, title, workers=1):
     ------
     BadParameter
         `workers` is less than 1.
+    ToolFailed
+        The cluster cannot be reached, or its workers die.
     """
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise BadParameter("for_each", "at least one worker", f"workers={workers}", "use `workers=1`")
-    fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
-    results = Parallel(n_jobs=min(workers, fitting), return_as="generator")(delayed(function)(item) for item in items)
+    items = list(items)
+    if workers is not None and items and scheduler():
+        numbered = map_on_cluster(function, items, scheduler())
+    else:
+        fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
+        parallel = Parallel(n_jobs=min(workers or 1, fitting), return_as="generator")
+        numbered = enumerate(parallel(delayed(function)(item) for item in items))
     console, unseen = _console()
-    return list(track(results, title, total=len(items), console=console, transient=True, disable=unseen))
+    results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=unseen))
+    return [results[index] for index in range(len(items))]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -20,6 +21,22 @@ settings.register_profile("kit", deadline=None)
 settings.load_profile("kit")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+TOGETHER = ("test_notebooks.py", "test_exercises.py", "test_rerun.py")
+"""Files that share a long run of all notebooks, `smoke_run`: one process of several takes them all."""
+
+
+class Scheduling(LoadFileScheduling):
+    """Deal tests to processes file by file."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return TOGETHER[0] if file.endswith(TOGETHER) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Say how the tests are dealt where there are several processes."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -67,3 +67,20 @@ def test_learning_again_gives_the_same_again(found):
     assert np.array_equal(found["learned"], found["learned_again"])
     assert found["graded_again"] == pytest.approx(found["graded"], abs=1e-6)
     assert found["graded"].std() > 0.01
+
+
+@pytest.mark.skipif(not find_spec("jax"), reason="Keras spreads batches over devices on JAX only")
+def test_batches_that_are_spread_over_two_devices_teach_every_subject(tmp_path):
+    cohort, ready = make_derivative(tmp_path, subjects=5)
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    script = ROOT / "tests" / "on_devices.py"
+    run = subprocess.run(
+        [sys.executable, script, tmp_path], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    found = np.load(tmp_path / "devices.npz")
+    assert found["devices"] == 2 and np.isfinite(found["loss"]).all()
+    assert len(found["features"]) == 5, "an odd one, too"
+    assert found["features"][:1] == pytest.approx(found["alone"], abs=1e-4)
+    assert (tmp_path / "devices" / "cnn.keras").is_file()

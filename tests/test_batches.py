@@ -1,5 +1,8 @@
 """Batches: every subject once an epoch, and the same however often they are asked for."""
 
+from types import SimpleNamespace
+
+import keras
 import numpy as np
 from test_augment import HEAD, SHAPE, SPOT
 
@@ -50,3 +53,10 @@ def test_without_a_seed_subjects_come_in_order_and_as_they_are():
     scans, targets = batches[0]
     assert _dealt(batches)[0] == [0, 1, 2, 3] and np.array_equal(scans[0], HEAD)
     assert np.array_equal(targets["tumour"][1, ..., 0], 2 * SPOT) and targets["tumour"].dtype == np.float32
+
+
+def test_on_several_devices_every_batch_is_a_multiple_of_them_and_nobody_is_left_out(monkeypatch):
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: SimpleNamespace(num_model_replicas=4))
+    dealt = _dealt(_batches(batch_size=2, seed=None))
+    assert dealt == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1]]
+    assert [len(batch) for batch in _dealt(_batches(batch_size=6))] == [8, 8]

@@ -480,10 +480,11 @@ def test_segment_trains_on_a_cohort_or_predicts(epitome, segmenting, tmp_path):
     epitome("segment", cohort, "--out", out, "--workers", 1)
     ready, where = ("preprocess", (out / "preprocessed",), {"workers": 1}), (out / "preprocessed", out)
     settings = {"folds": 3, "epochs": 4, "seed": 7, "learn_from": "truth", "weights": tmp_path / "net.keras"}
+    alone = {"workers": 1}
     assert segmenting == [
-        *(ready, ("segment_cohort", where, settings)),
-        *(ready, ("predict_tumours", where, {"weights": tmp_path / "other.keras"})),
-        *(ready, ("predict_tumours", where, {"weights": None})),
+        *(ready, ("segment_cohort", where, settings | alone)),
+        *(ready, ("predict_tumours", where, {"weights": tmp_path / "other.keras"} | alone)),
+        *(ready, ("predict_tumours", where, {"weights": None} | alone)),
     ]
 
 

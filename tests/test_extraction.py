@@ -130,8 +130,8 @@ def test_what_is_missing_is_made_first(ready, monkeypatch, annotated):
         calls.append(("preprocess", workers))
 
     stand_ins = SimpleNamespace(
-        segment_cohort=lambda cohort, preprocessed, out, *, folds, seed: segment("trained", out, folds, seed),
-        predict_tumours=lambda cohort, preprocessed, out: segment("shipped", out),
+        segment_cohort=lambda cohort, preprocessed, out, *, folds, seed, workers: segment("trained", out, folds, seed),
+        predict_tumours=lambda cohort, preprocessed, out, *, workers: segment("shipped", out),
     )
     monkeypatch.setitem(sys.modules, "epitome_kit.tumour.segment", stand_ins)
     monkeypatch.setattr(extraction, "preprocess_cohort", preprocess_cohort)

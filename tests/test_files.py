@@ -57,13 +57,17 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     (left,) = (tmp_path / "sub").iterdir()
     write_text(tmp_path / "sub" / "whole.txt", "whole")
     with whole_file(tmp_path / "mine.txt") as unfinished:
-        theirs = unfinished.with_name(f".partial-{os.getppid()}-abc.txt")
+        theirs = Path(str(unfinished).replace(str(os.getpid()), str(os.getppid())))
         theirs.write_text("another process is at it")
+        elsewhere = unfinished.with_name(".partial-4194304-othermachine-abc.txt")
+        elsewhere.write_text("its process cannot be seen from here")
         remove_abandoned(tmp_path)
-        assert unfinished.is_file() and theirs.is_file() and not left.exists()
-        os.utime(theirs, (0, 0))
+        assert unfinished.is_file() and theirs.is_file() and elsewhere.is_file() and not left.exists()
+        for old in (theirs, elsewhere):
+            os.utime(old, (0, 0))
         remove_abandoned(tmp_path)
         assert not theirs.exists(), "older than the process that has its number now"
+        assert not elsewhere.exists(), "nobody writes for a day"
     assert (tmp_path / "mine.txt").is_file() and (tmp_path / "sub" / "whole.txt").is_file()
 
 

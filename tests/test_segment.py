@@ -287,11 +287,11 @@ def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four,
 def test_a_network_whose_subjects_were_not_all_outlined_is_not_trained_again(four, tmp_path, fitted, monkeypatch):
     outlined, outline = [], segment._outline
 
-    def stopped(model, subject, *where):
+    def stopped(subject, **how):
         outlined.append(subject.id)
         if len(outlined) == 2:
             raise KeyboardInterrupt
-        return outline(model, subject, *where)
+        return outline(subject, **how)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(segment, "_outline", stopped)

@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
-from epitome_kit.cli.options import Json, Method, Workers
+from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError
 
@@ -43,7 +44,7 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
-for verb in (segment, measure, extract):
+for verb in (sweep, rerun, segment, measure, extract):
     app.command()(verb)
 app.command("notebooks")(class_notebooks)
 
@@ -59,6 +60,7 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Workspace.  [default: runs/COHORT_PROFILE_TARGET]")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes to use.", min=1)] = None,
+    scheduler: Scheduler = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier results of this workspace first.")] = False,
     as_json: Json = False,
@@ -100,6 +102,7 @@ def inspect(
     cohort: Path,
     xlsx: Annotated[Path | None, typer.Option(help="Also write a spreadsheet, one row an image.")] = None,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """List what is in a cohort, scan by scan, and what looks wrong.
@@ -123,6 +126,7 @@ def preprocess(
     cohort: Path,
     out: Path,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the common grid, in mm.")] = 3.0,
     strip: Annotated[bool, typer.Option(help="Take away what is not brain.")] = True,
     bias: Annotated[bool, typer.Option(help="Even out the brightness.")] = True,
@@ -207,6 +211,7 @@ def grade(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """Grade any table of features: nested, repeated, stratified cross-validation by subject.

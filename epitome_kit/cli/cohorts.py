@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epitome_kit.answers import show_cohort
-from epitome_kit.cli.options import Deface, Json, Workers
+from epitome_kit.cli.options import Deface, Json, Scheduler, Workers
 
 cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
 
@@ -19,6 +19,7 @@ def phantom(
     profile: Annotated[str, typer.Option(help="`smoke` 3 mm, `quick` 2 mm, `full` clinical.")] = "quick",
     contrasts: Annotated[str, typer.Option(help="Out of T1w, T1ce, T2w, FLAIR.")] = "T1ce,T2w",
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """Simulate heads with tumours whose truth is known.
@@ -33,7 +34,7 @@ def phantom(
 
 
 @cohorts.command("tcga-lgg")
-def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
+def tcga_lgg(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler = None, as_json: Json = False):
     """Import the TCGA-LGG slices: a folder, the zip as downloaded, or a folder of zips.
 
     Example: `epitome cohort tcga-lgg archive.zip runs/tcga`
@@ -44,7 +45,7 @@ def tcga_lgg(source: Path, out: Path, workers: Workers = 2, as_json: Json = Fals
 
 
 @cohorts.command()
-def bids(source: Path, out: Path, workers: Workers = 2, as_json: Json = False):
+def bids(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler = None, as_json: Json = False):
     """Check and adopt a BIDS folder.
 
     Example: `epitome cohort bids my_bids runs/mine`
@@ -63,6 +64,7 @@ def dicom(
     ] = False,
     deface: Deface = False,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """Import DICOM files in any folders: T1, T1 after contrast, T2 and FLAIR, chosen by header.
@@ -87,6 +89,7 @@ def lgg_1p19q(
     download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
     deface: Deface = False,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.

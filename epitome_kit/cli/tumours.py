@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from epitome_kit.answers import show_epitomes, show_outlines, show_size
-from epitome_kit.cli.options import Json, Workers
+from epitome_kit.cli.options import Json, Scheduler, Workers
 from epitome_kit.errors import BadParameter
 
 
@@ -25,6 +25,7 @@ def segment(
         str, typer.Option(help="With `--train`: `annotation`, or the whole `truth` that only simulated heads have.")
     ] = "annotation",
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """Outline the tumour in a cohort, or in the scans of one head; any of T1, T1 after contrast, T2, FLAIR.
@@ -94,6 +95,7 @@ def extract(
     folds: Annotated[int, typer.Option(help="Folds of subjects.", min=2)] = 5,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     workers: Workers = 2,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ):
     """Cut out every tumour, and learn its epitome: a small image whose parts explain its patches.
@@ -119,8 +121,8 @@ def _segment_cohort(cohort, out, train, weights, training, workers):
     preprocessed = out / "preprocessed"
     preprocess_cohort(cohort, preprocessed, workers=workers)
     if train:
-        return segment_cohort(cohort, preprocessed, out, weights=train, **training)
-    return predict_tumours(cohort, preprocessed, out, weights=weights)
+        return segment_cohort(cohort, preprocessed, out, weights=train, **training, workers=workers)
+    return predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
 
 
 def _segment_head(sources, out, weights):

@@ -10,7 +10,9 @@ class Batches(keras.utils.PyDataset):
     """Shuffled, augmented batches of some of the subjects; the arrays are not copied.
 
     A batch is the same however often it is asked for: Keras looks at some of
-    them beforehand, on each backend in its own way.
+    them beforehand, on each backend in its own way. Where ``keras.distribution``
+    spreads batches over several devices, each batch is a multiple of their
+    number, and the last is filled up with the first subjects again.
 
     Parameters
     ----------
@@ -29,13 +31,18 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0, spacing_mm=(3.0, 3.0, 3.0)):
         super().__init__(workers=1, max_queue_size=4)
         self._chosen, self._scans, self._masks = np.asarray(chosen), scans, masks
-        self._batch_size, self._seed, self._spacing_mm, self._epoch = batch_size, seed, spacing_mm, 0
+        spread = keras.distribution.distribution()
+        self._devices = spread.num_model_replicas if spread else 1
+        self._batch_size = -(-batch_size // self._devices) * self._devices
+        self._seed, self._spacing_mm, self._epoch = seed, spacing_mm, 0
 
     def __len__(self):
         return -(-len(self._chosen) // self._batch_size)
 
     def __getitem__(self, index):
         order = self._chosen if self._seed is None else self._random().permutation(self._chosen)
+        if self._devices > 1:
+            order = np.resize(order, len(self) * self._batch_size)
         dealt = order[index * self._batch_size : (index + 1) * self._batch_size]
         scans, masks = self._scans[dealt], self._masks[dealt]
         if self._seed is not None:

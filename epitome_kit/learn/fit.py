@@ -77,7 +77,8 @@ class Trainer:
         apart = set_apart(annotated, self.labels[annotated], seed=[self.seed, number]) if epochs is None else []
         kept = path.with_suffix(".partial.keras")
         history = self._fit_map(train, apart, epochs or self.epochs, number, advance, kept)
-        features = self._model.predict(self._batches(range(len(train)), batch_size=4, seed=None), verbose=0)["features"]
+        everybody = self._batches(range(len(train)), batch_size=4, seed=None)
+        features = self._model.predict(everybody, verbose=0)["features"][: len(train)]
         labelled = train & np.isfinite(self.labels)
         fit_label(self._model, features[labelled], self.labels[labelled])
         self._save(path)

@@ -89,9 +89,10 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     steps = describe_steps(steps, method)
     remove_abandoned(out)
     work = partial(_attempt, out=out, steps=steps, spacing_mm=float(spacing_mm))
-    kept = dict.fromkeys(each.id for each in cohort)
-    if resume:
-        kept = {each.id: _kept(each, Preprocessed(out, each.id), steps, float(spacing_mm)) for each in cohort}
+    if not resume:
+        for each in cohort:
+            Preprocessed(out, each.id).record.unlink(missing_ok=True)
+    kept = {each.id: _kept(each, Preprocessed(out, each.id), steps, float(spacing_mm)) for each in cohort}
     missing = [subject for subject in cohort if kept[subject.id] is None]
     made = for_each(work, missing, title="Preprocessing", workers=workers)
     kept.update({subject.id: result for subject, result in zip(missing, made, strict=True)})
@@ -152,9 +153,16 @@ def _kept(subject, files, steps, spacing_mm):
 
 
 def _attempt(subject, *, out, steps, spacing_mm):
-    """Preprocess one subject, or say why it cannot be."""
+    """Preprocess one subject, or say why it cannot be.
+
+    A worker that dies may have finished subjects that nobody heard of: another
+    one is given them again, and keeps them.
+    """
     started = time.monotonic()
     files = Preprocessed(out, subject.id)
+    kept = _kept(subject, files, steps, spacing_mm)
+    if kept is not None:
+        return kept
     try:
         settings = _settings(subject, steps, spacing_mm)
         files.clear()

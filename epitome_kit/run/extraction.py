@@ -91,17 +91,17 @@ def _make_what_is_missing(cohort, preprocessed, out, *, folds, seed, workers):
         preprocess_cohort(cohort, preprocessed, workers=workers)
     ready = [subject.id for subject in cohort if Preprocessed(preprocessed, subject.id).record.is_file()]
     if not all((out / "masks" / annotation_path("", name).name).is_file() for name in ready):
-        _outline(cohort, ready, preprocessed, out, folds=folds, seed=seed)
+        _outline(cohort, ready, preprocessed, out, folds=folds, seed=seed, workers=workers)
 
 
-def _outline(cohort, ready, preprocessed, out, **how):
+def _outline(cohort, ready, preprocessed, out, *, workers, **how):
     """Outline the tumours by a network trained on the cohort, or by the shipped one where nobody is annotated."""
     from epitome_kit.tumour.segment import predict_tumours, segment_cohort
 
     if any(cohort[name].annotation for name in ready):
-        segment_cohort(cohort, preprocessed, out, **how)
+        segment_cohort(cohort, preprocessed, out, **how, workers=workers)
     else:
-        predict_tumours(cohort, preprocessed, out)
+        predict_tumours(cohort, preprocessed, out, workers=workers)
 
 
 def _join(cohort, own, graded, target):

@@ -85,16 +85,45 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
         A notebook did not run to its end; it is kept with a red mark.
     """
     workspace = Path(out).absolute()
-    sources = find_notebooks(notebooks)
-    given = {"cohort": _cohort_value(cohort), "out": str(workspace), "profile": profile, **_further(parameters or {})}
-    fitted = fit_parameters({name: declared_parameters(path) for name, path in sources.items()}, given)
-    merged = {name: value for values in fitted.values() for name, value in values.items()}
-    _check_values(merged)
-    _prepare(workspace, merged, fresh)
+    sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
+    stated = workspace / "provenance.json"
+    earlier = read_json(stated) if stated.is_file() else {}
+    _prepare(workspace, _merged(fitted), fresh)
     lines = ProgressLines(list(sources))
     results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
-    write_json(workspace / "provenance.json", {**read_json(workspace / "provenance.json"), "ended": now()})
+    nothing_new = earlier and all(result["status"] == "kept" for result in results)
+    write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
     return results
+
+
+def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", parameters=None):
+    """Find the notebooks of a run and the parameters of each, and refuse what would fail minutes later.
+
+    Parameters
+    ----------
+    notebooks, out, cohort, profile, parameters
+        As for :func:`run_notebooks`; nothing is written.
+
+    Returns
+    -------
+    (dict of str to Path, dict of str to dict)
+        By notebook: its file, and all of its parameters.
+
+    Raises
+    ------
+    BadParameter, BadCohort, NotebookFailed
+        As for :func:`run_notebooks`.
+    """
+    out = str(Path(out).absolute())
+    given = {"cohort": _cohort_value(cohort), "out": out, "profile": profile, **_further(parameters or {})}
+    sources = find_notebooks(notebooks)
+    fitted = fit_parameters({name: declared_parameters(path) for name, path in sources.items()}, given)
+    _check_values(_merged(fitted))
+    return sources, fitted
+
+
+def _merged(fitted):
+    return {name: value for values in fitted.values() for name, value in values.items()}
 
 
 def notebooks_folder():
@@ -228,7 +257,6 @@ def _cohort_value(cohort):
 
 
 def _check_values(parameters):
-    """Refuse at once what would fail minutes later."""
     if "profile" in parameters:
         look_up_profile(parameters["profile"])
     if parameters.get("target", "grade") not in TARGETS:

@@ -159,6 +159,8 @@ def _latents_path(out, subject_id):
 def _make_subject(job, *, out, spacing_mm, contrasts):
     """Simulate, scan and write one subject; its latents are written last."""
     subject_id, grade_iii, codeleted, stream = job
+    if _latents_path(out, subject_id).is_file():  # by a worker that died before it could say so
+        return
     rng = np.random.default_rng(stream)
     head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)
     latents = draw_latents(grade_iii, codeleted, rng)

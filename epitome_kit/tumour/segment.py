@@ -1,6 +1,7 @@
 """Segmentation: the tumour of every subject, outlined by a network that never saw the subject."""
 
 import shutil
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ EPOCHS = 20
 _LEARN_FROM = ("annotation", "truth")
 
 
-def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0, learn_from="annotation", weights=None):
+def segment_cohort(
+    cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0, learn_from="annotation", weights=None, workers=1
+):
     """Outline the tumour of every subject with a U-Net that never saw the subject.
 
     Each network starts from weights learned on simulated patients and is
@@ -68,6 +71,8 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
         Also train on all subjects, and write that network here, ``.keras``,
         with a ``.json`` that says what it was trained on and how well that
         went out of fold.
+    workers : int, default=1
+        Processes to outline with; training is done by this one.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
             arrays = with_whole_truth(arrays, cohort, preprocessed)
         fold_of = deal_evenly(arrays.ids, folds=folds, seed=seed)
         _require_masks(arrays, fold_of, cohort)
-        _train(Tuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights)
+        _train(Tuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights, workers)
     tumours = _with_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
     tumours = tumours.sort_values("participant_id", ignore_index=True)
     write_tsv(out / "tumours.tsv", tumours)
@@ -107,7 +112,7 @@ def segment_cohort(cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0,
     return tumours
 
 
-def predict_tumours(subjects, preprocessed, out, *, weights=None):
+def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
     """Outline the tumour of every subject with a network that is there already.
 
     Parameters
@@ -119,6 +124,8 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None):
     weights : path, default=None
         Written by :func:`segment_cohort`; None means the shipped network, which
         has seen simulated patients alone.
+    workers : int, default=1
+        Processes.
 
     Returns
     -------
@@ -134,14 +141,14 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None):
         No subject has been preprocessed.
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    model = load_unet(weights)
+    _network(weights)  # refused here rather than by every worker
     ready = [each for each in subjects if Preprocessed(preprocessed, each.id).mask("desc-brain").is_file()]
     if not ready:
         hint = "run `epitome preprocess` first"
         raise BadCohort("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
     for part in out.glob("unet/fold-*.tsv"):  # their masks are about to be overwritten
         part.unlink()
-    rows = for_each(lambda subject: _outline(model, subject, preprocessed, out), ready, title="Segmenting")
+    rows = _outline_all(ready, weights, preprocessed, out, workers)
     tumours = _with_intervals(pd.DataFrame(rows), read_card(weights)["misfits"])
     write_tsv(out / "tumours.tsv", tumours)
     return tumours
@@ -239,17 +246,16 @@ def _finished(out, folds, weights, settings):
     return kept and all(_part(out, fold).is_file() for fold in range(folds))
 
 
-def _train(tuner, fold_of, cohort, preprocessed, out, weights):
+def _train(tuner, fold_of, cohort, preprocessed, out, weights, workers):
     """Train what is not there yet, and outline the subjects of each fold."""
     missing = [fold for fold in np.unique(fold_of) if not _part(out, fold).is_file()]
     with step_bar("Training the U-Net", tuner.epochs * (len(missing) + bool(weights))) as advance:
         for fold in missing:
             if not unet_path(out, fold).is_file():
                 save_unet(tuner.fit(fold_of != fold, fold + 1, advance), unet_path(out, fold))
-            model = load_unet(unet_path(out, fold))
             tested = [cohort[name] for name in np.array(tuner.arrays.ids)[fold_of == fold]]
-            rows = [{"fold": fold + 1, **_outline(model, each, preprocessed, out)} for each in tested]
-            write_tsv(_part(out, fold), pd.DataFrame(rows))
+            rows = _outline_all(tested, unet_path(out, fold), preprocessed, out, workers)
+            write_tsv(_part(out, fold), pd.DataFrame([{"fold": fold + 1, **row} for row in rows]))
         if weights:
             _card_path(weights).unlink(missing_ok=True)
             save_unet(tuner.fit(np.ones(len(fold_of), bool), 0, advance), weights)
@@ -264,10 +270,26 @@ def _part(out, fold):
     return unet_path(out, fold).with_suffix(".tsv")
 
 
-def _outline(model, subject, preprocessed, out):
+def _outline_all(subjects, weights, preprocessed, out, workers):
+    work = partial(_outline, weights=weights, preprocessed=preprocessed, out=out)
+    return for_each(work, subjects, title="Segmenting", workers=workers)
+
+
+def _network(weights):
+    """Load a network once in each process, and again when its file has changed."""
+    path = Path(weights or "")
+    return _loaded(weights, path.stat().st_mtime_ns if path.is_file() else None)
+
+
+@lru_cache(maxsize=1)
+def _loaded(weights, _changed):
+    return load_unet(weights)
+
+
+def _outline(subject, *, weights, preprocessed, out):
     """Outline, save, measure and compare one subject."""
     scans = load_scans(Preprocessed(preprocessed, subject.id), CONTRASTS)
-    probability = tumour_probability(model, scans)
+    probability = tumour_probability(_network(weights), scans)
     mask = own_outline(subject, preprocessed, probability)
     save_outline(mask, out, subject.id)
     figures = {"spread": map_spread(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}

@@ -1,0 +1,76 @@
+"""Verbs of many runs: a grid of them, or one of them again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epitome_kit.answers import show_rerun, show_sweep
+from epitome_kit.cli.options import Json, Scheduler
+
+FAILED = 1
+
+SomeWorkers = Annotated[int | None, typer.Option(help="Processes to use.  [default: as stated]", min=1)]
+
+
+def sweep(
+    grid: Annotated[Path, typer.Argument(help="YAML file, as in the example.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of all runs.  [default: runs/GRID_sweep]")] = None,
+    workers: SomeWorkers = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+):
+    """Run the notebooks once for every setting of a grid, and compare the runs on one page.
+
+    Finished runs are kept: the same command goes on after a stop. A run that
+    fails stands in OUT/sweep.tsv with its reason, and the others go on.
+
+    Example: `epitome sweep targets.yaml`, where `targets.yaml` holds
+
+    ```yaml
+    notebooks: ["02", "03", "04"]   # all five when left out
+    fixed:                          # the same for every run
+      profile: smoke
+    grid:                           # every combination is one run
+      seed: [0, 1, 2]
+      target: [grade, codeletion]
+    ```
+
+    In place of `grid:`, `runs:` lists the settings one by one:
+    `[{seed: 0, target: grade}, {seed: 1, subjects: 24}]`.
+    """
+    from epitome_kit.run.sweep import sweep_notebooks
+
+    out = out or Path("runs") / f"{grid.stem}_sweep"
+    table = sweep_notebooks(grid, out, workers=workers)
+    show_sweep(table, out / "sweep.html", as_json)
+    if (table.status != "done").any():
+        raise typer.Exit(FAILED)
+
+
+def rerun(
+    run: Annotated[Path, typer.Argument(help="Workspace of a run.")],
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Some of its notebooks; all when empty.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The new workspace.  [default: RUN_rerun]")] = None,
+    workers: SomeWorkers = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+):
+    """Do a run again from what it says of itself, and list what differs.
+
+    Parameters, package versions, the machine, notebooks and scans (by checksum)
+    and every figure of `summary.json` are compared one by one. The exit code is
+    0 only when all figures are the same.
+
+    For example:
+
+    - `epitome rerun runs/latest`
+    - `epitome rerun runs/phantom_quick_grade 04 05 --out elsewhere/again --workers 1`
+    """
+    from epitome_kit.run.rerun import rerun_notebooks
+
+    out = out or run.resolve().with_name(f"{run.resolve().name}_rerun")
+    compared = rerun_notebooks(run, out, notebooks=notebooks, workers=workers)
+    show_rerun(compared, out, as_json)
+    if not compared[compared.part == "figures"].same.all():
+        raise typer.Exit(FAILED)

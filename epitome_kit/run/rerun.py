@@ -1,0 +1,142 @@
+"""A run done again from what it says of itself, and whatever came out differently."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from epitome_kit.errors import BadParameter
+from epitome_kit.files import read_json, write_tsv
+from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
+from epitome_kit.run.parameters import read_notebook
+from epitome_kit.run.report import write_report
+from epitome_kit.run.strict import RECORD
+from epitome_kit.run.summary import build_summary, run_parameters
+
+COMPARED = ("cohort", "preprocess", "grading", "tumour")
+"""Parts of the summary whose figures are compared."""
+
+_OWN = ("cohort", "out", "profile")
+_MACHINE = ("platform", "cpu_count", "memory_gb")
+
+
+def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
+    """Do a run again into a new workspace, and compare the two.
+
+    Parameters, seed and cohort are those that the run stated. Cohorts that are
+    built in are found beside the new workspace, or simulated again there.
+
+    Parameters
+    ----------
+    run : path
+        Workspace of a run.
+    out : path, default=None
+        The new workspace; None means ``<run>_rerun`` beside it. What is
+        finished there is kept.
+    notebooks : sequence of str, default=None
+        Some of those that the run holds; None means all of them.
+    workers : int, default=None
+        Processes; None means as many as the run had.
+
+    Returns
+    -------
+    DataFrame
+        One row for each thing compared, as in ``rerun.tsv`` of the new
+        workspace: ``part`` ("parameters", "versions", "machine", "notebooks",
+        "inputs" or "figures"), ``name``, ``before``, ``after`` and ``same``.
+        Notebooks and inputs are compared by checksum.
+
+    Raises
+    ------
+    BadParameter
+        `run` is not the workspace of a run, holds no executed notebook, or its
+        parameters are not known any more.
+    BadCohort, BadOutput, NotebookFailed
+        As for :func:`epitome_kit.run.notebooks.run_notebooks`.
+    """
+    run = Path(run).resolve()
+    out = Path(out).absolute() if out else run.with_name(f"{run.name}_rerun")
+    stated = run_parameters(run)
+    further = {name: value for name, value in stated.items() if name not in _OWN}
+    if workers is not None:
+        further["workers"] = workers
+    if out == run:
+        raise BadParameter("rerun", "a new workspace", f"{out}, that of the run itself", "choose another `--out`")
+    chosen = find_notebooks(notebooks) if notebooks else None
+    sources = [_source(each) for each in executed_notebooks(run) if chosen is None or each["name"] in chosen]
+    if not sources:
+        raise BadParameter("rerun", "a run with executed notebooks", f"none in {run / 'notebooks'}", "name another run")
+    options = {name: stated[name] for name in ("cohort", "profile") if name in stated}
+    run_notebooks(sources, out=out, parameters=further, **options)
+    write_report(out)
+    compared = compare_runs(run, out)
+    write_tsv(out / "rerun.tsv", compared)
+    return compared
+
+
+def compare_runs(before, after):
+    """Compare what two runs were made with, and every figure of their summaries.
+
+    Parameters
+    ----------
+    before, after : path
+        Workspaces.
+
+    Returns
+    -------
+    DataFrame
+        As from :func:`rerun_notebooks`; seconds and memory are left out.
+    """
+    one, other = _describe(Path(before)), _describe(Path(after))
+    rows = [
+        {"part": part, "name": name, "before": one[part].get(name), "after": other[part].get(name)}
+        for part in one
+        for name in dict.fromkeys([*one[part], *other[part]])
+        if part != "notebooks" or (name in one[part] and name in other[part])
+    ]
+    table = pd.DataFrame(rows, columns=["part", "name", "before", "after"], dtype=object)
+    return table.assign(same=[row["before"] == row["after"] for row in rows])
+
+
+def _source(notebook):
+    """Name of a notebook of the kit, else the file that was executed."""
+    try:
+        find_notebooks([notebook["name"]])
+        return notebook["name"]
+    except BadParameter:
+        return read_notebook(notebook["path"]).metadata.get("papermill", {}).get("input_path", notebook["name"])
+
+
+def _describe(workspace):
+    """Everything of a run that is compared: part to name to value."""
+    provenance = _json(workspace / "provenance.json")
+    summary = _json(workspace / "summary.json") or build_summary(workspace)
+    executed = executed_notebooks(workspace)
+    sources = {each["name"]: read_notebook(each["path"]).metadata.get(RECORD, {}).get("source") for each in executed}
+    scans = {path.name.split("_")[0]: path for path in sorted(workspace.glob("preprocessed/sub-*/anat/*_quality.json"))}
+    return {
+        "parameters": {name: value for name, value in run_parameters(workspace).items() if name != "out"},
+        "versions": {**provenance.get("versions", {}), "git commit": provenance.get("git_commit")},
+        "machine": {name: provenance.get(name) for name in _MACHINE},
+        "notebooks": sources,
+        "inputs": {
+            "participants.tsv": provenance.get("cohort_checksum"),
+            **{name: read_json(path)["settings"].get("inputs") for name, path in scans.items()},
+        },
+        "figures": dict(_flat({part: summary.get(part) for part in COMPARED})),
+    }
+
+
+def _json(path):
+    return read_json(path) if path.is_file() else {}
+
+
+def _flat(value, name=""):
+    """Yield every leaf of a nested value, named by the way to it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{name}[{index}]")
+    else:
+        yield name, value
