@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Workers
+from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(cohorts, name="cohort")
 for verb in (segment, measure, extract):
     app.command()(verb)
+app.command("app")(case_page)
 
 
 @app.command()

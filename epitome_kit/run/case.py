@@ -190,7 +190,7 @@ def _facts(report, tumour, truth):
 
 
 def _notes(grids, brain_ml, size):
-    """What a reader has to know before any number."""
+    """List what a reader has to know before any number."""
     notes = []
     if not all(each["known"] for each in grids.values()):
         notes.append("The voxel size of a scan is unknown, so nothing is given in mL or mm.")

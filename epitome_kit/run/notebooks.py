@@ -32,6 +32,7 @@ PRODUCTS = (
     "masks",
     "epitomes",
     "labs",
+    "case",
     "tumours.tsv",
     "figures",
     "summary.json",
@@ -54,7 +55,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     Parameters
     ----------
     notebooks : sequence of str, default=None
-        Names, prefixes such as ``"04"``, or paths; None means the five steps.
+        Names, prefixes such as ``"04"``, or paths; None means all numbered ones.
     out : path
         Workspace, made when it does not exist. The folder above it gets a link
         ``latest`` to it, and ``cohorts/`` for phantoms.
@@ -85,8 +86,11 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     """
     workspace = Path(out).absolute()
     sources = find_notebooks(notebooks)
+    declared = {name: declared_parameters(path) for name, path in sources.items()}
     given = {"cohort": _cohort_value(cohort), "out": str(workspace), "profile": profile, **_further(parameters or {})}
-    fitted = fit_parameters({name: declared_parameters(path) for name, path in sources.items()}, given)
+    if given["cohort"] == "phantom" and not any("cohort" in defaults for defaults in declared.values()):
+        del given["cohort"]  # one head needs none, and nobody asked for another
+    fitted = fit_parameters(declared, given)
     merged = {name: value for values in fitted.values() for name, value in values.items()}
     _check_values(merged)
     _prepare(workspace, merged, fresh)
