@@ -14,7 +14,7 @@ from traitlets.config import Config
 from voila.app import Voila
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.run.case_page import load_phantoms
+from epitome_kit.run.case_heads import load_phantoms
 from epitome_kit.run.guard import ADDRESS, CaseKernels, guarded
 from epitome_kit.run.notebooks import find_notebooks
 from epitome_kit.run.page import TEMPLATES

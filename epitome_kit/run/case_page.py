@@ -13,22 +13,17 @@ from functools import partial
 from pathlib import Path
 
 import ipywidgets as ipw
-import numpy as np
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadImage, EpitomeError
-from epitome_kit.images import load_mask
 from epitome_kit.run.case import STEPS, case_html, case_report
-from epitome_kit.simulate.phantom import load_cohort
+from epitome_kit.run.case_heads import PHANTOMS, load_phantoms, true_facts
 from epitome_kit.sources.upload import receive_scan, safe_name
 from epitome_kit.teach.widgets import SliceViewer
 from epitome_kit.tumour.one_head import contrast_by_name
-from epitome_kit.tumour.outline import true_mask, voxel_ml
 
 OWN = "A scan of my own"
 
-_PHANTOM_SEED = 2026
-_PHANTOMS = {"Simulated head A": "sub-001", "Simulated head B": "sub-002"}
 _SHOWS = {
     "Say what it shows": None,
     "T1": "T1w",
@@ -58,32 +53,6 @@ def open_case_page(workspace):
 
 
 _LIMITS = {"upload_mb": 200, "case_s": 300}
-
-
-def load_phantoms(folder, profile="quick"):
-    """Open the simulated heads of the page, made once; no model has learned from them.
-
-    Parameters
-    ----------
-    folder : path
-        Where built-in cohorts are kept.
-    profile : str, default="quick"
-        Decides the size of their voxels.
-
-    Returns
-    -------
-    Cohort
-    """
-    return load_cohort("phantom", folder=folder, profile=profile, subjects=len(_PHANTOMS), seed=_PHANTOM_SEED)
-
-
-def true_facts(cohort, name):
-    """Grade and volume of a simulated head, as :func:`epitome_kit.run.case.case_report` takes them."""
-    tumour = load_mask(true_mask(cohort[name]))
-    return {
-        "grade": str(cohort.participants.grade[name]),
-        "volume_ml": float(np.sum(tumour.dataobj)) * voxel_ml(tumour),
-    }
 
 
 class CasePage(ipw.VBox):
@@ -127,7 +96,7 @@ class CasePage(ipw.VBox):
         self._choose()
 
     def _make_controls(self):
-        self.choice = ipw.RadioButtons(options=[*_PHANTOMS, OWN], value=next(iter(_PHANTOMS)), layout={"width": "auto"})
+        self.choice = ipw.RadioButtons(options=[*PHANTOMS, OWN], value=next(iter(PHANTOMS)), layout={"width": "auto"})
         self.upload = ipw.FileUpload(
             accept=".nii,.gz,.zip", multiple=True, description="Choose files", layout={"width": "180px"}
         )
@@ -220,7 +189,7 @@ class CasePage(ipw.VBox):
     def _chosen(self):
         """Give the scans by contrast, and the truth of a simulated head."""
         if self.choice.value != OWN:
-            cohort, name = load_phantoms(self._cohorts), _PHANTOMS[self.choice.value]
+            cohort, name = load_phantoms(self._cohorts), PHANTOMS[self.choice.value]
             return cohort[name].images, true_facts(cohort, name)
         images = {menu.value: path for path, menu in self._received}
         if len(images) < len(self._received):
