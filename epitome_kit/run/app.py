@@ -131,7 +131,10 @@ def _config(port, upload_mb, minutes):
         config_file_paths=[],
         cookie_secret=secrets.token_bytes(32),
         log_level=logging.CRITICAL,
-        tornado_settings={"websocket_max_message_size": (upload_mb + 1) * 10**6},
+        tornado_settings={
+            "websocket_max_message_size": (upload_mb + 1) * 10**6,
+            "log_function": lambda handler: None,
+        },
     )
     config.VoilaConfiguration.update(
         template="lab",

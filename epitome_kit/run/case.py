@@ -10,7 +10,7 @@ from epitome_kit import __version__
 from epitome_kit.cohort import CONTRASTS, image_path
 from epitome_kit.errors import BadParameter, EpitomeError
 from epitome_kit.files import read_json, read_tsv, write_json
-from epitome_kit.grade.one_head import grade_head
+from epitome_kit.grade.one_head import NEEDED, grade_head
 from epitome_kit.images import load_image, load_mask, voxel_size_known
 from epitome_kit.run.flow import CLASSES
 from epitome_kit.run.page import embed_picture, render_page, write_page
@@ -119,10 +119,12 @@ def case_report(images, out, *, workspace=None, truth=None, progress=None):
     tell(STEPS[3])
     report.facts.update(_facts(report, tumour, truth))
     tell(STEPS[4])
-    if report.facts["size"]:
+    if report.facts["size"] is not None:
         _cut_out(report, subject, files)
     tell(STEPS[5])
-    report.facts.update(_grade(subject, files, out, workspace) if report.facts["size"] else {"ungraded": "no tumour"})
+    report.facts.update(
+        _grade(subject, files, out, workspace) if report.facts["size"] else {"ungraded": "no tumour was outlined"}
+    )
     tell(STEPS[6])
     _draw(report, workspace)
     write_json(out / "case.json", report.facts)
@@ -210,15 +212,15 @@ def _notes(grids, brain_ml, size):
 
 def _grade(subject, files, out, workspace):
     """Grade the head, or say why not."""
-    if workspace is None or not Path(workspace).is_dir():
-        return {"ungraded": "no trained model here: make one with `make run`"}
+    if workspace is None or not all((Path(workspace) / name).is_file() for name in NEEDED):
+        return {"ungraded": "no trained model here; make one with `make run`"}
     try:
         spacing = _spacing_mm(workspace)
         if spacing != SPACING_MM:
             _, files = prepare_head(subject.images, out / "for_grading", spacing_mm=spacing)
         grade = grade_head(files, workspace)
     except EpitomeError as error:
-        return {"ungraded": f"{error.reason}. Try: {error.hint}"}
+        return {"ungraded": f"{error.reason}; {error.hint}"}
     names = CLASSES[grade["target"]]
     return {"grade": {**grade, "names": list(names), **_origin(workspace)}}
 

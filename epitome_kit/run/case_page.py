@@ -16,11 +16,9 @@ import ipywidgets as ipw
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadImage, EpitomeError
-from epitome_kit.run.case import STEPS, case_html, case_report
 from epitome_kit.run.case_heads import PHANTOMS, load_phantoms, true_facts
 from epitome_kit.sources.upload import receive_scan, safe_name
 from epitome_kit.teach.widgets import SliceViewer
-from epitome_kit.tumour.one_head import contrast_by_name
 
 OWN = "A scan of my own"
 
@@ -104,7 +102,7 @@ class CasePage(ipw.VBox):
         self.own = ipw.VBox([ipw.HTML(_HOW_TO_SEND.format(most=self._upload_mb)), self.upload, self.contrasts])
         self.start = ipw.Button(description="Look at this head", button_style="primary", layout={"width": "180px"})
         self.message = ipw.HTML()
-        self.progress = ipw.IntProgress(0, 0, len(STEPS), layout={"width": "100%", "visibility": "hidden"})
+        self.progress = ipw.IntProgress(layout={"width": "100%", "visibility": "hidden"})
         self.step, self.findings = ipw.HTML(), ipw.VBox()
 
     def _choose(self):
@@ -159,6 +157,8 @@ class CasePage(ipw.VBox):
 
     def _ask(self, path, contrast, name):
         """Ask what a scan shows; the headers of DICOM or a telling name answer first."""
+        from epitome_kit.tumour.one_head import contrast_by_name
+
         menu = ipw.Dropdown(
             options=_SHOWS,
             value=contrast or contrast_by_name(safe_name(name)),
@@ -173,14 +173,17 @@ class CasePage(ipw.VBox):
         """Make the report of the chosen head, and show it."""
         self.findings.children, self.start.disabled, self.report = (), True, None
         self.progress.value, self.progress.layout.visibility = 0, "visible"
+        self.step.value = "<p role='status'>Opening the head …</p>"
         folder = self._folder / "case"
         shutil.rmtree(folder, ignore_errors=True)
         try:
+            from epitome_kit.run.case import STEPS, case_report  # loads Keras, so the page opens without
+
+            self.progress.max = len(STEPS)
             with _time_limit(self._case_s):
                 images, truth = self._chosen()
-                self.report = case_report(
-                    images, folder, workspace=self._workspace, truth=truth, progress=self._show_step
-                )
+                tell = partial(self._show_step, STEPS)
+                self.report = case_report(images, folder, workspace=self._workspace, truth=truth, progress=tell)
             self._show()
         finally:
             self.progress.layout.visibility, self.step.value = "hidden", ""
@@ -196,11 +199,13 @@ class CasePage(ipw.VBox):
             raise BadImage("upload", "one scan of each contrast", "two of one", "say of each scan what it shows")
         return {name: images[name] for name in CONTRASTS if name in images}, None
 
-    def _show_step(self, step):
-        self.progress.value = STEPS.index(step)
-        self.step.value = f"<p role='status'>Step {STEPS.index(step) + 1} of {len(STEPS)}: {html.escape(step)} …</p>"
+    def _show_step(self, steps, step):
+        self.progress.value = steps.index(step)
+        self.step.value = f"<p role='status'>Step {steps.index(step) + 1} of {len(steps)}: {html.escape(step)} …</p>"
 
     def _show(self):
+        from epitome_kit.run.case import case_html
+
         report = self.report
         masks = {"brain": report.brain, **({"tumour": report.tumour} if report.facts["size"] else {})}
         sheet = base64.b64encode(report.sheet.read_bytes()).decode()
