@@ -31,7 +31,8 @@ ROOMS = (
     *("preprocess", "learn", "grade", "tumour", "teach", "run", "answers", "cli"),
 )
 GUESTS = {
-    "ipywidgets": ("teach/widgets.py",),
+    "ipywidgets": ("teach/widgets.py", "run/case_page.py"),
+    "voila": ("run/app.py",),
     "papermill": ("run/",),
     "keras": ("backend.py",),
     "tensorflow": ("backend.py",),

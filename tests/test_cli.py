@@ -20,7 +20,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.run import doctor
 
-VERBS = ("run", "report", "inspect", "preprocess", "strip", "segment", "measure", "extract", "lab", "doctor")
+VERBS = ("run", "report", "inspect", "preprocess", "strip", "segment", "measure", "extract", "app", "lab", "doctor")
 COHORTS = ("phantom", "tcga-lgg", "bids", "dicom", "lgg-1p19q")
 
 

@@ -7,7 +7,10 @@ from epitome_kit.files import read_json
 from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, notebooks_folder, run_notebooks
 from epitome_kit.run.report import write_report
 
-STEPS = ["01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"]
+STEPS = [
+    *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),
+    "06_case_report",
+]
 LABS = ["leakage", "seed_autopsy"]
 
 
@@ -19,7 +22,7 @@ def workspace(tmp_path_factory):
     return folder
 
 
-def test_the_five_steps_are_there():
+def test_the_steps_are_there():
     assert list(find_notebooks()) == STEPS
 
 

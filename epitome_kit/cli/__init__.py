@@ -50,7 +50,7 @@ app.command("app")(case_page)
 
 @app.command()
 def run(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths; all five when empty.")] = None,
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths; all six when empty.")] = None,
     cohort: Annotated[str, typer.Option(help="Folder of a cohort, or `phantom`.")] = "phantom",
     profile: Annotated[str, typer.Option(help="`smoke`, `quick` or `full`.")] = "quick",
     target: Annotated[str | None, typer.Option(help="`grade` or `codeletion`.  [default: grade]")] = None,
