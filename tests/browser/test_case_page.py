@@ -74,12 +74,18 @@ def read(visitors, runs):
     page, _ = visitors
     page.get_by_label("A scan of my own").check()
     folder = runs / "cohorts" / f"phantom_quick_n{len(PHANTOMS)}_seed2026" / "sub-001" / "anat"
-    page.locator("input[type=file]").set_input_files(sorted(folder.glob("*.nii.gz")))
+    send(page, sorted(folder.glob("*.nii.gz")))
     expect(page.locator("select")).to_have_count(2, timeout=PATIENCE_MS)
     page.screenshot(path=SHOTS / "case_sent.png", full_page=True)
     page.get_by_role("button", name="Look at this head").click()
     page.get_by_role("link", name="Keep this sheet").wait_for(timeout=PATIENCE_MS)
     return page
+
+
+def send(page, files):
+    with page.expect_file_chooser() as waiting:
+        page.get_by_role("button", name="Choose files").click()
+    waiting.value.set_files(files)
 
 
 def kernel_of(page):
@@ -129,7 +135,7 @@ def test_a_wrong_file_gets_a_clear_message_and_its_name_stays_text(visitors, tmp
     page.get_by_label("A scan of my own").check()
     picture = tmp_path / SCRIPT
     picture.write_bytes(b"\x89PNG" + bytes(600))
-    page.locator("input[type=file]").set_input_files(picture)
+    send(page, picture)
     words = page.get_by_role("alert").filter(has_text="a PNG picture")
     words.wait_for(timeout=PATIENCE_MS)
     assert SCRIPT in words.inner_text() and page.locator("img[src=x]").count() == 0
@@ -137,7 +143,7 @@ def test_a_wrong_file_gets_a_clear_message_and_its_name_stays_text(visitors, tmp
     page.screenshot(path=SHOTS / "case_wrong_file.png", full_page=True)
     large = tmp_path / "large.nii"
     large.write_bytes(bytes(4_000_000))
-    page.locator("input[type=file]").set_input_files(large)
+    send(page, large)
     page.get_by_text("Too large: 4.0 MB. At most 3 MB").wait_for(timeout=PATIENCE_MS)
     assert page.complaints == []
 
