@@ -16,8 +16,8 @@ CONTRASTS = ("T1ce", "T2w")
 SUBJECTS = 30
 
 
-def make_model(workspace, *, spread=1000.0):
-    """Write what `grade_head` reads; features of the cohort are random, with this spread. Returns the workspace."""
+def make_model(workspace):
+    """Write what `grade_head` reads; features of the cohort are random. Returns the workspace."""
     shape = template_grid(3.0)[1]
     model = build_cnn(len(CONTRASTS), tuple(shape))
     start_from_simulation(model, CONTRASTS)
@@ -29,7 +29,7 @@ def make_model(workspace, *, spread=1000.0):
     measured = describe_region(np.zeros((9, 9, 9, 2)), np.zeros((9, 9, 9)), 3.0, CONTRASTS)
     tables = {}
     for name, columns in (("features", feature_names(CONTRASTS)), ("handcrafted", list(measured))):
-        values = pd.DataFrame(spread * rng.standard_normal((SUBJECTS, len(columns))), columns=columns)
+        values = pd.DataFrame(1000 * rng.standard_normal((SUBJECTS, len(columns))), columns=columns)
         tables[name] = pd.concat([rows, values], axis=1)
         write_tsv(workspace / f"{name}.tsv", tables[name])
     chosen = feature_names(CONTRASTS)[:4] + list(measured)[:4]

@@ -73,7 +73,7 @@ def grade_head(files, workspace):
     chosen = read_json(workspace / "ann.json")["features"]
     raw = load_grader(workspace / "ann.keras")([head[name] for name in chosen])
     scores, predictions = read_json(workspace / "scores.json"), read_tsv(workspace / "predictions.tsv")
-    probability, near = _calibrate(predictions, raw)
+    probability, near = calibrate_answer(predictions, raw)
     told = ("n", "class_counts", "auc", "auc_ci95", "majority_accuracy", "brier", "oracle_auc")
     target = scores.get("target", "grade")
     return {
@@ -90,17 +90,29 @@ def grade_head(files, workspace):
     }
 
 
-def _calibrate(predictions, raw):
-    """Calibrate a probability on those out of fold, and look at what became of similar ones."""
+def calibrate_answer(predictions, raw):
+    """Calibrate the answer for a new head, and look at what became of similar ones.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in ``predictions.tsv``: out of fold.
+    raw : float
+        Probability before calibration.
+
+    Returns
+    -------
+    (float, dict)
+        The probability; ``near``, how many subjects got the most similar answer,
+        and ``near_positive``, how many of those were of the positive class.
+    """
     from epitome_kit.grade.rivals import calibrate
 
-    predictions = predictions[predictions["repeat"] == predictions["repeat"].min()]
-    known, labels = predictions.probability.to_numpy(), predictions.label.to_numpy(int)
+    first = predictions[predictions["repeat"] == predictions["repeat"].min()]
+    known, labels = first.probability.to_numpy(), first.label.to_numpy(int)
     near = np.argsort(np.abs(known - raw), kind="stable")[: min(NEIGHBOURS, len(known))]
-    return float(calibrate(known, labels, np.array([raw]))[0]), {
-        "near": len(near),
-        "near_positive": int(labels[near].sum()),
-    }
+    probability = float(calibrate(known, labels, np.array([raw]))[0])
+    return probability, {"near": len(near), "near_positive": int(labels[near].sum())}
 
 
 def _compare_range(table, head):
