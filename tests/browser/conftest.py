@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from conftest import ROOT
 from playwright.sync_api import sync_playwright
 
 ARGUMENTS = (
@@ -25,3 +26,11 @@ def browser():
         launched = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots():
+    """Folder of pictures for a person to look at after the tests."""
+    folder = ROOT / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

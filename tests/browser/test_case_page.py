@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from conftest import ROOT
 from made_model import make_model
 from playwright.sync_api import expect
 
@@ -20,6 +19,7 @@ from epitome_kit.run.case_heads import PHANTOMS
 from epitome_kit.run.guard import HEADERS
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
+ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 PATIENCE_MS = 240_000
 SCRIPT = "<img src=x onerror=alert(1)>.nii"
