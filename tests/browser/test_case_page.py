@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from conftest import ROOT
 from made_model import make_model
 from playwright.sync_api import expect
 
@@ -19,8 +20,6 @@ from epitome_kit.run.case_heads import PHANTOMS
 from epitome_kit.run.guard import HEADERS
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
-ROOT = Path(__file__).resolve().parents[2]
-SHOTS = ROOT / "build" / "screenshots"
 PATIENCE_MS = 240_000
 SCRIPT = "<img src=x onerror=alert(1)>.nii"
 
@@ -40,7 +39,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(runs):
     """Address with the token, and the process, of a server with two places."""
-    command = [sys.executable, "-m", "epitome_kit.cli", "app", "--workspace", str(runs / "made")]
+    command = [sys.executable, "-c", "from epitome_kit.cli import app; app()", "app", "--workspace", str(runs / "made")]
     limits = ["--port", "0", "--no-browser", "--visitors", "2", "--upload-mb", "3"]
     environment = {**os.environ, "TMPDIR": str(runs), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, *limits], stdout=subprocess.PIPE, text=True, env=environment, cwd=runs)
@@ -69,14 +68,14 @@ def visitors(browser, server):
 
 
 @pytest.fixture(scope="module")
-def read(visitors, runs):
+def read(visitors, runs, screenshots):
     """Page of the first visitor, who has sent two scans and got the findings."""
     page, _ = visitors
     page.get_by_label("A scan of my own").check()
     folder = runs / "cohorts" / f"phantom_quick_n{len(PHANTOMS)}_seed2026" / "sub-001" / "anat"
     send(page, sorted(folder.glob("*.nii.gz")))
     expect(page.locator("select")).to_have_count(2, timeout=PATIENCE_MS)
-    page.screenshot(path=SHOTS / "case_sent.png", full_page=True)
+    page.screenshot(path=screenshots / "case_sent.png", full_page=True)
     page.get_by_role("button", name="Look at this head").click()
     page.get_by_role("link", name="Keep this sheet").wait_for(timeout=PATIENCE_MS)
     return page
@@ -130,7 +129,7 @@ def test_no_path_leads_out_and_no_folder_is_listed(server):
         assert str(ROOT) not in answer.text and "Traceback" not in answer.text
 
 
-def test_a_wrong_file_gets_a_clear_message_and_its_name_stays_text(visitors, tmp_path):
+def test_a_wrong_file_gets_a_clear_message_and_its_name_stays_text(visitors, tmp_path, screenshots):
     _, page = visitors
     page.get_by_label("A scan of my own").check()
     picture = tmp_path / SCRIPT
@@ -140,7 +139,7 @@ def test_a_wrong_file_gets_a_clear_message_and_its_name_stays_text(visitors, tmp
     words.wait_for(timeout=PATIENCE_MS)
     assert SCRIPT in words.inner_text() and page.locator("img[src=x]").count() == 0
     assert page.get_by_role("button", name="Look at this head").is_disabled()
-    page.screenshot(path=SHOTS / "case_wrong_file.png", full_page=True)
+    page.screenshot(path=screenshots / "case_wrong_file.png", full_page=True)
     large = tmp_path / "large.nii"
     large.write_bytes(bytes(4_000_000))
     send(page, large)
@@ -161,11 +160,11 @@ def test_from_a_file_to_the_sheet(read):
 
 
 @pytest.mark.parametrize("width", [1000, 400])
-def test_it_fits_the_window(read, width):
+def test_it_fits_the_window(read, width, screenshots):
     read.set_viewport_size({"width": width, "height": 900})
     read.wait_for_timeout(500)
     assert read.evaluate("document.documentElement.scrollWidth") <= width
-    read.screenshot(path=SHOTS / f"case_{width}.png", full_page=True)
+    read.screenshot(path=screenshots / f"case_{width}.png", full_page=True)
     left = read.locator(".case").evaluate("node => node.getBoundingClientRect().left")
     assert left == pytest.approx(read.locator("h1").evaluate("node => node.getBoundingClientRect().left"), abs=3)
 
