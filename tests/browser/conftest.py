@@ -1,11 +1,12 @@
 """One Chromium for every test of a page."""
 
 import shutil
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from playwright.sync_api import sync_playwright
 
+ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
