@@ -15,7 +15,7 @@ NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoi
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
 
-run: venv  ## all five notebooks on the built-in cohort; the report is runs/latest/index.html
+run: venv  ## all six notebooks on the built-in cohort; the report is runs/latest/index.html
 	$(BIN)/epitome run --cohort phantom --profile quick $(ARGS)
 
 labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`

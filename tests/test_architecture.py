@@ -32,7 +32,8 @@ ROOMS = (
     *("preprocess", "learn", "grade", "tumour", "teach", "run", "answers", "cli"),
 )
 GUESTS = {
-    "ipywidgets": ("teach/widgets.py",),
+    "ipywidgets": ("teach/widgets.py", "run/case_page.py"),
+    "voila": ("run/app.py",),
     "anywidget": ("teach/picture.py",),
     "ipyniivue": ("teach/solid.py",),
     "papermill": ("run/",),

@@ -30,6 +30,7 @@ VERBS = (
     "segment",
     "measure",
     "extract",
+    "app",
     "lab",
     "doctor",
     "notebooks",

@@ -10,7 +10,10 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-STEPS = ("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour")
+STEPS = (
+    *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),
+    "06_case_report",
+)
 LABS = ("labs/leakage", "labs/seed_autopsy")
 FOUND = [path.stem for path in (ROOT / "notebooks").glob("0?_*.ipynb")]
 FOUND += [f"labs/{path.stem}" for path in (ROOT / "notebooks" / "labs").glob("*.ipynb")]
@@ -23,6 +26,7 @@ PARAMETERS = {
     "seed": 0,
     "workers": 2,
 }
+ONE_HEAD = {"scan": "", "contrast": "FLAIR", "out": "../runs/notebooks", "profile": "quick"}
 every_notebook = pytest.mark.parametrize("name", sorted({*STEPS, *LABS, *FOUND}))
 
 
@@ -90,8 +94,8 @@ def test_parameters_are_literals_with_a_comment_each(name):
     (cell,) = _tagged(name, "parameters")
     assert cell is _code(name)[0]
     statements = ast.parse(cell.source).body
-    assert {node.targets[0].id: ast.literal_eval(node.value) for node in statements} == PARAMETERS | (
-        {"out": "../../runs/notebooks"} if name in LABS else {}
+    assert {node.targets[0].id: ast.literal_eval(node.value) for node in statements} == (
+        ONE_HEAD if name == "06_case_report" else PARAMETERS | ({"out": "../../runs/notebooks"} if name in LABS else {})
     )
     assert json.loads(json.dumps(PARAMETERS)) == PARAMETERS
     assert all(re.search(r"  # \w", line) for line in _lines(cell))

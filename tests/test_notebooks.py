@@ -5,11 +5,14 @@ from PIL import Image
 from epitome_kit.files import read_json
 from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, kit_notebooks
 
-STEPS = ["01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"]
+STEPS = [
+    *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),
+    "06_case_report",
+]
 LABS = ["leakage", "seed_autopsy"]
 
 
-def test_the_five_steps_are_there():
+def test_the_steps_are_there():
     assert list(find_notebooks()) == STEPS
 
 

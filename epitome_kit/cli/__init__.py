@@ -13,6 +13,7 @@ from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError
@@ -47,11 +48,12 @@ app.add_typer(cohorts, name="cohort")
 for verb in (sweep, rerun, segment, measure, extract):
     app.command()(verb)
 app.command("notebooks")(class_notebooks)
+app.command("app")(case_page)
 
 
 @app.command()
 def run(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths; all five when empty.")] = None,
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths; all six when empty.")] = None,
     cohort: Annotated[str, typer.Option(help="Folder of a cohort, or `phantom`.")] = "phantom",
     profile: Annotated[str, typer.Option(help="`smoke`, `quick` or `full`.")] = "quick",
     target: Annotated[str | None, typer.Option(help="`grade` or `codeletion`.  [default: grade]")] = None,

@@ -231,3 +231,21 @@ def join(graders, places, features):
     inputs = layers.Input((features,))
     answers = [grader.answer(ops.take(inputs, taken, axis=1)) for grader, taken in zip(graders, places, strict=True)]
     return Model(inputs, sum(answers) / len(answers), name="epitome_grader")
+
+
+def load_grader(path):
+    """Load a network that :func:`join` made and a workspace keeps.
+
+    Parameters
+    ----------
+    path : path
+        ``ann.keras``.
+
+    Returns
+    -------
+    callable
+        Takes the raw values of one subject, in the order of ``ann.json``; returns
+        the probability of the positive class, not calibrated.
+    """
+    model = keras.saving.load_model(path, compile=False)
+    return lambda values: float(model.predict(np.asarray([values], np.float32), verbose=0)[0, 0])

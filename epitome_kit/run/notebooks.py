@@ -33,6 +33,7 @@ PRODUCTS = (
     "masks",
     "epitomes",
     "labs",
+    "case",
     "tumours.tsv",
     "figures",
     "summary.json",
@@ -55,7 +56,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     Parameters
     ----------
     notebooks : sequence of str, default=None
-        Names, prefixes such as ``"04"``, or paths; None means the five steps.
+        Names, prefixes such as ``"04"``, or paths; None means all numbered ones.
     out : path
         Workspace, made when it does not exist. The folder above it gets a link
         ``latest`` to it, and ``cohorts/`` for phantoms.
@@ -117,7 +118,10 @@ def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", paramete
     out = str(Path(out).absolute())
     given = {"cohort": _cohort_value(cohort), "out": out, "profile": profile, **_further(parameters or {})}
     sources = find_notebooks(notebooks)
-    fitted = fit_parameters({name: declared_parameters(path) for name, path in sources.items()}, given)
+    declared = {name: declared_parameters(path) for name, path in sources.items()}
+    if given["cohort"] == "phantom" and not any("cohort" in defaults for defaults in declared.values()):
+        del given["cohort"]  # one head needs none, and nobody asked for another
+    fitted = fit_parameters(declared, given)
     _check_values(_merged(fitted))
     return sources, fitted
 

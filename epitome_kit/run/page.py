@@ -28,9 +28,19 @@ def write_page(path, template, **values):
     BadOutput
         The folder cannot be written to.
     """
+    write_text(path, render_page(template, **values))
+
+
+def render_page(template, **values):
+    """Fill in a template; see :func:`write_page`.
+
+    Returns
+    -------
+    str
+    """
     environment = Environment(loader=PackageLoader("epitome_kit.run"), autoescape=True, trim_blocks=True)
     css, icon = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "icon.svg"))
-    write_text(path, environment.get_template(template).render(css=css, icon=icon, **values))
+    return environment.get_template(template).render(css=css, icon=icon, **values)
 
 
 def embed_picture(path):

@@ -22,8 +22,9 @@ STEPS = (
     ("03", "Learn", "What does a small 3-D network learn to see?", ("features.tsv", "cnn.keras")),
     ("04", "Grade", "How well do its features tell the classes apart?", ("scores.json", "predictions.tsv")),
     ("05", "Extract", "Where is the tumour, and how large is it?", ("tumours.tsv", "masks", "epitomes")),
+    ("06", "One scan", "What can be said of one new head?", ("case/case.html",)),
 )
-"""The five steps: number, title, question, and the files each makes."""
+"""The steps: number, title, question, and the files each makes."""
 
 
 def write_report(workspace):

@@ -15,6 +15,7 @@ _NAMES = {
         *("error_chart", "ratio_chart"),
     ),
     "flow_chart": ("flow",),
+    "case_charts": ("grade_chart",),
     "preprocess_charts": ("strip_thresholds", "bias_levels", "compare_corrections", "ablation_chart"),
     "overview": ("five_steps",),
     "lab_charts": ("leak_chart", "mend_chart", "reading_chart"),

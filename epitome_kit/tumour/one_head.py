@@ -48,11 +48,37 @@ def segment_head(images, out, *, weights=None):
     BadImage
         A scan cannot be used.
     """
+    subject, files = prepare_head(images, out)
+    return predict_tumours([subject], files.folder, out, weights=weights)
+
+
+def prepare_head(images, out, *, spacing_mm=SPACING_MM):
+    """Preprocess the scans of one head.
+
+    Parameters
+    ----------
+    images : dict of str to path
+        As for :func:`segment_head`.
+    out : path
+        ``preprocessed/`` is made there.
+    spacing_mm : float, default=3.0
+        Voxel size of the template grid.
+
+    Returns
+    -------
+    (Subject, Preprocessed)
+        The head, and where its files are.
+
+    Raises
+    ------
+    BadImage
+        A scan cannot be used.
+    """
     images = {name: Path(path) for name, path in images.items()}
     subject = Subject(head_name(images), images, annotated_on=leading(images))
     files = Preprocessed(Path(out) / "preprocessed", subject.id)
-    preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=SPACING_MM, threads=cpu_count())
-    return predict_tumours([subject], files.folder, out, weights=weights)
+    preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
+    return subject, files
 
 
 def name_contrasts(scans):
@@ -77,7 +103,7 @@ def name_contrasts(scans):
     found = {}
     for scan in map(str, scans):
         stated, equals, path = scan.partition("=")
-        contrast = stated if equals and stated in CONTRASTS else _by_name(Path(scan).name)
+        contrast = stated if equals and stated in CONTRASTS else contrast_by_name(Path(scan).name)
         path = Path(path if equals and stated in CONTRASTS else scan)
         if contrast is None or contrast in found:
             trouble = f"{path.name}, whose name tells none" if contrast is None else f"{path.name}, a second {contrast}"
@@ -91,7 +117,8 @@ def name_contrasts(scans):
     return {name: found[name] for name in CONTRASTS if name in found}
 
 
-def _by_name(name):
+def contrast_by_name(name):
+    """Guess the contrast of a scan by its file name; None where the name tells nothing."""
     words = re.sub(r"[\W_]+", " ", re.sub("^sub-[^_]+", "", name.lower().split(".nii")[0]))
     return next((contrast for contrast, pattern in _WORDS.items() if re.search(pattern, words)), None)
 

@@ -50,7 +50,7 @@ def test_the_key_figures_can_be_seen(opened):
     ):
         assert opened.locator(".cards").get_by_text(words).first.is_visible(), words
     assert opened.get_by_text("For teaching and research, not for diagnosis").first.is_visible()
-    assert opened.locator(".step").count() == 5
+    assert opened.locator(".step").count() == 6
 
 
 def test_it_fits_the_window(opened, screenshots):

@@ -1,0 +1,283 @@
+"""Scans that a visitor sends: known by their content, bounded in size, and stripped of all but voxels and geometry."""
+
+import io
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from epitome_kit.cohort import image_path
+from epitome_kit.errors import BadImage
+from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, voxel_size_known
+from epitome_kit.sources.dicom import choose, read_patients
+from epitome_kit.sources.dicom_convert import convert, without_text
+
+MOST_VOXELS = 100_000_000
+"""Voxels of a scan: a head at 0.5 mm has seventy million."""
+
+MOST_BYTES = 2_000_000_000
+"""Bytes that one file may hold once it is unpacked."""
+
+MOST_FILES = 10_000
+"""Files in an archive: a long exam has some thousand images."""
+
+NAME = "sub-case"
+"""What every head that was sent is called, whoever it is of."""
+
+_BLOCK = 1 << 20
+_HEADER = 544
+_EXTENSIONS = 1 << 20
+_KINDS = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF": "a PDF document",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zX": "an xz archive",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+}
+_TAKEN = "send NIfTI (.nii or .nii.gz), or the DICOM folder of one exam as .zip"
+
+
+def receive_scan(data, folder, *, name="the file"):
+    """Take in one file of a visitor.
+
+    Only the content tells what the file is. Its name is shown in messages and
+    used for nothing else: no path is made of it, nor of a name in an archive.
+
+    Parameters
+    ----------
+    data : bytes-like
+        NIfTI, plain or in gzip; or a zip archive with the DICOM files of one person.
+    folder : path
+        A folder of this visitor alone. Scans go there under names of no meaning.
+    name : str, default="the file"
+        For messages; see :func:`safe_name`.
+
+    Returns
+    -------
+    dict of str to Path
+        By contrast where the headers tell, as DICOM does; NIfTI does not, and
+        its key is ``""``.
+
+    Raises
+    ------
+    BadImage
+        Another type; damaged; larger than :data:`MOST_VOXELS`, :data:`MOST_BYTES`
+        or :data:`MOST_FILES`, or than its own header says; several persons.
+    """
+    data, folder, name = memoryview(data).cast("B"), Path(folder), safe_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    start = bytes(data[:_HEADER])
+    if start[:2] == b"PK":
+        return _from_archive(data, folder, name)
+    if start[:2] != b"\x1f\x8b" and _nifti_header(start) is None:
+        raise BadImage("upload", "a NIfTI scan or a zip of DICOM files", f"{name}, {_kind(start)}", _TAKEN)
+    path = folder / "received.nii"
+    try:
+        _unpack(data, path, name)
+        return {"": keep_scan(path, folder / "received_clean.nii")}
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def keep_scan(scan, path):
+    """Write a scan with nothing but voxels and geometry, so that no text of its header goes any further.
+
+    Parameters
+    ----------
+    scan : path or Nifti1Image
+    path : path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    BadImage
+        The scan cannot be used.
+    """
+    image = load_image(scan, where="upload")
+    clean = without_text(image)
+    save_image(clean if voxel_size_known(image) else mark_voxel_size_unknown(clean), path)
+    return Path(path)
+
+
+def safe_name(name):
+    """Make the name of a file fit to be read by people: one line, printable, 60 characters at most.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+        Not escaped: what shows it on a page has to do that.
+    """
+    last = re.split(r"[/\\]", str(name))[-1]
+    plain = "".join(letter if letter.isprintable() else " " for letter in last)
+    plain = " ".join(plain.split())
+    return plain if len(plain) <= 60 else f"{plain[:40]}…{plain[-18:]}"
+
+
+def _kind(start):
+    """Say what a file that cannot be used seems to be."""
+    if not start:
+        return "which is empty"
+    if start[128:132] == b"DICM":
+        return "a single DICOM image"
+    if start[344:348] == b"ni1\0":
+        return "the header of a NIfTI pair, without its voxels"
+    return next((kind for magic, kind in _KINDS.items() if start.startswith(magic)), "which is something else")
+
+
+def _nifti_header(start):
+    """Read a NIfTI-1 or NIfTI-2 header of a single file; None where there is none."""
+    for kind, magic, place in ((nib.Nifti1Header, b"n+1\0", 344), (nib.Nifti2Header, b"n+2\0", 4)):
+        if start[place : place + 4] == magic:
+            try:
+                return kind.from_fileobj(io.BytesIO(start), check=False)
+            except (nib.spatialimages.HeaderDataError, ValueError, EOFError):
+                return None
+    return None
+
+
+def _promised_bytes(start, name):
+    """Size of the file by its header, after a look whether that can be."""
+    header = _nifti_header(start)
+    if header is None:
+        raise BadImage("upload", "a NIfTI scan inside the gzip file", f"{name}, {_kind(start)}", _TAKEN)
+    shape = [int(n) for n in header["dim"][1 : 1 + int(np.clip(header["dim"][0], 0, 7))]]
+    voxels = int(np.prod(shape, dtype=object)) if shape else 0
+    if not 0 < voxels <= MOST_VOXELS or min(shape) < 1:
+        raise BadImage(
+            "upload",
+            f"a scan of at most {MOST_VOXELS // 10**6} million voxels",
+            f"{name}, whose header says {' x '.join(map(str, shape)) or 'nothing'}",
+            "send one head scan, not a series of many or a whole body",
+        )
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= _EXTENSIONS:
+        raise BadImage("upload", "voxels near the start of the file", f"{name}, at byte {offset:.0f}", _TAKEN)
+    size = voxels * header["bitpix"].item() // 8
+    return int(offset) + size
+
+
+def _unpack(data, path, name):
+    """Write a NIfTI file, unpacked if need be, and never more of it than its header promises."""
+    promised, written = None, 0
+    with open(path, "wb") as stream:
+        for block in _blocks(data, name):
+            if promised is None:
+                promised = _promised_bytes(block[:_HEADER], name)
+            written += len(block)
+            if written > min(promised + _EXTENSIONS, MOST_BYTES):
+                raise BadImage(
+                    "upload",
+                    f"a file of {promised / 1e6:.1f} MB, as its header says",
+                    f"{name}, which goes on after that",
+                    "save the scan again, for instance with `nibabel`",
+                )
+            stream.write(block)
+    if promised is None or written < promised:
+        received = f"{name}, which ends after {written / 1e6:.1f} MB"
+        raise BadImage(
+            "upload", f"a whole file, {(promised or 0) / 1e6:.1f} MB by its header", received, "send it again"
+        )
+
+
+def _blocks(data, name):
+    """Yield the bytes of a plain or gzip file, the first block at least as long as a header where there is more."""
+    if bytes(data[:2]) != b"\x1f\x8b":
+        yield from (bytes(data[start : start + _BLOCK]) for start in range(0, len(data), _BLOCK))
+        return
+    unzip = zlib.decompressobj(wbits=31)
+    try:
+        for start in range(0, len(data), _BLOCK):
+            waiting = bytes(data[start : start + _BLOCK])
+            while waiting and not unzip.eof:
+                block = unzip.decompress(waiting, _BLOCK)
+                waiting = unzip.unconsumed_tail
+                if block:
+                    yield block
+    except zlib.error as error:
+        raise BadImage("upload", "a gzip file in one piece", f"{name}, which is damaged", "send it again") from error
+
+
+def _from_archive(data, folder, name):
+    """Unpack DICOM images out of a zip archive, choose the scans, convert and keep them."""
+    images = folder / "images"
+    images.mkdir(exist_ok=True)
+    try:
+        _extract(data, images, name)
+        return _choose_and_keep(images, folder, name)
+    finally:
+        for path in images.iterdir():
+            path.unlink()
+        images.rmdir()
+
+
+def _extract(data, images, name):
+    """Write each DICOM file of an archive under a number; its name in the archive is never looked at."""
+    left = MOST_BYTES
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
+                raise _too_much(name)
+            for number, entry in enumerate(entries):
+                with archive.open(entry) as stream:
+                    start = stream.read(132)
+                    if start[128:] == b"DICM":
+                        left = _copy(start, stream, images / f"{number:05d}.dcm", left, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        hint = "make the archive again, without a password"
+        raise BadImage(
+            "upload", "a zip archive that can be read", f"{name}, which is damaged or locked", hint
+        ) from error
+
+
+def _copy(start, stream, path, left, name):
+    with open(path, "wb") as target:
+        block = start
+        while block:
+            left -= len(block)
+            if left < 0:
+                raise _too_much(name)
+            target.write(block)
+            block = stream.read(_BLOCK)
+    return left
+
+
+def _too_much(name):
+    return BadImage(
+        "upload",
+        f"at most {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB in an archive",
+        f"more in {name}",
+        "pack the series of one exam alone",
+    )
+
+
+def _choose_and_keep(images, folder, name):
+    if not any(images.iterdir()):
+        raise BadImage("upload", "DICOM images in the archive", f"none in {name}", _TAKEN)
+    patients = read_patients(images)
+    if len(patients) > 1:
+        hint = "pack the exam of one person alone"
+        raise BadImage("upload", "images of one person", f"those of {len(patients)} in {name}", hint)
+    scans, repairs = choose(next(iter(patients.values())))[0]
+    if not scans:
+        reason = "; ".join(repairs) or "none by the times of the sequences"
+        raise BadImage("upload", "a T1w, T2w or FLAIR series", reason, "look at the series in a viewer")
+    return {
+        contrast: keep_scan(convert(volume), folder / image_path("", NAME, contrast).name)
+        for contrast, volume in scans.items()
+    }
