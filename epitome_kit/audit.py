@@ -10,9 +10,9 @@ import pandas as pd
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
-from epitome_kit.cohort import TARGETS
+from epitome_kit.cohort import TARGETS, read_table
 from epitome_kit.errors import EpitomeError
-from epitome_kit.files import read_tsv, whole_file
+from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
 from epitome_kit.progress import for_each
 
@@ -266,4 +266,6 @@ def _has_label(listed, target):
 def _listed(cohort):
     """Rows of ``participants.tsv``, those without scans included."""
     path = cohort.root / "participants.tsv"
-    return read_tsv(path).set_index("participant_id") if path.is_file() else cohort.participants.iloc[:0]
+    if not path.is_file():
+        return cohort.participants.iloc[:0]
+    return read_table(path).dropna(subset="participant_id").set_index("participant_id")

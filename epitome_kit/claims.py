@@ -108,7 +108,7 @@ def _check_affine(image, where, name):
     if not fits or np.abs(affine[:3, 3]).max() > _MOST_ORIGIN_MM:
         raise BadImage(
             where,
-            f"voxels of {_VOXEL_MM[0]} to {_VOXEL_MM[1]:g} mm in a field of at most {_MOST_FIELD_MM:g} mm near the origin",
+            f"voxels of {_VOXEL_MM[0]} to {_VOXEL_MM[1]:g} mm, and at most {_MOST_FIELD_MM:g} mm of them",
             f"{' x '.join(f'{size:.4g}' for size in sizes)} mm, shape {image.shape[:3]}, "
             f"origin {' '.join(f'{place:.4g}' for place in affine[:3, 3])} from {name}",
             "convert the scan from DICOM again; its unit may not be mm",

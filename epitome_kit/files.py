@@ -83,9 +83,9 @@ def _abandoned(path):
 
 
 def write_text(path, text):
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path`, whole or not at all; what is no text in UTF-8 is spelled out."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path, value):
@@ -151,7 +151,7 @@ def read_tsv(path):
 
 
 def _quoted(value):
-    """A text that begins as a formula does, with a ``'`` in front."""
+    """Put a ``'`` in front of a text that begins as a formula does."""
     if not isinstance(value, str) or not _FORMULA.match(value):
         return value
     try:
