@@ -9,6 +9,7 @@ from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import BadParameter, NotebookFailed
 from epitome_kit.files import checksum, read_json, write_json, write_text
 from epitome_kit.profiles import profile as look_up_profile
+from epitome_kit.run.owner import owned
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
 from epitome_kit.run.progress import ProgressLines
 from epitome_kit.run.provenance import cohort_checksum, describe_run, now
@@ -79,7 +80,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     BadCohort
         The cohort cannot be opened.
     BadOutput
-        The workspace cannot be written to.
+        The workspace cannot be written to, or another run is using it.
     NotebookFailed
         A notebook did not run to its end; it is kept with a red mark.
     """
@@ -89,10 +90,11 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     fitted = fit_parameters({name: declared_parameters(path) for name, path in sources.items()}, given)
     merged = {name: value for values in fitted.values() for name, value in values.items()}
     _check_values(merged)
-    _prepare(workspace, merged, fresh)
-    lines = ProgressLines(list(sources))
-    results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
-    write_json(workspace / "provenance.json", {**read_json(workspace / "provenance.json"), "ended": now()})
+    with owned(workspace):
+        _prepare(workspace, merged, fresh)
+        lines = ProgressLines(list(sources))
+        results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
+        write_json(workspace / "provenance.json", {**read_json(workspace / "provenance.json"), "ended": now()})
     return results
 
 
