@@ -7,7 +7,7 @@ from pathlib import Path
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import BadParameter, NotebookFailed
-from epitome_kit.files import checksum, read_json, write_json, write_text
+from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_text
 from epitome_kit.profiles import profile as look_up_profile
 from epitome_kit.run.owner import owned
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
@@ -255,6 +255,12 @@ def _log(workspace, event, notebook, seconds=None, reason=None):
         stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+def _excluded(workspace):
+    """List the subjects that preprocessing left out so far."""
+    path = workspace / "preprocessed" / "excluded.tsv"
+    return read_tsv(path).to_dict("records") if path.is_file() else []
+
+
 def _run_one(name, source, workspace, parameters, lines):
     target = workspace / "notebooks" / f"{name}.ipynb"
     record = {
@@ -268,6 +274,7 @@ def _run_one(name, source, workspace, parameters, lines):
         record, status = earlier, "kept"
     else:
         target.unlink(missing_ok=True)
+        left_out = _excluded(workspace)
         cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
         try:
             with lines.running(name, cells) as on_cell:
@@ -280,6 +287,9 @@ def _run_one(name, source, workspace, parameters, lines):
             _log(workspace, "interrupted", name)
             raise
         status = "done"
+        for row in _excluded(workspace):
+            if row not in left_out:
+                _log(workspace, "excluded", name, reason=f"{row['id']}: {row['reason']}")
     lines.ended(name, status, record)
     _log(workspace, status, name, seconds=record["seconds"])
     return {"name": name, "status": status, **{key: record[key] for key in MEASURED}}
