@@ -21,7 +21,7 @@ MOST_TEXT = 64 * 2**20
 """Bytes of the largest text that is read whole: a sidecar, a table."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_FORMULA = re.compile(r"'*[=+\-@\t]")
 _PARTIAL = ".partial-"
 """How the name of an unfinished file begins; the number of its process follows."""
 
@@ -126,7 +126,8 @@ def write_tsv(path, table):
     """Write a frame as BIDS wants tables: tab-separated, ``n/a`` where empty.
 
     A text that a spreadsheet would take for a formula gets a ``'`` in front, which
-    :func:`read_tsv` takes away; numbers stay as they are.
+    :func:`read_tsv` takes away; numbers stay as they are, and a carriage return
+    becomes a space.
     """
     shown = table.rename(columns=_quoted)
     for name in shown.select_dtypes(exclude=["number", "bool", "datetime"]):
@@ -152,7 +153,10 @@ def read_tsv(path):
 
 def _quoted(value):
     """Put a ``'`` in front of a text that begins as a formula does."""
-    if not isinstance(value, str) or not _FORMULA.match(value):
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # which ends a row for every reader, in quotes or not
+    if not _FORMULA.match(value):
         return value
     try:
         float(value)

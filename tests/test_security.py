@@ -68,7 +68,7 @@ def test_a_model_that_would_run_code_is_refused(tmp_path):
         keras.saving.load_model(tmp_path / "evil.keras", compile=False)
 
 
-FORMULAS = ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''+x", "-"]
+FORMULAS = ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "'=1", "''+x", "-", "--1"]
 
 
 def test_a_table_keeps_formulas_as_text_and_numbers_as_numbers(tmp_path):
@@ -76,7 +76,7 @@ def test_a_table_keeps_formulas_as_text_and_numbers_as_numbers(tmp_path):
     table = pd.DataFrame({"=id": FORMULAS, "n": (numbers * 3), "word": ["-0.3", "n/a", "sub-01"] * 3})
     write_tsv(tmp_path / "a.tsv", table)
     text = (tmp_path / "a.tsv").read_text()
-    assert not re.search(r'(?m)(^|\t)"?[=@\r]', text.replace("\t=1", "").replace("\r=1", ""))
+    assert not re.search(r'(?m)(^|\t)"?[=@]', text.replace("\t=1", ""))
     assert "\t-1.5\t-0.3" in text, "a number stays one"
     found = read_tsv(tmp_path / "a.tsv")
     assert found["=id"].tolist() == FORMULAS and found.n.tolist()[:2] == [-1.5, 2.0]
