@@ -10,7 +10,7 @@ BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py 
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help run labs test lint lab book picture bench lock clean venv install
+.PHONY: help run labs test soak audit lint lab book picture bench lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
@@ -23,6 +23,20 @@ labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
 
 test: venv  ## every test
 	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --no-loadscope-reorder)
+
+soak: venv  ## killed and fuzzed for twenty minutes at most
+	$(BIN)/pytest -m soak $(ARGS)
+
+audit: venv  ## known faults of the pinned packages, and of our own code
+	$(BIN)/bandit -q -c pyproject.toml -r epitome_kit training benchmarks
+	@found=$$($(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes -r requirements.lock 2>&1); code=$$?; \
+	unknown=$$(echo "$$found" | grep -c 'could not be audited'); \
+	echo "$$found" | grep -v 'could not be audited'; \
+	if echo "$$found" | grep -qE 'ConnectionError|ServiceError|Max retries|Failed to'; then \
+		echo 'audit: the service that knows of faults cannot be reached; the packages are not checked.' >&2; code=0; \
+	elif [ "$$unknown" -gt 0 ]; then \
+		echo "audit: $$unknown packages are unknown to the service, as from a mirror, and not checked." >&2; \
+	fi; exit $$code
 
 lint: venv  ## style of code and notebooks; notebooks carry no output
 	$(BIN)/ruff check .

@@ -10,13 +10,12 @@ import pandas as pd
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
-from epitome_kit.cohort import TARGETS
+from epitome_kit.cohort import TARGETS, read_table
 from epitome_kit.errors import EpitomeError
-from epitome_kit.files import read_tsv, whole_file
+from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
 from epitome_kit.progress import for_each
 
-_MOST_VOXELS = 2**28
 _SPACING_RATIO = 1.5
 _SATURATED = 0.005
 _TISSUE = 0.05
@@ -128,10 +127,9 @@ def _measure(root, scan):
     row["findings"] = []
     try:
         row["size_mb"] = path.stat().st_size / 1e6
-        image = nib.load(path)
-        row["dtype"] = str(image.get_data_dtype())
-        row |= dict(zip(("shape_i", "shape_j", "shape_k"), image.shape, strict=False))
         image = load_image(path, check_voxels=False)
+        row["dtype"] = str(image.get_data_dtype())
+        row |= dict(zip(("shape_i", "shape_j", "shape_k"), image.shape, strict=True))
         row |= _geometry(image)
         data = _voxels(image)
         row |= _intensities(data, row["findings"])
@@ -166,9 +164,7 @@ def _geometry(image):
 
 
 def _voxels(image):
-    """Read every voxel as float32; refuse colours, and a header that claims more than a scan can have."""
-    if np.prod(image.shape, dtype=float) > _MOST_VOXELS:
-        raise ValueError(f"the header claims {image.shape} voxels")
+    """Read every voxel as float32; refuse colours."""
     if image.get_data_dtype().kind not in "biuf":
         raise ValueError(f"voxels of type {image.get_data_dtype()}")
     return np.asarray(image.dataobj).astype(np.float32)
@@ -270,4 +266,6 @@ def _has_label(listed, target):
 def _listed(cohort):
     """Rows of ``participants.tsv``, those without scans included."""
     path = cohort.root / "participants.tsv"
-    return read_tsv(path).set_index("participant_id") if path.is_file() else cohort.participants.iloc[:0]
+    if not path.is_file():
+        return cohort.participants.iloc[:0]
+    return read_table(path).dropna(subset="participant_id").set_index("participant_id")

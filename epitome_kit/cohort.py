@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import BadCohort, BadParameter, plain
 from epitome_kit.files import read_json, read_tsv, write_json, write_text, write_tsv
 
 CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
@@ -78,7 +78,8 @@ class Cohort:
         Indexed by participant_id; columns as in :data:`COLUMNS`.
     subjects : dict of str to Subject
     excluded : DataFrame
-        Columns id and reason: subjects that an import left out.
+        Columns id and reason: subjects that an import left out, or that cannot be
+        opened.
     repaired : DataFrame
         Columns id and repair: what an import noticed, and did about it.
     """
@@ -153,7 +154,8 @@ def open_cohort(path):
     Parameters
     ----------
     path : path
-        Folder with ``participants.tsv`` and ``sub-*/anat``.
+        Folder with ``participants.tsv`` and ``sub-*/anat``. A subject with a damaged
+        sidecar, or a name that BIDS does not allow, is left out by name and reason.
 
     Returns
     -------
@@ -172,7 +174,16 @@ def open_cohort(path):
         raise BadCohort(
             "open_cohort", "a folder of scans", f"{root}, which is empty", "make one with `epitome cohort phantom`"
         )
-    subjects = {subject.id: subject for subject in map(_read_subject, sorted(root.glob("sub-*"))) if subject.images}
+    subjects, faults = {}, []
+    for folder in sorted(root.glob("sub-*")):
+        try:
+            subject = _read_subject(folder)
+        except BadCohort as error:
+            faults.append((plain(folder.name), error.reason))
+        else:
+            subjects |= {subject.id: subject} if subject.images else {}
+    if not subjects and faults:
+        raise BadCohort("open_cohort", "a subject that can be used", ": ".join(faults[0]), "repair what it names")
     if not subjects:
         raise BadCohort(
             "open_cohort",
@@ -181,6 +192,8 @@ def open_cohort(path):
             "import the folder first: `epitome cohort --help` lists the layouts that are understood",
         )
     excluded, repaired = (_read_list(root / name, columns) for name, columns in _LISTS.items())
+    if faults:
+        excluded = pd.DataFrame([*excluded.to_numpy().tolist(), *faults], columns=excluded.columns)
     return Cohort(root, _dataset_name(root), _read_participants(root, subjects), subjects, excluded, repaired)
 
 
@@ -222,9 +235,24 @@ def read_annotated_slices(annotation):
     -------
     tuple of int or None
         Third-axis indices; None means all of them, or that no sidecar says.
+
+    Raises
+    ------
+    BadCohort
+        The sidecar is damaged, or says something else.
     """
-    slices = _read_notes(_sidecar(annotation)).get("AnnotatedSlices", "all")
-    return None if slices == "all" else tuple(slices)
+    sidecar = _sidecar(annotation)
+    slices = _read_notes(sidecar).get("AnnotatedSlices", "all")
+    if slices == "all":
+        return None
+    if isinstance(slices, list) and all(type(index) is int and index >= 0 for index in slices):
+        return tuple(slices)
+    raise BadCohort(
+        "open_cohort",
+        "`AnnotatedSlices` to be `all` or a list of indices",
+        f"{str(slices)[:80]!r} in {sidecar}",
+        "repair the sidecar: `[40, 41, 42]`",
+    )
 
 
 def write_dataset(
@@ -273,6 +301,8 @@ def write_dataset(
 def _read_subject(folder):
     subject_id = folder.name
     root = folder.parent
+    if not re.fullmatch(r"sub-[A-Za-z0-9_+-]+", subject_id):
+        raise BadCohort("open_cohort", "letters and digits after `sub-`", subject_id, "rename the folder")
     images = {name: image_path(root, subject_id, name) for name in CONTRASTS}
     images = {name: path for name, path in images.items() if path.is_file()}
     truth = truth_folder(root, subject_id)
@@ -302,14 +332,12 @@ def _contrast_of(source, images):
 
 def _read_participants(root, subjects):
     path = root / "participants.tsv"
-    try:
-        table = read_tsv(path) if path.is_file() else pd.DataFrame({"participant_id": list(subjects)})
-    except ValueError as error:
-        raise BadCohort("open_cohort", "a tab-separated table", f"{path} ({error})", "repair the table") from error
+    table = read_table(path) if path.is_file() else pd.DataFrame({"participant_id": list(subjects)})
     if "participant_id" not in table:
         raise BadCohort(
             "open_cohort", "a column `participant_id`", f"columns {list(table.columns)} in {path}", "rename the column"
         )
+    table = table.dropna(subset="participant_id")
     twice = sorted(table.loc[table.participant_id.duplicated(), "participant_id"])
     if twice:
         raise BadCohort(
@@ -321,20 +349,43 @@ def _read_participants(root, subjects):
     return table.set_index("participant_id").reindex(sorted(subjects))
 
 
+def read_table(path):
+    """Read a table of a cohort.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    BadCohort
+        It cannot be read as one.
+    """
+    try:
+        return read_tsv(path)
+    except (OSError, ValueError) as error:
+        received = f"{path} ({str(error)[:160]})"
+        raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, "repair the table") from error
+
+
 def _read_list(path, columns):
-    return read_tsv(path) if path.is_file() else pd.DataFrame(columns=columns)
+    return (read_table(path) if path.is_file() else pd.DataFrame(columns=columns)).reindex(columns=columns)
 
 
 def _dataset_name(root):
-    return _read_notes(root / "dataset_description.json").get("Name", root.name)
+    return plain(_read_notes(root / "dataset_description.json").get("Name", root.name))
 
 
 def _read_notes(path):
     """Read a JSON file; one that is not there says nothing."""
     try:
-        return read_json(path) if path.is_file() else {}
-    except ValueError as error:
-        raise BadCohort("open_cohort", "a JSON file", f"{path} ({error})", "repair or remove it") from error
+        notes = read_json(path) if path.is_file() else {}
+        if not isinstance(notes, dict):
+            raise ValueError(f"a {type(notes).__name__} where names and values are expected")
+    except (OSError, ValueError) as error:
+        received = f"{path} ({str(error)[:160]})"
+        raise BadCohort("open_cohort", "a JSON file", received, "repair or remove it") from error
+    return notes
 
 
 def _as_text(value):

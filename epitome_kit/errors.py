@@ -1,5 +1,25 @@
 """Errors that say what was expected, what came, and what to try."""
 
+import re
+
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+"""Characters that end a line, move the cursor or turn the direction of text."""
+
+
+def plain(text):
+    """Text on one line that can be printed and written anywhere, whatever a file is called.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    str
+        Control characters become a space; bytes that are no UTF-8 are spelled out.
+    """
+    return _UNSEEN.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 class EpitomeError(Exception):
     """Base of every error the kit raises on purpose.
@@ -14,6 +34,7 @@ class EpitomeError(Exception):
     """
 
     def __init__(self, where, expected, received, hint):
+        expected, received, hint = map(plain, (expected, received, hint))
         super().__init__(f"{where}: expected {expected}.\nReceived: {received}.\nTry: {hint}.")
         self.where, self.expected, self.received, self.hint = where, expected, received, hint
 

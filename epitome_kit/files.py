@@ -1,6 +1,8 @@
 """Files that are either whole or absent: written aside, then renamed."""
 
+import errno
 import hashlib
+import io
 import json
 import os
 import platform
@@ -17,6 +19,11 @@ import psutil
 
 from epitome_kit.errors import BadOutput
 
+MOST_TEXT = 64 * 2**20
+"""Bytes of the largest text that is read whole: a sidecar, a table."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_FORMULA = re.compile(r"'*[=+\-@\t]")
 _PARTIAL = ".partial-"
 """How the name of an unfinished file begins; the number of its process and the name of its machine follow."""
 
@@ -31,7 +38,7 @@ def whole_file(path):
     Raises
     ------
     BadOutput
-        The folder cannot be made or written to.
+        The folder cannot be made or written to, or has no room.
     """
     path = Path(path)
     suffix = "".join(path.suffixes[-2:])
@@ -51,6 +58,15 @@ def whole_file(path):
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM and not path.is_dir():
+            raise
+        raise BadOutput(
+            "write",
+            "a file that can be written whole",
+            f"{path} ({error.strerror})",
+            "make room or choose another folder; the same command goes on from there",
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -77,9 +93,9 @@ def _abandoned(path):
 
 
 def write_text(path, text):
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path`, whole or not at all; what is no text in UTF-8 is spelled out."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path, value):
@@ -88,18 +104,79 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises
+    ------
+    ValueError
+        No JSON, larger than :data:`MOST_TEXT` or nested without end.
+    """
+    try:
+        return json.loads(read_text(path))
+    except RecursionError as error:
+        raise ValueError("lists in lists without end") from error
+
+
+def read_text(path):
+    """Read a text in UTF-8.
+
+    Raises
+    ------
+    ValueError
+        Another encoding, or larger than :data:`MOST_TEXT`.
+    """
+    with open(path, "rb") as stream:
+        content = stream.read(MOST_TEXT + 1)
+    if len(content) > MOST_TEXT:
+        raise ValueError(f"more than {MOST_TEXT >> 20} MB of text")
+    return content.decode("utf-8-sig")
 
 
 def write_tsv(path, table):
-    """Write a frame as BIDS wants tables: tab-separated, ``n/a`` where empty."""
-    write_text(path, table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
+    """Write a frame as BIDS wants tables: tab-separated, ``n/a`` where empty.
+
+    A text that a spreadsheet would take for a formula gets a ``'`` in front, which
+    :func:`read_tsv` takes away; numbers stay as they are, and a carriage return
+    becomes a space.
+    """
+    shown = table.rename(columns=_quoted)
+    for name in shown.select_dtypes(exclude=["number", "bool", "datetime"]):
+        shown[name] = shown[name].map(_quoted, na_action="ignore")
+    write_text(path, shown.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
 
 
 def read_tsv(path):
-    """Read a BIDS table; ``n/a`` becomes missing, ``participant_id`` stays text."""
-    return pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant_id": str, "source_id": str})
+    """Read a BIDS table; ``n/a`` becomes missing, ``participant_id`` stays text.
+
+    Raises
+    ------
+    ValueError
+        No table in UTF-8, or larger than :data:`MOST_TEXT`.
+    """
+    text = io.StringIO(read_text(path))
+    table = pd.read_csv(text, sep="\t", na_values=["n/a"], dtype={"participant_id": str, "source_id": str})
+    table = table.rename(columns=_unquoted)
+    for name in table.select_dtypes(exclude=["number", "bool"]):
+        table[name] = table[name].map(_unquoted, na_action="ignore")
+    return table
+
+
+def _quoted(value):
+    """Put a ``'`` in front of a text that begins as a formula does."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # which ends a row for every reader, in quotes or not
+    if not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def _unquoted(value):
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
 
 
 def checksum(*paths):

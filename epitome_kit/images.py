@@ -7,14 +7,15 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from epitome_kit.claims import LOST_VOXEL_SIZE, NAMES, check_claims, check_header, forget_text
 from epitome_kit.errors import BadImage, BadOutput, UnknownVoxelSize
 from epitome_kit.files import whole_file
 
 _MOST_LABELS = 32
 _LOOKED_AT = 200_000
+_LARGEST_VALUE = 1e15
 _SUFFIXES = (".nii", ".nii.gz")
 _OTHER_FORMAT = "or bring DICOM into a cohort with `epitome cohort dicom`"
-_LOST_VOXEL_SIZE = b"voxel size unknown"
 _DAMAGE = (
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
     *(OSError, EOFError, ValueError, OverflowError, MemoryError),
@@ -23,6 +24,9 @@ _DAMAGE = (
 
 def load_image(image, *, where="load_image", check_voxels=True):
     """Load one 3-D scan or mask and make sure it can be used.
+
+    Nothing is read before its header is held against the file, and the free text
+    of the header, where names and days stand, is left behind.
 
     Parameters
     ----------
@@ -41,24 +45,22 @@ def load_image(image, *, where="load_image", check_voxels=True):
     Raises
     ------
     BadImage
-        Missing, unreadable, truncated, not 3-D, with a singular affine, or
-        (with `check_voxels`) not finite or all of one value.
+        Missing, unreadable, truncated, not 3-D, larger than its file or than any
+        head, with a singular affine, or (with `check_voxels`) not finite or all of
+        one value.
     """
-    image, name = _open(image, where)
-    shape = image.shape
+    opened, name = _open(image, where)
+    shape = opened.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or min(shape) < 1:
         raise BadImage(
-            where, "a 3-D image", f"shape {image.shape} from {name}", "pick one volume with `image.slicer[..., 0]`"
+            where, "a 3-D image", f"shape {opened.shape} from {name}", "pick one volume with `image.slicer[..., 0]`"
         )
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        raise BadImage(
-            where,
-            "an affine that can be inverted",
-            f"{np.round(image.affine, 3).tolist()} from {name}",
-            "convert the scan from DICOM again, or repair its header with `nibabel`",
-        )
+    check_claims(opened, where)
+    if opened is not image:
+        image = opened if isinstance(opened, nib.Nifti1Pair) else nib.Nifti1Image(opened.dataobj, opened.affine)
+        forget_text(image.header)
     try:
         data = np.asarray(image.dataobj) if check_voxels else None
     except _DAMAGE as error:
@@ -80,12 +82,12 @@ def _open(image, where):
     if not path.is_file():
         raise BadImage(where, "a NIfTI file", f"{path}, which does not exist", "check the path")
     try:
-        opened = nib.load(path)
+        if not path.name.lower().endswith(NAMES):
+            raise ValueError("no name of a scan")
+        check_header(path, where)
+        return nib.load(path, mmap=False), path.name
     except _DAMAGE as error:
         raise _unreadable(where, path.name, error) from error
-    if not isinstance(opened, nib.Nifti1Pair):
-        opened = nib.Nifti1Image(opened.dataobj, opened.affine)
-    return opened, path.name
 
 
 def _unreadable(where, name, error):
@@ -111,6 +113,13 @@ def _check_values(data, where, name):
             "finite voxels",
             f"{bad} of {data.size} voxels NaN or infinite in {name}",
             "replace them with `numpy.nan_to_num`, or export the scan again",
+        )
+    if data.dtype.kind == "f" and max(abs(data.min()), abs(data.max())) > _LARGEST_VALUE:
+        raise BadImage(
+            where,
+            f"voxels of at most {_LARGEST_VALUE:g}",
+            f"values from {data.min():g} to {data.max():g} in {name}",
+            "look at the scaling in its header, or export the scan again",
         )
     if data.size and data.min() == data.max():
         raise BadImage(
@@ -164,6 +173,7 @@ def load_mask(mask, *, like=None, where="load_mask"):
 def image_like(data, image):
     """Return `data` as an image on the grid of `image`, data type of `data`."""
     header = image.header.copy()
+    forget_text(header)
     header.set_data_dtype(data.dtype)
     header["scl_slope"], header["scl_inter"] = np.nan, np.nan
     header["cal_min"], header["cal_max"] = 0, 0
@@ -197,14 +207,14 @@ def same_grid(first, second, *, tolerance_mm=1e-2):
 def mark_voxel_size_unknown(image):
     """Return the image with a note in its header that its origin lost the voxel size."""
     header = image.header.copy()
-    header["descrip"] = _LOST_VOXEL_SIZE
+    header["descrip"] = LOST_VOXEL_SIZE
     header.set_xyzt_units("unknown")
     return nib.Nifti1Image(image.dataobj, image.affine, header)
 
 
 def voxel_size_known(image):
     """Tell whether the image knows how large its voxels are."""
-    return bytes(image.header["descrip"]).rstrip(b"\0") != _LOST_VOXEL_SIZE
+    return bytes(image.header["descrip"]).rstrip(b"\0") != LOST_VOXEL_SIZE
 
 
 def spacing_mm(image, *, where="spacing_mm"):

@@ -17,6 +17,7 @@ ROOMS = (
     *(
         "errors",
         "files",
+        "claims",
         "images",
         "profiles",
         "cohort",

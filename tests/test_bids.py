@@ -1,7 +1,6 @@
 """A user's BIDS folder: what is adopted, what is left out by name, what is refused."""
 
 import json
-import shutil
 
 import nibabel as nib
 import numpy as np
@@ -262,7 +261,7 @@ def test_a_subject_that_was_interrupted_is_not_taken_for_finished(source, tmp_pa
         copies.append(paths)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shutil, "copyfile", interrupted)
+    monkeypatch.setattr("epitome_kit.sources.bids._adopt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         import_bids(source, tmp_path / "out")
     monkeypatch.undo()

@@ -247,6 +247,15 @@ def test_declared_parameters_come_with_their_defaults(make):
     }
 
 
+def test_who_is_left_out_stands_in_the_log(make, out):
+    lines = "id\\treason\\nsub-02\\texpected a scan; received text\\n"
+    cells = ["from pathlib import Path", "Path('preprocessed').mkdir()"]
+    run_notebooks([make("only", *cells, f"Path('preprocessed/excluded.tsv').write_text('{lines}')")], out=out)
+    first, last = map(json.loads, (out / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    assert first["event"] == "excluded" and first["reason"] == "sub-02: expected a scan; received text"
+    assert last["event"] == "done"
+
+
 def test_a_file_that_is_no_notebook_is_refused(tmp_path, out):
     (tmp_path / "broken.ipynb").write_text("no JSON")
     with pytest.raises(NotebookFailed, match="a notebook that can be read"):

@@ -2,13 +2,17 @@
 
 import csv
 import difflib
+import gzip
+import io
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import BadTable, Leak
+from epitome_kit.files import MOST_TEXT
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.probes import add_probe
 
@@ -26,7 +30,7 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     Parameters
     ----------
     table : DataFrame or path
-        Text with commas, semicolons or tabs, may be compressed; the first line
+        Text with commas, semicolons or tabs, plain or as ``.gz``; the first line
         names the columns.
     label : str
         Column of the class; two values, text or numbers. Subjects without one are
@@ -61,6 +65,9 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
     frame = table.copy() if isinstance(table, pd.DataFrame) else _read(table)
     for name in filter(None, (label, id, *drop, *probes)):
         _require_column(frame, name)
+    twice = [name for name in (label, id) if f"{name}.1" in frame]
+    if twice:
+        raise BadTable("grade", f"one column {twice[0]!r}", "several of that name", "rename all but one")
     if {label, id} & set(drop):
         raise BadTable(
             "grade", "columns to drop beside label and subject", ", ".join(drop), "leave them out of `--drop`"
@@ -138,19 +145,23 @@ def _read(path):
     path = Path(path)
     separator = "\t" if ".tsv" in path.name else None
     try:
-        frame = _parse(path, sep=separator)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(MOST_TEXT + 1)
+        if len(content) > MOST_TEXT:
+            raise ValueError(f"more than {MOST_TEXT >> 20} MB of text")
+        frame = _parse(content, sep=separator)
         if not _has_decimal_commas(frame):
             return frame
-        commas = _parse(path, sep=separator or ";", decimal=",")
+        commas = _parse(content, sep=separator or ";", decimal=",")
         return commas if list(commas.columns) == list(frame.columns) else frame  # commas part the columns
-    except (OSError, ValueError, EOFError, csv.Error) as error:
+    except (OSError, ValueError, EOFError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())[:160]
         hint = "name a .csv or .tsv file, plain or as .gz"
         raise BadTable("grade", "a table as text with one line a subject", f"{path} ({reason})", hint) from error
 
 
-def _parse(path, **how):
-    return pd.read_csv(path, engine="python", encoding="utf-8-sig", **how)
+def _parse(content, **how):
+    return pd.read_csv(io.BytesIO(content), engine="python", encoding="utf-8-sig", **how)
 
 
 def _has_decimal_commas(frame):

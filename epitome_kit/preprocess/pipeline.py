@@ -145,10 +145,10 @@ def _kept(subject, files, steps, spacing_mm):
     """Quality of a subject that was finished with these scans and settings, else None."""
     if not files.record.is_file():
         return None
-    found = read_json(files.record)
     try:
+        found = read_json(files.record)
         return found["quality"] if found["settings"] == _settings(subject, steps, spacing_mm) else None
-    except OSError:  # a scan cannot be read any more: the attempt says so by name
+    except (OSError, ValueError, TypeError, KeyError):  # a scan or the record cannot be read: the attempt says so
         return None
 
 
@@ -169,8 +169,10 @@ def _attempt(subject, *, out, steps, spacing_mm):
         quality = preprocess_subject(subject, files, steps=steps, spacing_mm=spacing_mm)
         write_json(files.timing, {"seconds": round(time.monotonic() - started, 2)})
         write_json(files.record, {"settings": settings, "quality": quality})
+    except BadOutput:
+        raise
     except EpitomeError as error:
         return {"id": subject.id, "reason": error.reason}
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # one scan must not end a cohort, whatever it raises in a reader or a filter
         return {"id": subject.id, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
     return quality

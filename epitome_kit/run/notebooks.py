@@ -8,8 +8,9 @@ from pathlib import Path
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import BadOutput, BadParameter, NotebookFailed
-from epitome_kit.files import checksum, read_json, write_json, write_text
+from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_text
 from epitome_kit.profiles import profile as look_up_profile
+from epitome_kit.run.owner import owned
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
 from epitome_kit.run.progress import ProgressLines
 from epitome_kit.run.provenance import cohort_checksum, describe_run, now
@@ -81,19 +82,20 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     BadCohort
         The cohort cannot be opened.
     BadOutput
-        The workspace cannot be written to.
+        The workspace cannot be written to, or another run is using it.
     NotebookFailed
         A notebook did not run to its end; it is kept with a red mark.
     """
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
-    stated = workspace / "provenance.json"
-    earlier = read_json(stated) if stated.is_file() else {}
-    _prepare(workspace, _merged(fitted), fresh)
-    lines = ProgressLines(list(sources))
-    results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
-    nothing_new = earlier and all(result["status"] == "kept" for result in results)
-    write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
+    with owned(workspace):
+        stated = workspace / "provenance.json"
+        earlier = read_json(stated) if stated.is_file() else {}
+        _prepare(workspace, _merged(fitted), fresh)
+        lines = ProgressLines(list(sources))
+        results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
+        nothing_new = earlier and all(result["status"] == "kept" for result in results)
+        write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
     return results
 
 
@@ -311,6 +313,12 @@ def _log(workspace, event, notebook, seconds=None, reason=None):
         stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+def _excluded(workspace):
+    """List the subjects that preprocessing left out so far."""
+    path = workspace / "preprocessed" / "excluded.tsv"
+    return read_tsv(path).to_dict("records") if path.is_file() else []
+
+
 def _run_one(name, source, workspace, parameters, lines):
     target = workspace / "notebooks" / f"{name}.ipynb"
     record = {
@@ -324,6 +332,7 @@ def _run_one(name, source, workspace, parameters, lines):
         record, status = earlier, "kept"
     else:
         target.unlink(missing_ok=True)
+        left_out = _excluded(workspace)
         cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
         try:
             with lines.running(name, cells) as on_cell:
@@ -336,6 +345,9 @@ def _run_one(name, source, workspace, parameters, lines):
             _log(workspace, "interrupted", name)
             raise
         status = "done"
+        for row in _excluded(workspace):
+            if row not in left_out:
+                _log(workspace, "excluded", name, reason=f"{row['id']}: {row['reason']}")
     lines.ended(name, status, record)
     _log(workspace, status, name, seconds=record["seconds"])
     return {"name": name, "status": status, **{key: record[key] for key in MEASURED}}

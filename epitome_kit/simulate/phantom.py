@@ -18,7 +18,7 @@ from epitome_kit.cohort import (
     write_dataset,
 )
 from epitome_kit.errors import BadParameter
-from epitome_kit.files import read_json, write_json, write_text, write_tsv
+from epitome_kit.files import read_json, remove_abandoned, write_json, write_text, write_tsv
 from epitome_kit.images import save_image
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.progress import for_each
@@ -141,8 +141,9 @@ def _check_request(subjects, contrasts):
 
 def _check_recipe(out, recipe):
     path = out / "derivatives" / "truth" / "recipe.json"
+    remove_abandoned(path.parent)  # a run that was killed at once leaves nothing but folders
     found = read_json(path) if path.is_file() else None
-    if found not in (None, recipe) or (found is None and out.is_dir() and any(out.iterdir())):
+    if found not in (None, recipe) or (found is None and any(each.is_file() for each in out.rglob("*"))):
         raise BadParameter(
             "make_phantom_cohort",
             "an empty folder, or one that holds the same cohort",

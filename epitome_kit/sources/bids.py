@@ -1,16 +1,15 @@
 """A BIDS folder that a user already has, checked and adopted."""
 
-import json
 import re
-import shutil
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
 import pandas as pd
 
 from epitome_kit.cohort import COLUMNS, CONTRASTS, annotation_path, image_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.files import whole_file, write_json
+from epitome_kit.errors import BadCohort, BadImage, plain
+from epitome_kit.files import read_json, write_json
 from epitome_kit.images import load_image, load_mask, same_grid, save_image
 from epitome_kit.sources.importing import adopt_subjects, check_folders, describe_cohort
 from epitome_kit.sources.labels import read_labels
@@ -19,6 +18,16 @@ _SCAN = re.compile(r"sub-[^_]+((?:_[a-z]+-[^_]+)*)_(T1w|T2w|FLAIR)\.nii(\.gz)?")
 _TUMOUR = re.compile(r"(label|desc)-[^_]*(tumou?r|lesion|glioma)", re.IGNORECASE)
 _NOT_TUMOUR = re.compile(r"(label|desc)-([^_]*(brain|head|skull|scalp|eye|vessel)[^_]*|csf|gm|wm)_", re.IGNORECASE)
 _DRAWN_ON = ("FLAIR", "T2w", "T1ce", "T1w")
+
+_PHYSICS = {
+    *("Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "Modality", "ConversionSoftware"),
+    *("MRAcquisitionType", "ScanningSequence", "SequenceVariant", "ScanOptions", "SequenceName", "PulseSequenceType"),
+    *("RepetitionTime", "RepetitionTimeExcitation", "RepetitionTimePreparation", "EchoTime", "InversionTime"),
+    *("FlipAngle", "EchoTrainLength", "PixelBandwidth", "DwellTime", "SliceThickness", "SpacingBetweenSlices"),
+    *("PartialFourier", "ParallelReductionFactorInPlane", "NonlinearGradientCorrection", "ContrastBolusIngredient"),
+    *("SkullStripped", "Defaced", "CoregisteredAtOrigin", "VoxelSizeKnown", "SourceDigest", "Repairs"),
+}
+"""What the sidecar of a scan may say: nothing else comes along, for names, numbers and days of people stand there."""
 
 _README = """\
 Adopted from a BIDS folder: anatomical scans of the first session, and tumour masks. Its own README says
@@ -35,8 +44,11 @@ def import_bids(source, out, *, workers=1):
     mask of that session under ``derivatives`` that says tumour or lesion, else the
     first that says nothing else; it belongs to the scan that its sidecar names,
     or to the first of FLAIR, T2w, T1ce and T1w on the same grid. Files
-    are copied, never linked. A subject that cannot be used is left out by name and reason; subjects that an earlier
-    import into `out` has finished are kept as they are.
+    are written anew, never linked: voxels and geometry stay as they are, free text of
+    headers and what sidecars say of people is left behind, and so are sidecars that
+    are links to outside of `source`. A subject that cannot be used is left out by name
+    and reason; subjects that an earlier import into `out` has finished are kept as they
+    are.
 
     Parameters
     ----------
@@ -80,8 +92,8 @@ def import_bids(source, out, *, workers=1):
         source=source,
         participants=participants.rename_axis("participant_id").reset_index().convert_dtypes(),
         excluded=excluded,
-        name=str(description.get("Name", source.resolve().name)),
-        licence=str(description.get("License", "n/a")),
+        name=plain(description.get("Name", source.resolve().name)),
+        licence=plain(description.get("License", "n/a")),
         readme=_README.format(
             labels="Labels come from participants.tsv." if table.is_file() else "No participants.tsv: no labels.",
             unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
@@ -150,9 +162,9 @@ def _import_subject(source, out, item):
         write_annotation_sidecar(out, name, contrast, annotated_slices)
     for contrast, path in scans.items():
         target = image_path(out, name, contrast)
-        notes = _read_notes(_sidecar(path)) | {"SourceFile": path.relative_to(source).as_posix()}
-        write_json(_sidecar(target), notes)
-        _adopt(path, images[contrast], target)
+        notes = {key: value for key, value in _read_notes(_sidecar(path)).items() if key in _PHYSICS}
+        write_json(_sidecar(target), notes | {"SourceFile": plain(path.relative_to(source).as_posix())})
+        _adopt(images[contrast], target)
 
 
 def _find_annotation(source, name, scans, images):
@@ -194,18 +206,18 @@ def _annotated_slices(notes, mask, path):
     raise BadImage(
         "import",
         f"`AnnotatedSlices` to be indices below {mask.shape[2]}",
-        f"{slices!r} beside {path.name}",
+        f"{str(slices)[:80]!r} beside {path.name}",
         "repair the sidecar",
     )
 
 
-def _adopt(path, image, target):
-    """Copy a scan to its place, so that nobody who changes one changes the other; written anew where it differs."""
-    if path.suffix != ".gz" or image.get_filename() is None:
-        save_image(image, target)
-        return
-    with whole_file(target) as temporary:
-        shutil.copyfile(path, temporary)
+def _adopt(image, target):
+    """Write the very voxels of a scan to its place, with their scaling, and nothing else that its file held."""
+    if nib.is_proxy(image.dataobj):
+        scaling = image.dataobj.slope, image.dataobj.inter
+        image = nib.Nifti1Image(image.dataobj.get_unscaled(), image.affine, image.header)
+        image.header.set_slope_inter(*scaling)
+    save_image(image, target)
 
 
 def _sidecar(path):
@@ -213,9 +225,15 @@ def _sidecar(path):
 
 
 def _read_notes(path):
-    """Read a JSON sidecar; one that is missing or damaged says nothing."""
+    """Read a JSON sidecar; one that is missing, damaged or a link to another folder says nothing."""
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes = {} if path.is_symlink() and _leads_out(path) else read_json(path)
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}
+
+
+def _leads_out(link):
+    """Whether a link of a BIDS folder ends outside of the folder that holds its subject."""
+    parts = [part for part in link.absolute().parents if part.name.startswith("sub-")] or [link.parent]
+    return not link.resolve().is_relative_to(parts[-1].parent.resolve())

@@ -73,7 +73,7 @@ def convert(volume):
         if len(images) != 1:
             shapes = ", ".join("x".join(map(str, nib.load(path).shape)) for path in made)
             raise _no_image(volume, f"images {shapes}" if made else _last_line(run))
-        return load_image(without_text(images[0]), where="import")
+        return without_text(load_image(images[0], where="import"))
 
 
 def describe(volume):

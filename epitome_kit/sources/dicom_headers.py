@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from epitome_kit.claims import MOST_VOXELS
 from epitome_kit.progress import for_each
 
 FEWEST_SLICES = 4
 """A volume with fewer is no scan of a head."""
 
+_MOST_SLICES = 100_000
 _GAP = 1.5
 _SAME_PLACE_MM = 0.01
 _SAME_ECHO = 1.02
@@ -113,6 +115,8 @@ class Volume:
         """Why no sound image can be made of the volume: what was expected and what came; None where one can."""
         if self.slices < FEWEST_SLICES:
             return f"at least {FEWEST_SLICES} slices", f"{self.slices} in {self.title}"
+        if math.prod((*self.size, self.slices)) > MOST_VOXELS:
+            return f"at most {MOST_VOXELS} voxels", f"{self.slices} slices of {self.size} in {self.title}"
         if self.positions_mm is None:
             return None
         steps = np.diff(self.positions_mm)
@@ -192,6 +196,8 @@ def _looks_like_dicom(path):
 def _read_header(path):
     """Take what one file says of itself, in plain values; None where it cannot be read."""
     try:
+        if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return None  # nobody writes it, dcm2niix reads none, and a few bytes of it can become gigabytes
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         shared, frames = (dataset.get(name) or [] for name in _GROUPS)
         sources = [dataset, *_inner(shared[:1]), *_inner(frames[:1])]
@@ -205,14 +211,15 @@ def _read_header(path):
             place = _numbers(_first(values, "ImagePositionPatient"), 3)
             stacks[echo, _rounded(orientation)].append(_along(orientation, place))
         if not frames and int(header["frames"] or 1) > 1:
-            stacks = {key: [None] * int(header["frames"]) for key in stacks}
-    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError):
+            stacks = {key: [None] * min(int(header["frames"]), _MOST_SLICES) for key in stacks}
+        size = int(header["rows"] or 0), int(header["columns"] or 0)
+    except Exception:  # a damaged file can raise anything in its reader
         return None
     return {
         **{name: None if header[name] is None else str(header[name]) for name in ("study", "series", "instance")},
         "patient": str(header["patient"] or "").strip(),
         "physics": physics,
-        "size": (int(header["rows"] or 0), int(header["columns"] or 0)),
+        "size": size,
         "stacks": [(*key, places) for key, places in stacks.items()],
     }
 

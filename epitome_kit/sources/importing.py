@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from epitome_kit.cohort import image_path, open_cohort, write_dataset
-from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
+from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError, ToolFailed, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
 from epitome_kit.progress import for_each
@@ -52,7 +52,8 @@ def adopt_subjects(adopt, items, *, workers=1):
     Parameters
     ----------
     adopt : callable
-        Writes one subject; raises BadImage or BadCohort when it cannot be used.
+        Writes one subject; raises an error of the kit, or any other, when it cannot
+        be used. Only what has nothing to do with the subject stops the import.
     items : dict of str to object
         Name of each subject in the origin, and what `adopt` takes.
     workers : int, default=1
@@ -70,8 +71,12 @@ def adopt_subjects(adopt, items, *, workers=1):
 def _attempt(adopt, item):
     try:
         adopt(item)
-    except (BadImage, BadCohort) as error:
+    except (BadOutput, BadParameter, ToolFailed):
+        raise
+    except EpitomeError as error:
         return error.reason
+    except Exception as error:  # one subject must not end an import, whatever it raises in a reader
+        return f"expected files that can be read; received {type(error).__name__}: {str(error)[:160]}"
     return None
 
 
@@ -162,7 +167,8 @@ def describe_cohort(out, *, source, participants, excluded, **description):
             f"{len(excluded)} subjects in {source}, all left out; {name}: {reason}",
             "repair the subjects, or check that this is the right folder",
         )
-    write_dataset(out, participants=participants, excluded=sorted(excluded), **description)
+    excluded = sorted((plain(name), plain(reason)) for name, reason in excluded)
+    write_dataset(out, participants=participants, excluded=excluded, **description)
     return open_cohort(out)
 
 

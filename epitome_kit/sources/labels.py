@@ -1,11 +1,13 @@
 """Labels as people write them, turned into the cohort's own columns."""
 
+import io
 import re
 
 import pandas as pd
 
 from epitome_kit.cohort import COLUMNS
 from epitome_kit.errors import BadCohort
+from epitome_kit.files import read_text
 
 _ALIASES = {
     "grade": "grade whograde tumorgrade tumourgrade histologicgrade neoplasmhistologicgrade",
@@ -51,7 +53,7 @@ def read_labels(path):
         Not a tab-separated table with a column ``participant_id``.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+        table = pd.read_csv(io.StringIO(read_text(path)), sep="\t", dtype=str, skipinitialspace=True)
     except (OSError, ValueError) as error:
         raise _no_table(path, f"{path} ({error})") from error
     table.columns = [str(column).strip() for column in table.columns]

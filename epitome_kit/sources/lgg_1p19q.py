@@ -11,6 +11,7 @@ Erickson et al., LGG-1p19qDeletion, TCIA 2017, doi:10.7937/K9/TCIA.2017.DWEHTZ9V
 """
 
 import re
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage
+from epitome_kit.files import MOST_TEXT
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.sources.dicom import choose, digest, person
 from epitome_kit.sources.dicom_contrast import contrast_of
@@ -167,6 +169,10 @@ def _read_spreadsheet(source):
     """Read the labels, indexed by subject; also the subjects listed twice, and values not understood."""
     for path in sorted(source.rglob("[!.~]*.xlsx")):
         try:
+            with zipfile.ZipFile(path) as archive:
+                claimed = sum(entry.file_size for entry in archive.infolist())
+            if claimed > MOST_TEXT:
+                raise ValueError(f"{claimed >> 20} MB inside")
             table = pd.read_excel(path, dtype=str)
         except Exception as error:  # a damaged archive can raise anything in its reader
             raise BadCohort(

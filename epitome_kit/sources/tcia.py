@@ -30,6 +30,8 @@ _TIMEOUT_S = (20, 120)
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 2.0
 _BLOCK = 1 << 16
+_MOST_BYTES = 4 << 30
+"""Of one series, packed or unpacked."""
 _LEDGER = "series.json"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HASHES = "md5hashes.csv"
@@ -153,6 +155,8 @@ def _fetch(session, api, series, place, pause_s, advance):
                 for size in _transfer(session, api, series["SeriesInstanceUID"], package):
                     received += size
                     advance(size)
+                    if received > _MOST_BYTES:
+                        raise _Broken(f"more than {_MOST_BYTES >> 20} MB")
                 _unpack(package, unpacked, series)
             except (_Broken, requests.RequestException, zipfile.BadZipFile) as error:
                 reason = _short(error)
@@ -180,6 +184,9 @@ def _unpack(package, folder, series):
     folder.mkdir()
     sizes, sums = {}, {}
     with zipfile.ZipFile(package) as archive:
+        claimed = sum(entry.file_size for entry in archive.infolist())
+        if claimed > _MOST_BYTES:
+            raise _Broken(f"a zip that claims {claimed >> 20} MB")
         stated = _stated_sums(archive)
         for entry in archive.infolist():
             name = Path(entry.filename).name

@@ -1,0 +1,130 @@
+"""What the header of a scan claims, held against its file and against what a head can be, before a voxel is read."""
+
+import math
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from epitome_kit.errors import BadImage
+
+MOST_VOXELS = 2**27
+"""A scan of a head has no more: 512 x 512 x 512."""
+
+NAMES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz")
+"""How the names of scans end."""
+
+LOST_VOXEL_SIZE = b"voxel size unknown"
+"""What a header says of a scan whose origin lost the voxel size."""
+
+_GZIP_AT_MOST = 1032
+"""Bytes that one byte of gzip can become."""
+
+_MOST_BEFORE_VOXELS = 2**24
+_VOXEL_MM = 0.01, 100.0
+_MOST_FIELD_MM = 5000.0
+_MOST_ORIGIN_MM = 100_000.0
+_LEAST_VOLUME = 1e-3
+"""Of a voxel, as a share of that of a box with the same sides."""
+
+_TEXTS = "data_type", "db_name", "descrip", "aux_file", "intent_name"
+
+
+def check_header(path, where):
+    """Look at the first bytes of a NIfTI file, before the rest of its header is read.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any format; what is no NIfTI is passed over.
+    where : str
+        The step to name in an error.
+
+    Raises
+    ------
+    BadImage
+        It claims voxels that begin where no header ends, or a voxel size of zero or less
+        that nothing else corrects.
+    """
+    with nib.openers.ImageOpener(path) as stream:
+        start = stream.read(nib.Nifti2Header.template_dtype.itemsize)
+    kinds = [kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start)]
+    if not kinds:
+        return
+    header = kinds[0](start[: kinds[0].template_dtype.itemsize], check=False)
+    begin = float(header["vox_offset"])
+    if not 0 <= begin <= _MOST_BEFORE_VOXELS:
+        received = f"voxels that begin at byte {begin:.4g} of {path.name}"
+        raise BadImage(where, "a header of at most 16 MB", received, "convert the scan from DICOM again")
+    sizes = header["pixdim"][1:4]
+    if not header["sform_code"] and not (sizes > 0).all():
+        received = f"a voxel size of {' x '.join(f'{size:g}' for size in sizes)} in {path.name}"
+        raise BadImage(where, "voxel sizes above zero", received, "convert the scan from DICOM again")
+
+
+def check_claims(image, where):
+    """Make sure that the voxels that a header claims can be there, and that a head fits around them.
+
+    Parameters
+    ----------
+    image : SpatialImage
+        Shape (i, j, k); from a file or not.
+    where : str
+        The step to name in an error.
+
+    Raises
+    ------
+    BadImage
+        More voxels than a scan has, more bytes than the file can hold, an affine that
+        cannot be inverted, or a voxel size or a place that no scan of a head has.
+    """
+    path = image.file_map["image"].filename if getattr(image, "file_map", None) else None
+    name = Path(path).name if path else "an image in memory"
+    if math.prod(image.shape) > MOST_VOXELS:
+        received = f"a header that claims {image.shape} voxels in {name}"
+        raise BadImage(where, f"at most {MOST_VOXELS} voxels", received, "export the scan of the head alone")
+    if path and nib.is_proxy(image.dataobj):
+        claimed = math.prod(image.shape) * image.get_data_dtype().itemsize + int(image.dataobj.offset)
+        held = Path(path).stat().st_size
+        most = held * (_GZIP_AT_MOST if str(path).lower().endswith(("gz", "mgz")) else 1)
+        if claimed > most:
+            received = f"{held} bytes in {name}, whose header claims {claimed}"
+            raise BadImage(where, "a file with all of its voxels", received, "copy or download the file again")
+    _check_affine(image, where, name)
+
+
+def _check_affine(image, where, name):
+    affine = image.affine
+    sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
+    if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < _LEAST_VOLUME:
+        raise BadImage(
+            where,
+            "an affine that can be inverted",
+            f"{np.round(affine, 3).tolist()} from {name}",
+            "convert the scan from DICOM again, or repair its header with `nibabel`",
+        )
+    field = sizes * image.shape[:3]
+    fits = _VOXEL_MM[0] <= sizes.min() and sizes.max() <= _VOXEL_MM[1] and field.max() <= _MOST_FIELD_MM
+    if not fits or np.abs(affine[:3, 3]).max() > _MOST_ORIGIN_MM:
+        raise BadImage(
+            where,
+            f"voxels of {_VOXEL_MM[0]} to {_VOXEL_MM[1]:g} mm, and at most {_MOST_FIELD_MM:g} mm of them",
+            f"{' x '.join(f'{size:.4g}' for size in sizes)} mm, shape {image.shape[:3]}, "
+            f"origin {' '.join(f'{place:.4g}' for place in affine[:3, 3])} from {name}",
+            "convert the scan from DICOM again; its unit may not be mm",
+        )
+
+
+def forget_text(header):
+    """Take out of a header, in place, the free text in which a name or a day can stand.
+
+    Parameters
+    ----------
+    header : Nifti1Header
+        Geometry, scaling and the note that a voxel size is unknown stay.
+    """
+    known = bytes(header["descrip"]).rstrip(b"\0") != LOST_VOXEL_SIZE
+    for field in _TEXTS:
+        if field in header.keys() and (known or field != "descrip"):  # noqa: SIM118  a header is no mapping
+            header[field] = b""
+    header.extensions.clear()
