@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.web import HTTPError
@@ -90,6 +91,8 @@ class Guard:
             return self.redirect("/")
         if visitor is None or self._kernel_of_another(visitor):
             raise HTTPError(403)
+        if ".." in unquote(self.request.path) or "//" in self.request.path:
+            raise HTTPError(404)
         _visitor.set(visitor)
         waiting = super().prepare(**kwargs)
         return await waiting if waiting is not None else None
