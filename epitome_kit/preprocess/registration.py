@@ -252,10 +252,15 @@ def _as_matrix(transform):
 
 
 def grow_mask(mask, margin_mm):
-    """Grow a mask by a margin in mm."""
-    outside = np.asarray(mask.dataobj) == 0
-    distance_mm = ndimage.distance_transform_edt(outside, sampling=nib.affines.voxel_sizes(mask.affine))
-    return nib.Nifti1Image((distance_mm <= margin_mm).astype(np.uint8), mask.affine)
+    """Grow a mask by a margin in mm; one that is empty stays so."""
+    inside, size_mm = np.asarray(mask.dataobj) > 0, nib.affines.voxel_sizes(mask.affine)
+    grown = np.zeros(inside.shape, np.uint8)
+    if inside.any():
+        reach = np.ceil(margin_mm / size_mm).astype(int)
+        spans = ndimage.find_objects(inside.astype(np.uint8))[0]
+        box = tuple(slice(max(span.start - n, 0), span.stop + n) for span, n in zip(spans, reach, strict=True))
+        grown[box] = ndimage.distance_transform_edt(~inside[box], sampling=size_mm) <= margin_mm
+    return nib.Nifti1Image(grown, mask.affine)
 
 
 @contextmanager
