@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.web import HTTPError
@@ -90,6 +90,9 @@ class Guard:
                 self.set_signed_cookie(cookie, secrets.token_hex(16), 1, httponly=True, samesite="Strict")
             return self.redirect("/")
         if visitor is None or self._kernel_of_another(visitor):
+            raise HTTPError(403)
+        origin = urlsplit(self.request.headers.get("Origin", "")).netloc
+        if self.request.method not in ("GET", "HEAD") and origin != self.request.host:
             raise HTTPError(403)
         if ".." in unquote(self.request.path) or "//" in self.request.path:
             raise HTTPError(404)

@@ -117,13 +117,8 @@ def test_no_path_leads_out_and_no_folder_is_listed(server):
             answer = session.send(sent, allow_redirects=True, timeout=60)
             assert answer.status_code in (400, 403, 404), url
             assert "root:" not in answer.text and str(ROOT) not in answer.text
-    for place in (
-        *places[1:],
-        "voila/files/06_case_report.ipynb",
-        "api/kernels",
-        "api/contents",
-        "06_case_report.ipynb",
-    ):
+    inside = ("voila/files/06_case_report.ipynb", "api/kernels", "api/contents", "06_case_report.ipynb")
+    for place in (*inside, "voila/files/", "voila/static/", "voila/labextensions/"):
         answer = session.get(root + place, timeout=60)
         assert answer.status_code in (403, 404), place
         assert str(ROOT) not in answer.text and "Traceback" not in answer.text
