@@ -97,6 +97,24 @@ WRONG = {
             "too large",
         ),
     },
+    "06_case_report": {
+        "my_volume": (
+            "the volume by the true header",
+            "my_volume = size['volume_ml']",
+            "times too large",
+        ),
+        "my_chance": (
+            "the chance of one head, not of ten",
+            "my_chance = 0.9",
+            "about 2.6 times too large",
+        ),
+        "my_dice": (
+            "the share of voxels named alike, background included",
+            "one, two = (load_mask(path).get_fdata() for path in (report.tumour, other))\n"
+            "my_dice = (one == two).mean()",
+            "too large",
+        ),
+    },
     "leakage": {
         "my_train, my_test": (
             "slices dealt one by one",
