@@ -249,16 +249,17 @@ def _finished(out, folds, weights, settings):
 def _train(tuner, fold_of, cohort, preprocessed, out, weights, workers):
     """Train what is not there yet, and outline the subjects of each fold."""
     missing = [fold for fold in np.unique(fold_of) if not _part(out, fold).is_file()]
-    with step_bar("Training the U-Net", tuner.epochs * (len(missing) + bool(weights))) as advance:
-        for fold in missing:
-            if not unet_path(out, fold).is_file():
-                save_unet(tuner.fit(fold_of != fold, fold + 1, advance), unet_path(out, fold))
-            tested = [cohort[name] for name in np.array(tuner.arrays.ids)[fold_of == fold]]
-            rows = _outline_all(tested, unet_path(out, fold), preprocessed, out, workers)
-            write_tsv(_part(out, fold), pd.DataFrame([{"fold": fold + 1, **row} for row in rows]))
+    untrained = [fold for fold in missing if not unet_path(out, fold).is_file()]
+    with step_bar("Training the U-Net", tuner.epochs * (len(untrained) + bool(weights))) as advance:
+        for fold in untrained:
+            save_unet(tuner.fit(fold_of != fold, fold + 1, advance), unet_path(out, fold))
         if weights:
             _card_path(weights).unlink(missing_ok=True)
             save_unet(tuner.fit(np.ones(len(fold_of), bool), 0, advance), weights)
+    for fold in missing:  # after the bar above is gone: a notebook cannot show two at a time
+        tested = [cohort[name] for name in np.array(tuner.arrays.ids)[fold_of == fold]]
+        rows = _outline_all(tested, unet_path(out, fold), preprocessed, out, workers)
+        write_tsv(_part(out, fold), pd.DataFrame([{"fold": fold + 1, **row} for row in rows]))
 
 
 def unet_path(out, fold):
