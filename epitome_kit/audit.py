@@ -10,11 +10,12 @@ import pandas as pd
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
-from epitome_kit.cohort import TARGETS, read_table
+from epitome_kit.cohort import TARGETS
 from epitome_kit.errors import EpitomeError
 from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
 from epitome_kit.progress import for_each
+from epitome_kit.records import read_table
 
 _SPACING_RATIO = 1.5
 _SATURATED = 0.005

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from epitome_kit.errors import BadCohort, BadParameter, plain
-from epitome_kit.files import read_json, read_tsv, write_json, write_text, write_tsv
+from epitome_kit.files import write_json, write_text, write_tsv
+from epitome_kit.records import read_annotated_slices, read_list, read_notes, read_table, sidecar_path
 
 CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
 """Short name of each contrast, and its BIDS file suffix."""
@@ -191,7 +192,7 @@ def open_cohort(path):
             f"no such NIfTI file under {root}",
             "import the folder first: `epitome cohort --help` lists the layouts that are understood",
         )
-    excluded, repaired = (_read_list(root / name, columns) for name, columns in _LISTS.items())
+    excluded, repaired = (read_list(root / name, columns) for name, columns in _LISTS.items())
     if faults:
         excluded = pd.DataFrame([*excluded.to_numpy().tolist(), *faults], columns=excluded.columns)
     return Cohort(root, _dataset_name(root), _read_participants(root, subjects), subjects, excluded, repaired)
@@ -220,39 +221,7 @@ def write_annotation_sidecar(root, subject_id, contrast, annotated_slices=None):
         "Sources": [f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[contrast]}.nii.gz"],
         "AnnotatedSlices": "all" if annotated_slices is None else [int(index) for index in annotated_slices],
     }
-    write_json(_sidecar(annotation_path(root, subject_id)), sidecar)
-
-
-def read_annotated_slices(annotation):
-    """Read from its sidecar on which slices a tumour mask was drawn.
-
-    Parameters
-    ----------
-    annotation : path
-        The mask, ``.nii`` or ``.nii.gz``.
-
-    Returns
-    -------
-    tuple of int or None
-        Third-axis indices; None means all of them, or that no sidecar says.
-
-    Raises
-    ------
-    BadCohort
-        The sidecar is damaged, or says something else.
-    """
-    sidecar = _sidecar(annotation)
-    slices = _read_notes(sidecar).get("AnnotatedSlices", "all")
-    if slices == "all":
-        return None
-    if isinstance(slices, list) and all(type(index) is int and index >= 0 for index in slices):
-        return tuple(slices)
-    raise BadCohort(
-        "open_cohort",
-        "`AnnotatedSlices` to be `all` or a list of indices",
-        f"{str(slices)[:80]!r} in {sidecar}",
-        "repair the sidecar: `[40, 41, 42]`",
-    )
+    write_json(sidecar_path(annotation_path(root, subject_id)), sidecar)
 
 
 def write_dataset(
@@ -313,15 +282,10 @@ def _read_subject(folder):
         subject_id,
         images,
         annotation,
-        _contrast_of(str(_read_notes(_sidecar(annotation)).get("Sources")), images),
+        _contrast_of(str(read_notes(sidecar_path(annotation)).get("Sources")), images),
         read_annotated_slices(annotation),
         truth if truth.is_dir() else None,
     )
-
-
-def _sidecar(image):
-    image = Path(image)
-    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
 
 
 def _contrast_of(source, images):
@@ -349,43 +313,8 @@ def _read_participants(root, subjects):
     return table.set_index("participant_id").reindex(sorted(subjects))
 
 
-def read_table(path):
-    """Read a table of a cohort.
-
-    Parameters
-    ----------
-    path : path
-
-    Raises
-    ------
-    BadCohort
-        It cannot be read as one.
-    """
-    try:
-        return read_tsv(path)
-    except (OSError, ValueError) as error:
-        received = f"{path} ({str(error)[:160]})"
-        raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, "repair the table") from error
-
-
-def _read_list(path, columns):
-    return (read_table(path) if path.is_file() else pd.DataFrame(columns=columns)).reindex(columns=columns)
-
-
 def _dataset_name(root):
-    return plain(_read_notes(root / "dataset_description.json").get("Name", root.name))
-
-
-def _read_notes(path):
-    """Read a JSON file; one that is not there says nothing."""
-    try:
-        notes = read_json(path) if path.is_file() else {}
-        if not isinstance(notes, dict):
-            raise ValueError(f"a {type(notes).__name__} where names and values are expected")
-    except (OSError, ValueError) as error:
-        received = f"{path} ({str(error)[:160]})"
-        raise BadCohort("open_cohort", "a JSON file", received, "repair or remove it") from error
-    return notes
+    return plain(read_notes(root / "dataset_description.json").get("Name", root.name))
 
 
 def _as_text(value):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tiny import ROOT
 from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,8 +20,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("kit", deadline=None)
 settings.load_profile("kit")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 TOGETHER = ("test_notebooks.py", "test_exercises.py", "test_rerun.py")
 """Files that share a long run of all notebooks, `smoke_run`: one process of several takes them all."""

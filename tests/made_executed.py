@@ -4,9 +4,9 @@ import base64
 import io
 
 import nbformat
-from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
+from tiny import ROOT
 
 from epitome_kit.files import write_json
 

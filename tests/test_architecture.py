@@ -20,6 +20,7 @@ ROOMS = (
         "claims",
         "images",
         "profiles",
+        "records",
         "cohort",
         "folds",
         "overlap",

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 from made_derivative import SHAPE, make_derivative
 from on_backend import answer
+from tiny import ROOT
 
 from epitome_kit.grade.ann import build_ann
 from epitome_kit.learn.cnn import build_cnn

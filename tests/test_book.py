@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import nbformat
 import pytest
-from conftest import ROOT
+from tiny import ROOT
 
 import epitome_kit
 from epitome_kit import teach

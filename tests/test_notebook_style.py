@@ -8,7 +8,7 @@ from statistics import median
 
 import nbformat
 import pytest
-from conftest import ROOT
+from tiny import ROOT
 
 STEPS = (
     *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT
+from tiny import ROOT
 
 from epitome_kit.errors import BadParameter
 from epitome_kit.run.notebooks import kit_notebooks

@@ -1,6 +1,7 @@
 """Very small scans and cohorts, made in milliseconds, for tests of everything but image quality."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 
 from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar, write_dataset
 from epitome_kit.images import image_like, save_image
+
+ROOT = Path(__file__).resolve().parents[1]
+"""Folder of the project."""
 
 SHAPE = (16, 18, 12)
 CENTRE = (8, 9, 6)

@@ -1,6 +1,5 @@
 """The runner: notebooks executed strictly, one after the other, into one workspace."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import BadOutput, BadParameter, NotebookFailed
-from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_text
+from epitome_kit.files import checksum, read_json, write_json, write_text
 from epitome_kit.profiles import profile as look_up_profile
+from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.owner import owned
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
 from epitome_kit.run.progress import ProgressLines
@@ -306,19 +306,6 @@ def _point_latest(workspace):
         write_text(workspace.parent / "latest.txt", f"{workspace.name}\n")
 
 
-def _log(workspace, event, notebook, seconds=None, reason=None):
-    """Append one event to ``log.jsonl``."""
-    entry = {"time": now(), "event": event, "notebook": notebook, "seconds": seconds, "reason": reason}
-    with open(workspace / "log.jsonl", "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _excluded(workspace):
-    """List the subjects that preprocessing left out so far."""
-    path = workspace / "preprocessed" / "excluded.tsv"
-    return read_tsv(path).to_dict("records") if path.is_file() else []
-
-
 def _run_one(name, source, workspace, parameters, lines):
     target = workspace / "notebooks" / f"{name}.ipynb"
     record = {
@@ -332,22 +319,22 @@ def _run_one(name, source, workspace, parameters, lines):
         record, status = earlier, "kept"
     else:
         target.unlink(missing_ok=True)
-        left_out = _excluded(workspace)
+        left_out = excluded_so_far(workspace)
         cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
         try:
             with lines.running(name, cells) as on_cell:
                 record = execute_strictly(source, target, parameters, cwd=workspace, record=record, on_cell=on_cell)
         except NotebookFailed as error:
             lines.ended(name, "failed", None)
-            _log(workspace, "failed", name, reason=error.received)
+            log_event(workspace, "failed", name, reason=error.received)
             raise
         except KeyboardInterrupt:
-            _log(workspace, "interrupted", name)
+            log_event(workspace, "interrupted", name)
             raise
         status = "done"
-        for row in _excluded(workspace):
+        for row in excluded_so_far(workspace):
             if row not in left_out:
-                _log(workspace, "excluded", name, reason=f"{row['id']}: {row['reason']}")
+                log_event(workspace, "excluded", name, reason=f"{row['id']}: {row['reason']}")
     lines.ended(name, status, record)
-    _log(workspace, status, name, seconds=record["seconds"])
+    log_event(workspace, status, name, seconds=record["seconds"])
     return {"name": name, "status": status, **{key: record[key] for key in MEASURED}}

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from epitome_kit.cohort import read_annotated_slices
 from epitome_kit.errors import BadImage, BadParameter
 from epitome_kit.images import axis_codes, load_mask
+from epitome_kit.records import read_annotated_slices
 from epitome_kit.tumour.diameters import axial_axis
 
 HALF_DEPTH = (0.95, 0.28)

@@ -4,12 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, sync_playwright
+from tiny import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -22,9 +21,9 @@ ARGUMENTS = (
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window; each test opens pages of its own."""
+    """Chromium without a window; each test opens pages of its own. Its loop would be in the way of other tests."""
     with sync_playwright() as playwright:
         launched = _launch(playwright)
         yield launched

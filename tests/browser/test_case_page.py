@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from conftest import ROOT
 from made_model import make_model
 from playwright.sync_api import expect
+from tiny import ROOT
 
 from epitome_kit.files import read_json, write_json
 from epitome_kit.run.case_heads import PHANTOMS

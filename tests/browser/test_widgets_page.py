@@ -10,10 +10,10 @@ from urllib.request import urlopen
 
 import nbformat
 import pytest
-from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from tiny import ROOT
 
 VIEWER = """\
 import ellipsoids

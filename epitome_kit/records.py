@@ -1,0 +1,82 @@
+"""What a cohort says of itself: tables and notes, each read whole or refused by name."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from epitome_kit.errors import BadCohort
+from epitome_kit.files import read_json, read_tsv
+
+
+def read_table(path):
+    """Read a table of a cohort.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    BadCohort
+        It cannot be read as one.
+    """
+    try:
+        return read_tsv(path)
+    except (OSError, ValueError) as error:
+        received = f"{path} ({str(error)[:160]})"
+        raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, "repair the table") from error
+
+
+def read_list(path, columns):
+    """Read a list of a cohort with these columns; one that is not there is empty."""
+    return (read_table(path) if path.is_file() else pd.DataFrame(columns=columns)).reindex(columns=columns)
+
+
+def read_notes(path):
+    """Read a JSON file; one that is not there says nothing."""
+    try:
+        notes = read_json(path) if path.is_file() else {}
+        if not isinstance(notes, dict):
+            raise ValueError(f"a {type(notes).__name__} where names and values are expected")
+    except (OSError, ValueError) as error:
+        received = f"{path} ({str(error)[:160]})"
+        raise BadCohort("open_cohort", "a JSON file", received, "repair or remove it") from error
+    return notes
+
+
+def sidecar_path(image):
+    """Where the notes on an image are kept."""
+    image = Path(image)
+    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+
+
+def read_annotated_slices(annotation):
+    """Read from its sidecar on which slices a tumour mask was drawn.
+
+    Parameters
+    ----------
+    annotation : path
+        The mask, ``.nii`` or ``.nii.gz``.
+
+    Returns
+    -------
+    tuple of int or None
+        Third-axis indices; None means all of them, or that no sidecar says.
+
+    Raises
+    ------
+    BadCohort
+        The sidecar is damaged, or says something else.
+    """
+    sidecar = sidecar_path(annotation)
+    slices = read_notes(sidecar).get("AnnotatedSlices", "all")
+    if slices == "all":
+        return None
+    if isinstance(slices, list) and all(type(index) is int and index >= 0 for index in slices):
+        return tuple(slices)
+    raise BadCohort(
+        "open_cohort",
+        "`AnnotatedSlices` to be `all` or a list of indices",
+        f"{str(slices)[:80]!r} in {sidecar}",
+        "repair the sidecar: `[40, 41, 42]`",
+    )
