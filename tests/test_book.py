@@ -3,6 +3,7 @@
 import re
 import runpy
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -116,7 +117,7 @@ def test_references_are_listed_once_with_their_address(pages):
         for name in (ROOT / "notebooks").rglob("*.ipynb")
         for doi in re.findall(r"doi:(10\.\S+)", nbformat.read(name, as_version=4).cells[-1].source)
     }
-    assert {link.removeprefix("https://doi.org/") for link in dois} == cited
+    assert {unquote(link.removeprefix("https://doi.org/")) for link in dois} == cited
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path):
