@@ -16,7 +16,8 @@ from epitome_kit.run.rerun import compare_runs, rerun_notebooks
 SCORED = """
 import json, pathlib
 bonus = float(pathlib.Path(cohort, "bonus").read_text())
-pathlib.Path("scores.json").write_text(json.dumps({"auc": share + bonus, "auc_ci95": [0.4, 0.9], "n": 12}))
+scores = {"auc": share + bonus, "auc_ci95": [0.4, 0.9], "n": 12, "class_counts": {"2": 6, "3": 6}}
+pathlib.Path("scores.json").write_text(json.dumps(scores))
 """
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import read_json, write_tsv
 from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
-from epitome_kit.run.parameters import read_notebook
+from epitome_kit.run.parameters import declared_parameters, read_notebook
 from epitome_kit.run.report import write_report
 from epitome_kit.run.strict import RECORD
 from epitome_kit.run.summary import build_summary, run_parameters
@@ -15,6 +15,7 @@ from epitome_kit.run.summary import build_summary, run_parameters
 COMPARED = ("cohort", "preprocess", "grading", "tumour")
 """Parts of the summary whose figures are compared."""
 
+_OF_NOTEBOOKS = ("notebooks", "parameters")  # a part of them may be done again
 _OWN = ("cohort", "out", "profile")
 _MACHINE = ("platform", "cpu_count", "memory_gb")
 
@@ -43,7 +44,8 @@ def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
         One row for each thing compared, as in ``rerun.tsv`` of the new
         workspace: ``part`` ("parameters", "versions", "machine", "notebooks",
         "inputs" or "figures"), ``name``, ``before``, ``after`` and ``same``.
-        Notebooks and inputs are compared by checksum.
+        Notebooks and inputs are compared by checksum, notebooks and parameters
+        only where both runs have them.
 
     Raises
     ------
@@ -56,15 +58,16 @@ def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
     run = Path(run).resolve()
     out = Path(out).absolute() if out else run.with_name(f"{run.name}_rerun")
     stated = run_parameters(run)
-    further = {name: value for name, value in stated.items() if name not in _OWN}
-    if workers is not None:
-        further["workers"] = workers
     if out == run:
         raise BadParameter("rerun", "a new workspace", f"{out}, that of the run itself", "choose another `--out`")
     chosen = find_notebooks(notebooks) if notebooks else None
     sources = [_source(each) for each in executed_notebooks(run) if chosen is None or each["name"] in chosen]
     if not sources:
         raise BadParameter("rerun", "a run with executed notebooks", f"none in {run / 'notebooks'}", "name another run")
+    if workers is not None:
+        stated = {**stated, "workers": workers}
+    declared = {name for path in find_notebooks(sources).values() for name in declared_parameters(path)}
+    further = {name: value for name, value in stated.items() if name in declared and name not in _OWN}
     options = {name: stated[name] for name in ("cohort", "profile") if name in stated}
     run_notebooks(sources, out=out, parameters=further, **options)
     write_report(out)
@@ -91,7 +94,7 @@ def compare_runs(before, after):
         {"part": part, "name": name, "before": one[part].get(name), "after": other[part].get(name)}
         for part in one
         for name in dict.fromkeys([*one[part], *other[part]])
-        if part != "notebooks" or (name in one[part] and name in other[part])
+        if part not in _OF_NOTEBOOKS or (name in one[part] and name in other[part])
     ]
     table = pd.DataFrame(rows, columns=["part", "name", "before", "after"], dtype=object)
     return table.assign(same=[row["before"] == row["after"] for row in rows])
