@@ -14,7 +14,8 @@ from epitome_kit.preprocess.deformation import resample_deformed
 from epitome_kit.preprocess.pipeline import STEPS, Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import centre_on_template, load_template
 from epitome_kit.preprocess.skull_strip import METHODS
-from epitome_kit.preprocess.subject import describe_steps, preprocess_subject, sidecar_of
+from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
+from epitome_kit.records import sidecar_path
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_what_was_left_out_is_written_down(step, without):
     assert [name for name, parameters in settings["steps"].items() if parameters is None] == [step]
     assert f"left out: {step}" in read_json(files.folder / "dataset_description.json")["GeneratedBy"][0]["Description"]
     for contrast in ("T1ce", "T2w"):
-        sidecar = read_json(sidecar_of(files.scan(contrast)))
+        sidecar = read_json(sidecar_path(files.scan(contrast)))
         assert sidecar["Steps"] == settings["steps"] and sidecar["SkullStripped"] == (step != "strip")
         assert ("not registered" in sidecar["SpatialReference"]) == (step == "register")
 
@@ -111,7 +112,7 @@ def test_another_switch_does_the_subject_again_and_clears_what_it_left(single, t
 
 def test_a_sidecar_that_changed_does_the_subject_again(single, tmp_path):
     cheap = {"spacing_mm": 8.0, "steps": ("strip",), "method": "surface"}
-    files, sidecar = Preprocessed(tmp_path, "sub-001"), sidecar_of(single["sub-001"].annotation)
+    files, sidecar = Preprocessed(tmp_path, "sub-001"), sidecar_path(single["sub-001"].annotation)
     preprocess_cohort(single, tmp_path, **cheap)
     before, notes = read_json(files.record)["settings"], read_json(sidecar)
     try:

@@ -17,9 +17,9 @@ from epitome_kit.preprocess.subject import (
     give_nominal_size,
     lead_contrast,
     preprocess_subject,
-    sidecar_of,
 )
 from epitome_kit.progress import for_each
+from epitome_kit.records import sidecar_path
 
 __all__ = [
     "QUALITY",
@@ -132,7 +132,7 @@ def _check(cohort, out, steps):
 def _settings(subject, steps, spacing_mm):
     """Everything that the result depends on."""
     scans = [*subject.images.values(), *([subject.annotation] if subject.annotation else [])]
-    sidecars = [path for path in map(sidecar_of, scans) if path.is_file()]
+    sidecars = [path for path in map(sidecar_path, scans) if path.is_file()]
     return {
         "spacing_mm": spacing_mm,
         "steps": steps,

@@ -15,6 +15,7 @@ from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.quality import compare_with_truth, measure_without_truth
 from epitome_kit.preprocess.registration import centre_on_template, register_affine, register_rigid, template_grid
 from epitome_kit.preprocess.skull_strip import describe_method, skull_strip
+from epitome_kit.records import sidecar_path
 
 STEPS = ("strip", "bias", "register", "normalise")
 """Steps of preprocessing, in order."""
@@ -125,14 +126,14 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
     for name, image in corrected.items():
         on_template = resample(image, *grid, transform=to_template[name], smooth=True)
         save_image(_normalise(on_template, brain, steps), files.scan(name))
-        write_json(sidecar_of(files.scan(name)), _sidecar(steps))
+        write_json(sidecar_path(files.scan(name)), _sidecar(steps))
         write_text(files.transform(name), _as_text(to_template[name]))
     if steps.get("deform"):
         save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
     if field is not None:
         _save_field(field, files.bias(lead))
     save_image(image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
-    write_json(sidecar_of(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
+    write_json(sidecar_path(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
     _carry_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
     return {
@@ -171,14 +172,9 @@ def _sidecar(steps):
     }
 
 
-def sidecar_of(scan):
-    """Where the notes on a scan are kept."""
-    return scan.with_suffix("").with_suffix(".json")
-
-
 def _aligned(subject, name, lead, images):
     """Whether the origin says that two contrasts were brought together already."""
-    sidecar = sidecar_of(subject.images[name])
+    sidecar = sidecar_path(subject.images[name])
     stated = sidecar.is_file() and read_json(sidecar).get("CoregisteredAtOrigin", False)
     return stated and same_grid(images[name], images[lead])
 

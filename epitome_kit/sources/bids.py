@@ -11,6 +11,7 @@ from epitome_kit.cohort import COLUMNS, CONTRASTS, annotation_path, image_path, 
 from epitome_kit.errors import BadCohort, BadImage, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import load_image, load_mask, same_grid, save_image
+from epitome_kit.records import sidecar_path
 from epitome_kit.sources.importing import adopt_subjects, check_folders, describe_cohort
 from epitome_kit.sources.labels import read_labels
 
@@ -162,8 +163,8 @@ def _import_subject(source, out, item):
         write_annotation_sidecar(out, name, contrast, annotated_slices)
     for contrast, path in scans.items():
         target = image_path(out, name, contrast)
-        notes = {key: value for key, value in _read_notes(_sidecar(path)).items() if key in _PHYSICS}
-        write_json(_sidecar(target), notes | {"SourceFile": plain(path.relative_to(source).as_posix())})
+        notes = {key: value for key, value in _read_notes(sidecar_path(path)).items() if key in _PHYSICS}
+        write_json(sidecar_path(target), notes | {"SourceFile": plain(path.relative_to(source).as_posix())})
         _adopt(images[contrast], target)
 
 
@@ -176,7 +177,7 @@ def _find_annotation(source, name, scans, images):
     found = tumours or [path for path in found if not _NOT_TUMOUR.search(path.name)]
     for path in found:
         mask = load_mask(path, where="import")
-        notes = _read_notes(_sidecar(path))
+        notes = _read_notes(sidecar_path(path))
         named = [_contrast(scan.rsplit("/", 1)[-1]) for scan in re.findall(r"[^\s\"']+", str(notes.get("Sources")))]
         for contrast in [*named, *_DRAWN_ON]:
             if contrast in images and same_grid(mask, images[contrast]):
@@ -218,10 +219,6 @@ def _adopt(image, target):
         image = nib.Nifti1Image(image.dataobj.get_unscaled(), image.affine, image.header)
         image.header.set_slope_inter(*scaling)
     save_image(image, target)
-
-
-def _sidecar(path):
-    return path.with_name(path.name.split(".nii")[0] + ".json")
 
 
 def _read_notes(path):

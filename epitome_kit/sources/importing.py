@@ -8,6 +8,7 @@ from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError,
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
 from epitome_kit.progress import for_each
+from epitome_kit.records import sidecar_path
 
 
 def check_folders(source, out, subject_ids):
@@ -94,7 +95,7 @@ def write_scans(out, name, images, notes):
         What the sidecar of each contrast says.
     """
     for contrast in images:
-        write_json(_sidecar(out, name, contrast), {**notes[contrast], "ImportedTogether": list(images)})
+        write_json(sidecar_path(image_path(out, name, contrast)), {**notes[contrast], "ImportedTogether": list(images)})
     for contrast, image in images.items():
         save_image(image, image_path(out, name, contrast))
 
@@ -131,10 +132,6 @@ def is_finished(out, name, origin):
             )
         together = notes["ImportedTogether"]
     return bool(together) and all(image_path(out, name, contrast).is_file() for contrast in together)
-
-
-def _sidecar(out, name, contrast):
-    return image_path(out, name, contrast).with_suffix("").with_suffix(".json")
 
 
 def describe_cohort(out, *, source, participants, excluded, **description):
