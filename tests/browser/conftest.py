@@ -30,6 +30,19 @@ def browser():
         launched.close()
 
 
+@pytest.fixture(params=[1280, 400], ids=["desktop", "phone"])
+def watched(request, browser):
+    """An empty page in a window of one width, which keeps everything that it complains of and asks for."""
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    page.complaints, page.asked = [], []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("requestfailed", lambda failed: page.complaints.append(failed.url))
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    page.close()
+
+
 @pytest.fixture(scope="session")
 def screenshots():
     """Folder of pictures for a person to look at after the tests."""

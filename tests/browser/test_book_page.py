@@ -3,18 +3,11 @@
 import pytest
 
 
-@pytest.fixture(params=[1280, 400], ids=["desktop", "phone"])
-def opened(request, browser, book):
-    """The first page in a window of one width, with everything it complained of and asked for."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900})
-    page.complaints, page.asked = [], []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda failed: page.complaints.append(failed.url))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(book.as_uri(), wait_until="load")
-    yield page
-    page.close()
+@pytest.fixture
+def opened(watched, book):
+    """The first page of the book."""
+    watched.goto(book.as_uri(), wait_until="load")
+    return watched
 
 
 def test_pages_load_without_a_complaint_and_without_the_network(opened, book):

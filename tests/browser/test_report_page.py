@@ -11,18 +11,11 @@ def page_path(tmp_path_factory):
     return write_report(make_workspace(tmp_path_factory.mktemp("made"), figures=True))
 
 
-@pytest.fixture(params=[1280, 400], ids=["desktop", "phone"])
-def opened(request, browser, page_path):
-    """Page in a window of one width, with everything it complained of and asked for."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900})
-    page.complaints, page.asked = [], []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda failed: page.complaints.append(failed.url))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(page_path.as_uri(), wait_until="load")
-    yield page
-    page.close()
+@pytest.fixture
+def opened(watched, page_path):
+    """The page of a run."""
+    watched.goto(page_path.as_uri(), wait_until="load")
+    return watched
 
 
 def test_it_loads_without_a_complaint_and_without_the_network(opened):
