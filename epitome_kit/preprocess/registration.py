@@ -139,12 +139,11 @@ def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
         ignored = np.asarray(load_mask(ignore, like=fixed, where="register_rigid").dataobj)
         near = nib.Nifti1Image(np.asarray(near.dataobj) * (1 - ignored), near.affine)
     centre, moving_centre = _centre_of_mass(fixed), _centre_of_mass(moving)
-    turn, shift = best_turn(moving, fixed, near, centre, moving_centre), moving_centre - centre
-    tried = [
-        (np.eye(3), np.zeros(3)),
-        (np.eye(3), shift),
-        *([] if np.array_equal(turn, np.eye(3)) else [(turn, shift)]),
-    ]
+    upright, shift = np.eye(3), moving_centre - centre
+    tried = [(upright, np.zeros(3)), (upright, shift)]
+    turn = best_turn(moving, fixed, near, centre, moving_centre)
+    if not np.array_equal(turn, upright):
+        tried.append((turn, shift))
     starts = []
     for matrix, offset in tried:
         start = sitk.Euler3DTransform()
