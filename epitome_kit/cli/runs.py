@@ -28,7 +28,7 @@ def sweep(
     Example: `epitome sweep targets.yaml`, where `targets.yaml` holds
 
     ```yaml
-    notebooks: ["02", "03", "04"]   # all five when left out
+    notebooks: ["02", "03", "04"]   # all six when left out
     fixed:                          # the same for every run
       profile: smoke
     grid:                           # every combination is one run

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from epitome_kit.errors import BadParameter, EpitomeError
 from epitome_kit.files import read_json, write_json, write_tsv
+from epitome_kit.overlap import mean_ci95
 from epitome_kit.run.notebooks import executed_notebooks, plan_run, run_notebooks
 from epitome_kit.run.page import embed_picture, write_page
-from epitome_kit.run.report import mean_ci95, write_report
+from epitome_kit.run.report import write_report
 from epitome_kit.run.summary import column, table
 
 COLUMNS = (
@@ -36,7 +37,7 @@ def read_grid(path):
     Parameters
     ----------
     path : path
-        YAML as `epitome sweep --help` shows it: ``notebooks`` (all five where
+        YAML as `epitome sweep --help` shows it: ``notebooks`` (all six where
         left out), ``fixed`` (parameters of every run), and ``grid`` (lists of
         values: every combination is a run) or ``runs`` (the settings one by one).
 

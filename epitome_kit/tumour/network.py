@@ -1,6 +1,5 @@
 """A compact 3D U-Net that outlines the tumour in whichever contrasts there are."""
 
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from zipfile import BadZipFile
@@ -100,7 +99,7 @@ def load_unet(path=None):
         The file is not such a network.
     """
     if path is None:
-        return _shipped_once()
+        return shipped_unet()
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():  # other formats know no safe mode
         raise _not_a_network(path, "no file `.keras`")
@@ -112,11 +111,6 @@ def load_unet(path=None):
     if shapes != _SHAPES:
         raise _not_a_network(path, f"a network from {shapes[0]} to {shapes[1]}")
     return model
-
-
-@lru_cache(maxsize=1)
-def _shipped_once():
-    return shipped_unet()
 
 
 def _not_a_network(path, found):
