@@ -21,6 +21,7 @@ from epitome_kit.run import case as case_module
 from epitome_kit.run.case import STEPS, case_html, case_report
 from epitome_kit.run.case_page import OWN, CasePage
 from epitome_kit.simulate.phantom import make_phantom_cohort
+from epitome_kit.tumour.segment import read_card
 
 SCRIPT = "<script>alert(1)</script>"
 NOW = datetime.now(UTC)
@@ -72,6 +73,7 @@ def test_it_says_its_limits_and_every_number_has_a_unit(report):
     assert f"90 % interval {size['volume_low_ml']:.1f} to {size['volume_high_ml']:.1f} mL" in sheet
     assert size["volume_low_ml"] < size["volume_ml"] < size["volume_high_ml"]
     assert f"{size['measured']['rano_long_mm']:.0f} mm" in sheet
+    assert f"learned from {read_card()['trained_on']} and from no real one" in sheet
     assert 'src="http' not in sheet and 'href="http' not in sheet
     assert sheet.count("<img") == len(report.pictures) == 5 and "alt=" in sheet
     assert read_json(report.folder / "case.json")["size"]["volume_voxels"] == size["volume_voxels"]

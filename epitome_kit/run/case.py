@@ -22,7 +22,7 @@ from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.one_head import SPACING_MM, leading, prepare_head
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.patches import take_patches
-from epitome_kit.tumour.segment import predict_tumours
+from epitome_kit.tumour.segment import predict_tumours, read_card
 
 STEPS = (
     "Reading the scans",
@@ -186,6 +186,7 @@ def _facts(report, tumour, truth):
         "scans": grids,
         "brain_ml": brain_ml,
         "size": size,
+        "outline_learned_from": read_card()["trained_on"],
         "truth": truth,
         "notes": _notes(grids, brain_ml, size),
     }
