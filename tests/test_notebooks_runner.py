@@ -14,7 +14,9 @@ import pytest
 import zmq.asyncio
 from jupyter_client.session import Session
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tiny import raises_three_lines, write_cohort
 
+from epitome_kit.cohort import image_path
 from epitome_kit.errors import BadCohort, BadOutput, BadParameter, NotebookFailed
 from epitome_kit.files import read_json
 from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
@@ -295,3 +297,19 @@ def test_an_output_that_cannot_be_written_is_refused(make, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BadOutput, match="a folder that can be written to"):
         run_notebooks([make("only")], out=tmp_path / "file" / "run")
+
+
+def test_a_scan_that_changes_under_a_run_stops_it_by_name_and_all_is_made_again(make, out, tmp_path):
+    cohort = write_cohort(tmp_path / "tiny")
+    scan = image_path(cohort, "sub-01", "FLAIR")
+    log = "open('seen.txt', 'a').write('once ')"
+    change = f"import os; os.utime({str(scan)!r}, ns=(1, 1))"
+    swap = "import pathlib\nflag = pathlib.Path('swapped')\nif not flag.exists():\n    flag.touch()\n"
+    swap += f"    pathlib.Path({str(scan)!r}).write_bytes(pathlib.Path({str(scan)!r}).read_bytes() + b'more')"
+    notebooks = [make("01_first", log, change), make("02_second", swap), make("03_third", log)]
+    with raises_three_lines(BadCohort, "1 that changed", "sub-01/anat/sub-01_FLAIR.nii.gz", cohort):
+        run_notebooks(notebooks, out=out, cohort=cohort)
+    assert (out / "seen.txt").read_text().split() == ["once"], "another time of the same bytes is no change"
+    results = run_notebooks(notebooks, out=out, cohort=cohort)
+    assert [result["status"] for result in results] == ["done"] * 3, "also what was finished with the old scan"
+    assert [result["status"] for result in run_notebooks(notebooks, out=out, cohort=cohort)] == ["kept"] * 3

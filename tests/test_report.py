@@ -14,7 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import read_json, read_tsv, write_json, write_tsv
-from epitome_kit.run.provenance import cohort_checksum, describe_run, git_commit
+from epitome_kit.run.inputs import cohort_checksum
+from epitome_kit.run.provenance import describe_run, git_commit
 from epitome_kit.run.report import build_summary, write_report
 
 

@@ -17,6 +17,7 @@ from epitome_kit.preprocess.start import MOVED_DEGREES, TURNS_DEGREES, best_star
 
 _MARGIN_MM = 10.0
 _NEAR_BRAIN_MM = 3.0
+_ELSEWHERE_MM = 10.0
 _SIDE_MULTIPLE = 8
 _SAMPLED, _SEED = 0.25, 1
 _turnstile, _threads_before = Lock(), []
@@ -53,6 +54,7 @@ PARAMETERS = {
     "margin_mm": _MARGIN_MM,
     "bins": [_COARSE.bins, _FINE.bins],
     "sampled": _SAMPLED,
+    "elsewhere_mm": _ELSEWHERE_MM,
     "turns_degrees": list(TURNS_DEGREES),
     "moved_degrees": list(MOVED_DEGREES),
 }
@@ -105,9 +107,9 @@ def template_grid(spacing_mm):
 def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
     """Find the rotation and shift that carry one scan of a head onto another.
 
-    A patient may move between two scans: besides the position of the headers
-    and that of the middle of the head, the turn of up to 30 degrees about one
-    axis that matches best is a start.
+    A patient may move between two scans: besides the position of the headers,
+    that of the middle of the head is a start where it lies over 10 mm away,
+    and so is the turn of up to 30 degrees about one axis that matches best.
 
     Parameters
     ----------
@@ -140,7 +142,9 @@ def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
         near = nib.Nifti1Image(np.asarray(near.dataobj) * (1 - ignored), near.affine)
     centre, moving_centre = _centre_of_mass(fixed), _centre_of_mass(moving)
     upright, shift = np.eye(3), moving_centre - centre
-    tried = [(upright, np.zeros(3)), (upright, shift)]
+    tried = [(upright, np.zeros(3))]
+    if np.linalg.norm(shift) > _ELSEWHERE_MM:
+        tried.append((upright, shift))
     turn = best_turn(moving, fixed, near, centre, moving_centre)
     if not np.array_equal(turn, upright):
         tried.append((turn, shift))

@@ -9,11 +9,12 @@ from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import BadOutput, BadParameter, NotebookFailed
 from epitome_kit.files import checksum, read_json, write_json, write_text
 from epitome_kit.profiles import profile as look_up_profile
+from epitome_kit.run.inputs import check_unchanged, cohort_checksum, cohort_files
 from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.owner import owned
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
 from epitome_kit.run.progress import ProgressLines
-from epitome_kit.run.provenance import cohort_checksum, describe_run, now
+from epitome_kit.run.provenance import describe_run, now
 from epitome_kit.run.strict import RECORD, execute_strictly
 
 PRODUCTS = (
@@ -80,7 +81,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
         Unknown notebook, parameter, profile or target; or a workspace that was
         made with other ones.
     BadCohort
-        The cohort cannot be opened.
+        The cohort cannot be opened, or changed under the run.
     BadOutput
         The workspace cannot be written to, or another run is using it.
     NotebookFailed
@@ -92,8 +93,10 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
         stated = workspace / "provenance.json"
         earlier = read_json(stated) if stated.is_file() else {}
         _prepare(workspace, _merged(fitted), fresh)
-        lines = ProgressLines(list(sources))
-        results = [_run_one(name, path, workspace, fitted[name], lines) for name, path in sources.items()]
+        files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
+        for name, path in sources.items():
+            results.append(_run_one(name, path, workspace, fitted[name], lines))
+            check_unchanged(cohort, files)
         nothing_new = earlier and all(result["status"] == "kept" for result in results)
         write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
     return results

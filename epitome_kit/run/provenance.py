@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 import epitome_kit
-from epitome_kit.files import checksum
+from epitome_kit.run.inputs import cohort_checksum
 
 PACKAGES = (
     "numpy",
@@ -45,8 +45,8 @@ def describe_run(parameters):
     dict
         versions (of this kit, Python and packages), git_commit (of the kit,
         ``-dirty`` when edited since; None outside a checkout), platform,
-        cpu_count, memory_gb, seed, cohort, cohort_checksum (of
-        participants.tsv; None for the built-in phantom), started (UTC).
+        cpu_count, memory_gb, seed, cohort, cohort_checksum (as from
+        :func:`epitome_kit.run.inputs.cohort_checksum`), started (UTC).
     """
     return {
         "versions": {"epitome-kit": epitome_kit.__version__, "python": platform.python_version(), **_versions()},
@@ -64,12 +64,6 @@ def describe_run(parameters):
 def now():
     """Return the time in UTC, to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def cohort_checksum(cohort):
-    """Checksum of a cohort's table of participants; None when it has none."""
-    table = Path(cohort or "phantom") / "participants.tsv"
-    return checksum(table) if table.is_file() else None
 
 
 def git_commit():

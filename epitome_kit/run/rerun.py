@@ -122,7 +122,7 @@ def _describe(workspace):
         "machine": {name: provenance.get(name) for name in _MACHINE},
         "notebooks": sources,
         "inputs": {
-            "participants.tsv": provenance.get("cohort_checksum"),
+            "cohort": provenance.get("cohort_checksum"),
             **{name: read_json(path)["settings"].get("inputs") for name, path in scans.items()},
         },
         "figures": dict(_flat({part: summary.get(part) for part in COMPARED})),
