@@ -7,6 +7,7 @@ from threading import Lock
 
 import epitome_kit
 from epitome_kit.errors import ToolFailed
+from epitome_kit.files import read_json
 
 SCHEDULER = "EPITOME_SCHEDULER"
 """Environment variable with the address of a Dask scheduler, or the path of its ``.json`` file; kernels inherit it."""
@@ -76,10 +77,9 @@ def map_on_cluster(function, items, address):
             f"{SCHEDULER}={address}, and no such package",
             "`pip install 'epitome-kit[cluster]'`, or work on this machine: leave `--scheduler` out",
         ) from error
-    place = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     try:
-        client = Client(**place, timeout=_PATIENCE_S, set_as_default=False)
-    except (OSError, ValueError) as error:
+        client = Client(_resolve(address), timeout=_PATIENCE_S, set_as_default=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise _failed(
             "a Dask scheduler that answers",
             f"{SCHEDULER}={address} ({' '.join(str(error).split())[:120] or type(error).__name__})",
@@ -100,6 +100,11 @@ def map_on_cluster(function, items, address):
                 f"{' '.join(str(error).split())[:200]}",
                 "give each worker more memory; what is finished is kept",
             ) from error
+
+
+def _resolve(address):
+    """Read the address in the file of a scheduler: Dask itself would wait for a missing one for ever."""
+    return read_json(address)["address"] if address.endswith(".json") else address
 
 
 def _on_worker(item, *, function, version):

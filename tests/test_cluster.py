@@ -18,6 +18,7 @@ from epitome_kit import cluster
 from epitome_kit.cli import app
 from epitome_kit.cluster import SCHEDULER, scheduled_on, scheduler
 from epitome_kit.errors import BadImage, ToolFailed
+from epitome_kit.files import write_json
 from epitome_kit.preprocess.pipeline import preprocess_cohort
 from epitome_kit.progress import for_each
 
@@ -117,6 +118,12 @@ def _refuse(_):
     raise BadImage("work", "a head", "a hat", "take it off")
 
 
+def test_the_file_that_a_scheduler_writes_leads_to_it(address, tmp_path):
+    write_json(tmp_path / "scheduler.json", {"type": "Scheduler", "address": address})
+    with scheduled_on(str(tmp_path / "scheduler.json")):
+        assert for_each(abs, [-1, -2], title="Work", workers=1) == [1, 2]
+
+
 def test_an_error_of_the_kit_comes_back_as_it_is(address):
     with scheduled_on(address), raises_three_lines(BadImage, "a hat"):
         for_each(_refuse, [1], title="Work", workers=1)
@@ -135,9 +142,10 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
         for_each(abs, [1], title="Work", workers=1)
 
 
-@pytest.mark.parametrize("nobody", ["tcp://127.0.0.1:1", "no scheme at all", "{folder}/none.json"])
+@pytest.mark.parametrize("nobody", ["tcp://127.0.0.1:1", "no scheme at all", "{folder}/none.json", "{folder}/odd.json"])
 def test_a_scheduler_that_does_not_answer_is_three_lines(nobody, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
+    (tmp_path / "odd.json").write_text("[1]")
     nobody = nobody.format(folder=tmp_path)
     with scheduled_on(nobody), raises_three_lines(ToolFailed, nobody):
         for_each(abs, [1], title="Work", workers=1)
