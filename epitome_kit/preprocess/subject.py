@@ -107,7 +107,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
     BadImage
         A scan or mask cannot be used.
     """
-    originals = {name: load_image(path, where="preprocess") for name, path in subject.images.items()}
+    originals = {name: _held(load_image(path, where="preprocess")) for name, path in subject.images.items()}
     images = {name: give_nominal_size(image) for name, image in originals.items()}
     lead = lead_contrast(subject)
     mask = skull_strip(images[lead], steps["strip"]["method"]) if steps["strip"] else find_head(images[lead])
@@ -141,6 +141,12 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
         **compare_with_truth(subject, lead, mask, field, to_template[lead]),
         **measure_without_truth(mask, field, brain, stripped=steps["strip"] is not None),
     }
+
+
+def _held(image):
+    """Hold the voxels of a scan in memory: its file would be unpacked anew for every step."""
+    data = np.asarray(image.dataobj, np.float32)
+    return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
 
 
 def _to_template(scan, mask, steps):
