@@ -71,8 +71,12 @@ print("files written:", writes)
 """
 """Does a job, and dies when it is about to finish the n-th file; brains are known, so that no network is loaded."""
 
-CELL = "import json, pathlib\npathlib.Path(f'{name}.json').write_text(json.dumps({'auc': 0.5 + seed / 10, 'n': 12}))"
-DECLARED = 'cohort = "phantom"\nout = "x"\nprofile = "smoke"\nseed = 0\nname = "scores"\n'
+CELL = """
+import json, pathlib
+scores = {"auc": 0.5 + seed / 10, "auc_ci95": [0.4, 0.9], "n": 12}
+pathlib.Path(f"{name}.json").write_text(json.dumps(scores))
+"""
+DECLARED = 'cohort = "phantom"\nout = "x"\nprofile = "smoke"\ntarget = "grade"\nseed = 0\nname = "scores"\n'
 
 
 @pytest.fixture(scope="module")
