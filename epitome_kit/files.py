@@ -189,6 +189,17 @@ def checksum(*paths):
     return digest.hexdigest()[:16]
 
 
+def made_from(path, source):
+    """Whether `path` is marked as made from `source` as it is now; a clock that was set back changes nothing."""
+    return path.is_file() and path.stat().st_mtime_ns == source.stat().st_mtime_ns
+
+
+def mark_made_from(path, source):
+    """Give `path` the time of the file that it was made from, for :func:`made_from` to compare."""
+    time_ns = source.stat().st_mtime_ns
+    os.utime(path, ns=(time_ns, time_ns))
+
+
 def shipped_weights(name):
     """Context that gives the path of weights that come with the package.
 

@@ -100,11 +100,11 @@ def test_what_is_finished_is_not_made_again(ready):
     paths = sorted((out / "epitomes").glob("sub-*/*_desc-epitome*")) + [
         *(picture_path(out, name, "sheet") for name in cohort.subjects)
     ]
-    before = [path.stat().st_mtime_ns for path in paths]
+    before = [path.stat().st_ctime_ns for path in paths]
     picture_path(out, "sub-02", "sheet").unlink()
     again, same = extract_cohort(cohort, out, folds=2)
     assert same == scores and again.equals(first)
-    changed = [path.name for path, then in zip(paths, before, strict=True) if path.stat().st_mtime_ns != then]
+    changed = [path.name for path, then in zip(paths, before, strict=True) if path.stat().st_ctime_ns != then]
     assert changed == ["sub-02_sheet.png"]
 
 

@@ -139,6 +139,16 @@ def test_pictures_come_in_the_order_in_which_they_were_drawn(tmp_path):
     assert len(links) > 1 and links == sorted(links, reverse=True)
 
 
+def test_a_notebook_that_ran_when_the_clock_had_been_set_back_is_shown_as_it_is_now(tmp_path):
+    workspace = make_workspace(tmp_path)
+    write_report(workspace)
+    notebook = next((workspace / "notebooks").glob("01_*.ipynb"))
+    notebook.write_text(notebook.read_text(encoding="utf-8").replace("# 01_", "# Anew 01_"), encoding="utf-8")
+    os.utime(notebook, ns=(1, 1))
+    write_report(workspace)
+    assert "Anew 01_" in notebook.with_suffix(".html").read_text(encoding="utf-8")
+
+
 def test_a_cohort_of_patients_is_not_called_a_phantom(tmp_path):
     workspace = make_workspace(tmp_path, simulated=False)
     page = Page(write_report(workspace))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epitome_kit.cohort import TARGETS, annotation_path
 from epitome_kit.errors import BadCohort
-from epitome_kit.files import read_json, write_json, write_tsv
+from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_tsv
 from epitome_kit.images import load_mask, voxel_size_known
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.progress import for_each
@@ -130,7 +130,7 @@ def _draw_subject(item, *, cohort, preprocessed, out):
     name, crops = item
     record = record_path(out / "epitomes" / name, name)
     last = picture_path(out, name, "sheet")
-    if last.is_file() and last.stat().st_mtime_ns > record.stat().st_mtime_ns:
+    if made_from(last, record):
         return
     row = read_json(record)["row"]
     if not row.get("note"):
@@ -146,6 +146,7 @@ def _draw_subject(item, *, cohort, preprocessed, out):
     scans = {contrast: path for contrast, path in crops.items() if contrast != "mask"}
     figure = epitome_sheet(scans, crops["mask"], _facts(name, crops["mask"], row))
     save_figure(figure, last, f"{name}: the tumour cut out of every contrast, in three planes, with its outline.")
+    mark_made_from(last, record)
 
 
 def _facts(name, mask, row):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.files import read_json, read_tsv
+from epitome_kit.files import made_from, mark_made_from, read_json, read_tsv
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.progress import for_each
 from epitome_kit.run.page import embed_picture, write_page
@@ -127,5 +127,6 @@ def _draw(subject, *, out):
     from epitome_kit.teach.style import save_figure
 
     files = Preprocessed(out, subject.id)
-    if not files.picture.is_file() or files.picture.stat().st_mtime_ns < files.record.stat().st_mtime_ns:
+    if not made_from(files.picture, files.record):
         save_figure(quality_picture(subject, files), files.picture, describe_picture(subject))
+        mark_made_from(files.picture, files.record)

@@ -5,7 +5,7 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 from PIL import Image
 
-from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_text
 from epitome_kit.overlap import mean_ci95
 from epitome_kit.run.flow import CLASSES
 from epitome_kit.run.notebooks import executed_notebooks
@@ -77,12 +77,13 @@ def write_report(workspace):
 def _write_readable(notebook):
     """Convert an executed notebook to HTML, unless that was done since."""
     page = notebook.with_suffix(".html")
-    if page.is_file() and page.stat().st_mtime >= notebook.stat().st_mtime:
+    if made_from(page, notebook):
         return
     content = read_notebook(notebook)
     content.metadata.pop("widgets", None)
     exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
     write_text(page, exporter.from_notebook_node(content, {"metadata": {"name": notebook.stem}})[0])
+    mark_made_from(page, notebook)
 
 
 def _classes(summary):
