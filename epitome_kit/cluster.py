@@ -7,7 +7,6 @@ from threading import Lock
 
 import epitome_kit
 from epitome_kit.errors import ToolFailed
-from epitome_kit.files import read_json
 
 SCHEDULER = "EPITOME_SCHEDULER"
 """Environment variable with the address of a Dask scheduler, or the path of its ``.json`` file; kernels inherit it."""
@@ -104,6 +103,8 @@ def map_on_cluster(function, items, address):
 
 def _resolve(address):
     """Read the address in the file of a scheduler: Dask itself would wait for a missing one for ever."""
+    from epitome_kit.files import read_json
+
     return read_json(address)["address"] if address.endswith(".json") else address
 
 

@@ -1,0 +1,107 @@
+"""Every reader of files that come from elsewhere, called on bytes: an answer, or an error of the kit."""
+
+import gzip
+import io
+import tempfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import made_dicom
+from tiny import head
+
+from epitome_kit.cohort import open_cohort
+from epitome_kit.errors import EpitomeError
+from epitome_kit.grade.table import read_features
+from epitome_kit.images import load_image
+from epitome_kit.records import read_annotated_slices, read_table
+from epitome_kit.sources.dicom_headers import read_volumes
+from epitome_kit.sources.upload import receive_scan
+
+
+def _write(folder, name, data):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def scan(data, folder):
+    """One volume."""
+    load_image(_write(folder, "a.nii", data))
+
+
+def packed_scan(data, folder):
+    """One volume in gzip."""
+    load_image(_write(folder, "a.nii.gz", data))
+
+
+def dicom(data, folder):
+    """One image of a series."""
+    _write(folder, "series/1.dcm", data)
+    read_volumes(folder)
+
+
+def upload(data, folder):
+    """What a visitor sends."""
+    receive_scan(data, folder)
+
+
+def features(data, folder):
+    """A table to grade."""
+    read_features(_write(folder, "a.csv", data), label="label", id="name")
+
+
+def participants(data, folder):
+    """The table of a cohort."""
+    read_table(_write(folder, "participants.tsv", data))
+
+
+def sidecar(data, folder):
+    """The notes on a mask."""
+    _write(folder, "a.json", data)
+    read_annotated_slices(folder / "a.nii.gz")
+
+
+def cohort(data, folder):
+    """The notes on a dataset, and its table, in one."""
+    _write(folder, "sub-1/anat/sub-1_T2w.nii.gz", b"")
+    _write(folder, "dataset_description.json", data)
+    _write(folder, "participants.tsv", data)
+    open_cohort(folder)
+
+
+READERS = {each.__name__: each for each in (scan, packed_scan, dicom, upload, features, participants, sidecar, cohort)}
+
+
+def read(name, data):
+    """Call a reader on bytes; whatever is no error of the kit goes up."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            READERS[name](data, Path(folder))
+        except EpitomeError as error:
+            assert len(str(error).split("\n")) == 3, error
+
+
+def sound(name):
+    """Bytes that a reader takes, to begin from."""
+    images, archive = [], io.BytesIO()
+    with ZipFile(archive, "w") as packed:
+        for number, image in enumerate(made_dicom.series(**made_dicom.FLAIR)):
+            images.append(io.BytesIO())
+            image.save_as(images[-1], enforce_file_format=True)
+            packed.writestr(f"{number}.dcm", images[-1].getvalue())
+    table = "name,label,size\n" + "".join(f"s{number},{number % 2},{number}.5\n" for number in range(30))
+    plain = head().to_bytes()
+    return {
+        "scan": [plain],
+        "packed_scan": [_gzipped(plain)],
+        "dicom": [images[0].getvalue()],
+        "upload": [plain, _gzipped(plain), archive.getvalue()],
+        "features": [table.encode(), table.replace(",", "\t").encode()],
+        "participants": [b"participant_id\tgrade\nsub-1\t2\n"],
+        "sidecar": [b'{"AnnotatedSlices": [1, 2, 3], "Sources": ["bids:raw:a"]}'],
+        "cohort": [b'{"Name": "a"}', b"participant_id\tgrade\nsub-1\t2\n"],
+    }[name]
+
+
+def _gzipped(data):
+    return gzip.compress(data, mtime=0)
