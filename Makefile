@@ -5,8 +5,8 @@ UV := uv==0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/requirements.lock
 BENCH := .venv-bench
-BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py skull_strip.py segment.py metrics.py \
-	widgets.py scale.py)
+BENCHMARKS := $(addprefix benchmarks/,importing.py simulate.py bias_field.py registration.py skull_strip.py training.py \
+	segment.py metrics.py widgets.py scale.py)
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 .DEFAULT_GOAL := help

@@ -34,7 +34,7 @@ class EpitomeError(Exception):
     """
 
     def __init__(self, where, expected, received, hint):
-        expected, received, hint = map(plain, (expected, received, hint))
+        expected, received, hint = (plain(clause).removesuffix(".") for clause in (expected, received, hint))
         super().__init__(f"{where}: expected {expected}.\nReceived: {received}.\nTry: {hint}.")
         self.where, self.expected, self.received, self.hint = where, expected, received, hint
 

@@ -9,8 +9,10 @@ from made_dicom import FLAIR, PD, SECRETS, SHAPE, T1, T1CE, T2, lps_affine, mult
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
-from epitome_kit.files import read_json
+from epitome_kit.files import read_json, read_tsv, write_tsv
 from epitome_kit.images import image_like, load_image
+from epitome_kit.run.notebooks import run_notebooks
+from epitome_kit.run.report import write_report
 from epitome_kit.sources.dicom import import_dicom
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -190,6 +192,17 @@ def test_names_dates_and_identifiers_are_left_behind(source, tmp_path, keep_ids)
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         assert not [word for word in secrets if word.encode() in content or word in path.name]
         assert b"1.2.9" not in content
+
+
+def test_what_is_left_behind_reaches_no_file_of_a_run(source, tmp_path):
+    cohort, out = import_dicom(source, tmp_path / "cohort").root, tmp_path / "runs" / "one"
+    write_tsv(cohort / "participants.tsv", read_tsv(cohort / "participants.tsv").assign(grade=[2, 3]))
+    run_notebooks(["01"], out=out, cohort=cohort, profile="smoke", parameters={"workers": 1})
+    write_report(out)
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert {"log.jsonl", "provenance.json", "audit.tsv", "index.html"} <= {path.name for path in written}
+    for path in written:
+        assert not [word for word in SECRETS if word.encode() in path.read_bytes() or word in path.name], path
 
 
 def test_pseudonyms_can_be_kept(source, tmp_path):
