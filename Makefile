@@ -25,7 +25,7 @@ test: venv  ## every test
 	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --no-loadscope-reorder)
 
 soak: venv  ## killed and fuzzed for twenty minutes at most
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -m soak $(or $(ARGS),--numprocesses 2)
 
 audit: venv  ## known faults of the pinned packages, and of our own code
 	$(BIN)/bandit -q -c pyproject.toml -r epitome_kit training benchmarks

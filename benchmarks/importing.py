@@ -1,4 +1,4 @@
-"""Import of the package, in a new Python each time, beside that of nilearn.
+"""Import of the package, in a new Python each time, beside that of ANTsPy.
 
 make bench
 python benchmarks/importing.py
@@ -22,9 +22,9 @@ def import_s(name):
 
 def main(n: int = 9):
     """Import both in turn, and compare the medians."""
-    pairs = [(import_s("epitome_kit"), import_s("nilearn")) for _ in range(n + 1)][1:]  # the first reads the disk
+    pairs = [(import_s("epitome_kit"), import_s("ants")) for _ in range(n + 1)][1:]  # the first reads the disk
     kit, peer = (median(seconds) for seconds in zip(*pairs, strict=True))
-    record(f"import, n = {n}: median time", f"{1000 * kit:.0f} ms", f"nilearn: {1000 * peer:.0f} ms", peer / kit)
+    record(f"import, n = {n}: median time", f"{1000 * kit:.0f} ms", f"ANTsPy: {1000 * peer:.0f} ms", peer / kit)
 
 
 if __name__ == "__main__":

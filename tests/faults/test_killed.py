@@ -146,11 +146,17 @@ def undisturbed(do, tmp_path_factory):
     return look
 
 
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 20))]
+def _long(job, seed):
+    """Whether a case is left to the soak; what is killed in preprocessing is chosen in test_preprocess_kill.py."""
+    return seed > 0 or job == "preprocess"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("job", RESULTS)
+CASES = [(job, seed) for job in RESULTS for seed in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("job", "seed"), [pytest.param(*case, marks=[pytest.mark.soak] * _long(*case)) for case in CASES]
+)
 def test_killed_at_any_moment_and_started_again(job, seed, do, undisturbed, tmp_path):
     writes, wanted = undisturbed(job)
     assert writes > 3 and len(wanted) > 1
