@@ -21,7 +21,7 @@ ROWS_OF = {
 
 
 def _cells(line):
-    return [cell.strip() for cell in line.strip("| \n").split(" |")]
+    return [cell.strip() for cell in line.strip()[1:-1].split("|")]
 
 
 def _table(path, heading):
