@@ -1,5 +1,6 @@
 """Killed at any moment and started again: every command goes on to the results of an undisturbed one."""
 
+import json
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from epitome_kit.files import write_json
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
 DRIVER = """
-import os, signal, sys
+import json, os, signal, sys, traceback
 from pathlib import Path
 from epitome_kit.images import load_mask
 from epitome_kit.preprocess import pipeline, subject
@@ -26,8 +27,8 @@ from epitome_kit.run.sweep import sweep_notebooks
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.cohort import open_cohort
 
-place, job, out, moment = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
-writes, replace = 0, Path.replace
+place, answers, writes, moment, replace = Path(sys.argv[1]), os.dup(1), 0, 0, Path.replace
+os.dup2(2, 1)
 
 
 def replace_or_die(temporary, path):
@@ -66,10 +67,28 @@ def sweep(out):
 
 
 subject.skull_strip, Path.replace = known_brain, replace_or_die
-{each.__name__: each for each in (simulate, preprocess, train, run, sweep)}[job](out)
-print("files written:", writes)
+jobs = {each.__name__: each for each in (simulate, preprocess, train, run, sweep)}
+for line in sys.stdin:
+    job, out, number = json.loads(line)
+    child = os.fork()
+    if not child:
+        moment, code = number, 0
+        try:
+            jobs[job](Path(out))
+            os.write(answers, f"{writes}\\n".encode())
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        os.write(answers, f"{code}\\n".encode())
 """
-"""Does a job, and dies when it is about to finish the n-th file; brains are known, so that no network is loaded."""
+"""For every line, does a job in a new process, which dies when it is about to finish its n-th file.
+
+Answers with the number of files that were written, or with the exit code. Brains are known
+beforehand, so that no network has to be loaded for them.
+"""
 
 CELL = """
 import json, pathlib
@@ -94,16 +113,22 @@ def do(tmp_path_factory):
         place / "grid.yaml", {"notebooks": [str(place / "first.ipynb")], "fixed": fixed, "grid": {"seed": [1, 2]}}
     )
 
-    def do(job, out, moment=0):
-        environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", DRIVER, *map(str, (place, job, out, moment))]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if ended.returncode:
-            assert ended.returncode == -signal.SIGKILL, ended.stderr
-            return ended.returncode
-        return int(ended.stdout.rpartition("files written:")[2])
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(place)],
+        env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
-    return do
+    def do(job, out, moment=0):
+        driver.stdin.write(json.dumps([job, str(out), moment]) + "\n")
+        driver.stdin.flush()
+        return int(driver.stdout.readline())
+
+    yield do
+    driver.stdin.close()
+    driver.wait()
 
 
 RESULTS = {
