@@ -153,6 +153,13 @@ def test_an_archive_is_bounded_by_what_it_holds_not_by_what_it_says(tmp_path, di
     assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
 
 
+def test_an_archive_that_lost_its_beginning_is_refused(tmp_path, dicom):
+    whole = packed(dicom)
+    with raises_three_lines(BadImage, "damaged or locked"):
+        receive_scan(b"PK" + whole[len(whole) // 2 :], tmp_path / "in")
+    assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
+
+
 def test_two_persons_or_none_are_refused(tmp_path, dicom):
     other = series(number=3, patient="HOSP-78", study="1.2.9.2", **made_dicom.T2)
     write_series(tmp_path / "other", other)

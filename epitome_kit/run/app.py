@@ -144,7 +144,7 @@ def _config(port, upload_mb, minutes):
         file_denylist=[".*"],
         allow_template_override="NO",
         allow_theme_override="NO",
-        extension_allowlist=["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"],
+        extension_allowlist=["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"],
         multi_kernel_manager_class=CaseKernels,
         prelaunch_hook=lambda handler, notebook, cwd: app_cells(notebook),
         resources={"upload_mb": upload_mb},

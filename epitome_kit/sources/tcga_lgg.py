@@ -146,7 +146,7 @@ def _find(source):
         try:
             with zipfile.ZipFile(archive) as opened:
                 names[archive] = sorted(opened.namelist())
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
             faults.append((archive.name, f"expected a readable zip; received {error}"))
     if source.is_dir():
         names[None] = sorted(path.as_posix() for path in source.resolve().rglob("*.*"))
