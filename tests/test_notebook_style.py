@@ -26,7 +26,7 @@ PARAMETERS = {
     "seed": 0,
     "workers": 2,
 }
-ONE_HEAD = {"scan": "", "contrast": "FLAIR", "out": "../runs/notebooks", "profile": "quick"}
+ONE_HEAD = {"scan": "", "contrast": "", "out": "../runs/notebooks", "profile": "quick"}
 every_notebook = pytest.mark.parametrize("name", sorted({*STEPS, *LABS, *FOUND}))
 
 
