@@ -1,7 +1,9 @@
 """Import of the package, in a new Python each time, beside that of ANTsPy.
 
-make bench
-python benchmarks/importing.py
+    make bench
+    PYTHONPATH=. .venv-bench/bin/python benchmarks/importing.py
+
+Medians of both, in turns.
 """
 
 import subprocess

@@ -4,12 +4,13 @@
     PYTHONPATH=. .venv-bench/bin/python benchmarks/scale.py --sizes 20,40
 
 Simulated heads of 6 mm in one contrast, each under many names, stripped and
-normalised at 6 mm: a subject costs a third of a second, so that what the cluster
-adds is seen; `--steps strip,bias,register,normalise` costs ten times that. The aims: every subject is finished
-once, whoever dies; the memory of the scheduler stays flat; the cluster is within
-15 % of the processes; and cost grows with the number of subjects to the power of
-0.95 to 1.05, fitted to the runs of the cluster in which nobody dies. What a
-worker loads once does not count: each is given a few subjects beforehand.
+normalised at 6 mm: a subject costs half a second, so that what the cluster adds
+is seen; `--steps strip,bias,register,normalise` costs seven times that. The
+aims: every subject is finished once, whoever dies; the memory of the scheduler
+stays flat; the cluster is within 15 % of the processes; and cost grows with the
+number of subjects to the power of 0.95 to 1.05, fitted to the runs of the
+cluster in which nobody dies. What a worker loads once does not count: each is
+given a few subjects beforehand.
 """
 
 import os

@@ -13,7 +13,6 @@ ROWS_OF = {
     "training": ["training, ", "training with"],
     "Dice, HD95": ["Dice, HD95 and surface Dice, 240"],
     "one step of the slice viewer": ["viewer"],
-    "import": ["import"],
     "one head": ["one head"],
     "1,000 subjects": ["strip and normalise at 6 mm, two Dask workers, n = 1000"],
 }

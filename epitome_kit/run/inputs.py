@@ -35,12 +35,11 @@ def cohort_files(cohort):
         return {}
     root = Path(cohort)
     found = [path for pattern in _INPUTS for path in root.glob(pattern) if path.is_file()]
-    return {path.relative_to(root).as_posix(): _checksum_at(path, *_size_and_time(path)) for path in found}
-
-
-def _size_and_time(path):
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
+    states = [(path, path.stat()) for path in found]
+    return {
+        path.relative_to(root).as_posix(): _checksum_at(path, state.st_size, state.st_mtime_ns)
+        for path, state in states
+    }
 
 
 @cache

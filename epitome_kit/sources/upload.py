@@ -238,7 +238,7 @@ def _extract(data, images, name):
                     start = stream.read(132)
                     if start[128:] == b"DICM":
                         left = _copy(start, stream, images / f"{number:05d}.dcm", left, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         hint = "make the archive again, without a password"
         raise BadImage(
             "upload", "a zip archive that can be read", f"{name}, which is damaged or locked", hint

@@ -81,13 +81,6 @@ def read(visitors, runs, screenshots):
     return page
 
 
-def test_the_viewer_draws_the_head(read):
-    picture = read.locator("div[role=slider] > img").first
-    expect(picture).to_be_visible(timeout=PATIENCE_MS)
-    assert picture.bounding_box()["width"] > 100
-    expect(read.get_by_text("Click to show javascript error")).to_have_count(0)
-
-
 def send(page, files):
     with page.expect_file_chooser() as waiting:
         page.get_by_role("button", name="Choose files").click()
@@ -159,6 +152,13 @@ def test_from_a_file_to_the_sheet(read):
     assert waiting.value.suggested_filename == "epitome_case.html"
     assert "not for diagnosis" in sheet and sheet.count("<img") >= 3
     assert read.complaints == []
+
+
+def test_the_viewer_draws_the_head(read):
+    picture = read.locator("div[role=slider] > img").first
+    expect(picture).to_be_visible(timeout=PATIENCE_MS)
+    assert picture.bounding_box()["width"] > 100
+    expect(read.get_by_text("Click to show javascript error")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [1000, 400])

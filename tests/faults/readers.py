@@ -3,6 +3,7 @@
 import gzip
 import io
 import tempfile
+from functools import cache
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -81,6 +82,7 @@ def read(name, data):
             assert len(str(error).split("\n")) == 3, error
 
 
+@cache
 def sound(name):
     """Bytes that a reader takes, to begin from."""
     images, archive = [], io.BytesIO()
