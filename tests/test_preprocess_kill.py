@@ -1,59 +1,11 @@
 """Preprocessing that is killed at any moment and started again ends with the bytes of an undisturbed run."""
 
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
+from killable import Killable
 
 from epitome_kit.simulate.phantom import make_phantom_cohort
-
-DRIVER = """
-import os, signal, sys
-from pathlib import Path
-from epitome_kit.cli import app
-from epitome_kit.images import load_mask
-from epitome_kit.preprocess import pipeline, subject
-from epitome_kit.run import quality
-from epitome_kit.teach import quality_picture
-
-cohort, moment, replace, preprocess_subject = Path(sys.argv[1]), 0, Path.replace, pipeline.preprocess_subject
-
-
-def replace_or_die(temporary, path):
-    global moment
-    moment -= 1
-    if moment == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(temporary, path)
-
-
-def known_brain(image, method):
-    name = Path(image.get_filename()).name[:7]
-    return load_mask(next(cohort.glob(f"derivatives/truth/{name}/anat/*T2w_desc-brain_mask.nii.gz")))
-
-
-def logged(each, files, **options):
-    with open(files.folder.parent / "subjects.log", "a") as log:
-        log.write(each.id + "\\n")
-    return preprocess_subject(each, files, **options)
-
-
-pipeline.preprocess_subject, subject.skull_strip, Path.replace = logged, known_brain, replace_or_die
-for line in sys.stdin:
-    out, _, number = line.strip().partition("|")
-    child = os.fork()
-    if not child:
-        os.dup2(2, 1)
-        moment = int(number)
-        app(["preprocess", str(cohort), out, "--workers", "1", "--spacing-mm", "6"])
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""For every line, runs the command in a new process, which dies when it is about to finish its n-th file.
-
-The brains are known beforehand, so that no network has to be loaded.
-"""
 
 RECORD, TABLES, SUBJECTS = 11, 5, ["sub-001", "sub-002"]
 """The record is the 11th and last file of a subject; five tables follow, then pictures, then the page."""
@@ -62,26 +14,16 @@ RECORD, TABLES, SUBJECTS = 11, 5, ["sub-001", "sub-002"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Run the command into a folder; returns its exit code and the subjects that were begun so far."""
-    cohort = make_phantom_cohort(
-        tmp_path_factory.mktemp("killed") / "cohort", subjects=2, spacing_mm=(6, 6, 6), contrasts=("T2w",)
-    )
-    driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(cohort.root)],
-        env={**os.environ, "MPLBACKEND": "agg"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    place = tmp_path_factory.mktemp("killed")
+    make_phantom_cohort(place / "heads", subjects=2, spacing_mm=(6, 6, 6), contrasts=("T2w",))
+    jobs = Killable(place)
 
     def command(folder, moment=0):
-        driver.stdin.write(f"{folder / 'out'}|{moment}\n")
-        driver.stdin.flush()
-        code, log = int(driver.stdout.readline()), folder / "subjects.log"
+        code, log = jobs("preprocess", folder / "out", moment).code, folder / "subjects.log"
         return code, log.read_text().split() if log.is_file() else []
 
     yield command
-    driver.stdin.close()
-    driver.wait()
+    jobs.close()
 
 
 def _bytes(folder):
