@@ -11,7 +11,8 @@ from epitome_kit.teach.render import assemble, encode_png, render_panel
 from epitome_kit.teach.slices import PLANES, display_windows, slice_view, stack_images
 from epitome_kit.teach.style import mask_colours
 
-_WIDE = {"description_width": "90px"}
+_WIDE = {"description_width": "110px"}
+_WRAPPED = {"flex_flow": "row wrap"}
 _NO_MAP = "none"
 
 
@@ -61,7 +62,7 @@ class SliceViewer(Pictured, ipw.VBox):
         self._offer_masks()
         self._offer_maps()
         rows = [self.plane, self.index, self.play], [self.window, self.opacity], [self.map, self.map_opacity]
-        self.controls = ipw.VBox([*map(ipw.HBox, rows), self._tick_row])
+        self.controls = ipw.VBox([*(ipw.HBox(row, layout=_WRAPPED) for row in rows), self._tick_row])
         super().__init__([self.picture, self.caption, self.controls, self.errors])
         self.redraw()
         self.watch(self.plane, self._turn)
@@ -111,7 +112,7 @@ class SliceViewer(Pictured, ipw.VBox):
             description=description,
             tooltip=tip,
             style=_WIDE,
-            layout={"width": "480px"},
+            layout={"width": "480px", "max_width": "100%"},
         )
         self.controls.children = (*self.controls.children, slider)
         self.watch(slider, action)
@@ -130,7 +131,12 @@ class SliceViewer(Pictured, ipw.VBox):
         """
         kind, extra = (ipw.Dropdown, {}) if rows == 1 else (ipw.Select, {"rows": rows})
         choice = kind(
-            options=options, description=description, tooltip=tip, style=_WIDE, layout={"width": "480px"}, **extra
+            options=options,
+            description=description,
+            tooltip=tip,
+            style=_WIDE,
+            layout={"width": "480px", "max_width": "100%"},
+            **extra,
         )
         self.children = (ipw.HBox([choice] if beside is None else [beside, choice]), *self.children)
         self.respond(choice, action)
@@ -186,8 +192,8 @@ class SliceViewer(Pictured, ipw.VBox):
             value=plane,
             description="Plane",
             tooltip="Plane of the slice",
-            style={**_WIDE, "button_width": "80px"},
-            layout={"width": "380px"},
+            style={**_WIDE, "button_width": "85px"},
+            layout={"width": "400px", "max_width": "100%"},
         )
         self.index = _slider(
             ipw.IntSlider,
@@ -213,7 +219,7 @@ class SliceViewer(Pictured, ipw.VBox):
         self.opacity = _slider(ipw.FloatSlider, "Mask opacity", "How much masks hide of the scan", value=0.25, **share)
         self.map = ipw.Dropdown(description="Heat map", tooltip="Map that lies over the scans", style=_WIDE)
         self.map_opacity = _slider(ipw.FloatSlider, "Map opacity", "How much the map hides", value=0.6, **share)
-        self.ticks, self._tick_row = {}, ipw.HBox(layout={"flex_flow": "row wrap"})
+        self.ticks, self._tick_row = {}, ipw.HBox(layout=_WRAPPED)
         self.picture = Picture(
             label="Slices of the scan", last=last, layout={"max_width": "100%", "align_self": "flex-start"}
         )
@@ -255,7 +261,9 @@ class SliceViewer(Pictured, ipw.VBox):
 
 
 def _slider(kind, description, tip, **options):
-    return kind(description=description, tooltip=tip, style=_WIDE, layout={"width": "380px"}, **options)
+    return kind(
+        description=description, tooltip=tip, style=_WIDE, layout={"width": "400px", "max_width": "100%"}, **options
+    )
 
 
 def _top(values):
