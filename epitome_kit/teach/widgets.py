@@ -12,6 +12,8 @@ from epitome_kit.teach.slices import PLANES, display_windows, slice_view, stack_
 from epitome_kit.teach.style import mask_colours
 
 _WIDE = {"description_width": "110px"}
+_CONTROL = {"width": "400px", "max_width": "100%"}
+_LONG_CONTROL = {**_CONTROL, "width": "480px"}
 _WRAPPED = {"flex_flow": "row wrap"}
 _NO_MAP = "none"
 
@@ -112,7 +114,7 @@ class SliceViewer(Pictured, ipw.VBox):
             description=description,
             tooltip=tip,
             style=_WIDE,
-            layout={"width": "480px", "max_width": "100%"},
+            layout=_LONG_CONTROL,
         )
         self.controls.children = (*self.controls.children, slider)
         self.watch(slider, action)
@@ -130,14 +132,7 @@ class SliceViewer(Pictured, ipw.VBox):
         `beside` is a widget that stands on the left of the list.
         """
         kind, extra = (ipw.Dropdown, {}) if rows == 1 else (ipw.Select, {"rows": rows})
-        choice = kind(
-            options=options,
-            description=description,
-            tooltip=tip,
-            style=_WIDE,
-            layout={"width": "480px", "max_width": "100%"},
-            **extra,
-        )
+        choice = kind(options=options, description=description, tooltip=tip, style=_WIDE, layout=_LONG_CONTROL, **extra)
         self.children = (ipw.HBox([choice] if beside is None else [beside, choice]), *self.children)
         self.respond(choice, action)
         return choice
@@ -193,7 +188,7 @@ class SliceViewer(Pictured, ipw.VBox):
             description="Plane",
             tooltip="Plane of the slice",
             style={**_WIDE, "button_width": "85px"},
-            layout={"width": "400px", "max_width": "100%"},
+            layout=_CONTROL,
         )
         self.index = _slider(
             ipw.IntSlider,
@@ -261,9 +256,7 @@ class SliceViewer(Pictured, ipw.VBox):
 
 
 def _slider(kind, description, tip, **options):
-    return kind(
-        description=description, tooltip=tip, style=_WIDE, layout={"width": "400px", "max_width": "100%"}, **options
-    )
+    return kind(description=description, tooltip=tip, style=_WIDE, layout=_CONTROL, **options)
 
 
 def _top(values):
