@@ -1,5 +1,7 @@
 """Batches: every subject once an epoch, and the same however often they are asked for."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import keras
@@ -60,3 +62,17 @@ def test_on_several_devices_every_batch_is_a_multiple_of_them_and_nobody_is_left
     dealt = _dealt(_batches(batch_size=2, seed=None))
     assert dealt == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1]]
     assert [len(batch) for batch in _dealt(_batches(batch_size=6))] == [8, 8]
+
+
+def test_the_arrays_are_let_go_however_long_keras_remembers_the_batches():
+    scans, masks = np.zeros((4, 8, 8, 8, 1), np.float32), np.zeros((4, 8, 8, 8, 2), np.uint8)
+    inputs = keras.Input((8, 8, 8, 1))
+    model = keras.Model(inputs, {"tumour": keras.layers.Conv3D(2, 1)(inputs)})
+    model.compile("sgd", loss={"tumour": "mse"})
+    with Batches(range(4), scans, masks) as batches:
+        model.fit(batches, verbose=0)
+        model.predict(batches, verbose=0)
+    alive = [weakref.ref(scans), weakref.ref(masks)]
+    del scans, masks
+    gc.collect()
+    assert [each() for each in alive] == [None, None]

@@ -9,6 +9,9 @@ from epitome_kit.learn.augment import augment
 class Batches(keras.utils.PyDataset):
     """Shuffled, augmented batches of some of the subjects; the arrays are not copied.
 
+    To be used in a ``with`` statement: TensorFlow remembers for ever whatever
+    has dealt batches to it, and would keep the arrays as well.
+
     A batch is the same however often it is asked for: Keras looks at some of
     them beforehand, on each backend in its own way. Where ``keras.distribution``
     spreads batches over several devices, each batch is a multiple of their
@@ -35,6 +38,13 @@ class Batches(keras.utils.PyDataset):
         self._devices = spread.num_model_replicas if spread else 1
         self._batch_size = -(-batch_size // self._devices) * self._devices
         self._seed, self._spacing_mm, self._epoch = seed, spacing_mm, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Let go of the arrays."""
+        self._scans = self._masks = None
 
     def __len__(self):
         return -(-len(self._chosen) // self._batch_size)

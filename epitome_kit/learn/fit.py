@@ -77,8 +77,8 @@ class Trainer:
         apart = set_apart(annotated, self.labels[annotated], seed=[self.seed, number]) if epochs is None else []
         kept = path.with_suffix(".partial.keras")
         history = self._fit_map(train, apart, epochs or self.epochs, number, advance, kept)
-        everybody = self._batches(range(len(train)), batch_size=4, seed=None)
-        features = self._model.predict(everybody, verbose=0)["features"][: len(train)]
+        with self._batches(range(len(train)), batch_size=4, seed=None) as everybody:
+            features = self._model.predict(everybody, verbose=0)["features"][: len(train)]
         labelled = train & np.isfinite(self.labels)
         fit_label(self._model, features[labelled], self.labels[labelled])
         self._save(path)
@@ -91,20 +91,21 @@ class Trainer:
 
     def _fit_map(self, train, apart, epochs, number, advance, kept):
         learned = np.setdiff1d(np.flatnonzero(train), apart)
-        batches = self._batches(learned, seed=self.seed * 1000 + number)
         cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         callbacks = [cooling, stopping, ticking] if len(apart) else [cooling, ticking]
-        unseen = self._batches(apart, batch_size=4, seed=None) if len(apart) else None
-        how = {"shuffle": False, "verbose": 0}  # the batches shuffle themselves, from their own seed
-        try:
-            record = self._model.fit(batches, validation_data=unseen, epochs=epochs, callbacks=callbacks, **how)
-        except KeyboardInterrupt:
-            if stopping.best_weights is not None:
-                self._model.set_weights(stopping.best_weights)
-                self._save(kept)
-            raise
+        dealt = self._batches(learned, seed=self.seed * 1000 + number)
+        with dealt as batches, self._batches(apart, batch_size=4, seed=None) as unseen:
+            # the batches shuffle themselves, from their own seed
+            how = {"validation_data": unseen if len(apart) else None, "shuffle": False, "verbose": 0}
+            try:
+                record = self._model.fit(batches, epochs=epochs, callbacks=callbacks, **how)
+            except KeyboardInterrupt:
+                if stopping.best_weights is not None:
+                    self._model.set_weights(stopping.best_weights)
+                    self._save(kept)
+                raise
         history = pd.DataFrame({"loss": record.history["loss"], "val_loss": record.history.get("val_loss", np.nan)})
         advance(self.epochs - len(history))
         history.insert(0, "epoch", np.arange(1, len(history) + 1))

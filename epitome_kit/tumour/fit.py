@@ -68,10 +68,10 @@ class Tuner:
         restart(self.model, self._start)
         chosen = np.flatnonzero(train & self._annotated)
         seed, spacing_mm = self.seed * 1000 + number, self.arrays.spacing_mm
-        batches = Batches(chosen, self.arrays.scans, self._masks, seed=seed, spacing_mm=spacing_mm)
         cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
-        self.model.fit(batches, epochs=self.epochs, callbacks=[cooling, ticking], shuffle=False, verbose=0)
+        with Batches(chosen, self.arrays.scans, self._masks, seed=seed, spacing_mm=spacing_mm) as batches:
+            self.model.fit(batches, epochs=self.epochs, callbacks=[cooling, ticking], shuffle=False, verbose=0)
         settle_threshold(self.model, self.arrays, chosen)
         return self.model
 
