@@ -90,7 +90,7 @@ def learn_epitome(patches, shape=12, *, contrasts=None, iterations=15, seed=0, s
         mean, variance = _begin(patches, shape, np.random.default_rng(seed))
     else:
         mean, variance = start.mean, start.variance
-    spectra = _Spectra.of(patches, shape)
+    spectra = _Spectra.of(patches, shape, np.complex64)
     weights, fit = _expect(spectra, mean, variance)
     history = [fit.mean()]
     for _ in range(iterations):
@@ -149,7 +149,8 @@ def log_likelihood(epitome, patches):
     -------
     ndarray, shape (n,)
     """
-    parts = (_Spectra.of(np.asarray(part, float), epitome.usage.shape) for part in _blocks(patches))
+    blocks = (np.asarray(patches[block], float) for block in _blocks(len(patches)))
+    parts = (_Spectra.of(each, epitome.usage.shape) for each in blocks)
     return np.concatenate([_expect(spectra, epitome.mean, epitome.variance)[1] for spectra in parts])
 
 
@@ -166,7 +167,8 @@ def explain_error(epitome, patches):
     ndarray, shape (n,)
         In the squared units of the patches; the variance of the epitome is not used.
     """
-    nearest = [squared_distances(part, epitome.mean).min(axis=(1, 2, 3)) for part in _blocks(patches)]
+    parts = (squared_distances(patches[block], epitome.mean) for block in _blocks(len(patches)))
+    nearest = [part.min(axis=(1, 2, 3)) for part in parts]
     return np.maximum(np.concatenate(nearest), 0) / np.prod(np.shape(patches)[1:])
 
 
@@ -191,8 +193,9 @@ def reconstruct(epitome, scans, mask):
     image = fft.rfftn(epitome.mean, axes=_AXES)
     a, b, c = epitome.patch
     rebuilt = [np.zeros((0, *epitome.patch, epitome.mean.shape[-1]))]
-    for part in _blocks(take_patches(scans, mask, epitome.patch)):
-        spectrum = np.conj(fft.rfftn(posteriors(epitome, part), axes=_LAST))
+    patches = take_patches(scans, mask, epitome.patch)
+    for block in _blocks(len(patches)):
+        spectrum = np.conj(fft.rfftn(posteriors(epitome, patches[block]), axes=_LAST))
         rebuilt.append(fft.irfftn(spectrum[..., None] * image, epitome.usage.shape, axes=_AXES)[:, :a, :b, :c])
     return lay_patches(np.concatenate(rebuilt), mask)
 
@@ -200,7 +203,9 @@ def reconstruct(epitome, scans, mask):
 class _Spectra(NamedTuple):
     """Fourier transforms of patches, of their squares and of a patch of ones, in a corner of the epitome's grid.
 
-    Contrasts come first here, shape (contrasts, n, ...), so that the long axes lie together in memory.
+    Contrasts come first here, shape (contrasts, n, ...), so that the long axes
+    lie together in memory. They are what takes the memory: where many are kept,
+    as `kind` says, in single precision, they are used block by block in double.
     """
 
     first: np.ndarray
@@ -209,19 +214,24 @@ class _Spectra(NamedTuple):
     shape: tuple
 
     @classmethod
-    def of(cls, patches, shape):
-        values = np.ascontiguousarray(np.moveaxis(patches, -1, 0))
-        first, second = (fft.rfftn(each, shape, axes=_LAST) for each in (values, values**2))
-        return cls(first, second, fft.rfftn(np.ones(patches.shape[1:4]), shape), shape)
+    def of(cls, patches, shape, kind=np.complex128):
+        box = fft.rfftn(np.ones(patches.shape[1:4]), shape)
+        first, second = np.empty((2, patches.shape[-1], len(patches), *box.shape), kind)
+        for block in _blocks(len(patches)):
+            values = np.ascontiguousarray(np.moveaxis(patches[block], -1, 0))
+            first[:, block], second[:, block] = (fft.rfftn(each, shape, axes=_LAST) for each in (values, values**2))
+        return cls(first, second, box, shape)
 
 
 def _distances(spectra, mean, precision):
     """Open the square: patches squared on the precision, less twice patches on the mean, plus the mean squared."""
     once, twice = (np.conj(fft.rfftn(np.moveaxis(field, -1, 0), axes=_LAST)) for field in (precision * mean, precision))
-    crossed = sum(second * field for second, field in zip(spectra.second, twice, strict=True))
-    for first, field in zip(spectra.first, -2 * once, strict=True):
-        crossed += first * field
-    fit = fft.irfftn(np.conj(crossed, out=crossed), spectra.shape, axes=_LAST, overwrite_x=True)
+    fields = (*twice, *(-2 * once))
+    fit = np.empty((spectra.first.shape[1], *spectra.shape))
+    for block in _blocks(len(fit)):
+        parts = (*spectra.second[:, block], *spectra.first[:, block])
+        crossed = sum(part * field for part, field in zip(parts, fields, strict=True))
+        fit[block] = fft.irfftn(np.conj(crossed, out=crossed), spectra.shape, axes=_LAST, overwrite_x=True)
     fit += _window_sums(spectra, precision * mean**2)
     return fit
 
@@ -246,17 +256,22 @@ def _expect(spectra, mean, variance):
 
 def _maximise(spectra, weights, mean, variance):
     """Weighted mean and variance of what is laid on each voxel; a voxel that is hardly used stays as it is."""
-    spectrum = fft.rfftn(weights, axes=_LAST)
-    count = fft.irfftn(spectrum.sum(axis=0) * spectra.box, spectra.shape)[..., None]
-    used, safe = count > _UNUSED, np.maximum(count, _UNUSED)
-    first, second = (_lay(spectrum, laid, spectra.shape) / safe for laid in (spectra.first, spectra.second))
+    count, *laid = _lay(spectra, weights)
+    used, safe = count[..., None] > _UNUSED, np.maximum(count, _UNUSED)
+    first, second = np.moveaxis(np.split(np.array(laid) / safe, 2), 1, -1)
     return np.where(used, first, mean), np.where(used, np.maximum(second - first**2, FLOOR), variance)
 
 
-def _lay(spectrum, laid, shape):
-    """Sum of patches, each laid on all parts by its weights, shape (i, j, k, contrasts)."""
-    total = np.stack([np.einsum("nijk,nijk->ijk", spectrum, each) for each in laid])
-    return np.moveaxis(fft.irfftn(total, shape, axes=_LAST), 0, -1)
+def _lay(spectra, weights):
+    """Sum up what is laid on all parts by its weights: ones, then the patches by contrast, then their squares."""
+    contrasts = len(spectra.first)
+    total = np.zeros((1 + 2 * contrasts, *spectra.box.shape), complex)
+    for block in _blocks(len(weights)):
+        spectrum = fft.rfftn(weights[block], axes=_LAST)
+        parts = (*spectra.first[:, block], *spectra.second[:, block])
+        total[0] += spectrum.sum(axis=0) * spectra.box
+        total[1:] += [np.einsum("nijk,nijk->ijk", spectrum, part) for part in parts]
+    return fft.irfftn(total, spectra.shape, axes=_LAST)
 
 
 def _begin(patches, shape, rng):
@@ -270,8 +285,8 @@ def _begin(patches, shape, rng):
     return mean + noise, np.broadcast_to(spread, mean.shape).copy()
 
 
-def _blocks(patches):
-    return [patches[start : start + _BLOCK] for start in range(0, len(patches), _BLOCK)]
+def _blocks(count):
+    return [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
 
 
 def _check(patches, shape, start):
