@@ -87,9 +87,9 @@ def show_picture(panel, view, picture, **options):
 
 
 def finish(figure, title, masks):
-    """Set the title of a figure, and the legend of its masks."""
+    """Set the title of a figure, on more lines where it is narrow, and the legend of its masks."""
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, wrap=True)
     if masks:
         handles = [Line2D([], [], color=colour, lw=2, label=name) for name, colour in mask_colours(masks).items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
