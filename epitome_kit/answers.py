@@ -110,7 +110,7 @@ def show_cohort(cohort, as_json):
 
 
 def show_report(page, as_json):
-    """Print the key figures of a run and where its page is.
+    """Print the key figures of a run, and where its page and the sheet of its one scan are.
 
     Parameters
     ----------
@@ -122,10 +122,14 @@ def show_report(page, as_json):
     summary = read_json(page.parent / "summary.json")
     asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
     rows = [_key_figure(summary, part, name) for part, name in asked if summary[part][name] is not None]
-    show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
-    latest = page.absolute().parent.parent / "latest"
-    shown = latest / page.name if latest.resolve() == page.absolute().parent else page.absolute()
-    typer.echo(f"Open {shown}", err=as_json)
+    if as_json or rows:
+        show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
+    workspace = page.absolute().parent
+    latest = workspace.parent / "latest"
+    shown = latest if latest.resolve() == workspace else workspace
+    if (workspace / "case" / "case.html").is_file():
+        typer.echo(f"One scan: {shown / 'case' / 'case.html'}", err=as_json)
+    typer.echo(f"Open {shown / page.name}", err=as_json)
 
 
 def show_sweep(table, page, as_json):

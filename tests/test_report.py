@@ -50,7 +50,7 @@ def made(tmp_path_factory):
 def test_the_summary_has_the_structure_that_programs_rely_on(made):
     summary = build_summary(made[0])
     assert summary == read_json(made[0] / "summary.json")
-    assert set(summary) == {"cohort", "preprocess", "grading", "tumour", "notebooks", "provenance"}
+    assert set(summary) == {"cohort", "preprocess", "grading", "tumour", "case", "notebooks", "provenance"}
     assert {"name", "n_subjects", "n_excluded", "excluded", "target", "class_counts"} <= set(summary["cohort"])
     assert {"auc", "auc_ci95", "balanced_accuracy", "balanced_accuracy_ci95", "majority_accuracy"} <= set(
         summary["grading"]
@@ -156,7 +156,7 @@ def test_a_cohort_of_patients_is_not_called_a_phantom(tmp_path):
     assert summary["preprocess"] == {"brain_mask_dice": None, "bias_residual_sd": None, "registration_error_mm": None}
     assert summary["cohort"]["simulated"] is False
     assert "hantom" not in page.text
-    assert "not measured: no truth, or not run yet" in page.text
+    assert "Not measured, for want of truth or of a step: Brain outline: mean Dice." in page.text
 
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):

@@ -8,8 +8,8 @@ import typer
 
 def case_page(
     workspace: Annotated[
-        Path, typer.Option(help="Run whose networks grade; without it everything else is shown.")
-    ] = Path("runs/latest"),
+        Path | None, typer.Option(help="Run whose networks grade.  [default: runs/latest, if it has some]")
+    ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes any that is free.", min=0, max=65535)] = 8866,
     visitors: Annotated[int, typer.Option(help="Visitors at a time; each has a process of about 1 GB.", min=1)] = 4,
     upload_mb: Annotated[int, typer.Option(help="Most that a visitor may send at once, in MB.", min=1)] = 200,
@@ -30,8 +30,4 @@ def case_page(
     from epitome_kit.run.app import serve_case_page
 
     limits = {"visitors": visitors, "upload_mb": upload_mb, "minutes": minutes}
-    serve_case_page(port=port, workspace=workspace, **limits, browser=browser, tell=_tell)
-
-
-def _tell(address):
-    typer.echo(f"The case page: {address}\nCtrl-C ends it.")
+    serve_case_page(port=port, workspace=workspace, **limits, browser=browser, tell=typer.echo)

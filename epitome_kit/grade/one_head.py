@@ -16,6 +16,11 @@ NEIGHBOURS = 10
 """Subjects with the most similar probability, whose classes tell what that probability was worth."""
 
 
+def has_graded(workspace):
+    """Tell whether a workspace holds the networks that grade a head, and all that goes with them."""
+    return all((Path(workspace) / name).is_file() for name in NEEDED)
+
+
 def grade_head(files, workspace):
     """Say how likely one new head is of the positive class, with all that the number must be read with.
 

@@ -14,17 +14,21 @@ from traitlets.config import Config
 from voila.app import Voila
 
 from epitome_kit.errors import BadParameter
+from epitome_kit.grade.one_head import has_graded
 from epitome_kit.run.case_heads import load_phantoms
 from epitome_kit.run.guard import ADDRESS, CaseKernels, guarded
+from epitome_kit.run.latest import LATEST, latest_run
 from epitome_kit.run.notebooks import find_notebooks
 from epitome_kit.run.page import TEMPLATES
 
 APP_TAG = "app"
 """Tag of the cells of notebook 06 that a visitor sees."""
 
+_RUNS = Path("runs")
+
 
 def serve_case_page(
-    *, port=8866, workspace="runs/latest", visitors=4, upload_mb=200, minutes=15, case_s=300, browser=True, tell=print
+    *, port=8866, workspace=None, visitors=4, upload_mb=200, minutes=15, case_s=300, browser=True, tell=print
 ):
     """Serve the case page until Ctrl-C.
 
@@ -32,8 +36,9 @@ def serve_case_page(
     ----------
     port : int, default=8866
         0 takes any that is free.
-    workspace : path, default="runs/latest"
-        Of a run whose networks grade; without it everything else is shown.
+    workspace : path, default=None
+        Of a run whose networks grade; None means the latest in ``runs``. Without
+        one, everything but the grade is shown.
     visitors : int, default=4
         Kernels at a time; one more visitor is asked to wait.
     upload_mb : int, default=200
@@ -45,16 +50,19 @@ def serve_case_page(
     browser : bool, default=True
         Open a browser.
     tell : callable, default=print
-        Takes the address that opens the page, once it can be opened.
+        Takes a line about the grade, and then the address that opens the page,
+        once it can be opened.
 
     Raises
     ------
     BadParameter
-        The port is taken.
+        The port is taken, or there is no such workspace.
     """
-    port, workspace = _free_port(port), Path(workspace).absolute()
+    port, workspace = _free_port(port), _workspace(workspace)
+    tell(_say_who_grades(workspace))
     cohorts = workspace.parent / "cohorts"
     load_phantoms(cohorts)
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)  # it warns of the ping settings of Jupyter's own
     with tempfile.TemporaryDirectory(prefix="epitome-app-", ignore_cleanup_errors=True) as folder:
         server = CaseServer(config=_config(port, upload_mb, minutes))
         server.folder, server.visitors, server.secret = folder, visitors, secrets.token_urlsafe(24)
@@ -98,10 +106,26 @@ class CaseServer(Voila):
         return [(pattern, guarded(handler), *rest) for pattern, handler, *rest in super().init_handlers()]
 
 
+def _workspace(stated):
+    """Absolute path of the workspace that was asked for, or of the latest run."""
+    if stated is None:
+        return latest_run(_RUNS) or (_RUNS / LATEST).absolute()
+    if not Path(stated).is_dir():
+        hint = "give the folder of a run, or leave it out: the latest grades"
+        raise BadParameter("app", "a workspace that is there", f"{Path(stated).absolute()}, no folder", hint)
+    return Path(stated).absolute()
+
+
+def _say_who_grades(workspace):
+    if has_graded(workspace):
+        return f"The networks of {workspace} grade."
+    return f"Nothing is graded, all else is shown: {workspace} holds no trained networks; `make run` trains some."
+
+
 def _announce(server, browser, tell):
     """Tell the address, once the server listens."""
     address = f"http://{ADDRESS}:{server.port}/?token={server.secret}"
-    tell(address)
+    tell(f"The case page: {address}\nCtrl-C ends it.")
     if browser:
         webbrowser.open(address)
 

@@ -10,7 +10,7 @@ from epitome_kit import __version__
 from epitome_kit.cohort import CONTRASTS, image_path
 from epitome_kit.errors import BadParameter, EpitomeError
 from epitome_kit.files import read_json, read_tsv, write_json
-from epitome_kit.grade.one_head import NEEDED, grade_head
+from epitome_kit.grade.one_head import grade_head, has_graded
 from epitome_kit.images import load_image, load_mask, voxel_size_known
 from epitome_kit.run.flow import CLASSES
 from epitome_kit.run.page import embed_picture, render_page, write_page
@@ -213,7 +213,7 @@ def _notes(grids, brain_ml, size):
 
 def _grade(subject, files, out, workspace):
     """Grade the head, or say why not."""
-    if workspace is None or not all((Path(workspace) / name).is_file() for name in NEEDED):
+    if workspace is None or not has_graded(workspace):
         return {"ungraded": "no trained model here; make one with `make run`"}
     try:
         spacing = _spacing_mm(workspace)
@@ -233,10 +233,10 @@ def _spacing_mm(workspace):
 
 
 def _origin(workspace):
-    """Tell which cohort a model learned from."""
+    """Tell which cohort a model learned from, and in which run."""
     path = Path(workspace) / "parameters.json"
     cohort = str(read_json(path).get("cohort", "phantom")) if path.is_file() else "a cohort"
-    return {"cohort": Path(cohort).name, "simulated": cohort == "phantom"}
+    return {"cohort": Path(cohort).name, "run": Path(workspace).resolve().name, "simulated": cohort == "phantom"}
 
 
 def _cut_out(report, subject, files):

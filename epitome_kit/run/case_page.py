@@ -17,6 +17,7 @@ import ipywidgets as ipw
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadImage, EpitomeError
 from epitome_kit.run.case_heads import PHANTOMS, load_phantoms, true_facts
+from epitome_kit.run.latest import networks_for
 from epitome_kit.sources.upload import receive_scan, safe_name
 from epitome_kit.teach.widgets import SliceViewer
 
@@ -37,8 +38,8 @@ def open_case_page(workspace):
     Parameters
     ----------
     workspace : path
-        Of a run whose networks grade. `epitome app` says by itself which, where
-        files go, and what the limits are.
+        Its networks grade, or those of the latest run beside it. `epitome app`
+        says by itself which, where files go, and what the limits are.
 
     Returns
     -------
@@ -46,8 +47,9 @@ def open_case_page(workspace):
     """
     stated = {name: os.environ.get(f"EPITOME_APP_{name.upper()}") for name in ("workspace", "cohorts", "folder")}
     limits = {name: int(os.environ.get(f"EPITOME_APP_{name.upper()}", n)) for name, n in _LIMITS.items()}
-    workspace = Path(stated["workspace"] or workspace)
-    return CasePage(workspace, stated["cohorts"] or workspace.parent / "cohorts", folder=stated["folder"], **limits)
+    networks = stated["workspace"] or networks_for(workspace)
+    cohorts = stated["cohorts"] or Path(workspace).parent / "cohorts"
+    return CasePage(networks, cohorts, folder=stated["folder"], **limits)
 
 
 _LIMITS = {"upload_mb": 200, "case_s": 300}
@@ -58,7 +60,7 @@ class CasePage(ipw.VBox):
 
     Parameters
     ----------
-    workspace : path
+    workspace : path or None
         Of a run whose networks grade.
     cohorts : path
         Where built-in cohorts are kept.
@@ -78,7 +80,7 @@ class CasePage(ipw.VBox):
     def __init__(self, workspace, cohorts, *, folder=None, upload_mb=200, case_s=300):
         self._own_folder = None if folder else tempfile.TemporaryDirectory(prefix="epitome-case-")
         self._folder = Path(folder or self._own_folder.name)
-        self._workspace, self._cohorts, self._upload_mb, self._case_s = Path(workspace), cohorts, upload_mb, case_s
+        self._workspace, self._cohorts, self._upload_mb, self._case_s = workspace, cohorts, upload_mb, case_s
         self._received, self.report = [], None
         self._make_controls()
         super().__init__(

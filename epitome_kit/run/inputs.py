@@ -1,4 +1,4 @@
-"""Inputs: the files of a cohort that the results of a run depend on, and whether they stay what they are."""
+"""Inputs: the files that the results of a run depend on, and whether they stay what they are."""
 
 from functools import cache
 from hashlib import sha256
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from epitome_kit.errors import BadCohort
 from epitome_kit.files import checksum
+from epitome_kit.grade.one_head import NEEDED
+from epitome_kit.run.latest import networks_for
 
 _INPUTS = ("participants.tsv", "sub-*/anat/*", "derivatives/annotations/sub-*/anat/*")
 _SHOWN = 3
@@ -40,6 +42,26 @@ def cohort_files(cohort):
         path.relative_to(root).as_posix(): _checksum_at(path, state.st_size, state.st_mtime_ns)
         for path, state in states
     }
+
+
+def head_checksum(parameters):
+    """Checksum of what a notebook about one head reads: the scan, and the networks that grade it.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of one notebook, with ``out``.
+
+    Returns
+    -------
+    str or None
+        None for a notebook that takes no scan.
+    """
+    if "scan" not in parameters:
+        return None
+    networks = networks_for(parameters["out"])
+    scan = [Path(parameters["scan"])] if parameters["scan"] else []
+    return checksum(*scan, *([networks / name for name in NEEDED] if networks else ()))
 
 
 @cache

@@ -76,9 +76,8 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
             taken[shown] = take_answers(file)
     names = {name for name, _ in taken.values()}
     if names:
-        run_notebooks(
-            [name for name in kit_notebooks() if name in names], out=workspace, cohort=cohort, profile=profile
-        )
+        wanted = [name for name in kit_notebooks() if name in names]
+        run_notebooks(wanted, out=workspace, cohort=cohort, profile=profile, latest=False)
     for shown, (name, answers) in taken.items():
         with _refusing(shown, marks, alone=path.is_file()):
             marks[shown] = [{"notebook": name, **mark} for mark in _mark_in_copy(name, answers, workspace, limit_s)]

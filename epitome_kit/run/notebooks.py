@@ -7,9 +7,10 @@ from pathlib import Path
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import BadOutput, BadParameter, NotebookFailed
-from epitome_kit.files import checksum, read_json, write_json, write_text
+from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.profiles import profile as look_up_profile
-from epitome_kit.run.inputs import check_unchanged, cohort_checksum, cohort_files
+from epitome_kit.run.inputs import check_unchanged, cohort_checksum, cohort_files, head_checksum
+from epitome_kit.run.latest import point_latest
 from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.owner import owned
 from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
@@ -49,7 +50,7 @@ MEASURED = ("seconds", "tree_peak_rss_mb", "peak_rss_mb")
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
 
-def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", parameters=None, fresh=False):
+def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", parameters=None, fresh=False, latest=True):
     """Execute notebooks strictly and keep the results in one workspace.
 
     A notebook that ran to its end before, with the same source, parameters
@@ -60,14 +61,17 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     notebooks : sequence of str, default=None
         Names, prefixes such as ``"04"``, or paths; None means all numbered ones.
     out : path
-        Workspace, made when it does not exist. The folder above it gets a link
-        ``latest`` to it, and ``cohorts/`` for phantoms.
+        Workspace, made when it does not exist. The folder above it gets
+        ``cohorts/`` for phantoms, and in the end a link ``latest`` to it.
     cohort : path or "phantom", default="phantom"
     profile : {"smoke", "quick", "full"}, default="quick"
     parameters : dict, default=None
         Further parameters; each must be declared by a selected notebook.
     fresh : bool, default=False
         Remove what an earlier run left in the workspace, and do all again.
+    latest : bool, default=True
+        Set the link. It stays as it is all the same where a notebook failed,
+        and where no notebook knew a cohort, as for one scan alone.
 
     Returns
     -------
@@ -99,6 +103,8 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
             check_unchanged(cohort, files)
         nothing_new = earlier and all(result["status"] == "kept" for result in results)
         write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
+        if latest and "cohort" in _merged(fitted):
+            point_latest(workspace)
     return results
 
 
@@ -122,6 +128,8 @@ def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", paramete
     """
     out = str(Path(out).absolute())
     given = {"cohort": _cohort_value(cohort), "out": out, "profile": profile, **_further(parameters or {})}
+    if given.get("scan"):
+        given["scan"] = _scan_value(given["scan"])
     sources = find_notebooks(notebooks)
     declared = {name: declared_parameters(path) for name, path in sources.items()}
     if given["cohort"] == "phantom" and not any("cohort" in defaults for defaults in declared.values()):
@@ -265,6 +273,15 @@ def _cohort_value(cohort):
     return "phantom" if str(cohort) == "phantom" else str(Path(cohort).absolute())
 
 
+def _scan_value(scan):
+    """Absolute path of one scan: a notebook works in the workspace, not where its name was typed."""
+    path = Path(str(scan)).absolute()
+    if not path.is_file():
+        hint = "look at the path; it may be given from the present folder"
+        raise BadParameter("run", "a scan that is there: .nii, .nii.gz, or a .zip of DICOM", f"{path}, no file", hint)
+    return str(path)
+
+
 def _check_values(parameters):
     if "profile" in parameters:
         look_up_profile(parameters["profile"])
@@ -294,19 +311,6 @@ def _prepare(workspace, parameters, fresh):
     write_json(stated, {**earlier, **parameters})
     write_json(workspace / "provenance.json", {**describe_run(parameters), "ended": None})
     (workspace / "notebooks").mkdir(exist_ok=True)
-    _point_latest(workspace)
-
-
-def _point_latest(workspace):
-    """Let ``latest`` beside the workspace point to it, or say its name where links are not allowed."""
-    latest = workspace.parent / "latest"
-    if latest.exists() and not latest.is_symlink():
-        return
-    try:
-        latest.unlink(missing_ok=True)
-        latest.symlink_to(workspace.name, target_is_directory=True)
-    except OSError:
-        write_text(workspace.parent / "latest.txt", f"{workspace.name}\n")
 
 
 def _run_one(name, source, workspace, parameters, lines):
@@ -315,6 +319,7 @@ def _run_one(name, source, workspace, parameters, lines):
         "source": checksum(source),
         "parameters": {key: value for key, value in parameters.items() if key != "workers"},
         "cohort_checksum": cohort_checksum(parameters.get("cohort")),
+        "head_checksum": head_checksum(parameters),
         "version": epitome_kit.__version__,
     }
     earlier = read_notebook(target).metadata.get(RECORD, {}) if target.is_file() else {}

@@ -26,6 +26,9 @@ STEPS = (
 )
 """The steps: number, title, question, and the files each makes."""
 
+_QUESTION = "{}? Learned from MRI, tested on subjects never seen."
+_ALONE = "What the kit sees in one head."
+
 
 def write_report(workspace):
     """Write ``summary.json``, ``index.html`` and a readable copy of each executed notebook.
@@ -51,8 +54,10 @@ def write_report(workspace):
         The workspace cannot be written to.
     """
     workspace = Path(workspace)
-    summary = build_summary(workspace)
+    summary, parameters = build_summary(workspace), run_parameters(workspace)
     notebooks = executed_notebooks(workspace)
+    steps = [_step(workspace, summary, notebooks, *step) for step in STEPS]
+    alone = "cohort" not in parameters  # one scan, or notebooks of one's own
     write_json(workspace / "summary.json", summary)
     for notebook in notebooks:
         _write_readable(notebook["path"])
@@ -60,13 +65,14 @@ def write_report(workspace):
         workspace / "index.html",
         "index.html.j2",
         summary=summary,
-        parameters=run_parameters(workspace),
-        question=f"{' or '.join(_classes(summary))}? Learned from MRI, tested on subjects never seen.",
+        parameters=parameters,
+        alone=alone,
+        question=_ALONE if alone else _QUESTION.format(" or ".join(_classes(summary))),
         date=(summary["provenance"].get("started") or "")[:10],
         failed=[notebook["name"] for notebook in notebooks if notebook["status"] == "failed"],
         cards=_cards(workspace, summary),
-        steps=[_step(workspace, summary, notebooks, *step) for step in STEPS],
-        reporting=_reporting(workspace),
+        steps=[step for step in steps if step["notebook"] or not alone],
+        reporting=None if alone else _reporting(workspace),
         provenance=_provenance(summary["provenance"]),
         x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
         seconds=_duration,
@@ -91,7 +97,7 @@ def _classes(summary):
 
 
 def _cards(workspace, summary):
-    """Key figures, each with what it must be read with."""
+    """Key figures, each with what it must be read with; what was not measured has a name alone."""
     cohort, brain, grading, tumour = (summary[part] for part in ("cohort", "preprocess", "grading", "tumour"))
     ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
     majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
@@ -109,13 +115,30 @@ def _cards(workspace, summary):
         _note("registration error", brain["registration_error_mm"], "{:.1f} mm"),
     ]
     return [
-        _cohort_card(cohort, _classes(summary)),
+        *([_cohort_card(cohort, _classes(summary))] if cohort["n_subjects"] is not None else []),
         _score_card("Classes told apart: AUC", *_score(grading, "auc"), marks=[even, ceiling]),
         _score_card("Accuracy", *_score(grading, "accuracy"), marks=[majority]),
         _score_card("Balanced accuracy", *_score(grading, "balanced_accuracy"), marks=[even]),
         _score_card("Tumour outline: mean Dice", tumour["dice_mean"], mean_ci95(dice), len(dice), notes=of_tumour),
         _score_card("Brain outline: mean Dice", brain["brain_mask_dice"], mean_ci95(heads), len(heads), notes=of_brain),
+        *_case_cards(summary["case"]),
     ]
+
+
+def _case_cards(case):
+    """Show what notebook 06 found in its one scan."""
+    cards = []
+    if case["volume_ml"] is not None:
+        interval = f"90 % interval {case['volume_low_ml']:.1f} to {case['volume_high_ml']:.1f} mL"
+        cards.append({"label": "One scan: tumour", "value": f"{case['volume_ml']:.1f} mL", "sample": [interval]})
+    elif case["volume_voxels"]:
+        sample = ["voxel size unknown"]
+        cards.append({"label": "One scan: tumour", "value": f"{case['volume_voxels']:.0f} voxels", "sample": sample})
+    if case["probability"] is not None:
+        sample = ["read it with the model behind it, on the sheet"]
+        value = f"{100 * case['probability']:.0f} %"
+        cards.append({"label": f"One scan: {case['of']}", "value": value, "sample": sample})
+    return cards
 
 
 def _cohort_card(cohort, names):
@@ -124,7 +147,7 @@ def _cohort_card(cohort, names):
     parts = [{"label": name, "n": count} for name, count in zip(names, counts, strict=False)]
     return {
         "label": "Subjects",
-        "value": "–" if cohort["n_subjects"] is None else cohort["n_subjects"],
+        "value": cohort["n_subjects"],
         "sample": [
             f"{cohort['n_excluded']} excluded",
             *([f"{unlabelled} without a {cohort['target']}"] if counts and unlabelled else []),
@@ -137,7 +160,7 @@ def _cohort_card(cohort, names):
 def _score_card(label, estimate, interval, n, *, marks=(), notes=()):
     """One figure from 0 to 1, as text, as a picture and as words for a screen reader."""
     if estimate is None:
-        return {"label": label, "value": "–", "sample": ["not measured: no truth, or not run yet"]}
+        return {"label": label}
     marks = [mark for mark in marks if mark["at"] is not None]
     spread = [f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"] if interval else []
     return {

@@ -12,7 +12,7 @@ from epitome_kit.run.report import write_report
 from epitome_kit.run.strict import RECORD
 from epitome_kit.run.summary import build_summary, run_parameters
 
-COMPARED = ("cohort", "preprocess", "grading", "tumour")
+COMPARED = ("cohort", "preprocess", "grading", "tumour", "case")
 """Parts of the summary whose figures are compared."""
 
 _OF_NOTEBOOKS = ("notebooks", "parameters")  # a part of them may be done again

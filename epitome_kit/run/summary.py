@@ -38,7 +38,7 @@ def build_summary(workspace):
     Returns
     -------
     dict
-        cohort, preprocess, grading, tumour, notebooks and provenance.
+        cohort, preprocess, grading, tumour, case (one scan alone), notebooks and provenance.
 
     Raises
     ------
@@ -52,6 +52,7 @@ def build_summary(workspace):
         "preprocess": _preprocess(workspace),
         "grading": _grading(workspace),
         "tumour": _tumour(workspace),
+        "case": _case(workspace),
         "notebooks": [
             {key: notebook[key] for key in ("name", "status", "seconds", "tree_peak_rss_mb", "peak_rss_mb")}
             for notebook in executed_notebooks(workspace)
@@ -119,7 +120,7 @@ def _cohort(workspace, parameters):
         {"id": str(row["id"]), "reason": str(row["reason"])} for part in left_out for row in part.to_dict("records")
     ]
     return {
-        "name": Path(parameters.get("cohort", "phantom")).name if cohort is None else cohort.name,
+        "name": Path(parameters.get("cohort", "One scan")).name if cohort is None else cohort.name,
         "simulated": parameters.get("cohort") == "phantom" if cohort is None else cohort.simulated,
         "n_subjects": None if cohort is None else len(cohort),
         "n_excluded": len(excluded),
@@ -157,6 +158,15 @@ def _tumour(workspace):
         "volume_error_pct_median": _rounded(column(tumours, "volume_error_pct").abs().median(), 2),
         "n": len(dice),
     }
+
+
+def _case(workspace):
+    path = workspace / "case" / "case.json"
+    found = read_json(path) if path.is_file() else {}
+    size, grade = found.get("size") or {}, found.get("grade") or {}
+    volumes = {name: _rounded(size.get(name), 2) for name in ("volume_ml", "volume_low_ml", "volume_high_ml")}
+    probability = {"probability": _rounded(grade.get("probability")), "of": (grade.get("names") or [None])[-1]}
+    return {**volumes, "volume_voxels": size.get("volume_voxels"), **probability}
 
 
 def _provenance(workspace, parameters):

@@ -43,6 +43,7 @@ def server(runs):
     limits = ["--port", "0", "--no-browser", "--visitors", "2", "--upload-mb", "3"]
     environment = {**os.environ, "TMPDIR": str(runs), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, *limits], stdout=subprocess.PIPE, text=True, env=environment, cwd=runs)
+    assert f"The networks of {runs / 'made'} grade." in process.stdout.readline()
     address = re.search(r"http://\S+", process.stdout.readline())[0]
     yield address, process
     if process.poll() is None:

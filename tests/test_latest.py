@@ -1,0 +1,136 @@
+"""The latest run: which runs the link leads to, and whose networks grade one scan."""
+
+import os
+
+import nbformat
+import pytest
+from made_model import make_model
+from nbformat.v4 import new_code_cell, new_notebook
+from tiny import raises_three_lines
+
+from epitome_kit.answers import show_report
+from epitome_kit.errors import BadParameter, NotebookFailed
+from epitome_kit.files import write_json
+from epitome_kit.grade.one_head import NEEDED
+from epitome_kit.run import app
+from epitome_kit.run.latest import latest_run, networks_for
+from epitome_kit.run.notebooks import plan_run, run_notebooks
+from epitome_kit.run.report import write_report
+
+COHORT = 'cohort = "phantom"\nout = "x"\nprofile = "smoke"'
+ONE_SCAN = 'scan = ""\nout = "x"\nprofile = "smoke"'
+FOUND = {
+    "size": {"volume_ml": 38.24, "volume_low_ml": 30.0, "volume_high_ml": 47.1, "volume_voxels": 4780.0},
+    "grade": {"probability": 0.613, "names": ["WHO grade II", "WHO grade III"]},
+}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Return a function that writes a notebook, by its parameters and one cell."""
+
+    def write(name, declared=COHORT, cell="1"):
+        cells = [new_code_cell(declared, metadata={"tags": ["parameters"]}), new_code_cell(cell)]
+        nbformat.write(new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+        return tmp_path / f"{name}.ipynb"
+
+    return write
+
+
+def test_latest_is_the_last_run_of_a_cohort_that_went_through(make, tmp_path):
+    runs = tmp_path / "runs"
+    assert latest_run(runs) is None
+    run_notebooks([make("first")], out=runs / "one")
+    assert os.readlink(runs / "latest") == "one" and latest_run(runs) == runs / "one"
+    with pytest.raises(NotebookFailed):
+        run_notebooks([make("fails", cell="1 / 0")], out=runs / "two")
+    run_notebooks([make("scan", ONE_SCAN)], out=runs / "three")
+    run_notebooks([make("first")], out=runs / "marked", latest=False)
+    assert latest_run(runs) == runs / "one"
+    run_notebooks([make("first")], out=runs / "four")
+    assert latest_run(runs) == runs / "four"
+
+
+def test_a_folder_called_latest_is_left_alone(make, tmp_path):
+    mine = tmp_path / "runs" / "latest"
+    mine.mkdir(parents=True)
+    run_notebooks([make("first")], out=tmp_path / "runs" / "one")
+    assert mine.is_dir() and not mine.is_symlink()
+
+
+def test_where_links_are_not_allowed_a_file_says_which_run_it_is(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.symlink_to", lambda *_, **__: (_ for _ in ()).throw(OSError("not allowed")))
+    run_notebooks([make("first")], out=tmp_path / "runs" / "one")
+    assert (tmp_path / "runs" / "latest.txt").read_text(encoding="utf-8") == "one\n"
+    assert latest_run(tmp_path / "runs") == tmp_path / "runs" / "one"
+
+
+def test_one_scan_is_graded_by_its_workspace_or_else_by_the_latest_run(make, tmp_path):
+    runs = tmp_path / "runs"
+    assert networks_for(runs / "mine") is None
+    graded = make_model(runs / "graded")
+    assert networks_for(runs / "mine") is None, "a run is not the latest for lying there"
+    run_notebooks([make("first")], out=graded)
+    assert networks_for(runs / "mine") == graded
+    make_model(runs / "mine")
+    assert networks_for(runs / "mine") == runs / "mine"
+
+
+def test_a_new_scan_or_a_new_network_is_looked_at_again(make, tmp_path):
+    scan, runs = tmp_path / "scan.nii", tmp_path / "runs"
+    scan.write_bytes(b"one")
+    notebook, told = make("scan", ONE_SCAN, "print(scan)"), {"out": runs / "mine", "parameters": {"scan": str(scan)}}
+
+    def status():
+        return run_notebooks([notebook], **told)[0]["status"]
+
+    assert [status(), status()] == ["done", "kept"]
+    scan.write_bytes(b"two")
+    assert [status(), status()] == ["done", "kept"]
+    graded = make_model(runs / "graded")
+    run_notebooks([make("first")], out=graded)
+    assert [status(), status()] == ["done", "kept"]
+    (graded / NEEDED[0]).write_text("another\n", encoding="utf-8")
+    assert [status(), status()] == ["done", "kept"]
+
+
+def test_a_scan_is_found_from_where_its_name_was_typed_or_refused_before_anything_runs(make, tmp_path, monkeypatch):
+    (tmp_path / "scan.nii").write_bytes(b"one")
+    monkeypatch.chdir(tmp_path)
+    plan = {"notebooks": [make("scan", ONE_SCAN)], "out": tmp_path / "runs" / "mine"}
+    fitted = plan_run(**plan, parameters={"scan": "scan.nii"})[1]
+    assert fitted["scan"]["scan"] == str(tmp_path / "scan.nii")
+    assert plan_run(**plan)[1]["scan"]["scan"] == ""
+    with raises_three_lines(BadParameter, "nothere.nii, no file"):
+        plan_run(**plan, parameters={"scan": "nothere.nii"})
+
+
+def test_the_page_of_one_scan_shows_what_was_found_and_no_dashes(make, tmp_path, capsys):
+    workspace = tmp_path / "runs" / "mine"
+    run_notebooks([make("06_case_report", ONE_SCAN)], out=workspace)
+    write_json(workspace / "case" / "case.json", FOUND)
+    (workspace / "case" / "case.html").write_text("the sheet", encoding="utf-8")
+    page = write_report(workspace)
+    text = page.read_text(encoding="utf-8")
+    for words in ("38.2 mL", "90 % interval 30.0 to 47.1 mL", "One scan: WHO grade III", "61 %", "case/case.html"):
+        assert words in text, words
+    for words in ("Phantom", "not run", "Reporting", "Excluded", "AUC", 'class="value">–'):
+        assert words not in text, words
+    show_report(page, as_json=False)
+    told = capsys.readouterr().out
+    assert str(workspace / "case" / "case.html") in told and "step" not in told
+
+
+@pytest.mark.parametrize(("graded", "said"), [(True, "The networks of"), (False, "Nothing is graded")])
+def test_the_case_page_says_first_who_grades(graded, said, tmp_path, monkeypatch):
+    workspace = make_model(tmp_path / "made") if graded else tmp_path
+    told = []
+    monkeypatch.setattr(app, "load_phantoms", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        app.serve_case_page(port=0, workspace=workspace, tell=told.append)
+    assert told[0].startswith(said) and str(workspace) in told[0]
+
+
+def test_the_case_page_refuses_a_workspace_that_is_not_there(tmp_path):
+    with raises_three_lines(BadParameter, "nothere, no folder"):
+        app.serve_case_page(port=0, workspace=tmp_path / "nothere")
