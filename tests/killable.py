@@ -11,6 +11,7 @@ from tiny import ROOT
 _DRIVER = """
 import json, os, signal, sys, traceback
 from pathlib import Path
+import tensorflow
 from epitome_kit.cli import app
 from epitome_kit.cohort import open_cohort
 from epitome_kit.images import load_mask
@@ -92,8 +93,8 @@ for line in sys.stdin:
 """
 """For every line, does a job in a new process, which dies when it is about to finish its n-th file.
 
-Brains are known beforehand, so that no network has to be loaded for them; TensorFlow
-does not survive a fork, so the job that trains loads it.
+Brains are known beforehand, so that no network has to be loaded for them. TensorFlow
+survives a fork as long as it has not computed anything: it is loaded, and no more.
 """
 
 

@@ -160,6 +160,14 @@ def test_an_archive_that_lost_its_beginning_is_refused(tmp_path, dicom):
     assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
 
 
+def test_an_archive_with_a_file_without_a_name_is_refused(tmp_path, dicom):
+    whole = bytearray(packed(dicom))
+    entry = whole.index(b"PK\x01\x02")
+    whole[entry + 28 : entry + 32] = bytes([0, 0, whole[entry + 28], 0])  # its name becomes an extra field
+    with raises_three_lines(BadImage, "damaged or locked"):
+        receive_scan(bytes(whole), tmp_path / "in")
+
+
 def test_two_persons_or_none_are_refused(tmp_path, dicom):
     other = series(number=3, patient="HOSP-78", study="1.2.9.2", **made_dicom.T2)
     write_series(tmp_path / "other", other)
