@@ -74,6 +74,16 @@ def test_another_notebook_and_other_scans_are_told_by_their_checksums(run, tmp_p
     ]
 
 
+def test_what_was_found_in_one_scan_is_compared_where_both_runs_looked_at_it(tmp_path):
+    for name, volume_ml in (("one", 38.0), ("same", 38.0), ("other", 40.0), ("without", None)):
+        write_json(tmp_path / name / "parameters.json", {"profile": "smoke"})
+        if volume_ml:
+            write_json(tmp_path / name / "case" / "case.json", {"size": {"volume_ml": volume_ml}})
+    for name, differing in (("same", []), ("other", ["case.volume_ml"]), ("without", [])):
+        compared = compare_runs(tmp_path / "one", tmp_path / name)
+        assert list(compared.query("part == 'figures' and not same").name) == differing
+
+
 @pytest.mark.parametrize(
     ("folder", "options", "words"),
     [

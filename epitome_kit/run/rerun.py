@@ -12,10 +12,10 @@ from epitome_kit.run.report import write_report
 from epitome_kit.run.strict import RECORD
 from epitome_kit.run.summary import build_summary, run_parameters
 
-COMPARED = ("cohort", "preprocess", "grading", "tumour", "case")
+COMPARED = ("cohort", "preprocess", "grading", "tumour")
 """Parts of the summary whose figures are compared."""
 
-_OF_NOTEBOOKS = ("notebooks", "parameters")  # a part of them may be done again
+_OF_NOTEBOOKS = ("notebooks", "parameters", "case")  # a part of them may be done again
 _OWN = ("cohort", "out", "profile")
 _MACHINE = ("platform", "cpu_count", "memory_gb")
 
@@ -97,6 +97,7 @@ def compare_runs(before, after):
         if part not in _OF_NOTEBOOKS or (name in one[part] and name in other[part])
     ]
     table = pd.DataFrame(rows, columns=["part", "name", "before", "after"], dtype=object)
+    table["part"] = table.part.replace("case", "figures")
     return table.assign(same=[row["before"] == row["after"] for row in rows])
 
 
@@ -126,6 +127,7 @@ def _describe(workspace):
             **{name: read_json(path)["settings"].get("inputs") for name, path in scans.items()},
         },
         "figures": dict(_flat({part: summary.get(part) for part in COMPARED})),
+        "case": dict(_flat({"case": summary.get("case")})) if (workspace / "case" / "case.json").is_file() else {},
     }
 
 
