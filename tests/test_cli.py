@@ -12,8 +12,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from made_notebook import write_notebook
 from made_workspace import make_workspace
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_notebook
 from typer.testing import CliRunner
 
 from epitome_kit import cli
@@ -259,8 +260,7 @@ def test_report_prints_the_key_figures_and_where_the_page_is(epitome, tmp_path):
 def test_run_executes_and_reports(epitome, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     declared = 'cohort = "phantom"\nout = ""\nprofile = "quick"\nseed = 0\ntext = "a"\nitems = [1]\n'
-    cells = [new_code_cell(declared, metadata={"tags": ["parameters"]}), new_code_cell("f'{text} {items} {seed}'")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "only.ipynb")
+    write_notebook(tmp_path / "only.ipynb", declared, "f'{text} {items} {seed}'")
     options = ("--profile", "smoke", "--seed", 3, "-p", "text=b c", "-p", "items=[1, 2]")
     answer = epitome("run", "only.ipynb", *options)
     assert answer.exit_code == 0, answer.output

@@ -2,10 +2,9 @@
 
 import os
 
-import nbformat
 import pytest
 from made_model import make_model
-from nbformat.v4 import new_code_cell, new_notebook
+from made_notebook import write_notebook
 from tiny import raises_three_lines
 
 from epitome_kit.answers import show_report
@@ -30,9 +29,7 @@ def make(tmp_path):
     """Return a function that writes a notebook, by its parameters and one cell."""
 
     def write(name, declared=COHORT, cell="1"):
-        cells = [new_code_cell(declared, metadata={"tags": ["parameters"]}), new_code_cell(cell)]
-        nbformat.write(new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
-        return tmp_path / f"{name}.ipynb"
+        return write_notebook(tmp_path / f"{name}.ipynb", declared, cell)
 
     return write
 

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from made_notebook import write_notebook
 from nbformat.v4 import new_code_cell, new_notebook
 from tiny import raises_three_lines, write_cohort
 from typer.testing import CliRunner
@@ -27,8 +28,7 @@ def run(tmp_path):
     write_cohort(tmp_path / "tiny")
     (tmp_path / "tiny" / "bonus").write_text("0.25")
     declared = 'cohort = "phantom"\nout = "x"\nprofile = "quick"\nshare = 0.0\nworkers = 2\n'
-    cells = [new_code_cell(declared, metadata={"tags": ["parameters"]}), new_code_cell(SCORED)]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "made.ipynb")
+    write_notebook(tmp_path / "made.ipynb", declared, SCORED)
     out = tmp_path / "runs" / "first"
     options = {"cohort": tmp_path / "tiny", "profile": "smoke", "parameters": {"share": 0.5}}
     run_notebooks([tmp_path / "made.ipynb"], out=out, **options)

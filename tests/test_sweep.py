@@ -5,9 +5,8 @@ import json
 import os
 import textwrap
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from made_notebook import write_notebook
 from PIL import Image
 from tiny import raises_three_lines, write_cohort
 from typer.testing import CliRunner
@@ -36,8 +35,7 @@ def grid(tmp_path):
     declared = (
         f'cohort = {str(tmp_path / "tiny")!r}\nout = "x"\nprofile = "smoke"\ntarget = "grade"\nseed = 0\nworkers = 2\n'
     )
-    cells = [new_code_cell(declared, metadata={"tags": ["parameters"]}), new_code_cell(NOTEBOOK)]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "made.ipynb")
+    write_notebook(tmp_path / "made.ipynb", declared, NOTEBOOK)
 
     def write(**content):
         given = {"notebooks": [str(tmp_path / "made.ipynb")], "fixed": {"cohort": str(tmp_path / "tiny")}, **content}

@@ -4,11 +4,10 @@ import random
 import signal
 from zipfile import ZipFile
 
-import nbformat
 import pytest
 from killable import Killable
 from made_derivative import make_derivative
-from nbformat.v4 import new_code_cell, new_notebook
+from made_notebook import write_notebook
 from tiny import write_cohort
 
 from epitome_kit.files import write_json
@@ -30,8 +29,7 @@ def do(tmp_path_factory):
     make_phantom_cohort(place / "heads", subjects=2, spacing_mm=(6, 6, 6), contrasts=("T2w",))
     write_cohort(place / "tiny")
     for name in ("first", "second"):
-        declared = new_code_cell(DECLARED.replace("scores", name), metadata={"tags": ["parameters"]})
-        nbformat.write(new_notebook(cells=[declared, new_code_cell(CELL)]), place / f"{name}.ipynb")
+        write_notebook(place / f"{name}.ipynb", DECLARED.replace("scores", name), CELL)
     fixed = {"cohort": str(place / "tiny"), "name": "scores"}
     write_json(
         place / "grid.yaml", {"notebooks": [str(place / "first.ipynb")], "fixed": fixed, "grid": {"seed": [1, 2]}}
