@@ -118,6 +118,7 @@ def show_report(page, as_json):
     as_json : bool
     """
     from epitome_kit.files import read_json
+    from epitome_kit.run.latest import LATEST
 
     summary = read_json(page.parent / "summary.json")
     asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
@@ -125,7 +126,7 @@ def show_report(page, as_json):
     if as_json or rows:
         show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
     workspace = page.absolute().parent
-    latest = workspace.parent / "latest"
+    latest = workspace.parent / LATEST
     shown = latest if latest.resolve() == workspace else workspace
     if (workspace / "case" / "case.html").is_file():
         typer.echo(f"One scan: {shown / 'case' / 'case.html'}", err=as_json)

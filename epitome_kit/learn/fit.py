@@ -95,8 +95,10 @@ class Trainer:
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         callbacks = [cooling, stopping, ticking] if len(apart) else [cooling, ticking]
-        dealt = self._batches(learned, seed=self.seed * 1000 + number)
-        with dealt as batches, self._batches(apart, batch_size=4, seed=None) as unseen:
+        with (
+            self._batches(learned, seed=self.seed * 1000 + number) as batches,
+            self._batches(apart, batch_size=4, seed=None) as unseen,
+        ):
             # the batches shuffle themselves, from their own seed
             how = {"validation_data": unseen if len(apart) else None, "shuffle": False, "verbose": 0}
             try:

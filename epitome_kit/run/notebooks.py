@@ -93,17 +93,18 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     """
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
+    merged = _merged(fitted)
     with owned(workspace):
         stated = workspace / "provenance.json"
         earlier = read_json(stated) if stated.is_file() else {}
-        _prepare(workspace, _merged(fitted), fresh)
+        _prepare(workspace, merged, fresh)
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
         for name, path in sources.items():
             results.append(_run_one(name, path, workspace, fitted[name], lines))
             check_unchanged(cohort, files)
         nothing_new = earlier and all(result["status"] == "kept" for result in results)
         write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
-        if latest and "cohort" in _merged(fitted):
+        if latest and "cohort" in merged:
             point_latest(workspace)
     return results
 

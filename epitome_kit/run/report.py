@@ -143,7 +143,7 @@ def _case_cards(case):
 
 def _cohort_card(cohort, names):
     counts = list((cohort["class_counts"] or {}).values())
-    unlabelled = (cohort["n_subjects"] or 0) - sum(counts)
+    unlabelled = cohort["n_subjects"] - sum(counts)
     parts = [{"label": name, "n": count} for name, count in zip(names, counts, strict=False)]
     return {
         "label": "Subjects",
