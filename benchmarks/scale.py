@@ -10,7 +10,8 @@ aims: every subject is finished once, whoever dies; the memory of the scheduler
 stays flat; the cluster is within 15 % of the processes; and cost grows with the
 number of subjects to the power of 0.95 to 1.05, fitted to the runs of the
 cluster in which nobody dies. What a worker loads once does not count: each is
-given a few subjects beforehand.
+given a few subjects beforehand. Workers run without Dask's profiler, which stops
+them every 10 ms, as docs/cluster.md advises.
 """
 
 import os
@@ -40,10 +41,11 @@ WORKERS = 2
 def local_cluster(port):
     """Start a scheduler and two workers, each a process; yield the address and the process of the scheduler."""
     address, quiet = f"tcp://127.0.0.1:{port}", {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    unprofiled = {**os.environ, "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
     scheduler = ["dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     worker = ["dask_worker", address, "--nthreads", "1", "--nworkers", str(WORKERS), "--no-dashboard"]
     started = [
-        subprocess.Popen([sys.executable, "-m", f"distributed.cli.{name}", *options], **quiet)
+        subprocess.Popen([sys.executable, "-m", f"distributed.cli.{name}", *options], env=unprofiled, **quiet)
         for name, *options in (scheduler, worker)
     ]
     try:
