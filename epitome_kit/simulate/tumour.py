@@ -221,7 +221,9 @@ def grow_tumour(head, latents, rng):
     stride = max(1, round(_GROWTH_MM / spacing))
     coarse = mobility[::stride, ::stride, ::stride]
     density = _react_and_diffuse(coarse, (seed - low) // stride, parameters, stride * spacing)
-    density = ndimage.affine_transform(density, [1 / stride] * 3, output_shape=white.shape, order=1, mode="nearest")
+    if stride > 1:
+        scale = np.eye(3) / stride
+        density = ndimage.affine_transform(density, scale, output_shape=white.shape, order=1, mode="nearest")
     density *= mobility > 0
     parts = _compose(density, parameters, _texture(white.shape, 5 / spacing, rng), rng)
     affine = head.affine.copy()
