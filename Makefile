@@ -9,6 +9,9 @@ BENCHMARKS := $(addprefix benchmarks/,importing.py simulate.py bias_field.py reg
 	segment.py metrics.py widgets.py scale.py)
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
+# Else every kernel and every worker compiles TensorFlow anew, which doubles the time that its import takes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run labs test soak audit lint lab book picture bench lock clean venv install
 

@@ -21,8 +21,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("kit", deadline=None)
 settings.load_profile("kit")
 
-TOGETHER = ("test_notebooks.py", "test_exercises.py", "test_rerun.py")
-"""Files that share a long run of all notebooks, `smoke_run`: one process of several takes them all."""
+TOGETHER = {
+    "smoke_run": ("test_notebooks.py", "test_exercises.py", "test_rerun.py"),
+    "book": ("test_book.py", "test_book_page.py"),
+}
+"""Files that share what takes long to make: one process of several takes them all."""
 
 
 class Scheduling(LoadFileScheduling):
@@ -30,7 +33,12 @@ class Scheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
-        return TOGETHER[0] if file.endswith(TOGETHER) else file
+        return next((made for made, files in TOGETHER.items() if file.endswith(files)), file)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest, so that no process is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in TOGETHER["smoke_run"])
 
 
 def pytest_xdist_make_scheduler(config, log):
