@@ -18,7 +18,9 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # A shell's background job ignores Ctrl-C; the tests of Ctrl-C must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("kit", deadline=None)
+# The same examples every time: a change is judged by what it changed. `--hypothesis-profile explore` draws others.
+settings.register_profile("kit", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("kit")
 
 TOGETHER = {
