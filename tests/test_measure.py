@@ -57,8 +57,8 @@ def test_the_long_diameter_of_a_box_is_its_diagonal_from_centre_to_centre():
 @given(long_mm=st.floats(24, 50), ratio=st.floats(0.3, 0.9), degrees=st.floats(0, 180))
 def test_an_ellipse_has_its_two_axes_whichever_way_it_lies(long_mm, ratio, degrees):
     size = measure_tumour(_ellipse(long_mm, ratio * long_mm, degrees))
-    # Up to a pixel is lost at either end, and the tip of a thin ellipse where it lies between two rows.
-    assert size.rano_long_mm == pytest.approx(long_mm, abs=2.25)
+    # Never longer; up to a pixel is lost at either end, and the tip of a thin ellipse that lies between two rows.
+    assert long_mm - 2.25 < size.rano_long_mm < long_mm + 1e-6
     assert size.rano_perpendicular_mm == pytest.approx(ratio * long_mm, abs=2.5)
 
 
