@@ -55,5 +55,5 @@ def record(what, kit, peer="", ratio=None):
     row = "| " + " | ".join(map(str, cells)) + " |"
     print(row)
     rows = RESULTS.read_text(encoding="utf-8").splitlines()[6:] if RESULTS.is_file() else []
-    kept = [line for line in rows if not line.startswith(f"| {what} |")]
-    RESULTS.write_text(HEADER + "\n".join([*kept, row]) + "\n", encoding="utf-8")
+    rows = [row if line.startswith(f"| {what} |") else line for line in rows]
+    RESULTS.write_text(HEADER + "\n".join(rows if row in rows else [*rows, row]) + "\n", encoding="utf-8")
