@@ -110,7 +110,7 @@ def judge_series(series, others=(), *, after_agent=False):
     if after_agent:
         return Judgement("T1ce", f"{why}, as every T1 of the collection after an agent")
     given, reason = _agent(series, suffix, entities, texts, others)
-    return Judgement({"with": "T1ce", "without": "T1w"}.get(given), f"{why}, {reason}")
+    return Judgement({"with": "T1ce", "without": "T1w"}.get(given), why if reason in why else f"{why}, {reason}")
 
 
 def _texts(series, others):
@@ -169,7 +169,7 @@ def _weigh_kinds(claims, timed, times, shorter_echo):
         claims = [(why, "T2w" if kind == "PD" and dual else kind) for why, kind in claims]
     elif named == {"PD"} and not timed:
         return "other", f"{claims[0][0]}: proton density"
-    elif named == {"PD", "T2w"} and not timed and any("t2" in why for why, kind in claims if kind == "PD"):
+    elif named == {"PD", "T2w"} and not timed and any("t2" in why.lower() for why, kind in claims if kind == "PD"):
         claims = [(why, "T2w") for why, _ in claims]
     if timed == "FLAIR":
         claims = [(why, "FLAIR" if kind == "T2w" and not why.startswith("suffix") else kind) for why, kind in claims]
@@ -240,7 +240,9 @@ def _same(one, other):
 
 
 def _shown(said):
-    return " ".join(_SHOWN.get(word, word) for word in said.split()) or "nothing"
+    return " ".join(
+        _SHOWN.get(word, re.sub("^(t[12]|pd|flair)", lambda kind: kind[0].upper(), word)) for word in said.split()
+    )
 
 
 def _joined(found):
