@@ -74,7 +74,7 @@ _GROUPS = {
     "postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
     "postcrt postsrs posttrauma poststroke",
-    "joint": "and und et y ed or oder of de du di del the der die des i ev venous intravenous agent medium media "
+    "joint": "and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
     "mittel stoff produit mezzo material mezzi via e gabe administration",
     "toward": "to onto in on into zu auf vers reg rreg coreg coregistered registered registriert aligned warped "
     "resampled resliced",

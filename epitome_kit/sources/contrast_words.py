@@ -49,6 +49,8 @@ _SIGNS = [(re.compile(pattern, re.IGNORECASE), word) for pattern, word in _SIGNS
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
 _LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
+_PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
+_LONGEST_TEXT, _LONGEST_WORD = 400, 40
 _RELATIONS = {"with", "without", "after", "before"}
 _SKIPPED = {"joint", "hint"}
 
@@ -91,7 +93,7 @@ def read_words(text):
     """
     tokens = _tokens(text)
     foreign = _drop_targets(tokens)
-    kind, said = _kind(tokens)
+    kind, said = ("unclear", "a scan that another one was brought to") if foreign is None else _kind(tokens)
     agent, agent_said = _agent(tokens)
     if foreign and agent:
         agent = "unclear"
@@ -102,7 +104,7 @@ def read_words(text):
 
 def _tokens(text):
     """List the words of a text as [word, group]; group None is not known."""
-    text = unicodedata.normalize("NFKD", str(text))
+    text = unicodedata.normalize("NFKD", str(text)[:_LONGEST_TEXT])
     text = "".join(letter for letter in text if not unicodedata.combining(letter)).replace("ß", "ss")
     for pattern, word in _SIGNS:
         text = pattern.sub(word, text)
@@ -125,7 +127,10 @@ def _split(chunk):
         return [prefix[0], *_split(chunk[prefix.end() :])]
     if counted and counted[1] in LEXICON:
         return ["glued" + counted[1], counted[2]] if counted[1] in ("post", "pre") else [counted[1], counted[2]]
-    found = _segment(word, kind=False)
+    if "flair" in word:
+        before, _, after = word.partition("flair")
+        return [*filter(None, (before, "flair", after))]
+    found = _segment(word, kind=False) if len(word) <= _LONGEST_WORD else None
     if found:
         return found
     parts = _CAMEL.split(chunk)
@@ -161,21 +166,28 @@ def _strange(text):
 
 
 def _drop_targets(tokens):
-    """Take away the scan that another one was brought to, as in `flair_to_t1`; True where it had an agent."""
-    foreign, seen = False, False
+    """Take away the scan that another one was brought to, as in `flair_to_t1`.
+
+    Returns
+    -------
+    bool or None
+        Whether words of an agent may be of that other scan; None where it is the only one that is named.
+    """
+    foreign, seen, strange = False, False, False
     for index, (word, group) in enumerate(tokens):
-        toward = group == "toward" or word == "2"
-        if seen and toward:
-            after = index + 1
-            while after < len(tokens) and tokens[after][1] in ("toward", "joint", "neutral"):
-                after += 1
-            if after < len(tokens) and tokens[after][1] in KINDS:
-                target = tokens[after][0]
-                for token in tokens[after:]:
-                    foreign = foreign or (token[0] != target and token[1] in ("given", "plain", "agent", "short"))
-                    if token[0] == target:
-                        token[1] = "neutral"
+        after = index + 1
+        while after < len(tokens) and tokens[after][1] in ("toward", "joint", "neutral"):
+            after += 1
+        target = tokens[after] if after < len(tokens) else ("", None)
+        if (group == "toward" or (seen and word == "2")) and target[1] in KINDS:
+            if not seen and (strange or word in _PREPOSITIONS):
+                return None
+            for token in tokens[after:] if seen else ():
+                foreign = foreign or (token[0] != target[0] and token[1] in ("given", "plain", "agent", "short"))
+                if token[0] == target[0]:
+                    token[1] = "neutral"
         seen = seen or group in KINDS
+        strange = strange or group in (None, "time", "other")
     return foreign
 
 
