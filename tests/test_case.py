@@ -59,7 +59,11 @@ def workspace(tmp_path_factory):
 def report(subject, known_brain, workspace, tmp_path_factory):
     told = []
     made = case_report(
-        subject.images, tmp_path_factory.mktemp("out") / "case", workspace=workspace, progress=told.append
+        subject.images,
+        tmp_path_factory.mktemp("out") / "case",
+        workspace=workspace,
+        evidence={"T2w": "file name says T2"},
+        progress=told.append,
     )
     assert told == list(STEPS)
     return made
@@ -77,6 +81,14 @@ def test_it_says_its_limits_and_every_number_has_a_unit(report):
     assert 'src="http' not in sheet and 'href="http' not in sheet
     assert sheet.count("<img") == len(report.pictures) == 5 and "alt=" in sheet
     assert read_json(report.folder / "case.json")["size"]["volume_voxels"] == size["volume_voxels"]
+
+
+def test_the_sheet_says_how_each_contrast_is_known(report):
+    scans = read_json(report.folder / "case.json")["scans"]
+    assert {name: each["evidence"] for name, each in scans.items()} == {
+        name: "file name says T2" if name == "T2w" else "as stated" for name in report.scans
+    }
+    assert "<td>file name says T2</td>" in report.sheet.read_text(encoding="utf-8")
 
 
 def test_the_outline_lies_on_the_scan_that_leads(report):
@@ -187,6 +199,25 @@ def test_the_page_waits_until_every_scan_is_named(page):
     assert first.value == "FLAIR" and second.value is None and page.start.disabled
     second.value = "T2w"
     assert not page.start.disabled and page.upload.value == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [("patient2_t1.nii", "T1w"), ("T1_postop_KM.nii", "T1ce"), ("T1_w_wo.nii", None), ("T2_seg.nii", None)],
+)
+def test_the_page_proposes_what_a_name_tells_and_nothing_where_it_tells_none(page, name, contrast):
+    send(page, **{name: head(1).to_bytes()})
+    (menu,) = page.contrasts.children
+    assert menu.value == contrast and page.start.disabled == (contrast is None)
+
+
+def test_the_page_hands_on_how_each_contrast_is_known(page, report, monkeypatch):
+    told = {}
+    send(page, **{"ax_flair.nii": head(1).to_bytes(), "x.nii": head(2).to_bytes()})
+    page.contrasts.children[1].value = "T2w"
+    monkeypatch.setattr(case_module, "case_report", lambda *args, **how: told.update(how["evidence"]) or report)
+    page.start.click()
+    assert told == {"FLAIR": "file name says FLAIR", "T2w": "as stated"}
 
 
 def test_the_page_says_what_was_wrong_with_a_file_and_escapes_its_name(page):
