@@ -21,6 +21,7 @@ ROOMS = (
         "images",
         "profiles",
         "records",
+        "ledger",
         "cohort",
         "folds",
         "overlap",
