@@ -17,6 +17,7 @@ ROOMS = (
     *(
         "errors",
         "files",
+        "tables",
         "claims",
         "images",
         "profiles",
