@@ -10,7 +10,7 @@ from tiny import head, lesion, raises_three_lines
 from epitome_kit.cohort import image_path
 from epitome_kit.errors import BadCohort
 from epitome_kit.images import image_like, load_image, load_mask, save_image
-from epitome_kit.ledger import read_decisions, read_ledger
+from epitome_kit.ledger import read_decisions
 from epitome_kit.sources.bids import import_bids
 
 
@@ -211,14 +211,3 @@ def test_a_subject_whose_files_changed_is_imported_again(source, tmp_path):
     import_bids(source, tmp_path / "out")
     path = _put(source, "sub-a/anat/sub-a_FLAIR.nii.gz", head(99, shape=(17, 18, 12)))
     assert _same(import_bids(source, tmp_path / "out")["sub-a"].images["FLAIR"], path)
-
-
-def test_the_cohort_itself_names_no_path_of_the_source(source, tmp_path):
-    shutil.copytree(source / "sub-a", source / "sub-jane", symlinks=True)
-    for path in (source / "sub-jane/anat").iterdir():
-        path.rename(path.with_name("sub-jane_acq-drsmith_FLAIR.nii.gz"))
-    cohort = import_bids(source, tmp_path / "out")
-    assert "drsmith" in " ".join(read_ledger(cohort.root).source)
-    readers = [path for path in cohort.root.rglob("*") if path.is_file() and path.name != "sources.tsv"]
-    holders = [path.name for path in readers if b"drsmith" in path.read_bytes()]
-    assert holders == ["sub-jane_FLAIR.json"]
