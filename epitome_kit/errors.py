@@ -48,6 +48,10 @@ class EpitomeError(Exception):
         return f"expected {self.expected}; received {self.received}"
 
 
+class Notice(UserWarning):
+    """What a person has to know of a result: the command line prints it on a line of its own."""
+
+
 class BadImage(EpitomeError):
     """A scan or mask cannot be used as it is."""
 

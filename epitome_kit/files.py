@@ -259,10 +259,15 @@ def write_tsv(path, table):
     :func:`read_tsv` takes away; numbers stay as they are, and a carriage return
     becomes a space.
     """
+    write_text(path, tsv_text(table))
+
+
+def tsv_text(table):
+    """Give the text that :func:`write_tsv` writes."""
     shown = table.rename(columns=_quoted)
     for name in shown.select_dtypes(exclude=["number", "bool", "datetime"]):
         shown[name] = shown[name].map(_quoted, na_action="ignore")
-    write_text(path, shown.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
+    return shown.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
 
 
 def read_tsv(path):
@@ -273,8 +278,19 @@ def read_tsv(path):
     ValueError
         No table in UTF-8, or larger than :data:`MOST_TEXT`.
     """
-    text = io.StringIO(read_text(path))
-    table = pd.read_csv(text, sep="\t", na_values=["n/a"], dtype={"participant_id": str, "source_id": str})
+    return read_tsv_text(read_text(path), dtype={"participant_id": str, "source_id": str})
+
+
+def read_tsv_text(text, *, dtype=None):
+    """Read a table as :func:`read_tsv` does, from its text.
+
+    Parameters
+    ----------
+    text : str
+    dtype : type or dict, default=None
+        Of the columns, as for :func:`pandas.read_csv`.
+    """
+    table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], dtype=dtype)
     table = table.rename(columns=_unquoted)
     for name in table.select_dtypes(exclude=["number", "bool"]):
         table[name] = table[name].map(_unquoted, na_action="ignore")

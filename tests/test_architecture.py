@@ -17,10 +17,12 @@ ROOMS = (
     *(
         "errors",
         "files",
+        "tables",
         "claims",
         "images",
         "profiles",
         "records",
+        "ledger",
         "cohort",
         "folds",
         "overlap",

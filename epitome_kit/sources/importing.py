@@ -7,6 +7,7 @@ from epitome_kit.cohort import image_path, open_cohort, write_dataset
 from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError, ToolFailed, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
+from epitome_kit.ledger import made_by_older_rules
 from epitome_kit.progress import for_each
 from epitome_kit.records import sidecar_path
 
@@ -25,7 +26,8 @@ def check_folders(source, out, subject_ids):
     BadParameter
         One folder is, or lies in, the other.
     BadOutput
-        `out` is a file, or holds subjects that are not in the source.
+        `out` is a file, or holds subjects that are not in the source, or an import by
+        older rules.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     if out.is_relative_to(source) or source.is_relative_to(out):
@@ -37,6 +39,13 @@ def check_folders(source, out, subject_ids):
         )
     if out.exists() and not out.is_dir():
         raise BadOutput("import", "a folder to write to", f"{out}, which is a file", "choose another output")
+    if made_by_older_rules(out) and any(out.glob("sub-*")):
+        raise BadOutput(
+            "import",
+            "a new folder, or one with an earlier import by the same rules",
+            f"{out}, which an older version made",
+            "choose another output, or empty that folder: what it took may be wrong",
+        )
     strangers = sorted({path.name for path in out.glob("sub-*")} - set(subject_ids))
     if strangers:
         raise BadOutput(
@@ -145,7 +154,8 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     excluded : list of (str, str)
         Subjects that were not: name in the origin, and reason.
     **description
-        `name`, `readme`, `licence` and `repaired` for :func:`epitome_kit.cohort.write_dataset`.
+        `name`, `readme`, `licence`, `repaired` and `entries` for
+        :func:`epitome_kit.cohort.write_dataset`.
 
     Returns
     -------
