@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,11 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
-from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
-from epitome_kit.errors import BadParameter, EpitomeError
+from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -27,7 +28,9 @@ class Verbs(TyperGroup):
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except EpitomeError as error:
             typer.echo(error, err=True)
             raise typer.Exit(FAILED) from error
@@ -168,6 +171,7 @@ def strip(
     mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
     brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
     method: Method = "network",
+    trust: Trust = None,
 ):
     """Find the brain in one head scan, of any contrast.
 
@@ -181,7 +185,7 @@ def strip(
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip")
+    head = load_image(image, where="strip", trust=trust)
     found = skull_strip(head, method)
     save_image(found, mask)
     if brain:
@@ -273,6 +277,13 @@ def doctor(as_json: Json = False):
     grave = [check["what"] for check in checks if check["state"] == "missing"]
     typer.echo(f"In the way: {', '.join(grave)}." if grave else "Ready: epitome run, or epitome lab.", err=as_json)
     raise typer.Exit(FAILED if grave else SUCCESS)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Show what the kit had to assume as one sentence, and other warnings as Python does."""
+    known = issubclass(category, EpitomeWarning)
+    text = f"Note: {message}." if known else warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    typer.echo(text, err=True)
 
 
 def _assignments(texts):
