@@ -161,9 +161,9 @@ def walk_entries(folder):
     Yields
     ------
     path : Path
-    kind : {"file", "litter", "broken link", "folder again", "folder closed", "no file"}
-        A folder of litter, or one that cannot be read or was seen before, is one entry;
-        other folders are none. "no file" is a device, a pipe or a socket.
+    kind : {"file", "litter", "broken link", "folder again", "folder closed", "folder empty", "no file"}
+        A folder of litter, or one that cannot be read, is empty or was seen before, is one
+        entry; other folders are none. "no file" is a device, a pipe or a socket.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -174,9 +174,13 @@ def walk_entries(folder):
         kind = "folder" if path == root else _kind(path, around, seen)
         if kind == "folder":
             try:
-                waiting += sorted(path.iterdir(), key=lambda path: natural_key(path.name), reverse=True)
+                inside = sorted(path.iterdir(), key=lambda path: natural_key(path.name), reverse=True)
             except OSError:
                 yield path, "folder closed"
+                continue
+            if path != root and all(is_litter(each.name) for each in inside):
+                yield path, "folder empty"
+            waiting += inside
         else:
             yield path, kind
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadParameter, Notice, plain
+from epitome_kit.errors import BadCohort, BadParameter, EpitomeWarning, plain
 from epitome_kit.files import read_text, read_tsv_text, tsv_text, unquoted, write_text
 from epitome_kit.tables import read_text_table
 
@@ -221,7 +221,7 @@ def warn_of_older_rules(root):
             f"{root} was imported by an older version, whose rules took some scans, masks and labels wrongly without a "
             "word. Import it again, into a new folder, before you trust its numbers."
         )
-        warnings.warn(text, Notice, stacklevel=3)
+        warnings.warn(text, EpitomeWarning, stacklevel=3)
 
 
 def sum_up(ledger):

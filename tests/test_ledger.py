@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines, write_cohort
 
 from epitome_kit.cohort import open_cohort, write_dataset
-from epitome_kit.errors import BadOutput, BadParameter, EpitomeError, Notice
+from epitome_kit.errors import BadOutput, BadParameter, EpitomeError, EpitomeWarning
 from epitome_kit.files import read_tsv
 from epitome_kit.ledger import (
     Entry,
@@ -89,7 +89,7 @@ def test_older_cohorts_are_known_and_never_added_to(tmp_path):
     title = (root / "sources.tsv").read_text()
     (root / "sources.tsv").write_text(title.replace("(rules ", "(rules 0"))
     assert made_by_older_rules(root)
-    with pytest.warns(Notice, match="Import it again"):
+    with pytest.warns(EpitomeWarning, match="Import it again"):
         open_cohort(root)
     with raises_three_lines(BadOutput, root):
         check_folders(tmp_path / "source", root, ["sub-01", "sub-02", "sub-03", "sub-04"])

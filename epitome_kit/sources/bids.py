@@ -1,7 +1,6 @@
 """A BIDS folder that a user already has, checked and adopted."""
 
 import shutil
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage, Notice, plain
+from epitome_kit.errors import BadCohort, BadImage, noticed, plain
 from epitome_kit.files import text_digest, walk_files
 from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
 from epitome_kit.ledger import RULES, unused_decisions
@@ -165,11 +164,10 @@ def _import_subject(source, out, trust, mask_labels, plan):
         return
     shutil.rmtree(out / name, ignore_errors=True)
     shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
-    with warnings.catch_warnings(record=True) as noticed:
-        warnings.simplefilter("always", Notice)
+    with noticed() as remarks:
         images = {contrast: load_image(file.path, where="import", trust=trust) for contrast, file in plan.scans.items()}
         annotation = _annotation(plan, images, source, trust, mask_labels)
-    said = [*plan.notes, *(str(each.message) for each in noticed if issubclass(each.category, Notice))]
+    said = [*plan.notes, *remarks]
     if annotation:
         mask, contrast, annotated_slices = annotation
         save_image(mask, annotation_path(out, name))
