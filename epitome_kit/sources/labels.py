@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadTable, Notice
+from epitome_kit.errors import BadCohort, BadTable, EpitomeWarning
 from epitome_kit.files import is_litter, natural_key
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, agreed, is_stated, read_one
@@ -133,7 +133,7 @@ def find_labels(source, subjects):
 
     Warns
     -----
-    Notice
+    EpitomeWarning
         Labels are lost: a table, or a column of it, or a label that columns contradict
         each other about.
     """
@@ -158,7 +158,7 @@ def find_labels(source, subjects):
         entries += [Entry(subject, "label", subject, reason=reason) for subject in found.unlabelled]
     found = found._replace(warnings=[*lost, *found.warnings], entries=[*found.entries, *entries])
     for text in found.warnings:
-        warnings.warn(text, Notice, stacklevel=2)
+        warnings.warn(text, EpitomeWarning, stacklevel=2)
     return found
 
 
