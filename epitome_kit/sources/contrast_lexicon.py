@@ -88,7 +88,9 @@ _GROUPS = {
     "pondere ponderee pesata pesado ponderado image images tumorprotocol protocol routine plus delayed late early fov "
     "small large whole wholebrain",
 }
-LEXICON = {"signplus": "given", "signminus": "plain"} | {word: group for group, words in _GROUPS.items() for word in words.split()}
+LEXICON = {"signplus": "given", "signminus": "plain"} | {
+    word: group for group, words in _GROUPS.items() for word in words.split()
+}
 """Word in small letters to the group it belongs to."""
 
 for _prefix, _group in (("ce", "given"), ("c", "given"), ("gd", "given"), ("km", "given"), ("gad", "given")):
