@@ -291,9 +291,9 @@ def read_tsv_text(text, *, dtype=None):
         Of the columns, as for :func:`pandas.read_csv`.
     """
     table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], dtype=dtype)
-    table = table.rename(columns=_unquoted)
+    table = table.rename(columns=unquoted)
     for name in table.select_dtypes(exclude=["number", "bool"]):
-        table[name] = table[name].map(_unquoted, na_action="ignore")
+        table[name] = table[name].map(unquoted, na_action="ignore")
     return table
 
 
@@ -311,7 +311,8 @@ def _quoted(value):
     return value
 
 
-def _unquoted(value):
+def unquoted(value):
+    """Take away the ``'`` that :func:`write_tsv` put in front of a text."""
     return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
 
 
@@ -323,6 +324,11 @@ def checksum(*paths):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def text_digest(text):
+    """SHA-256 over a text, first 16 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def made_from(path, source):

@@ -26,7 +26,8 @@ _SNIFFED = 200
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _OLD_EXCEL = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x09\x08", b"\x09\x04", b"\x09\x02")
-_POINTER = re.compile(r"version https://git-lfs|[./]*(\.git/)?annex/objects/")
+_POINTER = re.compile(rb"version https://git-lfs|[./]*(\.git/)?annex/objects/")
+_FETCH = "fetch it with `datalad get` or `git lfs pull`, or download the table again"
 _SAVE_AS = "open it in a spreadsheet, and save it as .xlsx or .csv"
 
 
@@ -76,12 +77,25 @@ def read_text_table(path, *, where, columns=None):
         raise BadTable(where, "a table with a line of names, as text or .xlsx", received, hint) from error
 
 
+def is_unfetched(path):
+    """Tell whether a file is only a link or a pointer to content that Git LFS, git-annex or DataLad did not fetch."""
+    path = Path(path)
+    if path.is_symlink() and not path.exists():
+        return True
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        return _POINTER.match(stream.read(200)) is not None
+
+
 def _read(path):
     """Bytes of a file, unpacked where it is a .gz."""
     if path.is_symlink() and not path.exists():
-        raise ValueError("a link to nothing", "fetch what it links to: `datalad get`, or download the table again")
+        raise ValueError("a link to nothing: its content was not fetched", _FETCH)
     if path.is_dir():
         raise ValueError("a folder", "name the table in it")
+    if is_unfetched(path):
+        raise ValueError("a pointer to content that was not fetched", _FETCH)
     with open(path, "rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else open(path, "rb") as stream:
@@ -114,8 +128,6 @@ def _decode(content):
     text = text.rstrip("\x1a")
     if _BINARY.search(text):
         raise ValueError("no text, and no .xlsx", _SAVE_AS)
-    if _POINTER.match(text):
-        raise ValueError("a pointer to a file that was not fetched", "fetch it: `datalad get` or `git lfs pull`")
     if text.lstrip()[:1] == "<":
         raise ValueError("a web page or other XML", _SAVE_AS)
     return text.replace("\r\n", "\n").replace("\r", "\n"), note

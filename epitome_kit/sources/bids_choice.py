@@ -7,7 +7,7 @@ import pandas as pd
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import EpitomeError
 from epitome_kit.files import natural_key
-from epitome_kit.records import read_table
+from epitome_kit.tables import read_text_table
 
 _BEFORE = re.compile(r"pre|preop\w*|presurg\w*|preoperative|pretreat\w*|baseline|bl|initial|base|before")
 _AFTER = re.compile(
@@ -91,9 +91,9 @@ def session_dates(source, subject):
         if "acq_time" not in table:
             continue
         if "participant_id" in table:
-            table = table[table.participant_id.astype(str) == subject]
+            table = table[table.participant_id == subject]
         days = pd.to_datetime(table.acq_time, errors="coerce", format="ISO8601").dt.strftime("%Y-%m-%dT%H:%M:%S")
-        names = table.session_id.astype(str) if "session_id" in table else pd.Series(path.parent.name, table.index)
+        names = table.session_id.fillna("") if "session_id" in table else pd.Series(path.parent.name, table.index)
         for name, day in zip(names, days, strict=True):
             name = name if name.startswith("ses-") else f"ses-{name}"
             if isinstance(day, str):
@@ -103,7 +103,7 @@ def session_dates(source, subject):
 
 def _table(path):
     try:
-        return read_table(path) if path.is_file() else pd.DataFrame()
+        return read_text_table(path, where="import") if path.is_file() else pd.DataFrame()
     except EpitomeError:
         return pd.DataFrame()
 

@@ -78,7 +78,9 @@ def find_files(source):
         place = path.relative_to(source)
         if kind in _KINDS_SAID:
             entries.append(Entry(place.as_posix(), "file", _subject(place), reason=_KINDS_SAID[kind]))
-        elif kind == "file" and path.name.lower().endswith(NAMES) and not path.name.lower().endswith((".img", ".img.gz")):
+        elif (
+            kind == "file" and path.name.lower().endswith(NAMES) and not path.name.lower().endswith((".img", ".img.gz"))
+        ):
             subject, top = _subject(place), place.parts[0]
             if not subject:
                 entries.append(Entry(place.as_posix(), "file", reason="of no subject: no `sub-` in its path"))
