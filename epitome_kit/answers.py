@@ -99,7 +99,7 @@ def show_cohort(cohort, as_json):
     cohort : Cohort
     as_json : bool
     """
-    from epitome_kit.ledger import sum_up
+    from epitome_kit.ledger import LEDGER, UNTOLD, sum_up
 
     excluded = cohort.excluded[["id", "reason"]].to_dict("records")
     repaired = cohort.repaired[["id", "repair"]].to_dict("records")
@@ -111,6 +111,13 @@ def show_cohort(cohort, as_json):
         rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
     rows += [*((f"with {target}", f"{n} of {len(cohort)}") for target, n in labels.items()), *summed]
     show(answer, as_json, rows)
+    if untold := int(cohort.ledger.reason.str.startswith(UNTOLD).sum()):
+        hint = (
+            f"say it in the column decision of {cohort.root / LEDGER}, and import again with --decisions and that file"
+        )
+        typer.echo(
+            f"Warning: {untold} of the files left out are such that what they are cannot be told: {hint}.", err=True
+        )
     typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
 
 

@@ -101,7 +101,8 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     }
     check_folders(source, out, plans)
     labels = find_labels(source, plans)
-    faults = {name: plan.fault for name, plan in plans.items() if plan.fault}
+    lost = {entry.subject: f"; {entry.source} is {entry.reason}" for entry in reversed(entries) if entry.subject}
+    faults = {name: f"{plan.fault}{lost.get(name, '')}" for name, plan in plans.items() if plan.fault}
     faults |= dict.fromkeys(labels.conflicting, "expected one row in the table of labels; received rows that differ")
     items = {name: plan for name, plan in plans.items() if name not in faults}
     excluded = [*faults.items(), *labels.without_scans()]
