@@ -95,3 +95,8 @@ def _derived(volume):
 
 def _longest_edge(volume):
     return max(volume.step_mm or 0, *(volume.physics["pixel_mm"] or (0, 0)))
+
+
+def judge_volumes(volumes):
+    """Stand-in until the judge is there."""
+    return [(contrast_of(volume) or "other", "times") for volume in volumes]

@@ -21,8 +21,9 @@ from epitome_kit.cohort import annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage
 from epitome_kit.files import MOST_TEXT
 from epitome_kit.images import same_grid, save_image
-from epitome_kit.sources.dicom import choose, digest, person
-from epitome_kit.sources.dicom_contrast import contrast_of
+from epitome_kit.sources.dicom import digest, person
+from epitome_kit.sources.dicom_choice import choose
+from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -197,7 +198,7 @@ def _import_subject(out, deface, item):
         return
     copies, repairs = sort_files(files)
     masks = [volume for volume in volumes if volume.physics["modality"] == "SEG"]
-    studies = choose([volume for volume in volumes if volume not in masks], name=_name)
+    studies = choose([volume for volume in volumes if volume not in masks], judge=_judge)
     images, notes, drawn, noticed = _match(studies, masks, copies)
     repairs += noticed
     if drawn:
@@ -215,10 +216,9 @@ def _import_subject(out, deface, item):
     write_scans(out, name, images, {key: {**notes[key], **origin, "Repairs": repairs} for key in images})
 
 
-def _name(volume):
-    """Name the contrast of a volume; every T1 of the collection is after contrast agent."""
-    contrast = contrast_of(volume)
-    return "T1ce" if contrast == "T1w" else contrast
+def _judge(volumes):
+    """Judge the volumes of one study; every T1 of the collection is after contrast agent."""
+    return [("T1ce" if contrast == "T1w" else contrast, evidence) for contrast, evidence in judge_volumes(volumes)]
 
 
 def _match(studies, masks, copies):
@@ -232,7 +232,7 @@ def _match(studies, masks, copies):
     repairs : list of str
     """
     outlined = {volume.study for volume in masks}
-    usable = [(scans, repairs) for scans, repairs in studies if scans]
+    usable = [(scans, repairs) for scans, repairs, _ in studies if scans]
     usable.sort(key=lambda chosen: next(iter(chosen[0].values())).study not in outlined)
     first = None
     for scans, repairs in usable:
@@ -254,7 +254,7 @@ def _match(studies, masks, copies):
         return images, notes, (without_text(mask), "T2w") if fits else None, repairs
     if first or images:
         raise BadImage("import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again")
-    reasons = "; ".join(repair for _, repairs in studies for repair in repairs)
+    reasons = "; ".join(repair for _, repairs, _ in studies for repair in repairs)
     raise BadImage("import", "a T1 or a T2", reasons or "neither", "download the subject again")
 
 
