@@ -161,9 +161,9 @@ def walk_entries(folder):
     Yields
     ------
     path : Path
-    kind : {"file", "litter", "broken link", "folder again", "folder closed", "no file"}
-        A folder of litter, or one that cannot be read or was seen before, is one entry;
-        other folders are none. "no file" is a device, a pipe or a socket.
+    kind : {"file", "litter", "broken link", "folder again", "folder closed", "folder empty", "no file"}
+        A folder of litter, or one that cannot be read, is empty or was seen before, is one
+        entry; other folders are none. "no file" is a device, a pipe or a socket.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -174,9 +174,13 @@ def walk_entries(folder):
         kind = "folder" if path == root else _kind(path, around, seen)
         if kind == "folder":
             try:
-                waiting += sorted(path.iterdir(), key=lambda path: natural_key(path.name), reverse=True)
+                inside = sorted(path.iterdir(), key=lambda path: natural_key(path.name), reverse=True)
             except OSError:
                 yield path, "folder closed"
+                continue
+            if path != root and all(is_litter(each.name) for each in inside):
+                yield path, "folder empty"
+            waiting += inside
         else:
             yield path, kind
 
@@ -287,9 +291,9 @@ def read_tsv_text(text, *, dtype=None):
         Of the columns, as for :func:`pandas.read_csv`.
     """
     table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], dtype=dtype)
-    table = table.rename(columns=_unquoted)
+    table = table.rename(columns=unquoted)
     for name in table.select_dtypes(exclude=["number", "bool"]):
-        table[name] = table[name].map(_unquoted, na_action="ignore")
+        table[name] = table[name].map(unquoted, na_action="ignore")
     return table
 
 
@@ -307,7 +311,8 @@ def _quoted(value):
     return value
 
 
-def _unquoted(value):
+def unquoted(value):
+    """Take away the ``'`` that :func:`write_tsv` put in front of a text."""
     return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
 
 
@@ -319,6 +324,11 @@ def checksum(*paths):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def text_digest(text):
+    """SHA-256 over a text, first 16 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def made_from(path, source):

@@ -1,5 +1,6 @@
 """The ledger of an import: every scan, series, mask and table row that was seen, and what became of it."""
 
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, Notice, plain
-from epitome_kit.files import read_text, read_tsv_text, tsv_text, write_text
+from epitome_kit.errors import BadCohort, BadParameter, EpitomeWarning, plain
+from epitome_kit.files import read_text, read_tsv_text, tsv_text, unquoted, write_text
+from epitome_kit.tables import read_text_table
 
 LEDGER = "sources.tsv"
 """Name of the ledger in the folder of a cohort."""
@@ -20,6 +22,13 @@ _TITLE = (
     f"# What an import saw, and what became of it (rules {RULES}). Its paths may name people: this file "
     "is yours alone, nothing links to it, and it goes nowhere with the cohort."
 )
+LEAVE_OUT = "leave out"
+"""Decision that nothing is taken from a file."""
+
+_CONTRASTS = ("T1w", "T1ce", "T2w", "FLAIR", LEAVE_OUT)
+DECISIONS = {"scan": _CONTRASTS, "series": _CONTRASTS, "mask": ("tumour", LEAVE_OUT)}
+"""What a person can decide, by kind."""
+
 _BEFORE = "excluded.tsv", "repaired.tsv"
 """Files that older versions wrote in its place."""
 
@@ -95,22 +104,20 @@ def read_ledger(root):
     """
     path = Path(root) / LEDGER
     if not path.is_file():
-        return pd.DataFrame(columns=list(Entry._fields), dtype=str)
-    return _read(path)
-
-
-def _read(path):
-    """Read a ledger, edited by hand or not: a title, then a table."""
+        return pd.DataFrame(columns=list(Entry._fields), dtype=object)
     try:
-        lines = read_text(path).splitlines(keepends=True)
-        start = 1 if lines and lines[0].lstrip('"').startswith("#") else 0
-        table = read_tsv_text("".join(lines[start:]), dtype=str)
-        if not {"source", "kind"} <= set(table):
-            raise ValueError(f"columns {', '.join(map(str, table.columns[:5]))}")
+        title, _, text = read_text(path).partition("\n")
+        table = read_tsv_text(text if title.startswith("#") else f"{title}\n{text}", dtype=str)
+        return _with_columns(table)
     except (OSError, ValueError) as error:
         expected = "a ledger with the columns source and kind, separated by tabs"
-        hint = "import the cohort again; an edited ledger is saved as text with tabs, in UTF-8"
+        hint = "import the cohort again"
         raise BadCohort("ledger", expected, f"{path} ({str(error)[:160]})", hint) from error
+
+
+def _with_columns(table):
+    if not {"source", "kind"} <= set(table):
+        raise ValueError(f"columns {', '.join(map(str, table.columns[:5]))}")
     return table.reindex(columns=list(Entry._fields)).astype(object).fillna("")
 
 
@@ -120,9 +127,9 @@ def read_decisions(path):
     Parameters
     ----------
     path : path or None
-        A ledger whose column ``decision`` was filled in: for scans and series
-        ``T1w``, ``T1ce``, ``T2w``, ``FLAIR`` or ``leave out``; for masks ``tumour``
-        or ``leave out``. None: nothing was decided.
+        A ledger whose column ``decision`` was filled in, as text or ``.xlsx``: for
+        scans and series ``T1w``, ``T1ce``, ``T2w``, ``FLAIR`` or ``leave out``; for
+        masks ``tumour`` or ``leave out``. None: nothing was decided.
 
     Returns
     -------
@@ -131,18 +138,34 @@ def read_decisions(path):
 
     Raises
     ------
-    BadCohort
-        It cannot be read.
+    BadTable
+        It cannot be read as a table.
+    BadParameter
+        It is no ledger, or a decision is none of these.
     """
     if path is None:
         return {}
-    table = _read(Path(path))
-    decided = table[table.decision.str.strip() != ""]
-    return {
-        (row.source, row.kind): " ".join(row.decision.split())
-        for row in decided.itertuples()
-        if row.kind in ("scan", "series", "mask")
-    }
+    path = Path(path)
+    table = read_text_table(path, where="decisions", columns={"source", "kind", "decision"}).fillna("")
+    if not {"source", "kind", "decision"} <= set(table):
+        expected, received = "columns source, kind and decision", f"{', '.join(table.columns[:6])} in {path}"
+        raise BadParameter("decisions", expected, received, "fill in the column `decision` of the `sources.tsv`")
+    decided = table[table.decision.str.replace("n/a", "").str.strip() != ""]
+    return dict(_decision(row, path) for row in decided.itertuples())
+
+
+def _decision(row, path):
+    """Check one decision, and give it in the words of the kit."""
+    allowed = DECISIONS.get(row.kind, ())
+    written = re.sub(r"[\s_-]+", " ", row.decision.strip())
+    meant = next((word for word in allowed if word.lower() == written.lower()), None)
+    if meant is None:
+        expected = (
+            f"a decision out of {', '.join(allowed)}" if allowed else "decisions on scans, series and masks alone"
+        )
+        received = f"{row.decision!r} on the {row.kind} {row.source} in {path}"
+        raise BadParameter("decisions", expected, received, "correct the column `decision`")
+    return (unquoted(row.source), row.kind), meant
 
 
 def unused_decisions(decisions, entries):
@@ -198,7 +221,7 @@ def warn_of_older_rules(root):
             f"{root} was imported by an older version, whose rules took some scans, masks and labels wrongly without a "
             "word. Import it again, into a new folder, before you trust its numbers."
         )
-        warnings.warn(text, Notice, stacklevel=3)
+        warnings.warn(text, EpitomeWarning, stacklevel=3)
 
 
 def sum_up(ledger):

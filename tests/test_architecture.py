@@ -17,7 +17,13 @@ ROOMS = (
     *(
         "errors",
         "files",
+        "tables",
         "claims",
+        "geometry",
+        "content",
+        "itk_headers",
+        "formats",
+        "mask_labels",
         "images",
         "profiles",
         "records",

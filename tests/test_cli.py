@@ -560,6 +560,7 @@ def marked(monkeypatch):
     said = ["All right.", "5 times too large.", "Blank.", "not a notebook"]
     columns = {"file": ["a", "a", "b", "c"], "notebook": ["01", "01", "01", None], "exercise": [1, 2, 1, pd.NA]}
     columns |= {"points": [1, 0, 0, 0], "state": ["right", "not yet", "blank", "refused"], "said": said}
+    columns |= {"note": [None, None, "one of 2", None]}
     marks = pd.DataFrame(columns).astype({"exercise": "Int64"})
     asked = []
 
@@ -576,12 +577,12 @@ def test_notebooks_prints_the_points_of_a_class_and_of_one_student(epitome, mark
     answer = epitome("notebooks", "--grade", "returned", "--profile", "smoke", "--out", tmp_path / "points.tsv")
     assert answer.exit_code == 0
     assert re.search(r"^a +01 +1/2 +✓ ✗", answer.stdout, re.MULTILINE)
-    assert re.search(r"^b +01 +0/1 +○", answer.stdout, re.MULTILINE)
+    assert re.search(r"^b +01 +0/1 +○ +one of 2", answer.stdout, re.MULTILINE)
     assert re.search(r"^c +0 +not a notebook", answer.stdout, re.MULTILINE)
-    assert "1 of 3 points; 1 refused" in answer.stdout
+    assert "1 of 3 points" in answer.stdout and "3 files: 2 marked, 1 refused" in answer.stdout
     assert (tmp_path / "points.tsv").read_text(encoding="utf-8").splitlines()[
         2
-    ] == "a\t01\t2\t0\tnot yet\t5 times too large."
+    ] == "a\t01\t2\t0\tnot yet\t5 times too large.\tn/a"
     assert marked[0]["workspace"].as_posix() == "runs/phantom_smoke_grade" and marked[0]["limit_s"] == 300
     answer = epitome("notebooks", "--grade", "a")
     assert re.search(r"^2 +0 +not yet +5 times too large.", answer.stdout, re.MULTILINE)

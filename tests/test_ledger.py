@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines, write_cohort
 
 from epitome_kit.cohort import open_cohort, write_dataset
-from epitome_kit.errors import BadCohort, BadOutput, Notice
+from epitome_kit.errors import BadOutput, BadParameter, EpitomeError, EpitomeWarning
 from epitome_kit.files import read_tsv
 from epitome_kit.ledger import (
     Entry,
@@ -55,7 +55,7 @@ def test_decisions_are_read_from_an_edited_ledger(tmp_path, quote):
     write_ledger(tmp_path, ENTRIES)
     path = tmp_path / "edited.tsv"
     title, header, *rows = (tmp_path / "sources.tsv").read_text().splitlines()
-    rows = [row.removesuffix("n/a") + word for row, word in zip(rows, ("", " T1ce ", "leave  out", "T1w"), strict=True)]
+    rows = [row.removesuffix("n/a") + word for row, word in zip(rows, ("", " t1CE ", "leave  out", ""), strict=True)]
     path.write_text("\n".join([f'"{title}"\t\t\t' if quote else title, header, *rows]) + "\n")
     decisions = read_decisions(path)
     assert decisions == {("sub-1/anat/=b .nii.gz", "scan"): "T1ce", ("masks/1.nii.gz", "mask"): "leave out"}
@@ -68,8 +68,16 @@ def test_decisions_are_read_from_an_edited_ledger(tmp_path, quote):
 def test_what_is_no_ledger_is_three_lines(tmp_path, content):
     path = tmp_path / "sources.tsv"
     path.write_text(content)
-    with raises_three_lines(BadCohort, path):
+    with raises_three_lines(EpitomeError, path):
         read_decisions(path)
+
+
+@pytest.mark.parametrize(("row", "word"), [(0, "tumour"), (0, "T1"), (2, "T1w"), (3, "T1w")])
+def test_a_decision_that_is_none_is_three_lines(tmp_path, row, word):
+    entries = [entry._replace(decision=word if index == row else "") for index, entry in enumerate(ENTRIES)]
+    write_ledger(tmp_path, entries)
+    with raises_three_lines(BadParameter, word, entries[row].kind):
+        read_decisions(tmp_path / "sources.tsv")
 
 
 def test_older_cohorts_are_known_and_never_added_to(tmp_path):
@@ -81,7 +89,7 @@ def test_older_cohorts_are_known_and_never_added_to(tmp_path):
     title = (root / "sources.tsv").read_text()
     (root / "sources.tsv").write_text(title.replace("(rules ", "(rules 0"))
     assert made_by_older_rules(root)
-    with pytest.warns(Notice, match="Import it again"):
+    with pytest.warns(EpitomeWarning, match="Import it again"):
         open_cohort(root)
     with raises_three_lines(BadOutput, root):
         check_folders(tmp_path / "source", root, ["sub-01", "sub-02", "sub-03", "sub-04"])

@@ -18,7 +18,7 @@ from epitome_kit.cli.options import Json, Method, Scheduler, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
-from epitome_kit.errors import BadParameter, EpitomeError, Notice
+from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -28,7 +28,7 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
-        warnings.simplefilter("always", Notice)
+        warnings.simplefilter("always", EpitomeWarning)
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
             return super().invoke(ctx)
@@ -42,7 +42,7 @@ class Verbs(TyperGroup):
 
 def _show_warning(usual, message, category, *where, **more):
     """Print what a person has to know of a result without the place in the code that says it."""
-    if issubclass(category, Notice):
+    if issubclass(category, EpitomeWarning):
         typer.echo(f"Warning: {message}", err=True)
     else:
         usual(message, category, *where, **more)

@@ -90,7 +90,7 @@ def _attempt(adopt, item):
     return None
 
 
-def write_scans(out, name, images, notes):
+def write_scans(out, name, images, notes, *, save=save_image):
     """Write a subject's scans with their sidecars; with the last scan in place, the subject is complete.
 
     Parameters
@@ -102,14 +102,16 @@ def write_scans(out, name, images, notes):
         By contrast.
     notes : dict of str to dict
         What the sidecar of each contrast says.
+    save : callable, default=save_image
+        Takes an image and a path.
     """
     for contrast in images:
         write_json(sidecar_path(image_path(out, name, contrast)), {**notes[contrast], "ImportedTogether": list(images)})
     for contrast, image in images.items():
-        save_image(image, image_path(out, name, contrast))
+        save(image, image_path(out, name, contrast))
 
 
-def is_finished(out, name, origin):
+def is_finished(out, name, origin, *, strict=True):
     """Tell whether an earlier import wrote all of a subject, from the same files in the same way.
 
     Parameters
@@ -119,6 +121,8 @@ def is_finished(out, name, origin):
         Subject.
     origin : dict
         Part of the sidecars that tells files and options from others.
+    strict : bool, default=True
+        Whether other files or options are an error, rather than not finished.
 
     Returns
     -------
@@ -133,13 +137,15 @@ def is_finished(out, name, origin):
     for path in sorted((Path(out) / name / "anat").glob("*.json")):
         notes = read_json(path)
         if {key: notes.get(key) for key in origin} != origin:
+            if not strict:
+                return False
             raise BadOutput(
                 "import",
                 "a new folder, or one with an earlier import of the same files in the same way",
                 f"{path}, from other files or with another choice about faces",
                 "choose another output",
             )
-        together = notes["ImportedTogether"]
+        together = notes.get("ImportedTogether", [])
     return bool(together) and all(image_path(out, name, contrast).is_file() for contrast in together)
 
 
