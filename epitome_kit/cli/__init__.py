@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
+from epitome_kit.cli.contrasts import contrasts
 from epitome_kit.cli.options import Json, Method, Scheduler, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
@@ -57,7 +58,7 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
-for verb in (sweep, rerun, segment, measure, extract):
+for verb in (sweep, rerun, segment, measure, extract, contrasts):
     app.command()(verb)
 app.command("notebooks")(class_notebooks)
 app.command("app")(case_page)

@@ -198,7 +198,9 @@ def _import_subject(out, deface, item):
         return
     copies, repairs = sort_files(files)
     masks = [volume for volume in volumes if volume.physics["modality"] == "SEG"]
-    studies = choose([volume for volume in volumes if volume not in masks], judge=_judge)
+    studies = choose(
+        [volume for volume in volumes if volume not in masks], judge=partial(judge_volumes, after_agent=True)
+    )
     images, notes, drawn, noticed = _match(studies, masks, copies)
     repairs += noticed
     if drawn:
@@ -214,11 +216,6 @@ def _import_subject(out, deface, item):
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
     write_scans(out, name, images, {key: {**notes[key], **origin, "Repairs": repairs} for key in images})
-
-
-def _judge(volumes):
-    """Judge the volumes of one study; every T1 of the collection is after contrast agent."""
-    return [("T1ce" if contrast == "T1w" else contrast, evidence) for contrast, evidence in judge_volumes(volumes)]
 
 
 def _match(studies, masks, copies):
