@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadImage
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
 from epitome_kit.ledger import Entry, unused_decisions
 from epitome_kit.sources.dicom_choice import check_decisions, choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_exams import drop_copies
-from epitome_kit.sources.dicom_files import Found, find_headers
+from epitome_kit.sources.dicom_files import find_headers
 from epitome_kit.sources.dicom_headers import gather
 from epitome_kit.sources.dicom_names import age_years
 from epitome_kit.sources.dicom_people import tell_people
@@ -26,14 +27,13 @@ from epitome_kit.sources.importing import (
     read_repairs,
     write_scans,
 )
-from epitome_kit.sources.labels import read_labels
+from epitome_kit.sources.labels import find_labels
 
 _OLDEST = 89
-_TABLES = re.compile(r"participants\.(tsv|json)", re.IGNORECASE)
 _README = """\
 Converted from DICOM with dcm2niix. Scans were chosen by their headers: T1w and T1ce (after contrast agent), T2w
 and FLAIR. Names, identifiers, dates and free text of the headers were left behind; age and sex were kept, ages
-above 89 as 89. {faces} {labels} {unknown}
+above 89 as 89. {faces} {labels}
 """
 
 
@@ -59,9 +59,9 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     chosen in :func:`epitome_kit.sources.dicom_choice.choose`. A volume with missing or
     uneven slices is never taken; one whose pixels have no size is taken as one of
     unknown voxel size. A subject without any usable volume is left out by name and
-    reason. Labels come from a ``participants.tsv`` in `source`, whose subjects are
-    called by their DICOM PatientID. Subjects that an earlier import into `out` has
-    finished are kept as they are.
+    reason. Labels come from tables in `source`, whose subjects are called by their
+    DICOM PatientID, see :func:`epitome_kit.sources.labels.find_labels`. Subjects that
+    an earlier import into `out` has finished are kept as they are.
 
     Parameters
     ----------
@@ -101,12 +101,13 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     patients, found = read_patients(source, person_folders=person_folders, workers=workers)
     names = _names(patients, keep_ids)
     check_folders(source, out, names.values())
-    table = source / "participants.tsv"
-    labels, conflicting, unknown = read_labels(table) if table.is_file() else (pd.DataFrame(), [], [])
+    labels = find_labels(source, [patient for patient, (one, _) in patients.items() if not one.shared])
+    for text in labels.warnings:
+        warnings.warn(text, EpitomeWarning, stacklevel=2)
     sources = name_sources([volume for patient in patients.values() for volume in patient.volumes], source)
     answers = {volume: decided[name] for volume, name in sources.items() if name in decided}
     choices = {patient: choose(patients[patient].volumes, decisions=answers) for patient in names}
-    reasons = _reasons(patients, names, labels, conflicting)
+    reasons = _reasons(patients, names, labels)
     excluded = [(names[patient], reason) for patient, reason in reasons.items()]
     items = {
         names[patient]: (names[patient], *choices[patient][0][:2], patients[patient].person.notes)
@@ -118,19 +119,19 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     kept = {patient: name for patient, name in names.items() if name not in left_out}
     entries = [entry for patient in names for entry in list_series(choices[patient], sources, names[patient])]
     entries = [_with_its_subject(entry, left_out) for entry in entries]
-    entries += _list_files(found, source)
+    entries += [entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries]
+    entries += _list_files(found, source, {entry.source for entry in labels.entries})
     return describe_cohort(
         out,
         source=source,
-        participants=_participants(kept, patients, choices, labels, keep_ids),
+        participants=_participants(kept, patients, choices, labels.table, keep_ids),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept.values())),
         entries=[*entries, *unused_decisions(decisions or {}, entries)],
         name="DICOM import",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",
-            labels="Labels come from participants.tsv." if table.is_file() else "No participants.tsv: no labels.",
-            unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
+            labels=labels.summary,
         ),
     )
 
@@ -163,7 +164,7 @@ def read_patients(source, *, person_folders=False, workers=1):
     found = find_headers(source, workers=workers)
     if not found.headers:
         damaged = f"{len(found.damaged)} damaged ones in {source}" if found.damaged else f"none in {source}"
-        passed = ", ".join(_count(n, kind) for kind, n in _passed(found).items())
+        passed = ", ".join(f"{n} x {kind}" for kind, n in _passed(found).items())
         raise BadCohort(
             "import_dicom",
             "DICOM files",
@@ -174,20 +175,20 @@ def read_patients(source, *, person_folders=False, workers=1):
     return {one.name: Patient(one, gather(one.name, drop_copies(one.headers))) for one in people}, found
 
 
-def _reasons(patients, names, labels, conflicting):
-    """Why people are left out before their scans are looked at."""
+def _reasons(patients, names, labels):
+    """Say who is left out before any scan is looked at, and why."""
     reasons = {}
     for patient, (person, _) in patients.items():
-        row, twin = f"sub-{patient}", f"sub-{person.twin}"
         if person.reason:
             reasons[patient] = person.reason
-        elif row in conflicting:
-            reasons[patient] = "expected one row in participants.tsv; received rows that differ"
+        elif patient in labels.conflicting:
+            reasons[patient] = "expected one row in the table of labels; received rows that differ"
         elif person.twin:
             expected = "images of one subject under one PatientID"
             first = names[person.twin]
             reasons[patient] = f"expected {expected}; received those of {first} under another: kept as {first}"
-            if row in labels.index and twin in labels.index and not labels.loc[row].equals(labels.loc[twin]):
+            rows = labels.table.reindex([patient, person.twin]).dropna(how="all")
+            if len(rows) == 2 and not rows.iloc[0].equals(rows.iloc[1]):
                 reasons[patient] = f"expected {expected}; received those of {first} under another, with other labels"
                 reasons.setdefault(person.twin, reasons[patient].replace(first, names[patient]))
     return reasons
@@ -201,26 +202,21 @@ def _with_its_subject(entry, left_out):
     return entry._replace(taken_as="", evidence=evidence, reason=entry.reason or "its subject was left out")
 
 
-def _list_files(found, source):
+def _list_files(found, source, tables):
     """List what was passed over: damaged files one by one, others by kind."""
     entries = [
         Entry(path.relative_to(source).as_posix(), "file", reason="damaged, or packed in a way that is not read")
         for path in found.damaged
     ]
-    return entries + [Entry(".", "file", reason=f"{_count(n, kind)} passed over") for kind, n in _passed(found).items()]
+    others = [path for path in found.others if path.relative_to(source).as_posix() not in tables]
+    counted = _passed(found._replace(others=others))
+    return entries + [Entry(".", "file", reason=f"passed over: {kind}, {n} of them") for kind, n in counted.items()]
 
 
-def _passed(found: Found):
+def _passed(found):
     """Count what was passed over, by kind."""
-    kinds = Counter(found.passed)
-    kinds.update(
-        f"no DICOM: {path.suffix.lower() or 'no suffix'}" for path in found.others if not _TABLES.fullmatch(path.name)
-    )
-    return kinds
-
-
-def _count(number, kind):
-    return f"{number} x {kind}"
+    kinds = Counter(f"no DICOM, {path.suffix.lower() or 'no suffix'}" for path in found.others)
+    return Counter(found.passed) + kinds
 
 
 def _import_subject(out, deface, item):
@@ -280,8 +276,7 @@ def _names(patients, keep_ids):
 
 def _participants(kept, patients, choices, labels, keep_ids):
     """Labels of the table, with age and sex of the headers where it has none."""
-    rows = labels.reindex([None if patients[name].person.shared else f"sub-{name}" for name in kept])
-    rows = rows.reset_index(drop=True)
+    rows = labels.reindex(list(kept)).reset_index(drop=True)
     rows.insert(0, "participant_id", list(kept.values()))
     people = [person([*choices[name][0].scans.values(), *patients[name].volumes]) for name in kept]
     for column in ("age", "sex"):

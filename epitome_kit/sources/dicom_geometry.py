@@ -120,9 +120,7 @@ def find_remarks(volume):
     stated = volume.physics["between_mm"] or 0
     times = step / stated if stated >= 0.9 * (volume.physics["thickness_mm"] or math.inf) else 1
     if round(times) >= 2 and abs(times - round(times)) < 0.05:
-        remarks.append(
-            f"slices of {title} lie {step:.1f} mm apart, stated {stated:.1f} mm: some may be missing"
-        )
+        remarks.append(f"slices of {title} lie {step:.1f} mm apart, stated {stated:.1f} mm: some may be missing")
     return remarks
 
 
