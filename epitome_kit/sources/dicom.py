@@ -12,7 +12,7 @@ import pandas as pd
 
 from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
 from epitome_kit.ledger import Entry, unused_decisions
-from epitome_kit.sources.dicom_choice import check_decisions, choose, list_series, name_sources
+from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_exams import drop_copies
 from epitome_kit.sources.dicom_files import find_headers
@@ -74,7 +74,7 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
         Each folder directly below `source` is one person, whatever its headers say.
     decisions : dict of (str, str) to str, default=None
         What a person decided on series, see :func:`epitome_kit.ledger.read_decisions`:
-        a contrast, ``other`` or ``leave out``.
+        a contrast, or ``leave out``.
     deface : callable, default=None
         Takes a scan and returns it without the face, see
         :func:`epitome_kit.preprocess.deface.deface`. None keeps faces.
@@ -92,12 +92,12 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     BadCohort
         No such folder, no DICOM in it, or every subject left out.
     BadParameter
-        One of the folders is, or lies in, the other; or a decision is not understood.
+        One of the folders is, or lies in, the other.
     BadOutput
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
-    decided = check_decisions(decisions)
+    decided = {name: decision for (name, kind), decision in (decisions or {}).items() if kind == "series"}
     patients, found = read_patients(source, person_folders=person_folders, workers=workers)
     names = _names(patients, keep_ids)
     check_folders(source, out, names.values())

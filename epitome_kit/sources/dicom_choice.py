@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.errors import BadParameter
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_geometry import find_remarks
 from epitome_kit.sources.dicom_headers import Volume
 
-_LEFT_OUT = ("other", "leave out")
 _BEFORE, _AFTER = 0, 2
 _TIMES = {
     _BEFORE: re.compile(r"\bpre\W?(op\b|oper|surg)|\bbefore (surgery|operation|resection)"),
@@ -83,7 +81,7 @@ def choose(volumes, *, judge=judge_volumes, decisions=None):
         Takes the volumes of one study and returns a judgement for each: contrast and
         evidence.
     decisions : dict of Volume to str, default=None
-        A contrast, ``"other"`` or ``"leave out"``.
+        A contrast; anything else leaves the volume out.
 
     Returns
     -------
@@ -133,7 +131,7 @@ def _choose_in_study(volumes, judge, decisions):
         decision = decisions.get(volume, "")
         contrast, evidence = judged
         if decision:
-            contrast = None if decision in _LEFT_OUT else decision
+            contrast = decision if decision in CONTRASTS else None
             evidence = f"decided, where the headers say: {evidence}"
         seen.append(_look(volume, contrast, evidence, decision))
     whole = [each for each in seen if not each.reason]
@@ -265,31 +263,3 @@ def list_series(choices, names, subject):
         entry = Entry(names[each.volume], "series", subject, evidence=evidence, decision=each.decision)
         entries.append(entry._replace(reason=each.reason) if each.reason else entry._replace(taken_as=each.contrast))
     return entries
-
-
-def check_decisions(decisions):
-    """Make sure that what a person decided on series is understood.
-
-    Parameters
-    ----------
-    decisions : dict of (str, str) to str
-        From :func:`epitome_kit.ledger.read_decisions`.
-
-    Returns
-    -------
-    dict of str to str
-        Source to decision, of series alone.
-
-    Raises
-    ------
-    BadParameter
-        A decision is none of the contrasts, ``other`` or ``leave out``.
-    """
-    words = {word.lower(): word for word in (*CONTRASTS, *_LEFT_OUT)}
-    found = {source: text for (source, kind), text in (decisions or {}).items() if kind == "series"}
-    for source, text in found.items():
-        if text.lower() not in words:
-            expected = f"{', '.join(words.values())} as the decision on a series"
-            hint = "correct the column `decision` of the ledger"
-            raise BadParameter("import_dicom", expected, f"`{text}` for {source}", hint)
-    return {source: words[text.lower()] for source, text in found.items()}
