@@ -9,7 +9,7 @@ import pandas as pd
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.sources.dicom_contrast import best, contrast_of
+from epitome_kit.sources.dicom_contrast import best, judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -132,15 +132,15 @@ def read_patients(source, *, workers=1):
     return patients
 
 
-def choose(volumes, *, name=contrast_of):
+def choose(volumes, *, judge=judge_volumes):
     """Choose a patient's scans by their headers.
 
     Parameters
     ----------
     volumes : sequence of Volume
         Of one patient.
-    name : callable, default=contrast_of
-        Takes a volume and names its contrast, or says None.
+    judge : callable, default=judge_volumes
+        Takes the volumes of a study and judges each.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def choose(volumes, *, name=contrast_of):
         studies.setdefault(volume.study, []).append(volume)
     found = []
     for number, study in enumerate(studies.values(), start=1):
-        scans, repairs = _choose_in_study(study, name)
+        scans, repairs = _choose_in_study(study, judge)
         if len(studies) > 1:
             which = f"{len(studies)} studies: took study {number} by date, with {' and '.join(scans) or 'nothing'}"
             repairs.insert(0, which)
@@ -162,10 +162,10 @@ def choose(volumes, *, name=contrast_of):
     return sorted(found, key=lambda chosen: -len(chosen[0]))
 
 
-def _choose_in_study(volumes, name):
+def _choose_in_study(volumes, judge):
     candidates, repairs = {}, []
-    for volume in volumes:
-        contrast = name(volume)
+    for volume, (contrast, _) in zip(volumes, judge(volumes), strict=True):
+        contrast = contrast if contrast in CONTRASTS else None
         if contrast and volume.fault:
             expected, received = volume.fault
             repairs.append(f"{contrast} not taken: expected {expected}; received {received}")

@@ -22,7 +22,7 @@ from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
 from epitome_kit.files import walk_files
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.sources.dicom import choose, digest, person
-from epitome_kit.sources.dicom_contrast import contrast_of
+from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -199,7 +199,9 @@ def _import_subject(out, deface, item):
         return
     copies, repairs = sort_files(files)
     masks = [volume for volume in volumes if volume.physics["modality"] == "SEG"]
-    studies = choose([volume for volume in volumes if volume not in masks], name=_name)
+    studies = choose(
+        [volume for volume in volumes if volume not in masks], judge=partial(judge_volumes, after_agent=True)
+    )
     images, notes, drawn, noticed = _match(studies, masks, copies)
     repairs += noticed
     if drawn:
@@ -215,12 +217,6 @@ def _import_subject(out, deface, item):
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
     write_scans(out, name, images, {key: {**notes[key], **origin, "Repairs": repairs} for key in images})
-
-
-def _name(volume):
-    """Name the contrast of a volume; every T1 of the collection is after contrast agent."""
-    contrast = contrast_of(volume)
-    return "T1ce" if contrast == "T1w" else contrast
 
 
 def _match(studies, masks, copies):
