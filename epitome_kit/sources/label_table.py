@@ -258,10 +258,9 @@ def _entry(source, written, found, said, conflicting):
     stated = {label: value for label, value in said.items() if is_stated(value)}
     known = {label: value for label, value in stated.items() if not isinstance(value, tuple)}
     lost = [f"{label}: {value[-1]}" for label, value in stated.items() if isinstance(value, tuple)]
-    evidence = "; ".join([f"{written}, {rule}", ", ".join(f"{label} {value}" for label, value in known.items())])
+    evidence = ", ".join([f"{written} {rule}", *(f"{label} {value}" for label, value in known.items())])
     if subject in conflicting:
         reason = f"rows of one subject that differ in {' and '.join(conflicting[subject])}"
         return Entry(source, "label", subject, evidence=evidence, reason=reason)
-    return Entry(
-        source, "label", subject, ", ".join(known), evidence, "; ".join(lost) or ("" if known else "no label in it")
-    )
+    reason = "; ".join(lost) or ("" if known else "no label in it")
+    return Entry(source, "label", subject, "labels" if known else "", evidence, reason)

@@ -73,7 +73,7 @@ class Labels(NamedTuple):
     def summary(self):
         """What the README of a cohort says of labels."""
         if not self.tables:
-            return "No table of labels was found: no labels."
+            return f"No labels: {'; '.join(self.warnings) or 'no table of labels was found'}."
         lost = f" Labels that were not understood: {', '.join(self.unknown[:20])}." if self.unknown else ""
         return f"Labels come from {' and '.join(self.tables)}.{lost}"
 
@@ -239,7 +239,7 @@ def join_readings(readings, subjects, *, first_leads=True):
     unlabelled = [subject for subject in subjects if subject not in known]
     unknown = [text for reading in readings for text in reading.unknown]
     if known:
-        warned += _listed(f"{names}: not understood, and so missing:", unknown, "values")
+        warned += _listed(f"{names}: left missing:", unknown, "values")
         warned += _listed(f"{names}: no subject is called", [name for name, _ in unmatched], "names")
         warned += _listed(f"{names}: no row for", unlabelled, "subjects")
     return Labels(
