@@ -73,7 +73,7 @@ class Labels(NamedTuple):
     def summary(self):
         """What the README of a cohort says of labels."""
         if not self.tables:
-            return f"No labels: {'; '.join(self.warnings) or 'no table of labels was found'}."
+            return f"{'; '.join(self.warnings) or 'No table of labels was found'}: no labels."
         lost = f" Labels that were not understood: {', '.join(self.unknown[:20])}." if self.unknown else ""
         return f"Labels come from {' and '.join(self.tables)}.{lost}"
 
