@@ -5,6 +5,7 @@ import json
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
@@ -71,7 +72,7 @@ def show(answer, as_json, rows, header=()):
         return
     table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*(Text(_plain(value), overflow="fold") for value in row))
     Console().print(table)
 
 
@@ -91,22 +92,35 @@ def show_frame(frame, as_json, columns=None):
 
 
 def show_cohort(cohort, as_json):
-    """Print what an import made, whom it left out and what it noticed.
+    """Print what an import made, what it took, whom and what it left out, and what it noticed.
 
     Parameters
     ----------
     cohort : Cohort
     as_json : bool
     """
+    from epitome_kit.ledger import sum_up
+
     excluded = cohort.excluded[["id", "reason"]].to_dict("records")
     repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort)}
-    answer = {**counted, "excluded": excluded, "repaired": repaired}
+    summed, labels = sum_up(cohort.ledger), _count_labels(cohort)
+    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "labels": labels}
+    answer = {**counted, "excluded": excluded, "repaired": repaired, "ledger": dict(summed)}
     rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
     if repaired:
         rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
+    rows += [*((f"with {target}", f"{n} of {len(cohort)}") for target, n in labels.items()), *summed]
     show(answer, as_json, rows)
     typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
+
+
+def _count_labels(cohort):
+    """Count the subjects that have each label."""
+    from epitome_kit.cohort import TARGETS
+
+    return {
+        target: int(cohort.participants[target].notna().sum()) for target in TARGETS if target in cohort.participants
+    }
 
 
 def show_report(page, as_json):
@@ -268,25 +282,32 @@ def show_points(marks, as_json):
         From :func:`epitome_kit.run.marking.mark_folder`.
     as_json : bool
     """
-    if as_json or marks.file.nunique() == 1:
-        show_frame(marks, as_json, ["exercise", "points", "state", "said"])
+    files = marks.groupby("file", sort=False)
+    if as_json or len(files) == 1:
+        show_frame(marks, as_json, ["exercise", "points", "state", "said", "note"])
     else:
-        rows = [(file, *_class_line(rows)) for file, rows in marks.groupby("file", sort=False)]
-        show(None, False, rows, header=("file", "notebook", "points", "exercises", ""))
+        header = ("file", "notebook", "points", "exercises", "")
+        show(None, False, [(file, *_class_line(rows)) for file, rows in files], header=header)
     told = marks.exercise.notna()
-    refused = f"; {(~told).sum()} refused" if not told.all() else ""
-    typer.echo(f"{marks.points.sum()} of {told.sum()} points{refused}", err=as_json)
+    refused = int((~told).sum())
+    typer.echo(f"{marks.points.sum()} of {told.sum()} points", err=as_json)
+    counted = f"{len(files)} files: {len(files) - refused} marked, {refused} refused"
+    passed_over = marks.attrs.get("passed_over")
+    if passed_over:
+        counted += f"; passed over {passed_over} that a system keeps for itself, such as .DS_Store"
+    typer.echo(counted, err=as_json)
 
 
 def _class_line(marks):
-    """Notebook, points, a mark an exercise, and why a file was refused."""
+    """Notebook, points, a mark an exercise, and why a file was refused or what else there is to say."""
     from epitome_kit.run.marking import STATES
 
+    first = marks.iloc[0].fillna("")
     if marks.exercise.isna().any():
-        return None, 0, None, marks.said.iloc[0]
+        return None, 0, None, "; ".join(filter(None, (first.said, first.note)))
     mark_of = {state: mark for mark, state in STATES.items()}
     shown = " ".join(mark_of.get(state, "!") for state in marks.state)
-    return marks.notebook.iloc[0], f"{marks.points.sum()}/{len(marks)}", shown, None
+    return first.notebook, f"{marks.points.sum()}/{len(marks)}", shown, first.note
 
 
 def _graded(scores):

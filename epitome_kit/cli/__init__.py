@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +18,7 @@ from epitome_kit.cli.options import Json, Method, Scheduler, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
-from epitome_kit.errors import BadParameter, EpitomeError
+from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -26,6 +28,8 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
+        warnings.simplefilter("always", EpitomeWarning)
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
             return super().invoke(ctx)
         except EpitomeError as error:
@@ -34,6 +38,14 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt as error:
             typer.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
             raise typer.Exit(INTERRUPTED) from error
+
+
+def _show_warning(usual, message, category, *where, **more):
+    """Print what a person has to know of a result without the place in the code that says it."""
+    if issubclass(category, EpitomeWarning):
+        typer.echo(f"Warning: {message}", err=True)
+    else:
+        usual(message, category, *where, **more)
 
 
 app = typer.Typer(

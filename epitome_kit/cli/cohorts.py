@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epitome_kit.answers import show_cohort
-from epitome_kit.cli.options import Deface, Json, Scheduler, Workers
+from epitome_kit.cli.options import Decisions, Deface, Json, MaskLabels, Scheduler, Trust, Workers
 
 cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
 
@@ -45,14 +45,36 @@ def tcga_lgg(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler
 
 
 @cohorts.command()
-def bids(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler = None, as_json: Json = False):
-    """Check and adopt a BIDS folder.
+def bids(
+    source: Path,
+    out: Path,
+    session: Annotated[str | None, typer.Option(help="Session to take of every subject, such as `preop`.")] = None,
+    mask_labels: MaskLabels = None,
+    trust: Trust = None,
+    decisions: Decisions = None,
+    workers: Workers = 2,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+):
+    """Check and adopt a BIDS folder; OUT/sources.tsv says of every file what it was taken for, and why.
 
-    Example: `epitome cohort bids my_bids runs/mine`
+    Contrasts are judged by names and sidecars. Of several sessions one with a tumour
+    mask is taken, one before surgery rather than after it, the earliest. A tumour
+    mask is one that says so: by `label-tumour`, `label-lesion`, or `Type: Lesion` in
+    its sidecar. What cannot be told is left out: answer in the column `decision` of
+    OUT/sources.tsv, and hand it back.
+
+    For example:
+
+    - `epitome cohort bids my_bids runs/mine`
+    - `epitome cohort bids my_bids runs/mine --decisions runs/mine/sources.tsv`
+    - `epitome cohort bids my_bids runs/mine --session preop --mask-labels brats21:WT`
     """
+    from epitome_kit.ledger import read_decisions
     from epitome_kit.sources.bids import import_bids
 
-    show_cohort(import_bids(source, out, workers=workers), as_json)
+    how = {"session": session, "mask_labels": mask_labels, "trust": trust, "decisions": read_decisions(decisions)}
+    show_cohort(import_bids(source, out, **how, workers=workers), as_json)
 
 
 @cohorts.command()
