@@ -213,7 +213,7 @@ def show_grading(scores, folder, as_json):
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
 
 
-def show_outlines(tumours, folder, as_json):
+def show_outlines(tumours, folder, as_json, scans=None):
     """Print the size of each tumour that was outlined, and how well outlines fit where that is known.
 
     Parameters
@@ -223,13 +223,16 @@ def show_outlines(tumours, folder, as_json):
     folder : Path
         Where the masks are.
     as_json : bool
+    scans : list of dict, default=None
+        Of one head: file, contrast and evidence of each.
     """
     from epitome_kit.tumour.segment import summarise
 
     summary = summarise(tumours)
     if as_json:
         rows = json.loads(tumours.to_json(orient="records"))
-        show({"summary": summary or None, "tumours": rows}, as_json, ())
+        answer = {"summary": summary or None, "tumours": rows}
+        show(answer if scans is None else answer | {"scans": scans}, as_json, ())
     else:
         unit = "ml" if tumours.volume_ml.notna().any() else "voxels"
         sizes = [f"volume_{unit}", f"volume_low_{unit}", f"volume_high_{unit}", "rano_long_mm"]

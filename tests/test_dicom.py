@@ -59,7 +59,7 @@ def test_each_contrast_is_known_by_its_header(source, tmp_path):
         ({"EchoTime": 24.0, "RepetitionTime": 2500.0, "InversionTime": 860, "ScanningSequence": ["SE", "IR"]}, "T1w"),
         ({**T1, "SeriesDescription": "AX T1 +C"}, "T1ce"),
         ({**T1, "SeriesDescription": "Pre-op T1 post gad"}, "T1ce"),
-        ({**T1CE, "SeriesDescription": "AX T1 PRE"}, "T1w"),
+        ({**T1, "SeriesDescription": "AX T1 PRE"}, "T1w"),
         ({**T1, "ContrastBolusAgent": "None"}, "T1w"),
         ({**T2, "SeriesDescription": "AX FLAIR"}, "FLAIR"),
         ({"SeriesDescription": "ax_t2_tse"}, "T2w"),

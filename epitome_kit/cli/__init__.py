@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,8 @@ from typer.core import TyperGroup
 from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
-from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.contrasts import contrasts
+from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
@@ -28,24 +28,17 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
-        warnings.simplefilter("always", EpitomeWarning)
-        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", EpitomeWarning)
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except EpitomeError as error:
             typer.echo(error, err=True)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
             typer.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
             raise typer.Exit(INTERRUPTED) from error
-
-
-def _show_warning(usual, message, category, *where, **more):
-    """Print what a person has to know of a result without the place in the code that says it."""
-    if issubclass(category, EpitomeWarning):
-        typer.echo(f"Warning: {message}", err=True)
-    else:
-        usual(message, category, *where, **more)
 
 
 app = typer.Typer(
@@ -57,7 +50,7 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
-for verb in (sweep, rerun, segment, measure, extract):
+for verb in (sweep, rerun, segment, measure, extract, contrasts):
     app.command()(verb)
 app.command("notebooks")(class_notebooks)
 app.command("app")(case_page)
@@ -180,6 +173,7 @@ def strip(
     mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
     brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
     method: Method = "network",
+    trust: Trust = None,
 ):
     """Find the brain in one head scan, of any contrast.
 
@@ -193,7 +187,7 @@ def strip(
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip")
+    head = load_image(image, where="strip", trust=trust)
     found = skull_strip(head, method)
     save_image(found, mask)
     if brain:
@@ -285,6 +279,14 @@ def doctor(as_json: Json = False):
     grave = [check["what"] for check in checks if check["state"] == "missing"]
     typer.echo(f"In the way: {', '.join(grave)}." if grave else "Ready: epitome run, or epitome lab.", err=as_json)
     raise typer.Exit(FAILED if grave else SUCCESS)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Show what the kit had to assume as one sentence, and other warnings as Python does."""
+    known = issubclass(category, EpitomeWarning)
+    usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    text = f"Warning: {str(message).removesuffix('.')}." if known else usual
+    typer.echo(text, err=True)
 
 
 def _assignments(texts):

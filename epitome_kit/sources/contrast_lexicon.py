@@ -1,7 +1,6 @@
 """Words of scanners, archives and people for what a scan shows, each with what it stands for."""
 
 _GROUPS = {
-    # what is shown
     "t1": "t1 t1w t1wi t1weighted mprage memprage irspgr irfspgr fspgr spgr bravo vibe thrive tfl3d",
     "t2": "t2 t2w t2wi t2weighted",
     "flair": "flair darkfluid t2f t2flair fluidattenuated",
@@ -9,86 +8,88 @@ _GROUPS = {
     "tirm": "tirm",
     "inversion": "ir",
     "gradient": "gre ffe flash fl2d fl3d",
-    # parts of MP2RAGE: a uniform image may be named T1w by those who know
     "mp2rage": "mp2rage uni uniden unit1 den",
     "other": "loc localizer localiser localizador localizzatore lokalizer locator scout aascout survey reperage "
     "aahscout aahead 3plane threeplane smartbrain topogram calibration calib coilsens shim phoenix report "
-    "screen screenshot screensave "
-    "dwi dwis dti dki noddi adc eadc dadc adcmap ep2d epi epfid2d diff diffusion diffusione difusion trace tracew colfa "
-    "fa tensor ivim bvals b0 b50 b500 b800 b900 b1000 b1500 b2000 b3000 "
-    "swi swan eswan swip swimag swiph qsm t2star t2stern t2st t2s t2gre t2ffe r2star r2s hemo haemo heme venobold "
-    "medic me2d merge mgre megre "
-    "perf perfusion perfusione dsc dce asl pcasl pasl cbf cbv rcbv rcbf mtt ttp tmax ktrans tricks twist grasp bolus dyn "
-    "dynamic dynamisch permeability "
-    "mra mrv mrangio tof angio angiography angiographie angiografia pc3d pca venc veno venography phlebo s3di fi3d fi2d "
-    "inhance mip mips minip mnip "
-    "bold fmri rsfmri resting rest func mrs svs csi spectro spectroscopy spektroskopie "
-    "fiesta ciss trufi truefisp trufisp bssfp ssfp dess bffe btfe balanced cine flow liquor csfflow "
-    "map maps t1map t2map t1mapping t2mapping mapping relaxometry t1rho r1map r2map pdmap mtr mtsat mtw cest apt "
-    "aptw mre elastography fieldmap phasediff b0map b1map tb1 synthetic synthetisch syntac "
-    "stir dir psir fgatir wmn dixon mdixon ideal water fat wasser fett inphase outphase oppphase opposed phase phasen "
-    "pha phs real imag imaginary complex inv1 inv2 "
-    "mask masks maske masque mascara maschera brainmask tumormask tumourmask lesionmask defacemask seg segm segs "
-    "segmentation segmentations segmentierung segmentacion segmentazione label labels labelmap dseg probseg roi rois "
-    "lesion lesions laesion gm wm csf gmwm pve aseg aparc ribbon parcellation parc atlas template warp warpfield "
-    "affine jacobian deformation biasfield ratio residual error noise prob probability probmap pred prediction gt "
-    "groundtruth truth annotation annotations contour contours thickness heatmap glistrboost "
-    "sub subs subtr subtraction subtractions subtracted substraction soustraction sustraccion sottrazione subtraktion "
-    "subt subtract difference t1t2 t1wt2w ct cta pet fdg fet spect rx xray tractography sinogram",
-    # agents
-    "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance multihance "
-    "omniscan clariscan elucirem vueway gadoterate gadoteric gadoteridol gadodiamide gadopentetate gadobenate primovist "
-    "eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol dtpa gddtpa gbca kontrast kontrastmittel contrast "
-    "contraste contrasto contraststoff contrastmiddel enhanced enhancement enh mdc mdci injection injecte injectee "
-    "inj iniezione",
+    "screen screenshot screensave dwi dwis dti dki noddi adc eadc dadc adcmap ep2d epi epfid2d diff "
+    "diffusion diffusione difusion trace tracew colfa fa tensor ivim bvals b0 b50 b500 b800 b900 b1000 "
+    "b1500 b2000 b3000 swi swan eswan swip swimag swiph qsm t2star t2stern t2st t2s t2gre t2ffe r2star "
+    "r2s hemo haemo heme venobold medic me2d merge mgre megre perf perfusion perfusione dsc dce asl pcasl "
+    "pasl cbf cbv rcbv rcbf mtt ttp tmax ktrans tricks twist grasp bolus dyn dynamic dynamisch "
+    "permeability mra mrv mrangio tof angio angiography angiographie angiografia pc3d pca venc veno "
+    "venography phlebo s3di fi3d fi2d inhance mip mips minip mnip bold fmri rsfmri resting rest func mrs "
+    "svs csi spectro spectroscopy spektroskopie fiesta ciss trufi truefisp trufisp bssfp ssfp dess bffe "
+    "btfe balanced cine flow liquor csfflow map maps t1map t2map t1mapping t2mapping mapping relaxometry "
+    "t1rho r1map r2map pdmap mtr mtsat mtw cest apt aptw mre elastography fieldmap phasediff b0map b1map "
+    "tb1 synthetic synthetisch syntac stir dir psir fgatir wmn dixon mdixon ideal water fat wasser fett "
+    "inphase outphase oppphase opposed phase phasen pha phs real imag imaginary complex inv1 inv2 mask "
+    "masks maske masque mascara maschera brainmask tumormask tumourmask lesionmask defacemask seg segm "
+    "segs segmentation segmentations segmentierung segmentacion segmentazione label labels labelmap dseg "
+    "probseg roi rois lesion lesions laesion gm wm csf gmwm pve aseg aparc ribbon parcellation parc atlas "
+    "template warp warpfield affine jacobian deformation biasfield ratio residual error noise prob "
+    "probability probmap pred prediction gt groundtruth truth annotation annotations contour contours "
+    "thickness heatmap glistrboost sub subs subtr subtraction subtractions subtracted substraction "
+    "soustraction sustraccion sottrazione subtraktion subt subtract difference t1t2 t1wt2w ct cta pet fdg "
+    "fet spect rx xray tractography sinogram",
+    "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
+    "multihance omniscan clariscan elucirem vueway gadoterate gadoteric gadoteridol gadodiamide "
+    "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
+    "dtpa gddtpa gbca kontrast kontrastmittel contrast contraste contrasto contraststoff contrastmiddel "
+    "enhanced enhancement enh mdc mdci injection injecte injectee inj iniezione",
     "short": "ce gd km pdc",
-    "given": "postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm postce postinj "
-    "poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd avecgado avecinj apresinj "
-    "apresgado congado condecontraste conmdc contrastenhanced gdenhanced congd pluskm plusc plusgd",
-    "plain": "nativ native nativo nativa noncontrast noncontrasted noncon nocontrast nocon nogad nogd nc nce plain "
-    "unenhanced nonenhanced nonenh precontrast prekontrast prec precon pregad pregado pregd pregadolinium prekm preinj "
-    "prece ohnekm okm vorkm vkm keinkm sansgado sansinj avantinj sincontraste singado singd senzamdc woc wogad "
-    "wocontrast withoutcontrast withoutgad kmfrei contrastfree",
-    # relations of an agent, or of time
+    "given": "signplus postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
+    "postce postinj poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd "
+    "avecgado avecinj apresinj apresgado congado condecontraste conmdc contrastenhanced gdenhanced congd "
+    "pluskm plusc plusgd",
+    "plain": "signminus nativ native nativo nativa noncontrast noncontrasted noncon nocontrast nocon noc noce "
+    "nogad nogd nc nce plain unenhanced nonenhanced nonenh precontrast prekontrast prec precon pregad "
+    "pregado pregd pregadolinium prekm preinj prece ohnekm okm vorkm vkm keinkm sansgado sansinj avantinj "
+    "sincontraste singado singd senzamdc woc wogad wocontrast withoutcontrast withoutgad kmfrei "
+    "contrastfree",
     "with": "with w mit m avec con com met",
-    "without": "without wo ohne sans sin senza sem zonder bez no non not not kein keine pas",
+    "without": "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas",
     "after": "post after nach apres dopo despues tras",
     "before": "pre prae before vor avant antes prima",
     "both": "wwo plusminus",
-    "time": "op ops oper operation operated operative operativ operativo operativa operatoire operatorio operatoria opera surgery "
-    "surgical surg surgically chirurgie cirugia chirurgia resection resektion resected res rt rx rtx xrt crt rct "
-    "radiation radio radiotherapy radiotherapie radiochemo chemo chemotherapy chemotherapie tmz treatment treated treat "
-    "tx therapy therapie terapia therapeutic tto bx biopsy biopsie biopsia partum natal mortem trauma traumatic "
-    "stroke ictal ictally implant intervention interventional craniotomy crani gk srs gammaknife shunt fossa day days "
-    "week weeks month months year years proc process processing processed baseline dbs "
-    "ablation embolization evd vps anesthesia exercise",
+    "time": "op ops oper operation operated operative operativ operativo operativa operatoire operatorio "
+    "operatoria opera surgery surgical surg surgically chirurgie cirugia chirurgia resection resektion "
+    "resected res rt rx rtx xrt crt rct radiation radio radiotherapy radiotherapie radiochemo chemo "
+    "chemotherapy chemotherapie tmz treatment treated treat tx therapy therapie terapia therapeutic tto "
+    "bx biopsy biopsie biopsia partum natal mortem trauma traumatic stroke ictal ictally implant "
+    "intervention interventional craniotomy crani gk srs gammaknife shunt fossa day days week weeks month "
+    "months year years proc process processing processed baseline dbs ablation embolization evd vps "
+    "anesthesia exercise",
     "moment": "postop preop praeop intraop perioperative postoperative preoperative intraoperative postoperativ "
-    "praeoperativ preoperativ postoperatoire preoperatoire postoperatorio preoperatorio postoperatoria preoperatoria "
-    "postsurgery presurgery postsurgical presurgical postresection postrt prert postrx prerx postchemo prechemo "
-    "posttreatment pretreatment posttx pretx posttherapy pretherapy postpartum postmortem postproc preproc "
-    "postprocessed preprocessed postprocessing preprocessing posterior posteriors posteriore posterieur prefrontal "
-    "precentral postcentral previous presat postbx postbiopsy postcrt postsrs posttrauma poststroke",
-    "joint": "and und et y e ed or oder of de du di del the der die des and iv i ev venous intravenous agent medium media "
-    "mittel stoff produit mezzo material mezzi via",
+    "praeoperativ preoperativ postoperatoire preoperatoire postoperatorio preoperatorio postoperatoria "
+    "preoperatoria postsurgery presurgery postsurgical presurgical postresection postrt prert postrx "
+    "prerx postchemo prechemo posttreatment pretreatment posttx pretx posttherapy pretherapy postpartum "
+    "postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
+    "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
+    "postcrt postsrs posttrauma poststroke",
+    "joint": "and und et y e ed or oder of de du di del the der die des iv i ev venous intravenous agent medium "
+    "media mittel stoff produit mezzo material mezzi via",
     "toward": "to onto in on into zu auf vers reg rreg coreg coregistered registered registriert aligned warped "
     "resampled resliced",
-    "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr et ed core wt tc",
+    "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr et ed core wt tc "
+    "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr et ed core wt tc",
     "fluid": "fl f df fluid",
     "frei": "free frei",
-    # says nothing of the contrast
-    "neutral": "se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage rage mprs ax axi axial axiale "
-    "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse transv obl "
-    "oblique iso isotropic fs fatsat fatsupp nofs spair spir sat supp blade propeller space spc cube vista "
-    "haste ssfse mtc mag magnitude grappa sense ipat caipi cs wave mprvol vol volume sms mb brain head cranium cerebro "
-    "cervello schaedel schadel kopf crane cerebral hirn gehirn neuro stereo navi nav stealth brainlab thin thick hr hires "
-    "lowres highres highresolution res1 1mm 2mm 3mm p2 p3 ns norm nd dis2d dis3d filt n4 bias corrected corr biascorr "
-    "bet stripped skullstripped ss unstripped strip face deface defaced run series serie scan "
-    "image img patient pat subject subj case visit session ses exam study mri irm rm mr mrt nmr raw orig original final "
-    "new old copy std standard template mni sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet "
-    "pondere ponderee pesata pesado ponderado image images tumorprotocol protocol routine plus delayed late early fov "
+    "neutral": "se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
+    "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse "
+    "transv obl oblique iso isotropic fs fatsat fatsupp nofs spair spir sat supp blade propeller space "
+    "spc cube vista haste ssfse mtc mag magnitude grappa sense ipat caipi cs wave mprvol vol volume sms "
+    "mb brain head cranium cerebro cervello schaedel schadel kopf crane cerebral hirn gehirn neuro stereo "
+    "navi nav stealth brainlab thin thick hr hires lowres highres highresolution res1 1mm 2mm 3mm p2 p3 "
+    "ns norm nd dis2d dis3d filt n4 bias corrected corr biascorr bet stripped skullstripped ss unstripped "
+    "strip face deface defaced run series serie scan image img patient pat subject subj case visit "
+    "session ses exam study mri irm rm mr mrt nmr raw orig original final new old copy std standard "
+    "template mni sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet pondere "
+    "ponderee pesata pesado ponderado images tumorprotocol protocol routine plus delayed late early fov "
     "small large whole wholebrain",
 }
-LEXICON = {"signplus": "given", "signminus": "plain"} | {word: group for group, words in _GROUPS.items() for word in words.split()}
+LEXICON = {"signplus": "given", "signminus": "plain"} | {
+    word: group for group, words in _GROUPS.items() for word in words.split()
+}
 """Word in small letters to the group it belongs to."""
 
 for _prefix, _group in (("ce", "given"), ("c", "given"), ("gd", "given"), ("km", "given"), ("gad", "given")):

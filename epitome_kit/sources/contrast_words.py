@@ -21,6 +21,7 @@ _SIGNS = [
     (r"(?<=t1)\+(?![a-z0-9])|(?<=t1w)\+(?![a-z0-9])|(?<=mprage)\+(?![a-z0-9])|(?<=bravo)\+(?![a-z0-9])", " signplus "),
     (r"\+\s*$", " ? "),
     (rf"dark{_SEP}fluid", " darkfluid "),
+    (r"(?<![a-z0-9])da[\s_-]fl(?![a-z0-9])", " darkfluid "),
     (rf"fluid{_SEP}attenuated", " fluidattenuated "),
     (rf"mp{_SEP}2{_SEP}rage", " mp2rage "),
     (rf"mp{_SEP}rage", " mprage "),
@@ -271,7 +272,7 @@ def _alone(tokens, index, word, group, sure):
         return [("unclear", word)]
     if word == "w" and later[1] == "end" and not sure:
         return [("unclear", "w")]
-    if word == "c" and earlier in KINDS and not sure:
+    if word == "c" and not sure and any(group in KINDS for _, group in tokens[:index]):
         return [("unclear", "c")]
     return []
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.sources.dicom_contrast import best, contrast_of
+from epitome_kit.sources.dicom_contrast import best, judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -20,13 +20,13 @@ from epitome_kit.sources.importing import (
     read_repairs,
     write_scans,
 )
-from epitome_kit.sources.labels import read_labels
+from epitome_kit.sources.labels import find_labels
 
 _OLDEST = 89
 _README = """\
 Converted from DICOM with dcm2niix. Scans were chosen by their headers: T1w and T1ce (after contrast agent), T2w
 and FLAIR. Names, identifiers, dates and free text of the headers were left behind; age and sex were kept, ages
-above 89 as 89. {faces} {labels} {unknown}
+above 89 as 89. {faces} {labels}
 """
 
 
@@ -73,12 +73,11 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
     patients = read_patients(source, workers=workers)
     names = _names(patients, keep_ids)
     check_folders(source, out, names.values())
-    table = source / "participants.tsv"
-    labels, conflicting, unknown = read_labels(table) if table.is_file() else (pd.DataFrame(), [], [])
+    labels = find_labels(source, patients)
     items, excluded = {}, []
     for patient, name in names.items():
-        if f"sub-{patient}" in conflicting:
-            excluded.append((name, "expected one row in participants.tsv; received rows that differ"))
+        if patient in labels.conflicting:
+            excluded.append((name, "expected one row in the table of labels; received rows that differ"))
         else:
             items[name] = (name, *choose(patients[patient])[0])
     excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
@@ -87,14 +86,13 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
     return describe_cohort(
         out,
         source=source,
-        participants=_participants(kept, patients, labels, keep_ids),
+        participants=_participants(kept, patients, labels.table, keep_ids),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept.values())),
         name="DICOM import",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",
-            labels="Labels come from participants.tsv." if table.is_file() else "No participants.tsv: no labels.",
-            unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
+            labels=labels.summary,
         ),
     )
 
@@ -134,15 +132,15 @@ def read_patients(source, *, workers=1):
     return patients
 
 
-def choose(volumes, *, name=contrast_of):
+def choose(volumes, *, judge=judge_volumes):
     """Choose a patient's scans by their headers.
 
     Parameters
     ----------
     volumes : sequence of Volume
         Of one patient.
-    name : callable, default=contrast_of
-        Takes a volume and names its contrast, or says None.
+    judge : callable, default=judge_volumes
+        Takes the volumes of a study and judges each.
 
     Returns
     -------
@@ -156,7 +154,7 @@ def choose(volumes, *, name=contrast_of):
         studies.setdefault(volume.study, []).append(volume)
     found = []
     for number, study in enumerate(studies.values(), start=1):
-        scans, repairs = _choose_in_study(study, name)
+        scans, repairs = _choose_in_study(study, judge)
         if len(studies) > 1:
             which = f"{len(studies)} studies: took study {number} by date, with {' and '.join(scans) or 'nothing'}"
             repairs.insert(0, which)
@@ -164,10 +162,10 @@ def choose(volumes, *, name=contrast_of):
     return sorted(found, key=lambda chosen: -len(chosen[0]))
 
 
-def _choose_in_study(volumes, name):
+def _choose_in_study(volumes, judge):
     candidates, repairs = {}, []
-    for volume in volumes:
-        contrast = name(volume)
+    for volume, (contrast, _) in zip(volumes, judge(volumes), strict=True):
+        contrast = contrast if contrast in CONTRASTS else None
         if contrast and volume.fault:
             expected, received = volume.fault
             repairs.append(f"{contrast} not taken: expected {expected}; received {received}")
@@ -242,7 +240,7 @@ def _names(patients, keep_ids):
 
 def _participants(kept, patients, labels, keep_ids):
     """Labels of the table, with age and sex of the headers where it has none."""
-    rows = labels.reindex([f"sub-{patient}" for patient in kept]).reset_index(drop=True)
+    rows = labels.reindex(list(kept)).reset_index(drop=True)
     rows.insert(0, "participant_id", list(kept.values()))
     people = [person(patients[patient]) for patient in kept]
     for column in ("age", "sex"):

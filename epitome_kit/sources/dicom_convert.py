@@ -111,9 +111,22 @@ def without_text(image):
         Converters write times and comments into their headers; they are gone.
     """
     data = np.asarray(image.dataobj)
-    clean = nib.Nifti1Image(data.astype(np.float32) if data.dtype == np.float64 else data, image.affine)
+    clean = nib.Nifti1Image(data.astype(_usual_type(data)), image.affine)
     clean.header.set_xyzt_units("mm")
     return clean
+
+
+def _usual_type(data):
+    """Type for the voxels of a scan that every tool reads: of 64 bits or more, the one of 32 that holds them."""
+    if data.dtype.kind == "b":
+        return np.uint8
+    if data.dtype.itemsize < 8:
+        return data.dtype
+    if data.dtype.kind in "iu":
+        kind = np.int32 if data.size and data.min() < 0 else np.uint32
+        if not data.size or np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:
+            return np.int32 if not data.size or data.max() <= np.iinfo(np.int32).max else kind
+    return np.float32
 
 
 def _stage(path, target):

@@ -37,6 +37,9 @@ _PHYSICS = {
     "manufacturer": "Manufacturer",
     "model": "ManufacturerModelName",
     "agent": "ContrastBolusAgent",
+    "ingredient": "ContrastBolusIngredient",
+    "agent_ml": "ContrastBolusVolume",
+    "angio": "AngioFlag",
     "thickness_mm": "SliceThickness",
     "between_mm": "SpacingBetweenSlices",
     "pixel_mm": "PixelSpacing",
@@ -61,7 +64,7 @@ _PLACE = {
 }
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _TAGS = [*_PHYSICS.values(), *_PLACE.values(), *_GROUPS]
-_NUMBERS = {name for name in _PHYSICS if name.endswith(("_ms", "_deg", "_t", "_mm"))} | {"announced", "number"}
+_NUMBERS = {name for name in _PHYSICS if name.endswith(("_ms", "_deg", "_t", "_mm", "_ml"))} | {"announced", "number"}
 
 
 @dataclass(frozen=True)

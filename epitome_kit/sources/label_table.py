@@ -1,6 +1,6 @@
 """What one table says of subjects, in the cohort's own terms; whatever finds no place is named."""
 
-from collections import Counter, namedtuple
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +8,10 @@ import pandas as pd
 
 from epitome_kit.cohort import COLUMNS, TARGETS
 from epitome_kit.errors import BadCohort, BadTable
+from epitome_kit.ledger import Entry
 from epitome_kit.sources.label_words import find_columns, id_rank, read_value
 from epitome_kit.sources.names import match_names, strictness
 from epitome_kit.tables import read_text_table
-
-Entry = namedtuple("Entry", "source kind subject taken_as evidence reason", defaults=("", "", "", ""))
 
 LABELS = list(COLUMNS)[1:]
 """What is read of a subject."""
@@ -89,19 +88,20 @@ def read_one(path, subjects, *, name=None):
                 conflicting[subject] = odd
     frame = pd.DataFrame([*values.values()], index=list(values), columns=LABELS, dtype=object)
     frame = frame.where(frame.notna(), pd.NA)
-    blank = int(ids.isna().sum())
     return Reading(
         name=name,
         values=frame,
         columns=columns,
         conflicting=sorted(conflicting),
         unknown=unknown,
-        unmatched=[f"{written} ({rule})" for written, (subject, rule) in found.items() if not subject]
-        + ([f"{blank} row{'s' * (blank > 1)} without a name"] if blank else []),
+        unmatched=[(written, rule) for written, (subject, rule) in found.items() if not subject],
         warnings=_warn(name, columns, frame, list(found), conflicting),
         entries=[
             _describe(name, table, id_column, columns),
-            *(_entry(f"{name}: {written}", *match, frame, conflicting) for written, match in found.items()),
+            *(
+                _entry(f"{name} row {number}", written, found, rows.iloc[number - 1], conflicting)
+                for number, written in enumerate(ids, start=1)
+            ),
         ],
     )
 
@@ -229,13 +229,20 @@ def _describe(name, table, id_column, columns):
     )
 
 
-def _entry(source, subject, rule, values, conflicting):
-    """Ledger's entry of one name in the table."""
+def _entry(source, written, found, said, conflicting):
+    """Ledger's entry of one row."""
+    if pd.isna(written):
+        return Entry(source, "label", reason="names no subject")
+    subject, rule = found[written]
     if not subject:
-        return Entry(source, "label", reason=rule)
-    if subject in conflicting:
-        return Entry(source, "label", subject, reason=f"rows that differ in {' and '.join(conflicting[subject])}")
-    stated = {label: value for label, value in values.loc[subject].items() if is_stated(value)}
-    known = [f"{label} {value}" for label, value in stated.items() if not isinstance(value, tuple)]
+        return Entry(source, "label", evidence=written, reason=rule)
+    stated = {label: value for label, value in said.items() if is_stated(value)}
+    known = {label: value for label, value in stated.items() if not isinstance(value, tuple)}
     lost = [f"{label}: {value[-1]}" for label, value in stated.items() if isinstance(value, tuple)]
-    return Entry(source, "label", subject, ", ".join(known), f"name {rule}", "; ".join(lost))
+    evidence = "; ".join([f"{written}, {rule}", ", ".join(f"{label} {value}" for label, value in known.items())])
+    if subject in conflicting:
+        reason = f"rows of one subject that differ in {' and '.join(conflicting[subject])}"
+        return Entry(source, "label", subject, evidence=evidence, reason=reason)
+    return Entry(
+        source, "label", subject, ", ".join(known), evidence, "; ".join(lost) or ("" if known else "no label in it")
+    )

@@ -31,9 +31,9 @@ _COLUMNS = {
         r"type",
     ),
     "age": (
-        rf"(?:patients?|subject)?age{_AT_SCAN}{_YEARS}",
+        rf"(?:patients?|subject)?age{_YEARS}{_AT_SCAN}{_YEARS}",
         rf"(?:patients?|subject)?age{_YEARS}",
-        rf"(?:patients?|subject)?age{_AT_OTHER}{_YEARS}",
+        rf"(?:patients?|subject)?age{_YEARS}{_AT_OTHER}{_YEARS}",
     ),
     "sex": (r"(?:patients?|subject|biological)?(?:sex|gender)(?:atbirth|mf|fm)?",),
     "source_id": (r"sourceid",),
@@ -134,7 +134,7 @@ def _read_grade(words):
 def _read_codeletion(words):
     bare = re.sub(r"^(?:chr\w*)?1p/?(?:and|&)?19q", "", re.sub(r"[\s_()‐–-]", "", words))
     if "relative" in bare:
-        return pd.NA, "relative to other arms, which is no plain loss of both"
+        return pd.NA, "a relative loss is no plain co-deletion"
     if _NEGATED.fullmatch(bare):
         return "intact"
     return _word(_CODELETIONS, bare) or _read_subtype(words)

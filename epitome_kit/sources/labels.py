@@ -1,15 +1,17 @@
 """Labels of subjects, found in the tables that came with their scans."""
 
 import re
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadTable
+from epitome_kit.errors import BadCohort, BadTable, EpitomeWarning
 from epitome_kit.files import is_litter, natural_key
-from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, Entry, agreed, is_stated, read_one
+from epitome_kit.ledger import Entry
+from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, agreed, is_stated, read_one
 from epitome_kit.tables import is_unfetched
 
 _TABLE = re.compile(r"(.+?)\.(tsv|csv|txt|xlsx|xlsm|xls)(?:\.gz)?", re.IGNORECASE)
@@ -17,6 +19,7 @@ _USUAL = re.compile(
     r".*(?:participant|patient|subject|case|clinic|label|mapping|genetic|molecular|demograph|metadata|pheno|grade).*",
     re.IGNORECASE,
 )
+_PARTICIPANTS = re.compile(r"participants\.", re.IGNORECASE)
 _OTHERS = re.compile(r"sources|excluded|repaired|(?:.*_)?(?:scans|sessions|samples|events)", re.IGNORECASE)
 _NO_TABLES = re.compile(r"sub-.*|derivatives|code|stimuli", re.IGNORECASE)
 _NONE = "no column of labels, or none of subjects"
@@ -36,14 +39,15 @@ class Labels(NamedTuple):
         Subjects with rows that differ in a label; not in `table`.
     unknown : list of str
         Values that were not understood: which, in how many rows, and why.
-    unmatched : list of str
-        Names in the table that found no subject, each with the reason.
+    unmatched : list of (str, str)
+        Names in the table that found no subject, and why.
     unlabelled : list of str
         Subjects without a row.
     warnings : list of str
         Labels that are lost: what a person has to see.
     entries : list of Entry
-        One a table, and one a name in it, for the ledger of an import.
+        One a table, and one a row of it, for the ledger of an import; a subject is
+        called as it was given.
     tables : list of str
         Names of the tables that labels were taken from.
     """
@@ -56,6 +60,21 @@ class Labels(NamedTuple):
     warnings: list
     entries: list
     tables: list
+
+    def without_scans(self):
+        """Names in a table of participants that are not those of a subject, each with the reason to leave it out."""
+        if not self.tables or not _PARTICIPANTS.match(self.tables[0]):
+            return []  # a table of a whole collection, of which only some subjects are here
+        alone = f"expected scans; received a row of {self.tables[0]} alone"
+        return [(name, f"{alone}: {reason}") for name, reason in self.unmatched]
+
+    @property
+    def summary(self):
+        """What the README of a cohort says of labels."""
+        if not self.tables:
+            return "No table of labels was found: no labels."
+        lost = f" Labels that were not understood: {', '.join(self.unknown[:20])}." if self.unknown else ""
+        return f"Labels come from {' and '.join(self.tables)}.{lost}"
 
 
 def read_labels(path, subjects, *, name=None):
@@ -111,29 +130,40 @@ def find_labels(source, subjects):
     ------
     BadCohort
         The table of participants cannot be read.
+
+    Warns
+    -----
+    EpitomeWarning
+        Labels are lost: a table, or a column of it, or a label that columns contradict
+        each other about.
     """
-    readings, strange, warnings, entries, leads = [], [], [], [], False
-    for path, rank in _find_tables(Path(source)):
+    source, subjects = Path(source), list(subjects)
+    readings, strange, lost, entries, leads = [], [], [], [], False
+    for path, rank in _find_tables(source):
         name = path.relative_to(source).as_posix()
-        reading, reason = _try(path, rank, subjects, name)
-        if reading and (rank == 0 or not reading.values.empty):
+        reading, reason = _try(path, subjects, name, rank=rank, strict=rank == 0 and not readings)
+        if reason:
+            entries.append(Entry(name, "table", reason=reason))
+            lost += [f"{name} was not read, and its labels are lost: {reason}"] if rank < 2 and reason != _NONE else []
+        elif rank == 0 or not reading.values.empty:
             leads = leads or rank == 0 and not readings
             readings.append(reading)
-        elif reading:
-            strange.append(reading)
         else:
-            entries.append(Entry(name, "table", reason=reason))
-            warnings += (
-                [f"{name} was not read, and its labels are lost: {reason}"] if rank < 2 and reason != _NONE else []
-            )
+            strange.append(reading)
     if readings:
         entries += [Entry(each.name, "table", reason="none of its names is that of a subject") for each in strange]
     found = join_readings(readings or strange, subjects, first_leads=leads)
-    return found._replace(warnings=[*warnings, *found.warnings], entries=[*entries, *found.entries])
+    if found.tables:
+        reason = f"no row in {' or '.join(found.tables)}"
+        entries += [Entry(subject, "label", subject, reason=reason) for subject in found.unlabelled]
+    found = found._replace(warnings=[*lost, *found.warnings], entries=[*found.entries, *entries])
+    for text in found.warnings:
+        warnings.warn(text, EpitomeWarning, stacklevel=2)
+    return found
 
 
-def _try(path, rank, subjects, name):
-    """Read a table; None, and the reason, where that cannot be done or it holds no labels."""
+def _try(path, subjects, name, *, rank, strict):
+    """Read a table: a reading, or None and the reason; `strict` raises where it is damaged."""
     if is_unfetched(path):
         return None, "a link to content that was not fetched, as DataLad leaves it: `datalad get`, then import again"
     if rank == 2 and path.stat().st_size > _LARGEST:
@@ -141,7 +171,7 @@ def _try(path, rank, subjects, name):
     try:
         reading = read_one(path, subjects, name=name)
     except BadCohort as error:
-        if rank == 0:
+        if strict:
             raise
         return None, error.reason if isinstance(error.__cause__, BadTable) else _NONE
     return (reading, "") if reading.columns or rank == 0 else (None, _NONE)
@@ -183,31 +213,34 @@ def join_readings(readings, subjects, *, first_leads=True):
     -------
     Labels
     """
-    subjects = list(subjects)
+    subjects, leading = list(subjects), readings[: 1 if first_leads or len(readings) == 1 else 0]
     table, odds = pd.DataFrame(pd.NA, index=subjects, columns=LABELS, dtype=object), Counter()
     for subject in subjects:
+        mine = [reading.values.loc[subject] for reading in readings if subject in reading.values.index]
+        own = [reading.values.loc[subject] for reading in leading if subject in reading.values.index]
         for label in LABELS:
-            said = [reading.values.at[subject, label] for reading in readings if subject in reading.values.index]
-            said = list(filter(is_stated, said))
+            said = [values[label] for values in mine if is_stated(values[label])]
             joined = said[0] if said and label in FREE else agreed(said, label)
             odds[label] += joined is AT_ODDS and AT_ODDS not in said
-            if first_leads and said and subject in readings[0].values.index:
-                own = readings[0].values.at[subject, label]
-                joined = own if is_stated(own) else joined
+            joined = next((values[label] for values in own if is_stated(values[label])), joined)
             table.at[subject, label] = pd.NA if isinstance(joined, tuple) else joined
     known = [subject for subject in subjects if any(subject in reading.values.index for reading in readings)]
-    leading = readings[: 1 if first_leads or len(readings) == 1 else 0]
     conflicting = [subject for reading in leading for subject in reading.conflicting]
     names = " and ".join(reading.name for reading in readings)
-    taken = f"taken from {names.split(' and ')[0]}" if leading else "left missing"
+    taken = f"taken from {readings[0].name}" if leading else "left missing"
+    warned = [text for reading in readings for text in reading.warnings]
+    warned += [f"{names} contradict each other about the {label} of {n}: {taken}" for label, n in odds.items() if n]
+    for reading in readings:
+        if not leading and reading.conflicting:
+            some = ", ".join(reading.conflicting[:3])
+            warned.append(f"{reading.name}: rows of {some} contradict each other, and what they differ in is missing")
     return Labels(
         table=table.loc[[subject for subject in known if subject not in conflicting]],
         conflicting=conflicting,
         unknown=[text for reading in readings for text in reading.unknown],
-        unmatched=[text for reading in leading or readings for text in reading.unmatched],
+        unmatched=[match for reading in leading or readings for match in reading.unmatched],
         unlabelled=[subject for subject in subjects if subject not in known],
-        warnings=[text for reading in readings for text in reading.warnings]
-        + [f"{names} contradict each other about the {label} of {n}: {taken}" for label, n in odds.items() if n],
+        warnings=warned,
         entries=[entry for reading in readings for entry in reading.entries],
         tables=[reading.name for reading in readings],
     )
