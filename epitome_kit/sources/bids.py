@@ -107,6 +107,8 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     excluded = [*faults.items(), *labels.without_scans()]
     excluded += adopt_subjects(partial(_import_subject, source, out, trust, mask_labels), items, workers=workers)
     left_out = dict(excluded)
+    for name in plans.keys() & left_out.keys():  # what an earlier import took of them
+        _remove(out, name)
     entries += [_of_subject(entry, left_out) for plan in plans.values() for entry in plan.entries]
     participants = labels.table.reindex([name for name in items if name not in left_out], columns=list(COLUMNS)[1:])
     participants["source_id"] = participants["source_id"].fillna(participants.index.to_series())
@@ -162,8 +164,7 @@ def _import_subject(source, out, trust, mask_labels, plan):
     origin = {"SourceDigest": text_digest("\n".join([*stated, f"{trust} {mask_labels} {RULES}"]))}
     if is_finished(out, name, origin, strict=False):
         return
-    shutil.rmtree(out / name, ignore_errors=True)
-    shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
+    _remove(out, name)
     with noticed() as remarks:
         images = {contrast: load_image(file.path, where="import", trust=trust) for contrast, file in plan.scans.items()}
         annotation = _annotation(plan, images, source, trust, mask_labels)
@@ -177,6 +178,11 @@ def _import_subject(source, out, trust, mask_labels, plan):
         physics = {key: value for key, value in read_sidecars(file, source).items() if key in _PHYSICS}
         notes[contrast] = {**physics, **origin, "SourceFile": plain(file.source), "Repairs": said}
     write_scans(out, name, images, notes, save=_adopt)
+
+
+def _remove(out, name):
+    shutil.rmtree(out / name, ignore_errors=True)
+    shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
 
 
 def _annotation(plan, images, source, trust, mask_labels):

@@ -155,7 +155,8 @@ def _fault(subject, scans, files, why, chosen, session):
     asked = [file for file in files if why.get(file, "").startswith("cannot tell")]
     if asked:
         return (
-            f"expected a scan whose contrast can be told; received {asked[0].path.name} ({why[asked[0]]}): say it in "
-            "in the column decision of sources.tsv, and import with --decisions"
+            f"expected a scan whose contrast can be told; received {asked[0].source} ({why[asked[0]]}): say it in the "
+            "column decision of sources.tsv, and import with --decisions"
         )
-    return "expected a T1w, T2w or FLAIR scan; received none"
+    first = next((f"{file.source} ({why[file]})" for file in files if file in why), "none")
+    return f"expected a T1w, T2w or FLAIR scan; received {first}"

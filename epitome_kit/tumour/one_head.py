@@ -126,7 +126,7 @@ def judge_head(scans):
                 "segment",
                 f"one scan of each contrast out of {', '.join(CONTRASTS)}",
                 second if contrast in found else _untold(path.name, contrast, evidence),
-                f"say what it is: {_statements(path.name, evidence)}; several heads are a cohort: `epitome cohort bids`",
+                f"say what it is: {_statements(path.name, evidence)}; several heads: `epitome cohort bids`",
             )
         found[contrast] = path, evidence
     return {name: found[name] for name in CONTRASTS if name in found}
