@@ -9,7 +9,8 @@ import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage, noticed, plain
-from epitome_kit.files import text_digest, walk_files
+from epitome_kit.files import text_digest
+from epitome_kit.folders import walk_files
 from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
 from epitome_kit.ledger import RULES, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates

@@ -17,7 +17,7 @@ from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, 
 from epitome_kit.sources.dicom import read_patients
 from epitome_kit.sources.dicom_choice import choose
 from epitome_kit.sources.dicom_convert import convert, without_text
-from epitome_kit.sources.dicom_files import START, looks_like_dicom
+from epitome_kit.sources.dicom_files import looks_like_dicom
 
 MOST_VOXELS = 100_000_000
 """Voxels of a scan: a head at 0.5 mm has seventy million."""
