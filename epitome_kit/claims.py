@@ -11,9 +11,6 @@ from epitome_kit.errors import BadImage
 MOST_VOXELS = 2**27
 """A scan of a head has no more: 512 x 512 x 512."""
 
-NAMES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz")
-"""How the names of scans end."""
-
 LOST_VOXEL_SIZE = b"voxel size unknown"
 """What a header says of a scan whose origin lost the voxel size."""
 
@@ -30,15 +27,38 @@ _LEAST_VOLUME = 1e-3
 _TEXTS = "data_type", "db_name", "descrip", "aux_file", "intent_name"
 
 
-def check_header(path, where):
+def nifti_header(start):
+    """Read the header of a NIfTI file as it stands there, nothing repaired.
+
+    Parameters
+    ----------
+    start : bytes
+        How the file begins, unpacked, and at least as much as a header.
+
+    Returns
+    -------
+    Nifti1Header
+        Of NIfTI-2, a Nifti2Header.
+    """
+    kind = next(kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start))
+    return kind(start[: kind.template_dtype.itemsize], check=False)
+
+
+def check_header(path, start, where):
     """Look at the first bytes of a NIfTI file, before the rest of its header is read.
 
     Parameters
     ----------
     path : Path
-        A file of any format; what is no NIfTI is passed over.
+    start : bytes
+        How the file begins, unpacked.
     where : str
         The step to name in an error.
+
+    Returns
+    -------
+    Nifti1Header
+        As it stands in the file, nothing repaired.
 
     Raises
     ------
@@ -46,12 +66,7 @@ def check_header(path, where):
         It claims voxels that begin where no header ends, or a voxel size of zero or less
         that nothing else corrects.
     """
-    with nib.openers.ImageOpener(path) as stream:
-        start = stream.read(nib.Nifti2Header.template_dtype.itemsize)
-    kinds = [kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start)]
-    if not kinds:
-        return
-    header = kinds[0](start[: kinds[0].template_dtype.itemsize], check=False)
+    header = nifti_header(start)
     begin = float(header["vox_offset"])
     if not 0 <= begin <= _MOST_BEFORE_VOXELS:
         received = f"voxels that begin at byte {begin:.4g} of {path.name}"
@@ -60,9 +75,32 @@ def check_header(path, where):
     if not header["sform_code"] and not (sizes > 0).all():
         received = f"a voxel size of {' x '.join(f'{size:g}' for size in sizes)} in {path.name}"
         raise BadImage(where, "voxel sizes above zero", received, "convert the scan from DICOM again")
+    return header
 
 
-def check_claims(image, where):
+def check_size(claimed, held, packed, where, name):
+    """Make sure that a file can hold the bytes that its header claims.
+
+    Parameters
+    ----------
+    claimed, held : int
+        Bytes by the header, and of the file.
+    packed : bool
+        Whether the file is compressed.
+    where, name : str
+        The step and the file to name in an error.
+
+    Raises
+    ------
+    BadImage
+        It cannot.
+    """
+    if claimed > held * (_GZIP_AT_MOST if packed else 1):
+        received = f"{held} bytes in {name}, whose header claims {claimed}"
+        raise BadImage(where, "a file with all of its voxels", received, "copy or download the file again")
+
+
+def check_claims(image, where, *, affine=None, name=None):
     """Make sure that the voxels that a header claims can be there, and that a head fits around them.
 
     Parameters
@@ -71,6 +109,10 @@ def check_claims(image, where):
         Shape (i, j, k); from a file or not.
     where : str
         The step to name in an error.
+    affine : ndarray, shape (4, 4), default=None
+        In mm, where it is another than that of the image.
+    name : str, default=None
+        Of the file.
 
     Raises
     ------
@@ -79,22 +121,18 @@ def check_claims(image, where):
         cannot be inverted, or a voxel size or a place that no scan of a head has.
     """
     path = image.file_map["image"].filename if getattr(image, "file_map", None) else None
-    name = Path(path).name if path else "an image in memory"
+    name = name or (Path(path).name if path else "an image in memory")
     if math.prod(image.shape) > MOST_VOXELS:
         received = f"a header that claims {image.shape} voxels in {name}"
         raise BadImage(where, f"at most {MOST_VOXELS} voxels", received, "export the scan of the head alone")
     if path and nib.is_proxy(image.dataobj):
         claimed = math.prod(image.shape) * image.get_data_dtype().itemsize + int(image.dataobj.offset)
-        held = Path(path).stat().st_size
-        most = held * (_GZIP_AT_MOST if str(path).lower().endswith(("gz", "mgz")) else 1)
-        if claimed > most:
-            received = f"{held} bytes in {name}, whose header claims {claimed}"
-            raise BadImage(where, "a file with all of its voxels", received, "copy or download the file again")
-    _check_affine(image, where, name)
+        packed = str(path).lower().endswith(("gz", "mgz"))
+        check_size(claimed, Path(path).stat().st_size, packed, where, name)
+    _check_affine(image, image.affine if affine is None else affine, where, name)
 
 
-def _check_affine(image, where, name):
-    affine = image.affine
+def _check_affine(image, affine, where, name):
     sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < _LEAST_VOLUME:
         raise BadImage(

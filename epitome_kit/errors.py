@@ -1,6 +1,8 @@
-"""Errors that say what was expected, what came, and what to try."""
+"""Errors that say what was expected, what came, and what to try; and warnings of what had to be assumed."""
 
 import re
+import warnings
+from contextlib import contextmanager
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 """Characters that end a line, move the cursor or turn the direction of text."""
@@ -46,6 +48,31 @@ class EpitomeError(Exception):
     def reason(self):
         """The error on one line, for tables of excluded subjects."""
         return f"expected {self.expected}; received {self.received}"
+
+
+class EpitomeWarning(UserWarning):
+    """What a person has to know of a result, such as what was assumed of an input, in a sentence that names it."""
+
+
+@contextmanager
+def noticed():
+    """Collect what loading has to assume, in place of showing warnings.
+
+    Yields
+    ------
+    list of str
+        Sentences that name the file; filled while the context is open.
+    """
+    found = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EpitomeWarning)
+        try:
+            yield found
+        finally:
+            found += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, EpitomeWarning))
+    for each in caught:
+        if not issubclass(each.category, EpitomeWarning):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 class BadImage(EpitomeError):

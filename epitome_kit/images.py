@@ -1,5 +1,6 @@
 """Images: nibabel NIfTI in and out, with their grid respected and checked."""
 
+import warnings
 import zlib
 from pathlib import Path
 
@@ -7,26 +8,28 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.claims import LOST_VOXEL_SIZE, NAMES, check_claims, check_header, forget_text
-from epitome_kit.errors import BadImage, BadOutput, UnknownVoxelSize
+from epitome_kit.claims import LOST_VOXEL_SIZE, check_claims, forget_text
+from epitome_kit.errors import BadImage, BadOutput, EpitomeWarning, UnknownVoxelSize
 from epitome_kit.files import whole_file
+from epitome_kit.formats import OTHER_FORMAT, as_nifti, open_scan
+from epitome_kit.geometry import check_agreement, same_grid, stated_affine, with_affine
+from epitome_kit.mask_labels import voxels_inside
 
-_MOST_LABELS = 32
-_LOOKED_AT = 200_000
 _LARGEST_VALUE = 1e15
 _SUFFIXES = (".nii", ".nii.gz")
-_OTHER_FORMAT = "or bring DICOM into a cohort with `epitome cohort dicom`"
 _DAMAGE = (
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
     *(OSError, EOFError, ValueError, OverflowError, MemoryError),
 )
 
 
-def load_image(image, *, where="load_image", check_voxels=True):
+def load_image(image, *, where="load_image", check_voxels=True, trust=None):
     """Load one 3-D scan or mask and make sure it can be used.
 
-    Nothing is read before its header is held against the file, and the free text
-    of the header, where names and days stand, is left behind.
+    A file is known by its content: NIfTI, NRRD, MetaImage, MGH or Analyze. Nothing
+    is read before its header is held against the file, and the free text of the
+    header, where names and days stand, is left behind. What has to be assumed is a
+    warning, :class:`epitome_kit.errors.EpitomeWarning`; see :func:`epitome_kit.errors.noticed`.
 
     Parameters
     ----------
@@ -36,20 +39,23 @@ def load_image(image, *, where="load_image", check_voxels=True):
         The step to name in an error.
     check_voxels : bool, default=True
         Also read every voxel and refuse NaN, infinity and constant volumes.
+    trust : {"sform", "qform"}, default=None
+        Which affine of a NIfTI header counts where they disagree; it then stands in
+        both places of the header.
 
     Returns
     -------
     Nifti1Image
-        Shape (i, j, k).
+        Shape (i, j, k), affine in mm.
 
     Raises
     ------
     BadImage
         Missing, unreadable, truncated, not 3-D, larger than its file or than any
-        head, with a singular affine, or (with `check_voxels`) not finite or all of
-        one value.
+        head, with a singular affine, with a header that says two things of one
+        place, or (with `check_voxels`) not finite or all of one value.
     """
-    opened, name = _open(image, where)
+    opened, name, header = _open(image, where)
     shape = opened.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -57,10 +63,11 @@ def load_image(image, *, where="load_image", check_voxels=True):
         raise BadImage(
             where, "a 3-D image", f"shape {opened.shape} from {name}", "pick one volume with `image.slicer[..., 0]`"
         )
-    check_claims(opened, where)
+    placed = _place(opened, header, where, name, trust)
     if opened is not image:
-        image = opened if isinstance(opened, nib.Nifti1Pair) else nib.Nifti1Image(opened.dataobj, opened.affine)
-        forget_text(image.header)
+        placed = placed if isinstance(placed, nib.Nifti1Pair) else as_nifti(np.asarray(placed.dataobj), placed.affine)
+        forget_text(placed.header)
+    image = placed
     try:
         data = np.asarray(image.dataobj) if check_voxels else None
     except _DAMAGE as error:
@@ -73,29 +80,49 @@ def load_image(image, *, where="load_image", check_voxels=True):
 
 
 def _open(image, where):
-    """Return the image and a name for messages."""
+    """Return the image, a name for messages, and its NIfTI header as it stands in the file."""
     if not isinstance(image, (str, Path)):
-        return image, image.get_filename() or "an image in memory"
+        name = image.get_filename() or "an image in memory"
+        if image.affine is None:
+            image = type(image)(image.dataobj, image.header.get_best_affine(), image.header)
+        return image, name, image.header
     path = Path(image)
     if path.is_dir():
-        raise BadImage(where, "a NIfTI file", f"{path}, a folder", f"name a file in it, {_OTHER_FORMAT}")
+        raise BadImage(where, "a NIfTI file", f"{path}, a folder", f"name a file in it, {OTHER_FORMAT}")
     if not path.is_file():
         raise BadImage(where, "a NIfTI file", f"{path}, which does not exist", "check the path")
     try:
-        if not path.name.lower().endswith(NAMES):
-            raise ValueError("no name of a scan")
-        check_header(path, where)
-        return nib.load(path, mmap=False), path.name
+        opened = open_scan(path, where)
     except _DAMAGE as error:
         raise _unreadable(where, path.name, error) from error
+    _say(opened.remarks)
+    return opened.image, path.name, opened.header
+
+
+def _place(image, header, where, name, trust):
+    """Put an image where its header says that it lies, once that can be believed."""
+    if not isinstance(header, nib.Nifti1Header) or not isinstance(image, nib.Nifti1Pair):
+        check_claims(image, where, name=name)
+        return image
+    if trust is None and not np.allclose(image.affine, image.header.get_best_affine()):
+        check_claims(image, where, name=name)  # put elsewhere in memory; its header follows when it is saved
+        return image
+    affine, remarks = stated_affine(image, header, trust, where=where, name=name)
+    check_claims(image, where, affine=affine, name=name)
+    if trust is None:
+        check_agreement(image, header, where=where, name=name)
+    _say(remarks)
+    return image if trust is None and not remarks else with_affine(image, affine)
+
+
+def _say(remarks):
+    for remark in remarks:
+        warnings.warn(remark, EpitomeWarning, stacklevel=4)
 
 
 def _unreadable(where, name, error):
     reason = " ".join(str(error).split())[:160]
-    advice = "copy or download the file again"
-    if not str(name).endswith(_SUFFIXES):
-        advice = f"name a file that ends in .nii or .nii.gz, {_OTHER_FORMAT}"
-    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", advice)
+    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", "copy or download the file again")
 
 
 def _check_values(data, where, name):
@@ -130,24 +157,38 @@ def _check_values(data, where, name):
         )
 
 
-def load_mask(mask, *, like=None, where="load_mask"):
-    """Load a binary mask as a uint8 image; anything above zero is inside.
+def load_mask(mask, *, like=None, where="load_mask", labels=None, trust=None):
+    """Load a mask of one part as a uint8 image of 0 and 1.
+
+    Fractions are cut at one half, which is a warning; see :func:`epitome_kit.errors.noticed`.
 
     Parameters
     ----------
     mask : path or Nifti1Image
-    like : Nifti1Image, optional
+    like : Nifti1Image, default=None
         The scan that the mask was drawn on.
     where : str, default="load_mask"
         The step to name in an error.
+    labels : str or collection of int, default=None
+        Which values are inside where there are several: numbers, ``"1,2,4"``,
+        ``"all"`` for all above zero, or a part of a scheme such as ``"brats21:WT"``
+        (:data:`epitome_kit.mask_labels.SCHEMES`).
+    trust : {"sform", "qform"}, default=None
+        As for :func:`load_image`.
+
+    Returns
+    -------
+    Nifti1Image
+        Shape (i, j, k).
 
     Raises
     ------
     BadImage
-        Unreadable, not on the grid of `like`, or a scan rather than a mask.
+        Unreadable, not on the grid of `like`, a scan rather than a mask, or several
+        labels with none asked for.
     """
-    loaded = load_image(mask, where=where, check_voxels=False)
-    name = _open(mask, where)[1]
+    loaded = load_image(mask, where=where, check_voxels=False, trust=trust)
+    name = Path(mask).name if isinstance(mask, (str, Path)) else loaded.get_filename() or "a mask in memory"
     if like is not None and not same_grid(loaded, like):
         raise BadImage(
             where,
@@ -159,15 +200,12 @@ def load_mask(mask, *, like=None, where="load_mask"):
         data = np.asarray(loaded.dataobj)
     except _DAMAGE as error:
         raise _unreadable(where, name, error) from error
-    values = np.unique(data.reshape(-1)[:: 1 + data.size // _LOOKED_AT])
-    if len(values) > _MOST_LABELS:
-        raise BadImage(
-            where,
-            f"a mask, with at most {_MOST_LABELS} different values",
-            f"values from {values[0]:g} to {values[-1]:g} in {name}, as in a scan",
-            "give the mask of the scan; of several regions, the one that is meant",
-        )
-    return image_like((np.nan_to_num(data) > 0).astype(np.uint8), loaded)
+    if data.dtype.kind not in "biuf":
+        _check_values(data, where, name)
+    voxel_ml = abs(np.linalg.det(loaded.affine[:3, :3])) / 1000 if voxel_size_known(loaded) else None
+    inside = voxels_inside(data, labels, where=where, name=name, voxel_ml=voxel_ml)
+    _say(f"{name} {remark}" for remark in inside.remarks)
+    return image_like(inside.voxels.astype(np.uint8), loaded)
 
 
 def image_like(data, image):
@@ -197,11 +235,6 @@ def save_image(image, path):
     require_nifti_name(path)
     with whole_file(path) as temporary:
         nib.save(image, temporary)
-
-
-def same_grid(first, second, *, tolerance_mm=1e-2):
-    """Tell whether two images share shape and affine."""
-    return first.shape[:3] == second.shape[:3] and np.allclose(first.affine, second.affine, atol=tolerance_mm)
 
 
 def mark_voxel_size_unknown(image):

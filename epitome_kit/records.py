@@ -1,8 +1,7 @@
 """What a cohort says of itself: tables and notes, each read whole or refused by name."""
 
+import re
 from pathlib import Path
-
-import pandas as pd
 
 from epitome_kit.errors import BadCohort
 from epitome_kit.files import read_json, read_tsv
@@ -27,11 +26,6 @@ def read_table(path):
         raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, "repair the table") from error
 
 
-def read_list(path, columns):
-    """Read a list of a cohort with these columns; one that is not there is empty."""
-    return (read_table(path) if path.is_file() else pd.DataFrame(columns=columns)).reindex(columns=columns)
-
-
 def read_notes(path):
     """Read a JSON file; one that is not there says nothing."""
     try:
@@ -47,7 +41,7 @@ def read_notes(path):
 def sidecar_path(image):
     """Where the notes on an image are kept."""
     image = Path(image)
-    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    return image.with_name(re.sub(r"(\.nii)?(\.gz)?$", "", image.name, count=1, flags=re.IGNORECASE) + ".json")
 
 
 def read_annotated_slices(annotation):

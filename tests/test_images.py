@@ -247,5 +247,5 @@ def test_what_is_no_nifti_is_said_and_where_dicom_goes(tmp_path):
     with raises_three_lines(BadImage, "a folder", "epitome cohort dicom"):
         load_image(tmp_path)
     (tmp_path / "image.dcm").write_bytes(b"not a scan")
-    with raises_three_lines(BadImage, "readable NIfTI", "epitome cohort dicom"):
+    with raises_three_lines(BadImage, "readable scan", "is text", "epitome cohort dicom"):
         load_image(tmp_path / "image.dcm")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,11 @@ from epitome_kit.answers import show, show_frame, show_grading, show_report
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.contrasts import contrasts
-from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.tumours import extract, measure, segment
-from epitome_kit.errors import BadParameter, EpitomeError
+from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -28,7 +29,10 @@ class Verbs(TyperGroup):
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", EpitomeWarning)
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except EpitomeError as error:
             typer.echo(error, err=True)
             raise typer.Exit(FAILED) from error
@@ -169,6 +173,7 @@ def strip(
     mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
     brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
     method: Method = "network",
+    trust: Trust = None,
 ):
     """Find the brain in one head scan, of any contrast.
 
@@ -182,7 +187,7 @@ def strip(
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip")
+    head = load_image(image, where="strip", trust=trust)
     found = skull_strip(head, method)
     save_image(found, mask)
     if brain:
@@ -193,7 +198,7 @@ def strip(
 
 @app.command()
 def grade(
-    table: Annotated[Path, typer.Argument(help="Features, one row a subject: .csv or .tsv, plain or .gz.")],
+    table: Annotated[Path, typer.Argument(help="Features, one row a subject: .csv or .tsv, plain or .gz, or .xlsx.")],
     label: Annotated[str, typer.Option(help="Column of the class: two values, numbers or text.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results.  [default: runs/TABLE_LABEL]")] = None,
     id: Annotated[str | None, typer.Option(help="Column that names the subject.  [default: number of the row]")] = None,
@@ -205,6 +210,16 @@ def grade(
     drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given again.")] = None,
     probe: Annotated[
         list[str] | None, typer.Option(help="Column that should not suffice, such as age: tried alone, not a feature.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of what rows have in common, such as the patient: kept in one fold.")
+    ] = None,
+    no_group: Annotated[
+        bool, typer.Option("--no-group", help="Rows are of different people, whatever a column is called.")
+    ] = False,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Feature that may give the label away; may be given again, is recorded."),
     ] = None,
     shuffle: Annotated[
         bool,
@@ -224,16 +239,22 @@ def grade(
     regression and a random forest of the same folds. Missing values and constant
     columns are fine. Finished folds are kept: the same command goes on after a stop.
 
+    Ids and row numbers are never features. What could make the scores too good is
+    refused by name: a person with several rows, or a feature that alone separates the
+    classes almost perfectly (AUC of 0.98 or more, beyond chance).
+
     For example:
 
     - `epitome grade features.csv --label grade --id patient`
     - `epitome grade features.csv --label grade --id patient --probe age --drop scanner`
+    - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
     from epitome_kit.run.own_table import grade_table
 
     out = out or Path("runs") / f"{table.name.split('.')[0]}_{label}{'_shuffled' if shuffle else ''}"
     columns = {"label": label, "id": id, "positive": positive, "drop": drop or (), "probes": probe or ()}
+    columns |= {"group": group, "no_group": no_group, "allow_leak": allow_leak or ()}
     how = {"repeats": repeats, "folds": folds, "shuffle": shuffle, "seed": seed, "workers": workers}
     show_grading(grade_table(table, out, **columns, **how), out, as_json)
 
@@ -274,6 +295,14 @@ def doctor(as_json: Json = False):
     grave = [check["what"] for check in checks if check["state"] == "missing"]
     typer.echo(f"In the way: {', '.join(grave)}." if grave else "Ready: epitome run, or epitome lab.", err=as_json)
     raise typer.Exit(FAILED if grave else SUCCESS)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Show what the kit had to assume as one sentence, and other warnings as Python does."""
+    known = issubclass(category, EpitomeWarning)
+    usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    text = f"Warning: {str(message).removesuffix('.')}." if known else usual
+    typer.echo(text, err=True)
 
 
 def _assignments(texts):

@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,19 @@ def _schedule(context: typer.Context, address: str | None):
     return address
 
 
+Trust = Annotated[
+    str | None,
+    typer.Option(metavar="sform|qform", help="Which of a NIfTI header's two affines counts, where they disagree."),
+]
+MaskLabels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABELS",
+        help="Of a mask with several parts, those that are meant: `1,2,4`; `all` above zero; or SCHEME:PART, such as "
+        "`brats21:WT`. Schemes: brats15, brats18, brats21, brats23, brats24, msd. Parts: WT whole, TC core, ET "
+        "enhancing, NCR, ED.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 Deface = Annotated[bool, typer.Option("--deface", help="Take the face off every scan; the brain is found first.")]
 Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]
@@ -23,6 +37,23 @@ Scheduler = Annotated[
         envvar=SCHEDULER,
         callback=_schedule,
         help="Dask scheduler, or its `.json` file: subjects go to its workers, not to processes here.",
+    ),
+]
+Decisions = Annotated[
+    Path | None,
+    typer.Option(
+        help="The `sources.tsv` of an earlier import, its column `decision` filled in: T1w, T1ce, T2w, FLAIR or "
+        "`leave out` for scans and series, tumour or `leave out` for masks."
+    ),
+]
+Trust = Annotated[
+    str | None,
+    typer.Option(metavar="sform|qform", help="Which to take where the two disagree in a header.  [default: neither]"),
+]
+MaskLabels = Annotated[
+    str | None,
+    typer.Option(
+        help="Labels that are the tumour in a mask with several: `1,2,4`, `all`, or a scheme as `brats21:WT`."
     ),
 ]
 Method = Annotated[

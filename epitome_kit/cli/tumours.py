@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from epitome_kit.answers import show_epitomes, show_outlines, show_size
-from epitome_kit.cli.options import Json, Scheduler, Workers
-from epitome_kit.errors import BadParameter, plain
+from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
+from epitome_kit.errors import BadParameter, noticed, plain
 
 
 def segment(
@@ -69,26 +69,34 @@ def measure(
         ),
     ] = None,
     voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only: works without a voxel size.")] = False,
+    mask_labels: MaskLabels = None,
+    trust: Trust = None,
     as_json: Json = False,
 ):
     """Measure a tumour mask: volume, surface, diameters and axes.
 
     Where only some slices were annotated, what lies on them is told apart from
-    an estimate of the whole.
+    an estimate of the whole. Fractions are cut at one half; several labels are
+    joined only where `--mask-labels` says so.
 
     For example:
 
     - `epitome measure tumour.nii.gz --json`
     - `epitome measure three_slices.nii.gz --slices 21,22,23`
+    - `epitome measure BraTS_seg.nii.gz --mask-labels brats21:TC`
     """
     from epitome_kit.tumour.measure import count_voxels, measure_tumour
     from epitome_kit.tumour.slab import annotated_slices_beside
 
-    annotated = annotated_slices_beside(mask) if slices is None else _indices(slices)
+    with noticed() as remarks:
+        annotated = annotated_slices_beside(mask, trust=trust) if slices is None else _indices(slices)
+        how = {"annotated_slices": annotated, "labels": mask_labels, "trust": trust}
+        size = (count_voxels if voxels else measure_tumour)(mask, **how)
     if slices is None and annotated is not None:
-        typer.echo(f"The sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown.", err=True)
-    size = (count_voxels if voxels else measure_tumour)(mask, annotated_slices=annotated)
-    show_size(asdict(size), as_json)
+        remarks.append(f"the sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown")
+    for remark in remarks:
+        typer.echo(f"Note: {remark}.", err=True)
+    show_size(asdict(size) | {"notes": remarks}, as_json)
 
 
 def extract(
