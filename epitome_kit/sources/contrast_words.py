@@ -1,6 +1,7 @@
 """What a line of text says of a contrast and of an agent: words as tokens, never as parts of other words."""
 
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS
@@ -34,6 +35,7 @@ class Words(NamedTuple):
     agent_said: str = ""
 
 
+@lru_cache(maxsize=4096)
 def read_words(text):
     """Read what a text says of the contrast of a scan and of an agent.
 
