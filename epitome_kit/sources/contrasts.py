@@ -233,7 +233,8 @@ def _and(why, reason):
     """Join what was found of the kind and of the agent; what stands in one place is said once."""
     place, says, word = reason.partition(" says ")
     if says and why.rsplit(", ", 1)[-1].startswith(f"{place} says "):
-        return why if why.endswith(f" {word}") else f"{why} and {word}"
+        before, _, kinds = why.rpartition(f"{place} says ")
+        return f"{before}{place} says {' and '.join(dict.fromkeys([*kinds.split(' and '), *word.split(' and ')]))}"
     return f"{why}, {reason}"
 
 
