@@ -5,6 +5,7 @@ import json
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
@@ -71,7 +72,7 @@ def show(answer, as_json, rows, header=()):
         return
     table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*(Text(_plain(value), overflow="fold") for value in row))
     Console().print(table)
 
 
@@ -88,25 +89,6 @@ def show_frame(frame, as_json, columns=None):
     columns = [name for name in columns or frame.columns if frame[name].notna().any()]
     rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
     show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
-
-
-def show_cohort(cohort, as_json):
-    """Print what an import made, whom it left out and what it noticed.
-
-    Parameters
-    ----------
-    cohort : Cohort
-    as_json : bool
-    """
-    excluded = cohort.excluded[["id", "reason"]].to_dict("records")
-    repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort)}
-    answer = {**counted, "excluded": excluded, "repaired": repaired}
-    rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
-    if repaired:
-        rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
-    show(answer, as_json, rows)
-    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
 
 
 def show_report(page, as_json):
@@ -193,13 +175,38 @@ def show_grading(scores, folder, as_json):
     show(scores, as_json, rows, header=header)
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
-    noted = [f"{len(scores['source'][name])} {what}" for what, name in left_out.items() if scores["source"][name]]
+    source = scores["source"]
+    noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
     typer.echo(f"Positive: {scores['positive']}", err=as_json)
     typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
+    for text in _notes_on_columns(source):
+        typer.echo(text, err=as_json)
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
 
 
-def show_outlines(tumours, folder, as_json):
+def _notes_on_columns(source):
+    """List what a person should know of the columns of a table that was graded, a line each."""
+    if source.get("row_numbers"):
+        yield f"Row numbers, no features: {_few(source['row_numbers'])}"
+    if source.get("ids"):
+        yield f"Ids, no features: {_few(source['ids'])}"
+    if source.get("group"):
+        yield "Whole groups in one fold: {groups} of {column}; intervals and permutations are by group".format(
+            **source["group"]
+        )
+    if source.get("rows_apart"):
+        yield f"Names repeat in {source['rows_apart']}, and rows were dealt one by one, as `--no-group` asked"
+    for name, what in (source.get("allowed_leaks") or {}).items():
+        yield f"Allowed to give the label away: {name}, {what}"
+    for text in source.get("reading") or ():
+        yield f"Table: {text}"
+
+
+def _few(names):
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def show_outlines(tumours, folder, as_json, scans=None):
     """Print the size of each tumour that was outlined, and how well outlines fit where that is known.
 
     Parameters
@@ -209,13 +216,16 @@ def show_outlines(tumours, folder, as_json):
     folder : Path
         Where the masks are.
     as_json : bool
+    scans : list of dict, default=None
+        Of one head: file, contrast and evidence of each.
     """
     from epitome_kit.tumour.segment import summarise
 
     summary = summarise(tumours)
     if as_json:
         rows = json.loads(tumours.to_json(orient="records"))
-        show({"summary": summary or None, "tumours": rows}, as_json, ())
+        answer = {"summary": summary or None, "tumours": rows}
+        show(answer if scans is None else answer | {"scans": scans}, as_json, ())
     else:
         unit = "ml" if tumours.volume_ml.notna().any() else "voxels"
         sizes = [f"volume_{unit}", f"volume_low_{unit}", f"volume_high_{unit}", "rano_long_mm"]
@@ -268,25 +278,32 @@ def show_points(marks, as_json):
         From :func:`epitome_kit.run.marking.mark_folder`.
     as_json : bool
     """
-    if as_json or marks.file.nunique() == 1:
-        show_frame(marks, as_json, ["exercise", "points", "state", "said"])
+    files = marks.groupby("file", sort=False)
+    if as_json or len(files) == 1:
+        show_frame(marks, as_json, ["exercise", "points", "state", "said", "note"])
     else:
-        rows = [(file, *_class_line(rows)) for file, rows in marks.groupby("file", sort=False)]
-        show(None, False, rows, header=("file", "notebook", "points", "exercises", ""))
+        header = ("file", "notebook", "points", "exercises", "")
+        show(None, False, [(file, *_class_line(rows)) for file, rows in files], header=header)
     told = marks.exercise.notna()
-    refused = f"; {(~told).sum()} refused" if not told.all() else ""
-    typer.echo(f"{marks.points.sum()} of {told.sum()} points{refused}", err=as_json)
+    refused = int((~told).sum())
+    typer.echo(f"{marks.points.sum()} of {told.sum()} points", err=as_json)
+    counted = f"{len(files)} files: {len(files) - refused} marked, {refused} refused"
+    passed_over = marks.attrs.get("passed_over")
+    if passed_over:
+        counted += f"; passed over {passed_over} that a system keeps for itself, such as .DS_Store"
+    typer.echo(counted, err=as_json)
 
 
 def _class_line(marks):
-    """Notebook, points, a mark an exercise, and why a file was refused."""
+    """Notebook, points, a mark an exercise, and why a file was refused or what else there is to say."""
     from epitome_kit.run.marking import STATES
 
+    first = marks.iloc[0].fillna("")
     if marks.exercise.isna().any():
-        return None, 0, None, marks.said.iloc[0]
+        return None, 0, None, "; ".join(filter(None, (first.said, first.note)))
     mark_of = {state: mark for mark, state in STATES.items()}
     shown = " ".join(mark_of.get(state, "!") for state in marks.state)
-    return marks.notebook.iloc[0], f"{marks.points.sum()}/{len(marks)}", shown, None
+    return first.notebook, f"{marks.points.sum()}/{len(marks)}", shown, first.note
 
 
 def _graded(scores):

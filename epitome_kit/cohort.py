@@ -8,7 +8,8 @@ import pandas as pd
 
 from epitome_kit.errors import BadCohort, BadParameter, plain
 from epitome_kit.files import write_json, write_text, write_tsv
-from epitome_kit.records import read_annotated_slices, read_list, read_notes, read_table, sidecar_path
+from epitome_kit.ledger import LEDGER, Entry, read_ledger, warn_of_older_rules, write_ledger
+from epitome_kit.records import read_annotated_slices, read_notes, read_table, sidecar_path
 
 CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
 """Short name of each contrast, and its BIDS file suffix."""
@@ -34,8 +35,6 @@ COLUMNS = {
 """Columns of ``participants.tsv`` and their BIDS descriptions."""
 
 BIDS_VERSION = "1.10.0"
-
-_LISTS = {"excluded.tsv": ["id", "reason"], "repaired.tsv": ["id", "repair"]}
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,9 @@ class Cohort:
         opened.
     repaired : DataFrame
         Columns id and repair: what an import noticed, and did about it.
+    ledger : DataFrame
+        All that an import saw, and what became of it: see
+        :class:`epitome_kit.ledger.Entry`. Its paths may name people.
     """
 
     root: Path
@@ -91,6 +93,7 @@ class Cohort:
     subjects: dict
     excluded: pd.DataFrame
     repaired: pd.DataFrame
+    ledger: pd.DataFrame
 
     def __len__(self):
         return len(self.subjects)
@@ -157,6 +160,8 @@ def open_cohort(path):
     path : path
         Folder with ``participants.tsv`` and ``sub-*/anat``. A subject with a damaged
         sidecar, or a name that BIDS does not allow, is left out by name and reason.
+        A cohort that an older version imported is opened with a warning: the rules
+        by which scans, masks and labels are chosen have changed since.
 
     Returns
     -------
@@ -192,10 +197,16 @@ def open_cohort(path):
             f"no such NIfTI file under {root}",
             "import the folder first: `epitome cohort --help` lists the layouts that are understood",
         )
-    excluded, repaired = (read_list(root / name, columns) for name, columns in _LISTS.items())
-    if faults:
-        excluded = pd.DataFrame([*excluded.to_numpy().tolist(), *faults], columns=excluded.columns)
-    return Cohort(root, _dataset_name(root), _read_participants(root, subjects), subjects, excluded, repaired)
+    ledger = read_ledger(root)
+    left_out = ledger[(ledger.kind == "subject") & (ledger.taken_as == "")]
+    excluded = pd.DataFrame([*zip(left_out.source, left_out.reason, strict=True), *faults], columns=["id", "reason"])
+    noticed = ledger[ledger.kind == "note"]
+    repaired = pd.DataFrame({"id": noticed.subject, "repair": noticed.reason}).reset_index(drop=True)
+    people = _read_participants(root, subjects)
+    cohort = Cohort(root, _dataset_name(root), people, subjects, excluded, repaired, ledger)
+    if not cohort.simulated:
+        warn_of_older_rules(root)
+    return cohort
 
 
 def image_path(root, subject_id, contrast):
@@ -225,7 +236,16 @@ def write_annotation_sidecar(root, subject_id, contrast, annotated_slices=None):
 
 
 def write_dataset(
-    root, *, name, readme, participants, excluded=(), repaired=(), derivatives=("annotations",), licence="n/a"
+    root,
+    *,
+    name,
+    readme,
+    participants,
+    excluded=(),
+    repaired=(),
+    entries=(),
+    derivatives=("annotations",),
+    licence="n/a",
 ):
     """Write the files that make a folder of subjects a BIDS dataset.
 
@@ -243,6 +263,8 @@ def write_dataset(
         Subjects left out: id in the origin, and reason.
     repaired : sequence of (str, str), default=()
         Faults of the origin that were noticed: subject, and what was done.
+    entries : sequence of Entry, default=()
+        All else that the ledger lists: scans, masks, tables and their rows.
     derivatives : sequence of str, default=("annotations",)
         Derivative folders to describe, of those that exist.
     licence : str, default="n/a"
@@ -261,9 +283,10 @@ def write_dataset(
     columns = [column for column in COLUMNS if column in participants]
     write_tsv(root / "participants.tsv", participants[columns])
     write_json(root / "participants.json", {column: COLUMNS[column] for column in columns})
-    for (file, columns), rows in zip(_LISTS.items(), (excluded, repaired), strict=True):
-        write_tsv(root / file, pd.DataFrame(list(rows), columns=columns))
-    write_text(root / ".bidsignore", "".join(f"{file}\n" for file in _LISTS) + "*.xlsx\n")
+    subjects = [Entry(name, "subject", reason=reason) for name, reason in excluded]
+    notes = [Entry(name, "note", name, reason=repair) for name, repair in repaired]
+    write_ledger(root, [*subjects, *notes, *entries])
+    write_text(root / ".bidsignore", f"{LEDGER}\n*.xlsx\n")
     write_text(root / "README.md", f"# {name}\n\n{readme.strip()}\n")
 
 

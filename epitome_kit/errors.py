@@ -51,7 +51,7 @@ class EpitomeError(Exception):
 
 
 class EpitomeWarning(UserWarning):
-    """What had to be assumed of an input, in a sentence that names it."""
+    """What a person has to know of a result, such as what was assumed of an input, in a sentence that names it."""
 
 
 @contextmanager
@@ -69,9 +69,9 @@ def noticed():
         try:
             yield found
         finally:
-            found += dict.fromkeys(str(each.message) for each in caught if each.category is EpitomeWarning)
+            found += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, EpitomeWarning))
     for each in caught:
-        if each.category is not EpitomeWarning:
+        if not issubclass(each.category, EpitomeWarning):
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 

@@ -139,10 +139,15 @@ def write_tsv(path, table):
     :func:`read_tsv` takes away; numbers stay as they are, and a carriage return
     becomes a space.
     """
+    write_text(path, tsv_text(table))
+
+
+def tsv_text(table):
+    """Give the text that :func:`write_tsv` writes."""
     shown = table.rename(columns=_quoted)
     for name in shown.select_dtypes(exclude=["number", "bool", "datetime"]):
         shown[name] = shown[name].map(_quoted, na_action="ignore")
-    write_text(path, shown.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
+    return shown.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
 
 
 def read_tsv(path):
@@ -153,11 +158,22 @@ def read_tsv(path):
     ValueError
         No table in UTF-8, or larger than :data:`MOST_TEXT`.
     """
-    text = io.StringIO(read_text(path))
-    table = pd.read_csv(text, sep="\t", na_values=["n/a"], dtype={"participant_id": str, "source_id": str})
-    table = table.rename(columns=_unquoted)
+    return read_tsv_text(read_text(path), dtype={"participant_id": str, "source_id": str})
+
+
+def read_tsv_text(text, *, dtype=None):
+    """Read a table as :func:`read_tsv` does, from its text.
+
+    Parameters
+    ----------
+    text : str
+    dtype : type or dict, default=None
+        Of the columns, as for :func:`pandas.read_csv`.
+    """
+    table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], dtype=dtype)
+    table = table.rename(columns=unquoted)
     for name in table.select_dtypes(exclude=["number", "bool"]):
-        table[name] = table[name].map(_unquoted, na_action="ignore")
+        table[name] = table[name].map(unquoted, na_action="ignore")
     return table
 
 
@@ -175,7 +191,8 @@ def _quoted(value):
     return value
 
 
-def _unquoted(value):
+def unquoted(value):
+    """Take away the ``'`` that :func:`write_tsv` put in front of a text."""
     return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
 
 
@@ -187,6 +204,11 @@ def checksum(*paths):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def text_digest(text):
+    """SHA-256 over a text, first 16 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def made_from(path, source):

@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from epitome_kit.errors import BadCohort
 from epitome_kit.files import read_json, read_tsv
 
@@ -26,11 +24,6 @@ def read_table(path):
     except (OSError, ValueError) as error:
         received = f"{path} ({str(error)[:160]})"
         raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, "repair the table") from error
-
-
-def read_list(path, columns):
-    """Read a list of a cohort with these columns; one that is not there is empty."""
-    return (read_table(path) if path.is_file() else pd.DataFrame(columns=columns)).reindex(columns=columns)
 
 
 def read_notes(path):

@@ -16,7 +16,9 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE
 ROOMS = (
     *(
         "errors",
+        "folders",
         "files",
+        "tables",
         "claims",
         "geometry",
         "content",
@@ -26,6 +28,7 @@ ROOMS = (
         "images",
         "profiles",
         "records",
+        "ledger",
         "cohort",
         "folds",
         "overlap",

@@ -15,11 +15,15 @@ import pytest
 from made_notebook import write_notebook
 from made_workspace import make_workspace
 from nbformat.v4 import new_notebook
+from tiny import write_cohort
 from typer.testing import CliRunner
 
 from epitome_kit import cli
+from epitome_kit.cohort import open_cohort, write_dataset
 from epitome_kit.errors import BadParameter
+from epitome_kit.files import read_tsv
 from epitome_kit.images import mark_voxel_size_unknown
+from epitome_kit.ledger import Entry
 from epitome_kit.run import doctor
 
 VERBS = (
@@ -178,24 +182,31 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
 
 
-def test_cohort_says_who_was_left_out_and_why(epitome, tmp_path, monkeypatch):
-    excluded = pd.DataFrame({"id": ["case-3"], "reason": ["expected a 3-D image; received 4-D"]})
-    repaired = pd.DataFrame({"id": ["case-5"], "repair": ["two studies: took the first"]})
-
-    class Made(SimpleNamespace):
-        def __len__(self):
-            return 7
-
-    def import_bids(source, out, *, workers):
-        return Made(name="Mine", root=out, excluded=excluded, repaired=repaired)
-
-    _stand_in(monkeypatch, "sources.bids", import_bids=import_bids)
+def test_cohort_says_what_was_taken_and_left_out_and_why(epitome, tmp_path, monkeypatch):
+    root = write_cohort(tmp_path / "made", subjects=7)
+    excluded = [("case-3", "expected a 3-D image; received 4-D")]
+    entries = [
+        Entry("a/one.nii.gz", "scan", "sub-01", "T1w", "suffix T1w"),
+        Entry("a/two.nii.gz", "scan", "sub-01", reason="cannot tell: no word of a contrast"),
+    ]
+    described = {"name": "Mine", "readme": "", "participants": read_tsv(root / "participants.tsv")}
+    write_dataset(root, **described, excluded=excluded, repaired=[("sub-05", "two studies: took 1")], entries=entries)
+    _stand_in(monkeypatch, "sources.bids", import_bids=lambda source, out, **options: open_cohort(root))
     answer = epitome("cohort", "bids", tmp_path, tmp_path / "out")
-    assert "subjects  7" in answer.stdout and "case-3" in answer.stdout and "received 4-D" in answer.stdout
-    assert "took the first" in answer.stdout
+    assert "subjects" in answer.stdout and "case-3" in answer.stdout and "received 4-D" in answer.stdout
+    for words in ("two studies: took 1", "1 (T1w 1)", "1 (cannot tell: no word of a contrast)", "7 of 7"):
+        assert words in answer.stdout
     answer = json.loads(epitome("cohort", "bids", tmp_path, tmp_path / "out", "--json").stdout)
     assert answer["n_subjects"] == 7 and answer["excluded"][0]["id"] == "case-3"
-    assert answer["repaired"] == [{"id": "case-5", "repair": "two studies: took the first"}]
+    assert answer["repaired"] == [{"id": "sub-05", "repair": "two studies: took 1"}]
+    assert answer["labels"] == {"grade": 7, "codeletion": 7} and answer["ledger"]["scan: taken"] == "1 (T1w 1)"
+
+
+def test_a_cohort_of_an_older_version_asks_to_be_imported_again(epitome, tmp_path):
+    root = write_cohort(tmp_path / "old")
+    (root / "sources.tsv").rename(root / "excluded.tsv")
+    answer = epitome("inspect", root)
+    assert answer.exit_code == 0 and "Import it again" in answer.stderr and str(root) in answer.stderr
 
 
 def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
@@ -549,6 +560,7 @@ def marked(monkeypatch):
     said = ["All right.", "5 times too large.", "Blank.", "not a notebook"]
     columns = {"file": ["a", "a", "b", "c"], "notebook": ["01", "01", "01", None], "exercise": [1, 2, 1, pd.NA]}
     columns |= {"points": [1, 0, 0, 0], "state": ["right", "not yet", "blank", "refused"], "said": said}
+    columns |= {"note": [None, None, "one of 2", None]}
     marks = pd.DataFrame(columns).astype({"exercise": "Int64"})
     asked = []
 
@@ -565,12 +577,12 @@ def test_notebooks_prints_the_points_of_a_class_and_of_one_student(epitome, mark
     answer = epitome("notebooks", "--grade", "returned", "--profile", "smoke", "--out", tmp_path / "points.tsv")
     assert answer.exit_code == 0
     assert re.search(r"^a +01 +1/2 +✓ ✗", answer.stdout, re.MULTILINE)
-    assert re.search(r"^b +01 +0/1 +○", answer.stdout, re.MULTILINE)
+    assert re.search(r"^b +01 +0/1 +○ +one of 2", answer.stdout, re.MULTILINE)
     assert re.search(r"^c +0 +not a notebook", answer.stdout, re.MULTILINE)
-    assert "1 of 3 points; 1 refused" in answer.stdout
+    assert "1 of 3 points" in answer.stdout and "3 files: 2 marked, 1 refused" in answer.stdout
     assert (tmp_path / "points.tsv").read_text(encoding="utf-8").splitlines()[
         2
-    ] == "a\t01\t2\t0\tnot yet\t5 times too large."
+    ] == "a\t01\t2\t0\tnot yet\t5 times too large.\tn/a"
     assert marked[0]["workspace"].as_posix() == "runs/phantom_smoke_grade" and marked[0]["limit_s"] == 300
     answer = epitome("notebooks", "--grade", "a")
     assert re.search(r"^2 +0 +not yet +5 times too large.", answer.stdout, re.MULTILINE)

@@ -155,7 +155,7 @@ def test_damaged_json_is_three_lines(root):
 
 
 def test_scans_are_enough(root):
-    for name in ("participants.tsv", "participants.json", "excluded.tsv", "dataset_description.json"):
+    for name in ("participants.tsv", "participants.json", "sources.tsv", "dataset_description.json"):
         (root / name).unlink()
     cohort = open_cohort(root)
     assert cohort.name == "cohort" and len(cohort.participants) == len(cohort) == 4

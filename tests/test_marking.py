@@ -1,5 +1,8 @@
 """Marking: the answers of a student in the kit's own notebook, whatever else the student did."""
 
+import json
+import zipfile
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -7,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from epitome_kit.errors import BadNotebook, BadParameter, NotebookFailed
 from epitome_kit.run import classroom, notebooks
 from epitome_kit.run.marking import mark_answers, mark_folder, take_answers
+from epitome_kit.run.returned import read_hand_ins
 
 IMPORTS = "from pathlib import Path\nfrom epitome_kit.teach.checks import check_number\nmade = 1"
 STAND_IN = """from pathlib import Path
@@ -94,7 +98,7 @@ def _returned(kit, path, change):
     notebook = nbformat.read(kit, 4)
     change({cell.id: cell for cell in notebook.cells}, notebook)
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
+    path.write_text(json.dumps(notebook))
     return path
 
 
@@ -110,6 +114,9 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
     _returned(kit, returned / "ann" / "01_made.ipynb", _cheat)
     _returned(kit, returned / "bob.ipynb", lambda cells, notebook: notebook.cells.remove(cells["two"]))
     (returned / "notes.ipynb").write_text("[]")
+    (returned / "report.pdf").write_bytes(b"%PDF-1.7")
+    with zipfile.ZipFile(returned / "eve.zip", "w") as archive:
+        archive.write(_returned(kit, tmp_path / "eve", _cheat), "work/01_made.IPYNB.txt")
     (returned / ".ipynb_checkpoints").mkdir()
     (returned / ".ipynb_checkpoints" / "bob.ipynb").write_text("[]")
     marks = mark_folder(returned, workspace=workspace, profile="smoke")
@@ -117,29 +124,61 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
         ["ann/01_made.ipynb", 1, 0, "not yet"],
         ["ann/01_made.ipynb", 2, 1, "right"],
         ["bob.ipynb", 0, 0, "refused"],
+        ["eve.zip/work/01_made.IPYNB.txt", 1, 0, "not yet"],
+        ["eve.zip/work/01_made.IPYNB.txt", 2, 1, "right"],
         ["notes.ipynb", 0, 0, "refused"],
+        ["report.pdf", 0, 0, "refused"],
     ]
-    assert "without exercise 2" in marks.said[2] and "can be read" in marks.said[3]
+    assert "without exercise 2" in marks.said[2] and "read as a notebook" in marks.said[5]
+    assert "a .pdf file (report.pdf); try: ask for the .ipynb" in marks.said[6]
+    assert marks.note.isna().all() and marks.attrs["passed_over"] == 1
     assert (workspace / "trace").read_text() == "x", "students work in copies"
     assert (workspace / "late").read_text() == "smoke"
     assert not list(workspace.parent.glob(".marking-*"))
+
+
+def test_copies_of_one_notebook_are_marked_and_said_so(kit, tmp_path):
+    first, again = (tmp_path / "returned" / name for name in ("01_made.ipynb", "01_made (1).ipynb"))
+    _returned(kit, first, _cheat)
+    _returned(kit, again, lambda cells, _: cells["one"].update(source="my_one = 2"))
+    marks = mark_folder(tmp_path / "returned", workspace=tmp_path / "runs" / "class", profile="smoke")
+    assert dict(zip(marks.file, marks.note, strict=True)) == {
+        "01_made.ipynb": "a copy, by its name, of 01_made (1).ipynb",
+        "01_made (1).ipynb": "a copy, by its name, of 01_made.ipynb",
+    }
+    assert marks.groupby("file").points.sum().tolist() == [1, 1]
+
+
+def _answers(path):
+    ((hand_in,), _) = read_hand_ins(path)
+    return take_answers(hand_in)
 
 
 def test_a_file_that_cannot_be_marked_is_said_so(kit, tmp_path):
     foreign = tmp_path / "foreign.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), foreign)
     with pytest.raises(BadNotebook, match="none of their exercises"):
-        take_answers(foreign)
+        mark_folder(foreign, workspace=tmp_path / "runs" / "class")
     for text in ("", "{}", "[]", "5"):
         foreign.write_text(text)
-        with pytest.raises(NotebookFailed, match="can be read"):
-            take_answers(foreign)
+        with pytest.raises(BadNotebook, match="an empty file|read as a notebook"):
+            mark_folder(foreign, workspace=tmp_path / "runs" / "class")
     (tmp_path / "empty").mkdir()
     for nothing in ("empty", "missing"):
         with pytest.raises(BadParameter, match="a folder with some"):
             mark_folder(tmp_path / nothing, workspace=tmp_path / "runs" / "class")
 
 
+def test_two_answers_to_one_exercise_are_not_chosen_from(kit, tmp_path):
+    def twice(cells, notebook):
+        notebook.cells.append({**cells["one"], "source": "my_one = 7"})
+
+    with pytest.raises(BadNotebook, match="two answers to exercise 1"):
+        _answers(_returned(kit, tmp_path / "mine.ipynb", twice))
+    same = _returned(kit, tmp_path / "same.ipynb", lambda cells, notebook: notebook.cells.append(cells["two"]))
+    assert _answers(same)[0] == "01_made"
+
+
 def test_an_emptied_cell_is_a_blank_answer(kit, tmp_path):
     path = _returned(kit, tmp_path / "mine.ipynb", lambda cells, notebook: cells["one"].update(source=" \n"))
-    assert take_answers(path) == ("01_made", {"one": "my_one = None", "two": "my_two = None"})
+    assert _answers(path) == ("01_made", {"one": "my_one = None", "two": "my_two = None"})

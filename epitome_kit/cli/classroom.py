@@ -14,7 +14,7 @@ def notebooks(
     student: Annotated[Path | None, typer.Option(help="New folder: every notebook, without its solutions.")] = None,
     instructor: Annotated[Path | None, typer.Option(help="New folder: every notebook, solutions filled in.")] = None,
     grade: Annotated[
-        Path | None, typer.Option(metavar="FILE|FOLDER", help="Mark a notebook that came back, or all below a folder.")
+        Path | None, typer.Option(metavar="FILE|FOLDER", help="Mark a file that came back, or all below a folder.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="With `--grade`: also write the points as a table, .tsv.")] = None,
     cohort: Annotated[str, typer.Option(help="With `--grade`: cohort of the class.")] = "phantom",
@@ -32,6 +32,10 @@ def notebooks(
     only the answers are taken from a student's file; checks and all other cells
     are the kit's own. The first file of each notebook takes as long as
     `epitome run`; the others go on from what it made.
+
+    Every file below the folder gets a row: a notebook is known by its content, as
+    `.ipynb.txt` and in a `.zip` as well, and what cannot be marked is refused by name
+    and reason. Two copies of one notebook are both marked, and said so.
 
     **A student's notebook is a program that runs on your machine, with your
     rights.** Mark work of people you do not know in a container, or under

@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,23 @@ Scheduler = Annotated[
         envvar=SCHEDULER,
         callback=_schedule,
         help="Dask scheduler, or its `.json` file: subjects go to its workers, not to processes here.",
+    ),
+]
+Decisions = Annotated[
+    Path | None,
+    typer.Option(
+        help="The `sources.tsv` of an earlier import, its column `decision` filled in: T1w, T1ce, T2w, FLAIR or "
+        "`leave out` for scans and series, tumour or `leave out` for masks."
+    ),
+]
+Trust = Annotated[
+    str | None,
+    typer.Option(metavar="sform|qform", help="Which to take where the two disagree in a header.  [default: neither]"),
+]
+MaskLabels = Annotated[
+    str | None,
+    typer.Option(
+        help="Labels that are the tumour in a mask with several: `1,2,4`, `all`, or a scheme as `brats21:WT`."
     ),
 ]
 Method = Annotated[

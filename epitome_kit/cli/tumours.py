@@ -8,7 +8,7 @@ import typer
 
 from epitome_kit.answers import show_epitomes, show_outlines, show_size
 from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
-from epitome_kit.errors import BadParameter, noticed
+from epitome_kit.errors import BadParameter, noticed, plain
 
 
 def segment(
@@ -33,6 +33,8 @@ def segment(
     Without `--train` and `--weights` the network has seen simulated patients
     alone. Masks go to OUT/masks, on each subject's own grid; sizes, with a 90 %
     interval, to OUT/tumours.tsv. Where there is a mask to compare with, so does the Dice.
+    What each scan of one head was taken for, and why, is said and goes to
+    OUT/contrasts.tsv; `epitome contrasts` tells it beforehand.
 
     For example:
 
@@ -46,14 +48,15 @@ def segment(
         raise BadParameter("segment", "`--train` or `--weights`", "both", "leave one of them out")
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
+    scans = None
     if len(sources) == 1 and Path(sources[0]).is_dir():
         training = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
         tumours = _segment_cohort(open_cohort(sources[0]), out, train, weights, training, workers)
     elif train:
         raise BadParameter("segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`")
     else:
-        tumours = _segment_head(sources, out, weights)
-    show_outlines(tumours, out, as_json)
+        tumours, scans = _segment_head(sources, out, weights)
+    show_outlines(tumours, out, as_json, scans)
 
 
 def measure(
@@ -134,17 +137,25 @@ def _segment_cohort(cohort, out, train, weights, training, workers):
 
 
 def _segment_head(sources, out, weights):
+    import pandas as pd
+
+    from epitome_kit.files import write_tsv
     from epitome_kit.teach.figures import show_planes
     from epitome_kit.teach.style import save_figure
-    from epitome_kit.tumour.one_head import leading, name_contrasts, segment_head
+    from epitome_kit.tumour.one_head import judge_head, leading, segment_head
     from epitome_kit.tumour.outline import mask_path
 
-    images = name_contrasts(sources)
+    judged = judge_head(sources)
+    for contrast, (path, evidence) in judged.items():
+        typer.echo(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
+    images = {contrast: path for contrast, (path, _) in judged.items()}
     tumours = segment_head(images, out, weights=weights)
     lead, name = leading(images), tumours.participant_id[0]
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
     save_figure(figure, out / "figures" / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined.")
-    return tumours
+    scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
+    write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
+    return tumours, scans
 
 
 def _indices(text):

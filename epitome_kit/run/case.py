@@ -77,7 +77,7 @@ class CaseReport:
         return self.folder / SHEET
 
 
-def case_report(images, out, *, workspace=None, truth=None, progress=None):
+def case_report(images, out, *, workspace=None, truth=None, evidence=None, progress=None):
     """Strip, outline, measure, cut out and grade one head, and write a sheet about it.
 
     Parameters
@@ -93,6 +93,8 @@ def case_report(images, out, *, workspace=None, truth=None, progress=None):
         or a folder where that was not done: everything but the grade.
     truth : dict, default=None
         What is known of a simulated head: ``grade`` and ``volume_ml``.
+    evidence : dict of str to str, default=None
+        By contrast, how it is known that the scan shows it; else it counts as stated.
     progress : callable, default=None
         Called with each of :data:`STEPS` as it begins.
 
@@ -117,7 +119,7 @@ def case_report(images, out, *, workspace=None, truth=None, progress=None):
     tumour = predict_tumours([subject], files.folder, out).iloc[0]
     report = CaseReport(out, lead, scans, files.mask("desc-brain", space=lead), mask_path(out, NAME), {})
     tell(STEPS[3])
-    report.facts.update(_facts(report, tumour, truth))
+    report.facts.update(_facts(report, tumour, truth, evidence or {}))
     tell(STEPS[4])
     if report.facts["size"] is not None:
         _cut_out(report, subject, files)
@@ -160,7 +162,7 @@ def _keep_scans(images, out):
     return {name: keep_scan(images[name], path) for name, path in places.items()}
 
 
-def _facts(report, tumour, truth):
+def _facts(report, tumour, truth, evidence):
     """Sizes and grids, in plain values; None where there is nothing to say."""
     scans = {name: load_image(path, check_voxels=False) for name, path in report.scans.items()}
     known = voxel_size_known(scans[report.lead])
@@ -175,6 +177,7 @@ def _facts(report, tumour, truth):
             "shape": list(image.shape),
             "voxel_mm": [round(float(each), 2) for each in nib.affines.voxel_sizes(image.affine)],
             "known": voxel_size_known(image),
+            "evidence": evidence.get(name, "as stated"),
         }
         for name, image in scans.items()
     }

@@ -10,12 +10,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
-from epitome_kit.errors import BadNotebook, BadParameter, NotebookFailed
+from epitome_kit.errors import BadNotebook, BadParameter, NotebookFailed, plain
 from epitome_kit.files import read_json
 from epitome_kit.run.classroom import tagged
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 from epitome_kit.run.parameters import TAG as PARAMETERS
 from epitome_kit.run.parameters import declared_parameters, read_notebook
+from epitome_kit.run.returned import notes_on_copies, read_hand_ins
 from epitome_kit.run.strict import new_kernel
 from epitome_kit.teach.verdict import MARKS
 
@@ -30,11 +31,13 @@ _PUT_BACK = "globals().update(_kit)"
 
 
 def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=300):
-    """Mark one notebook of a student, or every notebook below a folder.
+    """Mark what students handed in: one file, or every file below a folder.
 
-    Only the cells tagged ``exercise`` are taken from a student, by their id;
-    every other cell is the kit's own. What the steps before would make is made
-    once, in `workspace`; each notebook then runs in a copy that is thrown away.
+    A notebook is known by its content, whatever it is called, in a zip as well; every
+    other file is refused by name. Only the cells tagged ``exercise`` are taken from a
+    student, by their id; every other cell is the kit's own. What the steps before
+    would make is made once, in `workspace`; each notebook then runs in a copy that
+    is thrown away.
 
     A notebook is a program: it can do on this machine whatever you can do, and
     change the kit in its memory before it is checked. Mark strangers' work in a
@@ -43,7 +46,7 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     Parameters
     ----------
     path : path
-        A notebook, or a folder.
+        A notebook, a zip of some, or a folder.
     workspace : path
         Of a run with the same cohort and profile; made when it is not there.
     cohort : path or "phantom", default="phantom"
@@ -56,8 +59,10 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     -------
     DataFrame
         One row an exercise: file, notebook, exercise (from 1), points (0 or 1),
-        state ("right", "not yet", "blank", "error"), said. A file of a folder
-        that cannot be marked has one row without exercise, in state "refused".
+        state ("right", "not yet", "blank", "error"), said, note. A file that cannot be
+        marked has one row without exercise, in state "refused", and so has a
+        folder or a link that holds nothing. Files that a system keeps for itself
+        have none: ``attrs["passed_over"]`` counts them.
 
     Raises
     ------
@@ -66,32 +71,39 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     BadParameter
         Nothing to mark.
     NotebookFailed
-        The file cannot be read, or the kit's own notebook does not run.
+        The kit's own notebook does not run.
     """
     path, workspace = Path(path), Path(workspace).absolute()
-    files = _notebooks_below(path)
+    hand_ins, passed_over = read_hand_ins(path)
+    if not hand_ins:
+        raise BadParameter("grade", "a notebook, or a folder with some", str(path), "name the folder of their work")
+    alone = path.is_file() and len(hand_ins) == 1
     taken, marks = {}, {}
-    for shown, file in files.items():
-        with _refusing(shown, marks, alone=path.is_file()):
-            taken[shown] = take_answers(file)
-    names = {name for name, _ in taken.values()}
-    if names:
-        wanted = [name for name in kit_notebooks() if name in names]
+    for hand_in in hand_ins:
+        with _refusing(hand_in.file, marks, alone=alone):
+            taken[hand_in.file] = take_answers(hand_in)
+    names = {file: name for file, (name, _) in taken.items()}
+    wanted = [name for name in kit_notebooks() if name in names.values()]
+    if wanted:
         run_notebooks(wanted, out=workspace, cohort=cohort, profile=profile, latest=False)
-    for shown, (name, answers) in taken.items():
-        with _refusing(shown, marks, alone=path.is_file()):
-            marks[shown] = [{"notebook": name, **mark} for mark in _mark_in_copy(name, answers, workspace, limit_s)]
-    rows = [{"file": shown, **mark} for shown in files for mark in marks[shown]]
-    columns = ["file", "notebook", "exercise", "points", "state", "said"]
-    return pd.DataFrame(rows, columns=columns).astype({"exercise": "Int64"})
+    for file, (name, answers) in taken.items():
+        with _refusing(file, marks, alone=alone):
+            marks[file] = [{"notebook": name, **mark} for mark in _mark_in_copy(name, answers, workspace, limit_s)]
+    copies = notes_on_copies(names)
+    notes = {each.file: "; ".join(filter(None, (each.note, copies.get(each.file)))) or None for each in hand_ins}
+    rows = [{"file": plain(file), **mark, "note": note} for file, note in notes.items() for mark in marks[file]]
+    columns = ["file", "notebook", "exercise", "points", "state", "said", "note"]
+    table = pd.DataFrame(rows, columns=columns).astype({"exercise": "Int64"})
+    table.attrs["passed_over"] = passed_over
+    return table
 
 
-def take_answers(path):
-    """Read a student's answers.
+def take_answers(hand_in):
+    """Take a student's answers out of a file.
 
     Parameters
     ----------
-    path : path
+    hand_in : HandIn
 
     Returns
     -------
@@ -103,29 +115,34 @@ def take_answers(path):
     Raises
     ------
     BadNotebook
-        It is none of the kit's, or cells of exercises are missing.
-    NotebookFailed
-        It cannot be read.
+        It cannot be read, is none of the kit's, or cells of exercises are missing or there twice.
     """
-    theirs = {cell.get("id"): cell.get("source", "") for cell in read_notebook(path).cells}
+    if hand_in.refused:
+        raise hand_in.refused
+    theirs = hand_in.cells
     asked = {name: _exercises(source) for name, source in kit_notebooks().items()}
     name = max(asked, key=lambda name: len(asked[name].keys() & theirs.keys()))
-    missing = [number for number, id in enumerate(asked[name], 1) if id not in theirs]
-    if len(missing) == len(asked[name]):
+    numbers = {id: number for number, id in enumerate(asked[name], 1)}
+    missing = [number for id, number in numbers.items() if id not in theirs]
+    if len(missing) == len(numbers):
         raise BadNotebook(
             "grade",
             f"a copy of one of the kit's notebooks ({', '.join(asked)})",
-            f"{path}, which holds none of their exercises",
+            f"{hand_in.file}, which holds none of their exercises",
             "hand out copies with `epitome notebooks --student FOLDER`; they keep the ids of their cells",
         )
-    if missing:
+    twice = [number for id, number in numbers.items() if len(set(theirs.get(id, ()))) > 1]
+    if missing or twice:
+        received = f"without exercise {', '.join(map(str, missing))}" if missing else ""
+        received += f"{' and ' if missing and twice else ''}"
+        received += f"with two answers to exercise {', '.join(map(str, twice))}" if twice else ""
         raise BadNotebook(
             "grade",
-            f"all {len(asked[name])} cells of exercises of {name}",
-            f"{path}, without exercise {', '.join(map(str, missing))}",
+            f"all {len(numbers)} cells of exercises of {name}, each once",
+            f"{hand_in.file}, {received}",
             "put the answer into the cell that came with the notebook: a new cell has another id, a blank one is fine",
         )
-    return name, {id: theirs[id].strip() or blank for id, blank in asked[name].items()}
+    return name, {id: theirs[id][0].strip() or blank for id, blank in asked[name].items()}
 
 
 def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
@@ -173,17 +190,6 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
         stopped[blamed] = why
 
 
-def _notebooks_below(path):
-    """Name to file: of one file, or of every notebook below a folder, hidden ones left out."""
-    if path.is_file():
-        return {path.name: path}
-    found = {file.relative_to(path): file for file in sorted(path.rglob("*.ipynb"))}
-    found = {name: file for name, file in found.items() if not any(part.startswith(".") for part in name.parts)}
-    if not found:
-        raise BadParameter("grade", "a notebook, or a folder with some", str(path), "name the folder of their work")
-    return {name.as_posix(): file for name, file in found.items()}
-
-
 @contextmanager
 def _refusing(shown, marks, *, alone):
     """Note why a file of a class cannot be marked, and go on with the others."""
@@ -192,7 +198,8 @@ def _refusing(shown, marks, *, alone):
     except (BadNotebook, NotebookFailed) as error:
         if alone:
             raise
-        marks[shown] = [{"points": 0, "state": "refused", "said": error.reason}]
+        said = f"{error.received}; try: {error.hint}" if isinstance(error, BadNotebook) else error.reason
+        marks[shown] = [{"points": 0, "state": "refused", "said": said}]
 
 
 def _exercises(path):

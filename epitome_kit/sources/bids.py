@@ -1,23 +1,31 @@
 """A BIDS folder that a user already has, checked and adopted."""
 
-import re
+import shutil
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
-import pandas as pd
+import numpy as np
 
-from epitome_kit.cohort import COLUMNS, CONTRASTS, annotation_path, image_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage, plain
-from epitome_kit.files import read_json, write_json
-from epitome_kit.images import load_image, load_mask, same_grid, save_image
-from epitome_kit.records import sidecar_path
-from epitome_kit.sources.importing import adopt_subjects, check_folders, describe_cohort
-from epitome_kit.sources.labels import read_labels
+from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
+from epitome_kit.errors import BadCohort, BadImage, noticed, plain
+from epitome_kit.files import text_digest
+from epitome_kit.folders import walk_files
+from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
+from epitome_kit.ledger import RULES, unused_decisions
+from epitome_kit.sources.bids_choice import session_dates
+from epitome_kit.sources.bids_files import find_files, read_notes, read_sidecars
+from epitome_kit.sources.bids_plan import named_sources, plan_subject
+from epitome_kit.sources.importing import (
+    adopt_subjects,
+    check_folders,
+    describe_cohort,
+    is_finished,
+    read_repairs,
+    write_scans,
+)
+from epitome_kit.sources.labels import find_labels
 
-_SCAN = re.compile(r"sub-[^_]+((?:_[a-z]+-[^_]+)*)_(T1w|T2w|FLAIR)\.nii(\.gz)?")
-_TUMOUR = re.compile(r"(label|desc)-[^_]*(tumou?r|lesion|glioma)", re.IGNORECASE)
-_NOT_TUMOUR = re.compile(r"(label|desc)-([^_]*(brain|head|skull|scalp|eye|vessel)[^_]*|csf|gm|wm)_", re.IGNORECASE)
 _DRAWN_ON = ("FLAIR", "T2w", "T1ce", "T1w")
 
 _PHYSICS = {
@@ -26,35 +34,48 @@ _PHYSICS = {
     *("RepetitionTime", "RepetitionTimeExcitation", "RepetitionTimePreparation", "EchoTime", "InversionTime"),
     *("FlipAngle", "EchoTrainLength", "PixelBandwidth", "DwellTime", "SliceThickness", "SpacingBetweenSlices"),
     *("PartialFourier", "ParallelReductionFactorInPlane", "NonlinearGradientCorrection", "ContrastBolusIngredient"),
-    *("SkullStripped", "Defaced", "CoregisteredAtOrigin", "VoxelSizeKnown", "SourceDigest", "Repairs"),
+    *("SkullStripped", "Defaced", "CoregisteredAtOrigin", "VoxelSizeKnown"),
 }
 """What the sidecar of a scan may say: nothing else comes along, for names, numbers and days of people stand there."""
 
 _README = """\
-Adopted from a BIDS folder: anatomical scans of the first session, and tumour masks. Its own README says
-where the data come from and what may be done with them. {labels} {unknown}
+Adopted from a BIDS folder: anatomical scans of one session a subject, and tumour masks. Its own README says
+where the data come from and what may be done with them. {labels}
 """
 
 
-def import_bids(source, out, *, workers=1):
+def import_bids(source, out, *, session=None, mask_labels=None, trust=None, decisions=None, workers=1):
     """Check a BIDS folder and adopt what the kit can use.
 
-    Scans are taken from ``sub-*/anat``, or from the first session by name where a
-    subject has sessions; of several scans of one contrast, the first by name. A
-    contrast agent of any name counts as gadolinium. The tumour mask is the first
-    mask of that session under ``derivatives`` that says tumour or lesion, else the
-    first that says nothing else; it belongs to the scan that its sidecar names,
-    or to the first of FLAIR, T2w, T1ce and T1w on the same grid. Files
-    are written anew, never linked: voxels and geometry stay as they are, free text of
-    headers and what sidecars say of people is left behind, and so are sidecars that
-    are links to outside of `source`. A subject that cannot be used is left out by name
-    and reason; subjects that an earlier import into `out` has finished are kept as they
-    are.
+    What each image is, is judged by :func:`epitome_kit.sources.contrasts.judge_scan`;
+    a scan whose contrast cannot be told is left out. Of several sessions one is
+    taken: the one asked for, else one with a tumour mask, before surgery rather than
+    after it, the earliest. Of several scans of one contrast, the one that the tumour
+    mask names, else the first in natural order. The tumour mask is one whose label,
+    description or sidecar says tumour or lesion, anywhere in the folder, or parts
+    that make up the whole (oedema, enhancing and necrotic part); it belongs to the scan
+    that its sidecar names, or to the first of FLAIR, T2w, T1ce and T1w on the same
+    grid. All of this is listed in the ledger, ``sources.tsv``, file by file.
+
+    Files are written anew, never linked: voxels and geometry stay as they are, free
+    text of headers and what sidecars say of people is left behind, and so are
+    sidecars that are links to outside of `source`. A subject that cannot be used is
+    left out by name and reason; subjects that an earlier import into `out` has
+    finished, from the same files in the same way, are kept.
 
     Parameters
     ----------
     source, out : path
         The user's BIDS folder, and a folder for the cohort.
+    session : str, default=None
+        Session to take of every subject that has sessions, such as ``"preop"``.
+    mask_labels : str, default=None
+        Labels of label maps that are the tumour, see :func:`epitome_kit.images.load_mask`.
+    trust : {"sform", "qform"}, default=None
+        Which of the two to take where a header contradicts itself; None leaves the
+        subject out.
+    decisions : dict of (str, str) to str, default=None
+        From :func:`epitome_kit.ledger.read_decisions`.
     workers : int, default=1
         Number of processes.
 
@@ -72,130 +93,119 @@ def import_bids(source, out, *, workers=1):
     BadOutput
         `out` cannot be written, or holds other subjects.
     """
-    source, out = Path(source), Path(out)
-    subjects = _find(source)
-    table = source / "participants.tsv"
-    nothing = pd.DataFrame(columns=list(COLUMNS)[1:]), [], []
-    labels, conflicting, unknown = read_labels(table) if table.is_file() else nothing
-    faults = {
-        name: _fault(name, subjects.get(name), conflicting) for name in sorted({*subjects, *labels.index, *conflicting})
+    source, out, decisions = Path(source), Path(out), decisions or {}
+    files, entries = _find(source)
+    how = {"decisions": decisions, "session": session, "mask_labels": mask_labels}
+    plans = {
+        name: plan_subject(name, found, source, dates=session_dates(source, name), **how)
+        for name, found in files.items()
     }
-    items = {name: (name, subjects[name]) for name, fault in faults.items() if not fault}
-    check_folders(source, out, items)
-    excluded = [(name, fault) for name, fault in faults.items() if fault]
-    excluded += adopt_subjects(partial(_import_subject, source, out), items, workers=workers)
-    left_out = {name for name, _ in excluded}
-    participants = labels.reindex([name for name in items if name not in left_out])
+    check_folders(source, out, plans)
+    labels = find_labels(source, plans)
+    lost = {entry.subject: f"; {entry.source} is {entry.reason}" for entry in reversed(entries) if entry.subject}
+    faults = {name: f"{plan.fault}{lost.get(name, '')}" for name, plan in plans.items() if plan.fault}
+    faults |= dict.fromkeys(labels.conflicting, "expected one row in the table of labels; received rows that differ")
+    items = {name: plan for name, plan in plans.items() if name not in faults}
+    excluded = [*faults.items(), *labels.without_scans()]
+    excluded += adopt_subjects(partial(_import_subject, source, out, trust, mask_labels), items, workers=workers)
+    left_out = dict(excluded)
+    for name in plans.keys() & left_out.keys():  # what an earlier import took of them
+        _remove(out, name)
+    entries += [_of_subject(entry, left_out) for plan in plans.values() for entry in plan.entries]
+    participants = labels.table.reindex([name for name in items if name not in left_out], columns=list(COLUMNS)[1:])
     participants["source_id"] = participants["source_id"].fillna(participants.index.to_series())
-    description = _read_notes(source / "dataset_description.json")
+    description = read_notes(source / "dataset_description.json")
     return describe_cohort(
         out,
         source=source,
         participants=participants.rename_axis("participant_id").reset_index().convert_dtypes(),
         excluded=excluded,
+        repaired=read_repairs(out, list(participants.index)),
+        entries=[*labels.entries, *unused_decisions(decisions, entries), *entries],
         name=plain(description.get("Name", source.resolve().name)),
         licence=plain(description.get("License", "n/a")),
-        readme=_README.format(
-            labels="Labels come from participants.tsv." if table.is_file() else "No participants.tsv: no labels.",
-            unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
-        ),
+        readme=_README.format(labels=labels.summary),
     )
 
 
 def _find(source):
-    """Find the scans of every subject, by contrast; subjects without any have an empty dict."""
+    """Find the images of every subject, and what else looked like one."""
     if not source.is_dir():
         raise BadCohort("import_bids", "a BIDS folder", f"{source}, which is no folder", "check the path")
-    subjects = {folder.name: _scans(folder) for folder in sorted(source.glob("sub-*")) if folder.is_dir()}
-    if not any(subjects.values()):
-        nifti = next(source.rglob("*.nii*"), None)
+    found, entries = find_files(source)
+    files = {folder.name: [] for folder in sorted(source.glob("sub-*")) if folder.is_dir()}
+    for file in found:
+        files.setdefault(file.subject, []).append(file)
+    if not any(not file.derived for file in found):
+        other = next((path for path in walk_files(source) if ".nii" in path.name), None)
+        links = sum("link to nothing" in entry.reason for entry in entries)
+        received = f"{other.relative_to(source)} and the like in {source}" if other else f"no NIfTI file in {source}"
         raise BadCohort(
             "import_bids",
             "scans named as BIDS has it, such as `sub-01/anat/sub-01_T1w.nii.gz`",
-            f"{nifti.relative_to(source)} and the like in {source}" if nifti else f"no NIfTI file in {source}",
-            "rename the files, see https://bids.neuroimaging.io",
+            f"{received}{f', and {links} links to nothing' if links else ''}",
+            "fetch their content, as with `datalad get`"
+            if links
+            else "rename the files, see https://bids.neuroimaging.io",
         )
-    return subjects
+    return files, entries
 
 
-def _fault(name, scans, conflicting):
-    """Reason to leave a subject out before its files are read; None where there is none."""
-    if name in conflicting:
-        return "expected one row in participants.tsv; received rows that differ"
-    if not re.fullmatch(r"sub-[A-Za-z0-9]+", name):
-        return f"expected letters and digits after `sub-`; received {name}"
-    return None if scans else "expected a T1w, T2w or FLAIR scan in anat; received none"
+def _of_subject(entry, left_out):
+    """Entry of a file, whose subject may have been left out after all."""
+    if entry.taken_as and entry.subject in left_out:
+        return entry._replace(taken_as="", reason=f"its subject was left out: {left_out[entry.subject]}")
+    return entry
 
 
-def _scans(folder):
-    """Find the scans of the first session that has any, by contrast."""
-    sessions = [folder, *sorted(folder.glob("ses-*"))]
-    for session in sessions:
-        scans = {}
-        for path in sorted((session / "anat").glob("*.nii*")):
-            contrast = _contrast(path.name)
-            if contrast:
-                scans.setdefault(contrast, path)
-        if scans:
-            return {contrast: scans[contrast] for contrast in CONTRASTS if contrast in scans}
-    return {}
-
-
-def _contrast(name):
-    match = _SCAN.fullmatch(name)
-    if not match or "_part-" in match[1]:
-        return None
-    if "_ce-" in match[1]:
-        return "T1ce" if match[2] == "T1w" else None
-    return match[2]
-
-
-def _import_subject(source, out, item):
+def _import_subject(source, out, trust, mask_labels, plan):
     """Check a subject's files, then write them; with the last scan in place, it is complete."""
-    name, scans = item
-    if image_path(out, name, list(scans)[-1]).is_file():
+    name = plan.subject
+    chosen = [*plan.scans.items(), *(("tumour", file) for file in plan.masks)]
+    stated = [f"{what} {file.source} {file.path.stat().st_size}" for what, file in chosen]
+    origin = {"SourceDigest": text_digest("\n".join([*stated, f"{trust} {mask_labels} {RULES}"]))}
+    if is_finished(out, name, origin, strict=False):
         return
-    images = {contrast: load_image(path, where="import") for contrast, path in scans.items()}
-    annotation = _find_annotation(source, name, scans, images)
+    _remove(out, name)
+    with noticed() as remarks:
+        images = {contrast: load_image(file.path, where="import", trust=trust) for contrast, file in plan.scans.items()}
+        annotation = _annotation(plan, images, source, trust, mask_labels)
+    said = [*plan.notes, *remarks]
     if annotation:
         mask, contrast, annotated_slices = annotation
         save_image(mask, annotation_path(out, name))
         write_annotation_sidecar(out, name, contrast, annotated_slices)
-    for contrast, path in scans.items():
-        target = image_path(out, name, contrast)
-        notes = {key: value for key, value in _read_notes(sidecar_path(path)).items() if key in _PHYSICS}
-        write_json(sidecar_path(target), notes | {"SourceFile": plain(path.relative_to(source).as_posix())})
-        _adopt(images[contrast], target)
+    notes = {}
+    for contrast, file in plan.scans.items():
+        physics = {key: value for key, value in read_sidecars(file, source).items() if key in _PHYSICS}
+        notes[contrast] = {**physics, **origin, "SourceFile": plain(file.source), "Repairs": said}
+    write_scans(out, name, images, notes, save=_adopt)
 
 
-def _find_annotation(source, name, scans, images):
+def _remove(out, name):
+    shutil.rmtree(out / name, ignore_errors=True)
+    shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
+
+
+def _annotation(plan, images, source, trust, mask_labels):
     """Return the tumour mask with its contrast and annotated slices; None where there is no mask."""
-    session = _session(next(iter(scans.values())))
-    found = sorted(source.glob(f"derivatives/*/{name}/**/*mask.nii*"))
-    found = [path for path in found if _session(path) in (None, session)]
-    tumours = [path for path in found if _TUMOUR.search(path.name)]
-    found = tumours or [path for path in found if not _NOT_TUMOUR.search(path.name)]
-    for path in found:
-        mask = load_mask(path, where="import")
-        notes = _read_notes(sidecar_path(path))
-        named = [_contrast(scan.rsplit("/", 1)[-1]) for scan in re.findall(r"[^\s\"']+", str(notes.get("Sources")))]
-        for contrast in [*named, *_DRAWN_ON]:
-            if contrast in images and same_grid(mask, images[contrast]):
-                return mask, contrast, _annotated_slices(notes, mask, path)
-    if found:
+    if not plan.masks:
+        return None
+    masks = [load_mask(file.path, where="import", trust=trust, labels=mask_labels) for file in plan.masks]
+    mask, sidecar = masks[0], read_sidecars(plan.masks[0], source)
+    names = {file.path.name: contrast for contrast, file in plan.scans.items()}
+    named = [names[name] for name in named_sources(sidecar) if name in names]
+    contrast = next((each for each in [*named, *_DRAWN_ON] if each in images and same_grid(mask, images[each])), None)
+    if contrast is None or not all(same_grid(mask, other) for other in masks):
         shapes = ", ".join(f"{contrast} {image.shape}" for contrast, image in images.items())
         raise BadImage(
             "import",
             f"a mask on the grid of a scan ({shapes})",
-            f"a mask on another grid: shape {mask.shape} in {path.name}",
+            f"a mask on another grid: shape {mask.shape} in {plan.masks[0].path.name}",
             "resample the mask to its scan",
         )
-    return None
-
-
-def _session(path):
-    match = re.search(r"_(ses-[A-Za-z0-9]+)_", path.name)
-    return match and match[1]
+    joined = np.any([np.asarray(each.dataobj) > 0 for each in masks], axis=0)
+    return image_like(joined.astype(np.uint8), mask), contrast, _annotated_slices(sidecar, mask, plan.masks[0].path)
 
 
 def _annotated_slices(notes, mask, path):
@@ -219,18 +229,3 @@ def _adopt(image, target):
         image = nib.Nifti1Image(image.dataobj.get_unscaled(), image.affine, image.header)
         image.header.set_slope_inter(*scaling)
     save_image(image, target)
-
-
-def _read_notes(path):
-    """Read a JSON sidecar; one that is missing, damaged or a link to another folder says nothing."""
-    try:
-        notes = {} if path.is_symlink() and _leads_out(path) else read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
-
-
-def _leads_out(link):
-    """Whether a link of a BIDS folder ends outside of the folder that holds its subject."""
-    parts = [part for part in link.absolute().parents if part.name.startswith("sub-")] or [link.parent]
-    return not link.resolve().is_relative_to(parts[-1].parent.resolve())

@@ -7,6 +7,7 @@ from epitome_kit.cohort import image_path, open_cohort, write_dataset
 from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError, ToolFailed, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
+from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
 from epitome_kit.progress import for_each
 from epitome_kit.records import sidecar_path
 
@@ -25,7 +26,8 @@ def check_folders(source, out, subject_ids):
     BadParameter
         One folder is, or lies in, the other.
     BadOutput
-        `out` is a file, or holds subjects that are not in the source.
+        `out` is a file, or holds subjects that are not in the source, or an import by
+        older rules.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     if out.is_relative_to(source) or source.is_relative_to(out):
@@ -37,6 +39,13 @@ def check_folders(source, out, subject_ids):
         )
     if out.exists() and not out.is_dir():
         raise BadOutput("import", "a folder to write to", f"{out}, which is a file", "choose another output")
+    if made_by_older_rules(out) and any(out.glob("sub-*")):
+        raise BadOutput(
+            "import",
+            "a new folder, or one with an earlier import by the same rules",
+            f"{out}, which an older version made",
+            "choose another output, or empty that folder: what it took may be wrong",
+        )
     strangers = sorted({path.name for path in out.glob("sub-*")} - set(subject_ids))
     if strangers:
         raise BadOutput(
@@ -75,13 +84,13 @@ def _attempt(adopt, item):
     except (BadOutput, BadParameter, ToolFailed):
         raise
     except EpitomeError as error:
-        return error.reason
+        return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason
     except Exception as error:  # one subject must not end an import, whatever it raises in a reader
         return f"expected files that can be read; received {type(error).__name__}: {str(error)[:160]}"
     return None
 
 
-def write_scans(out, name, images, notes):
+def write_scans(out, name, images, notes, *, save=save_image):
     """Write a subject's scans with their sidecars; with the last scan in place, the subject is complete.
 
     Parameters
@@ -93,14 +102,16 @@ def write_scans(out, name, images, notes):
         By contrast.
     notes : dict of str to dict
         What the sidecar of each contrast says.
+    save : callable, default=save_image
+        Takes an image and a path.
     """
     for contrast in images:
         write_json(sidecar_path(image_path(out, name, contrast)), {**notes[contrast], "ImportedTogether": list(images)})
     for contrast, image in images.items():
-        save_image(image, image_path(out, name, contrast))
+        save(image, image_path(out, name, contrast))
 
 
-def is_finished(out, name, origin):
+def is_finished(out, name, origin, *, strict=True):
     """Tell whether an earlier import wrote all of a subject, from the same files in the same way.
 
     Parameters
@@ -110,6 +121,8 @@ def is_finished(out, name, origin):
         Subject.
     origin : dict
         Part of the sidecars that tells files and options from others.
+    strict : bool, default=True
+        Whether other files or options are an error, rather than not finished.
 
     Returns
     -------
@@ -124,13 +137,15 @@ def is_finished(out, name, origin):
     for path in sorted((Path(out) / name / "anat").glob("*.json")):
         notes = read_json(path)
         if {key: notes.get(key) for key in origin} != origin:
+            if not strict:
+                return False
             raise BadOutput(
                 "import",
                 "a new folder, or one with an earlier import of the same files in the same way",
                 f"{path}, from other files or with another choice about faces",
                 "choose another output",
             )
-        together = notes["ImportedTogether"]
+        together = notes.get("ImportedTogether", [])
     return bool(together) and all(image_path(out, name, contrast).is_file() for contrast in together)
 
 
@@ -145,7 +160,8 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     excluded : list of (str, str)
         Subjects that were not: name in the origin, and reason.
     **description
-        `name`, `readme`, `licence` and `repaired` for :func:`epitome_kit.cohort.write_dataset`.
+        `name`, `readme`, `licence`, `repaired` and `entries` for
+        :func:`epitome_kit.cohort.write_dataset`.
 
     Returns
     -------
@@ -154,19 +170,30 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     Raises
     ------
     BadCohort
-        No subject was kept.
+        No subject was kept; the ledger is written all the same where nothing is there
+        yet, to be looked at and answered.
     """
     if participants.empty:
         name, reason = excluded[0]
+        ledger = _leave_ledger(out, excluded, description)
         raise BadCohort(
             "import",
             "at least one subject that can be used",
             f"{len(excluded)} subjects in {source}, all left out; {name}: {reason}",
-            "repair the subjects, or check that this is the right folder",
+            f"repair the subjects, or check that this is the right folder{ledger}",
         )
     excluded = sorted((plain(name), plain(reason)) for name, reason in excluded)
     write_dataset(out, participants=participants, excluded=excluded, **description)
     return open_cohort(out)
+
+
+def _leave_ledger(out, excluded, description):
+    """Write the ledger of an import that kept nobody, and say where; nothing where the folder is in use."""
+    entries = description.get("entries", ())
+    if not entries or any(Path(out).glob("sub-*")):
+        return ""
+    write_ledger(out, [*(Entry(name, "subject", reason=reason) for name, reason in excluded), *entries])
+    return f"; {Path(out) / LEDGER} says of each file why it was left out"
 
 
 def read_repairs(out, subject_ids):

@@ -11,18 +11,19 @@ Erickson et al., LGG-1p19qDeletion, TCIA 2017, doi:10.7937/K9/TCIA.2017.DWEHTZ9V
 """
 
 import re
-import zipfile
+import warnings
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.files import MOST_TEXT
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
+from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
-from epitome_kit.sources.dicom import choose, digest, person
-from epitome_kit.sources.dicom_contrast import contrast_of
+from epitome_kit.sources.dicom import digest, person
+from epitome_kit.sources.dicom_choice import choose
+from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -33,21 +34,23 @@ from epitome_kit.sources.importing import (
     read_repairs,
     write_scans,
 )
-from epitome_kit.sources.labels import understand_labels
+from epitome_kit.sources.label_table import read_one
+from epitome_kit.sources.labels import join_readings
 from epitome_kit.sources.lgg_masks import annotated_slices, fit_mask, place_segmentation, sort_files
 from epitome_kit.sources.tcia import download_collection
 
 _COLLECTION = "LGG-1p19qDeletion"
 _SUBJECT = re.compile(r"LGG-(\d+)")
 _KINDS = {"mask": re.compile(r"seg|mask", re.I), "T1ce": re.compile(r"T1", re.I), "T2w": re.compile(r"T2", re.I)}
-_COLUMNS = {"Filename", "1p/19q", "Grade"}
+_TABLE = re.compile(r".+\.(?:xlsx?|xlsm|[ct]sv(?:\.gz)?)", re.IGNORECASE)
+_WANTED = {"grade", "codeletion"}
 
 _README = """\
 Low-grade glioma before surgery: T1 after contrast agent and T2, with 1p/19q status, WHO grade and histology. The
 tumour is outlined on three slices only, the one with the largest diameter and its neighbours; every other slice
 is unknown, not free of tumour. IDH status is not known, so types cannot be told by the WHO rules of 2021.
 
-Faults of the origin that were found by rule, and what was done, are in repaired.tsv. {faces} {labels} {unknown}
+Faults of the origin that were found by rule, and what was done, are in sources.tsv. {faces} {labels}
 
 Erickson et al., LGG-1p19qDeletion, The Cancer Imaging Archive 2017, doi:10.7937/K9/TCIA.2017.DWEHTZ9V, CC BY 3.0;
 Akkus et al. 2017, doi:10.1007/s10278-017-9984-3. Check the licence at the source before you share anything made
@@ -112,21 +115,20 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
             f"none in {source}",
             "unpack the download, and give the folder that holds it",
         )
-    labels, conflicting, unknown = _read_spreadsheet(source)
+    labels = _read_spreadsheet(source, found)
     names = {origin: _subject_name(origin) for origin in found}
     check_folders(source, out, names.values())
-    scanless = sorted({*labels.index, *conflicting} - {*names.values()} - {*map(_subject_name, broken)})
+    scanless = sorted({_subject_name(name) for name, _ in labels.unmatched} - {*map(_subject_name, broken)})
     excluded = [*broken.items()]
     excluded += [(name, "expected DICOM or NIfTI files; received a row of the spreadsheet alone") for name in scanless]
     excluded += [
-        (origin, "expected one row in the spreadsheet; received rows that differ")
-        for origin, name in names.items()
-        if name in conflicting
+        (origin, "expected one row in the spreadsheet; received rows that differ") for origin in labels.conflicting
     ]
+    unlisted = labels.unlabelled if labels.tables else []
     items = {
-        origin: (name, volumes.get(origin, []), files.get(origin, {}), len(labels) > 0 and name not in labels.index)
+        origin: (name, volumes.get(origin, []), files.get(origin, {}), origin in unlisted)
         for origin, name in names.items()
-        if name not in conflicting
+        if origin not in labels.conflicting
     }
     excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
     left_out = {origin for origin, _ in excluded}
@@ -134,15 +136,15 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
     return describe_cohort(
         out,
         source=source,
-        participants=_participants(kept, volumes, labels),
+        participants=_participants(kept, volumes, labels.table if labels.tables else pd.DataFrame()),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept)),
+        entries=[entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries],
         name=_COLLECTION,
         licence="CC BY 3.0",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",
-            labels="Labels come from the spreadsheet." if len(labels) else "No spreadsheet was found: no labels.",
-            unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
+            labels=labels.summary if labels.tables else "No spreadsheet was found: no labels.",
         ),
     )
 
@@ -165,27 +167,28 @@ def _find_files(source):
     return files
 
 
-def _read_spreadsheet(source):
-    """Read the labels, indexed by subject; also the subjects listed twice, and values not understood."""
-    for path in sorted(source.rglob("[!.~]*.xlsx")):
+def _read_spreadsheet(source, subjects):
+    """Read the labels from every table that has grade or 1p/19q status of the subjects."""
+    readings, failed = [], None
+    for path in [path for path in walk_files(source) if _TABLE.fullmatch(path.name)]:
         try:
-            with zipfile.ZipFile(path) as archive:
-                claimed = sum(entry.file_size for entry in archive.infolist())
-            if claimed > MOST_TEXT:
-                raise ValueError(f"{claimed >> 20} MB inside")
-            table = pd.read_excel(path, dtype=str)
-        except Exception as error:  # a damaged archive can raise anything in its reader
-            raise BadCohort(
-                "import_lgg_1p19q",
-                "a readable spreadsheet",
-                f"{path.name} ({type(error).__name__}: {' '.join(str(error).split())[:120]})",
-                "download it again, or take it away to import without labels",
-            ) from error
-        table.columns = [str(column).strip() for column in table.columns]
-        if set(table.columns) >= _COLUMNS:
-            table["participant_id"] = table["Filename"].str.replace(r"[^A-Za-z0-9]", "", regex=True)
-            return understand_labels(table)
-    return pd.DataFrame(), [], []
+            reading = read_one(path, subjects, name=path.relative_to(source).as_posix())
+        except BadCohort as error:
+            failed = failed or (error if ".xls" in path.name.lower() else None)
+            continue
+        if _WANTED & set(reading.columns):
+            readings.append(reading)
+    matching = [reading for reading in readings if not reading.values.empty]
+    if failed and not matching:
+        hint = f"{failed.hint}; or take it away to import without labels"
+        raise BadCohort("import_lgg_1p19q", "a readable spreadsheet", failed.received, hint) from failed
+    labels = join_readings(matching or readings, subjects, first_leads=False)
+    if not readings:
+        lost = f"no table of grade and 1p/19q status was found in {source}: the cohort has no labels"
+        labels = labels._replace(warnings=[lost])
+    for text in labels.warnings:
+        warnings.warn(text, EpitomeWarning, stacklevel=3)
+    return labels
 
 
 def _import_subject(out, deface, item):
@@ -197,7 +200,9 @@ def _import_subject(out, deface, item):
         return
     copies, repairs = sort_files(files)
     masks = [volume for volume in volumes if volume.physics["modality"] == "SEG"]
-    studies = choose([volume for volume in volumes if volume not in masks], name=_name)
+    studies = choose(
+        [volume for volume in volumes if volume not in masks], judge=partial(judge_volumes, after_agent=True)
+    )
     images, notes, drawn, noticed = _match(studies, masks, copies)
     repairs += noticed
     if drawn:
@@ -215,12 +220,6 @@ def _import_subject(out, deface, item):
     write_scans(out, name, images, {key: {**notes[key], **origin, "Repairs": repairs} for key in images})
 
 
-def _name(volume):
-    """Name the contrast of a volume; every T1 of the collection is after contrast agent."""
-    contrast = contrast_of(volume)
-    return "T1ce" if contrast == "T1w" else contrast
-
-
 def _match(studies, masks, copies):
     """Find the study that the mask was drawn on; without one, the NIfTI copies.
 
@@ -232,7 +231,7 @@ def _match(studies, masks, copies):
     repairs : list of str
     """
     outlined = {volume.study for volume in masks}
-    usable = [(scans, repairs) for scans, repairs in studies if scans]
+    usable = [(scans, repairs) for scans, repairs, _ in studies if scans]
     usable.sort(key=lambda chosen: next(iter(chosen[0].values())).study not in outlined)
     first = None
     for scans, repairs in usable:
@@ -254,7 +253,7 @@ def _match(studies, masks, copies):
         return images, notes, (without_text(mask), "T2w") if fits else None, repairs
     if first or images:
         raise BadImage("import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again")
-    reasons = "; ".join(repair for _, repairs in studies for repair in repairs)
+    reasons = "; ".join(repair for _, repairs, _ in studies for repair in repairs)
     raise BadImage("import", "a T1 or a T2", reasons or "neither", "download the subject again")
 
 
@@ -274,7 +273,8 @@ def _draw(images, masks, copies):
 
 def _participants(kept, volumes, labels):
     """Labels of the spreadsheet, with age and sex of the DICOM headers."""
-    table = labels.reindex(list(kept)).rename_axis("participant_id").reset_index()
+    table = labels.reindex(list(kept.values())).reset_index(drop=True)
+    table.insert(0, "participant_id", list(kept))
     people = [person(volumes[origin]) if origin in volumes else {} for origin in kept.values()]
     for column in ("age", "sex"):
         table[column] = [known.get(column) for known in people]

@@ -14,8 +14,10 @@ from epitome_kit.content import START, describe_content, scan_kind, unpacked
 from epitome_kit.errors import BadImage
 from epitome_kit.formats import mgh_voxels
 from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, voxel_size_known
-from epitome_kit.sources.dicom import choose, read_patients
+from epitome_kit.sources.dicom import read_patients
+from epitome_kit.sources.dicom_choice import choose
 from epitome_kit.sources.dicom_convert import convert, without_text
+from epitome_kit.sources.dicom_files import looks_like_dicom
 
 MOST_VOXELS = 100_000_000
 """Voxels of a scan: a head at 0.5 mm has seventy million."""
@@ -212,8 +214,8 @@ def _extract(data, images, name):
                 raise _too_much(name)
             for number, entry in enumerate(entries):
                 with archive.open(entry) as stream:
-                    start = stream.read(132)
-                    if start[128:] == b"DICM":
+                    start = stream.read(START)
+                    if looks_like_dicom(start):
                         left = _copy(start, stream, images / f"{number:05d}.dcm", left, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         hint = "make the archive again, without a password"
@@ -246,13 +248,15 @@ def _too_much(name):
 def _choose_and_keep(images, folder, name):
     if not any(images.iterdir()):
         raise BadImage("upload", "DICOM images in the archive", f"none in {name}", _TAKEN)
-    patients = read_patients(images)
-    if len(patients) > 1:
+    patients = [*read_patients(images)[0].values()]
+    if len(patients) > 1 or patients[0].person.reason:
         hint = "pack the exam of one person alone"
-        raise BadImage("upload", "images of one person", f"those of {len(patients)} in {name}", hint)
-    scans, repairs = choose(next(iter(patients.values())))[0]
+        several = f"those of {len(patients)} in {name}"
+        received = several if len(patients) > 1 else f"studies in {name} that can be of several"
+        raise BadImage("upload", "images of one person", received, hint)
+    scans, repairs, _ = choose(patients[0].volumes)[0]
     if not scans:
-        reason = "; ".join(repairs) or "none by the times of the sequences"
+        reason = "; ".join(repairs) or "none among its series"
         raise BadImage("upload", "a T1w, T2w or FLAIR series", reason, "look at the series in a viewer")
     return {
         contrast: keep_scan(convert(volume), folder / image_path("", NAME, contrast).name)

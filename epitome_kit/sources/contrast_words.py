@@ -1,0 +1,316 @@
+"""What a line of text says of a contrast and of an agent: words as tokens, never as parts of other words."""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON
+
+_SEP = r"[\s_.-]*"
+_AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
+_SIGNS = [
+    (r"(?<![a-z0-9])w[\s_./-]{0,3}(?:o|out)(?![a-z0-9])|with[\s_-]out|w/o(?![a-z])", " wo "),
+    (r"(?<![a-z0-9])s/\s?(?=c|gd|gad|mdc)", " sin "),
+    (r"(?<![a-z0-9])c/\s?(?=c|gd|gad|mdc)", " con "),
+    (r"(?<![a-z0-9])i\.\s?v\.?(?![a-z0-9])", " iv "),
+    (r"(?<![a-z])(?:time[\s_-]*points?|time|zeitpunkt|tp)[\s_-]*t?\d+(?![0-9]*[a-z])", " "),
+    (r"(?<![a-z0-9])w\s*/(?=\s|[a-z]|$)", " w "),
+    (r"\bn\s*/\s*a\b", " "),
+    (r"±|\+\s*[/|]?\s*-", " plusminus "),
+    (r"t2[\s_-]*(?:\*|star|stern)", " t2star "),
+    (rf"(?<![a-z0-9]){_AGENT}\s?\+|\+[\s_]?{_AGENT}(?![a-z])|\(\+\)", " signplus "),
+    (r"(?<=t1)c\+|(?<=t1w)c\+", " signplus "),
+    (r"(?<=t1)c-(?![a-z0-9])|(?<=t1w)c-(?![a-z0-9])", " signminus "),
+    (rf"(?<![a-z0-9]){_AGENT}-(?![a-z0-9])|(?<=[\s_(])-{_AGENT}(?![a-z0-9])|\(-\)", " signminus "),
+    (r"(?<=t1)\+(?![a-z0-9])|(?<=t1w)\+(?![a-z0-9])|(?<=mprage)\+(?![a-z0-9])|(?<=bravo)\+(?![a-z0-9])", " signplus "),
+    (r"\+\s*$", " ? "),
+    (rf"gd{_SEP}dtpa", " gddtpa "),
+    (rf"dark{_SEP}fluid", " darkfluid "),
+    (r"(?<![a-z0-9])da[\s_-]fl(?![a-z0-9])", " darkfluid "),
+    (rf"fluid{_SEP}attenuated", " fluidattenuated "),
+    (rf"mp{_SEP}2{_SEP}rage", " mp2rage "),
+    (rf"mp{_SEP}rage", " mprage "),
+    (rf"field{_SEP}map", " fieldmap "),
+    (rf"t1{_SEP}rho", " t1rho "),
+    (rf"bias{_SEP}field", " biasfield "),
+    (r"fat[\s_-]*(?:sat|sup)[a-z]*", " fatsat "),
+    (r"water[\s_-]*exc[a-z]*", " waterexc "),
+    (r"(?:3|three)[\s_-]*plane", " 3plane "),
+    (r"(?<![a-z0-9])ep[\s_-]?2d", " ep2d "),
+    (r"(?<![a-z0-9])brain[\s_-]fl(?![a-z0-9])", " flair "),
+    (r"(?:multi|high|tissue|image|soft)[\s_-]*contrast", " "),
+    (r"nati(?:ve|v)[\s_-]*(?:space|res[a-z]*|grid)", " "),
+    (r"(?<=t[12])-w(?![a-z0-9])", "w "),
+    (r"(?<=t[12])[\s_-]*(?:weighted|gewichtet)", "w "),
+    *((rf"(?<![a-z0-9]){short}[\s_.]*km(?![a-z])", f" {word} ") for short, word in (("n", "nkm"), ("m", "mkm"))),
+    *((rf"(?<![a-z0-9]){short}[\s_.]*km(?![a-z])", f" {word} ") for short, word in (("o", "okm"), ("v", "vkm"))),
+]
+_SIGNS = [(re.compile(pattern, re.IGNORECASE), word) for pattern, word in _SIGNS]
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
+_LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
+_PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
+_LONGEST_TEXT, _LONGEST_WORD = 400, 40
+_RELATIONS = {"with", "without", "after", "before"}
+_SKIPPED = {"joint", "hint"}
+
+
+class Words(NamedTuple):
+    """What a text says.
+
+    Attributes
+    ----------
+    kind : str or None
+        ``"T1w"``, ``"T2w"``, ``"FLAIR"``, ``"PD"``, ``"MP2RAGE"``, ``"other"``, or
+        ``"unclear"`` for words that do not go together; None where it says nothing.
+    agent : str or None
+        ``"with"``, ``"without"``, or ``"unclear"`` for both or for what is not
+        understood; None where it says nothing.
+    said : str
+        The words behind the kind, all of them from the lexicon.
+    agent_said : str
+        The words behind the agent.
+    """
+
+    kind: str | None
+    agent: str | None
+    said: str = ""
+    agent_said: str = ""
+
+
+def read_words(text):
+    """Read what a text says of the contrast of a scan and of an agent.
+
+    Parameters
+    ----------
+    text : str
+        A description or a file name without its ending, in English, German,
+        French, Spanish, Italian or in the shorthand of scanners.
+
+    Returns
+    -------
+    Words
+    """
+    tokens = _tokens(text)
+    foreign = _drop_targets(tokens)
+    kind, said = ("unclear", "a scan that another one was brought to") if foreign is None else _kind(tokens)
+    agent, agent_said = _agent(tokens)
+    if foreign and agent:
+        agent = "unclear"
+    if kind == "T1w" and agent is None and _strange(text):
+        agent, agent_said = "unclear", "letters that are not Latin"
+    return Words(kind, agent, said, agent_said)
+
+
+def _tokens(text):
+    """List the words of a text as [word, group]; group None is not known."""
+    text = unicodedata.normalize("NFKD", str(text)[:_LONGEST_TEXT])
+    text = "".join(letter for letter in text if not unicodedata.combining(letter)).replace("ß", "ss")
+    for pattern, word in _SIGNS:
+        text = pattern.sub(word, text)
+    tokens = []
+    for chunk in re.findall(r"[^\W_]+|\?", text):
+        for word in _split(chunk):
+            group = LEXICON.get(word) or ("number" if word.isdigit() else None)
+            tokens += [[word, part] for part in group.split()] if group and " " in group else [[word, group]]
+    return tokens
+
+
+def _split(chunk):
+    """Cut a run of letters and digits into words that are known, or leave it whole."""
+    word = chunk.lower()
+    counted = re.fullmatch(r"([a-z]+?)(\d+)", word)
+    if word in LEXICON or word.isdigit():
+        return [word]
+    prefix = re.match(r"[a-z]{1,3}(?=T[12]|FLAIR)", chunk)
+    if prefix:
+        return [prefix[0], *_split(chunk[prefix.end() :])]
+    if counted and counted[1] in LEXICON:
+        return ["glued" + counted[1], counted[2]] if counted[1] in ("post", "pre") else [counted[1], counted[2]]
+    if "flair" in word:
+        before, _, after = word.partition("flair")
+        return [*filter(None, (before, "flair", after))]
+    found = _segment(word, kind=False) if len(word) <= _LONGEST_WORD else None
+    if found:
+        return found
+    parts = _CAMEL.split(chunk)
+    return [word] if len(parts) == 1 else [each for part in parts for each in _split(part)]
+
+
+def _segment(word, *, kind, last=""):
+    """Cut a word wholly into known words, one of them a kind; None where that cannot be."""
+    if not word:
+        return [] if kind else None
+    digits = re.match(r"\d+(?![a-z]?d)", word)
+    if digits and last and not last[-1].isdigit() and not last.isdigit():
+        rest = _segment(word[digits.end() :], kind=kind, last=digits[0])
+        if rest is not None:
+            return [digits[0], *rest]
+    for length in range(len(word), 1, -1):
+        piece = word[:length]
+        group = LEXICON.get(piece)
+        if group is None or group in _LOOSE or not (kind or length > 2 or piece in _SHORT | {"t1", "t2"}):
+            continue
+        rest = _segment(word[length:], kind=kind or _tells(piece, group), last=piece)
+        if rest is not None:
+            return [piece, *rest]
+    return None
+
+
+def _tells(piece, group):
+    return group.split()[0] in KINDS or (group == "other" and len(piece) > 2)
+
+
+def _strange(text):
+    return any(letter.isalpha() and "LATIN" not in unicodedata.name(letter, "LATIN") for letter in str(text))
+
+
+def _drop_targets(tokens):
+    """Take away the scan that another one was brought to, as in `flair_to_t1`.
+
+    Returns
+    -------
+    bool or None
+        Whether words of an agent may be of that other scan; None where it is the only one that is named.
+    """
+    foreign, seen, strange = False, False, False
+    for index, (word, group) in enumerate(tokens):
+        after = index + 1
+        while after < len(tokens) and tokens[after][1] in ("toward", "joint", "neutral"):
+            after += 1
+        target = tokens[after] if after < len(tokens) else ("", None)
+        if (group == "toward" or (seen and word == "2")) and target[1] in KINDS:
+            if not seen and (strange or word in _PREPOSITIONS):
+                return None
+            for token in tokens[after:] if seen else ():
+                foreign = foreign or (token[0] != target[0] and token[1] in ("given", "plain", "agent", "short"))
+                if token[0] == target[0]:
+                    token[1] = "neutral"
+        seen = seen or group in KINDS
+        strange = strange or group in (None, "time", "other")
+    return foreign
+
+
+def _kind(tokens):
+    """Name the kind, with the words behind it."""
+    places = {}
+    for index, (word, group) in enumerate(tokens):
+        places.setdefault(group, index)
+        if group == "other" and not _no_other(tokens, index):
+            return "other", word
+    found = {group for group in places if group in KINDS}
+    words = " and ".join(dict.fromkeys(word for word, group in tokens if group in KINDS or group == "gradient"))
+    if "mp2rage" in found and found <= {"mp2rage", "t1"}:
+        return "MP2RAGE", words
+    if found == {"t1"} or found in ({"t1", "flair"}, {"t1", "tirm"}, {"t1", "tirm", "flair"}):
+        first = places["t1"] < min(places.get(name, len(tokens)) for name in ("flair", "tirm"))
+        return ("T1w" if first else "unclear"), words
+    if found == {"t2"}:
+        if "gradient" in places:
+            return "other", words
+        fluid = places.get("fluid", -1) > places["t2"] or tokens[places.get("fluid", 0)][0] in ("fl", "fluid")
+        return ("unclear" if fluid or {"inversion", "echoes"} & set(places) or _echo(tokens) else "T2w"), words
+    if found in ({"flair"}, {"t2", "flair"}, {"tirm", "flair"}, {"t2", "tirm", "flair"}):
+        return "FLAIR", words
+    if found in ({"pd"}, {"pd", "t2"}):
+        return "PD", words
+    if not found:
+        return ("other", words) if "gradient" in places and tokens[places["gradient"]][0] == "gre" else (None, "")
+    return "unclear", words
+
+
+def _echo(tokens):
+    """Whether one of several echoes is named: the first of a T2 is proton density."""
+    pairs = zip(tokens, tokens[1:], strict=False)
+    return any(word in ("echo", "echoes") and group == "number" for (word, _), (_, group) in pairs)
+
+
+def _no_other(tokens, index):
+    """Whether a word that often names another kind of image does not do so here: a subject, a flip angle."""
+    word = tokens[index][0]
+    later = tokens[index + 1][1] if index + 1 < len(tokens) else None
+    last = index + 1 == len(tokens)
+    if word in ("sub", "subs"):
+        return not last and later in (None, "number") and not any(group in KINDS for _, group in tokens[:index])
+    return word == "fa" and later == "number"
+
+
+def _agent(tokens):
+    """Tell whether an agent was given, with the words behind the answer."""
+    states, used = [], set()
+    for index, (word, group) in enumerate(tokens):
+        if group in ("given", "plain"):
+            states.append(("with" if group == "given" else "without", word))
+        elif group == "both":
+            states.append(("unclear", "with and without"))
+        elif group in ("agent", "short") or (word == "c" and index and tokens[index - 1][1] in _RELATIONS):
+            states.append(_around(tokens, index, used))
+        elif word == "?" or (group is None and AGENT_STEM.search(word)):
+            states.append(("unclear", "a word of an agent" if word != "?" else "+"))
+    sure = bool(states)
+    for index, (word, group) in enumerate(tokens):
+        if index not in used:
+            states += _alone(tokens, index, word, group, sure)
+    found = {state for state, _ in states}
+    found = found - {"hint"} or {"unclear" for _ in found}
+    said = " and ".join(dict.fromkeys(word for _, word in states))
+    if not found:
+        return None, ""
+    return (found.pop() if len(found) == 1 else "unclear"), said
+
+
+def _around(tokens, index, used):
+    """State of one word for an agent, by the words before and after it."""
+    word, group = tokens[index]
+    said, before, place = [word], set(), index - 1
+    while place >= 0 and tokens[place][1] in _RELATIONS | _SKIPPED:
+        if tokens[place][1] not in _SKIPPED:
+            before.add("without" if tokens[place][1] in ("without", "before") else "with")
+            said.insert(0, tokens[place][0])
+        used.add(place)
+        place -= 1
+    later = tokens[index + 1] if index + 1 < len(tokens) else ("", "")
+    ends = index + 2 == len(tokens)
+    if not before and (later[1] == "frei" or (later[1] == "without" and ends)):
+        used.add(index + 1)
+        return "without", f"{word} {later[0]}"
+    if len(before) == 2 or later[0] == "0":
+        return "unclear", " ".join(said)
+    kinds = [place for place, (_, group) in enumerate(tokens) if group in KINDS]
+    if not before and kinds and index < kinds[0]:
+        between = [group for _, group in tokens[index + 1 : kinds[0]]]
+        if None in between or "number" in between:
+            return "unclear", word
+    return (before.pop() if before else "with"), " ".join(said)
+
+
+def _alone(tokens, index, word, group, sure):
+    """States by words for a relation that stand without an agent: `T1 post`, `T1 WO`, but not `post op`."""
+    later = tokens[index + 1] if index + 1 < len(tokens) else ("", "end")
+    earlier = tokens[index - 1][1] if index else "start"
+    if word in ("gluedpost", "gluedpre"):
+        return [] if sure else [("unclear", word.removeprefix("glued"))]
+    if word in ("post", "pre", "prae"):
+        if _next(tokens, index, "joint", "after", "before") == "time":
+            return []
+        state = "with" if word == "post" else "without"
+        odd = later[1] is None or earlier == "time" or (later[1] == "number" and index + 2 < len(tokens))
+        return ([] if sure else [("unclear", word)]) if odd else [(state, word)]
+    if group in ("after", "before") and not sure and _next(tokens, index, "joint") != "time":
+        return [("unclear", word)]
+    if word in ("wo", "without", "ohne", "sans", "senza", "zonder", "bez", "sem"):
+        return [("without" if later[1] == "end" else "unclear", word)] if later[0] not in ("fatsat", "fs") else []
+    if word in ("with", "mit", "avec") and later[1] == "end":
+        return [("with", word)]
+    if group == "with" and _next(tokens, index, "joint") == "without":
+        return [("unclear", word)]
+    if group in ("hint", "frei") or (word == "w" and later[1] == "end"):
+        return [("hint", word)]
+    if word == "c" and not sure and any(group in KINDS for _, group in tokens[:index]):
+        return [("unclear", "c")]
+    return []
+
+
+def _next(tokens, index, *skipped):
+    """Group of the next word, some groups skipped."""
+    return next((group for _, group in tokens[index + 1 :] if group not in skipped), "end")

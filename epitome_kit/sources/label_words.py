@@ -1,0 +1,195 @@
+"""What names of columns, and values, mean in a table of labels as the public glioma collections write them."""
+
+import re
+import unicodedata
+
+import pandas as pd
+
+_PEOPLE = r"(?:participant|subject|subj|patient|case|individual)s?"
+_IDS = (
+    r"participantid",
+    rf"{_PEOPLE}(?:id|name|number|no|nr|code|label)?",
+    r"ids?|identifier|name|sub|pid|mrn|record|recordid|file|filename|folder",
+    rf"\w*(?:id|name|brats\d*|{_PEOPLE}(?:id|name|number|no|nr|code)?)",
+)
+_AT_SCAN = r"(?:at)?(?:mri?|scan\w*|imag\w*|exam\w*|acquisition|study)"
+_AT_OTHER = r"(?:at)?(?:diagn\w*|dx|initialpathologic\w*|surgery|operation|presentation|baseline|entry|visit)"
+_YEARS = r"(?:in)?(?:y|yrs?|years?)?(?:old)?"
+_FIELD = r"histolog(?:ic|ical|y)|path(?:olog(?:ic|ical|y))?"
+_GRADED = rf"who|cns5?|tumou?rs?|gliomas?|lesion|neoplasm|{_FIELD}|final|20(?:07|16|21)"
+_COLUMNS = {
+    "grade": (rf"(?:{_GRADED})*grad(?:e|ing)?(?:{_GRADED}|status)*",),
+    "codeletion": (
+        r"(?:chr|chromosomes?|combined)*1p(?:and)?19q(?:codel(?:etion|eted)?|deletion|loss|status|result|fish)*",
+        r"(?:is)?codel(?:etion|eted)?(?:1p19q)?(?:status)?",
+    ),
+    "subtype": (r"idh\w*(?:codel|1p19q)\w*", r"(?:\w*molecular|original|glioma|tumou?r)?sub(?:type|group|class)\w*"),
+    "histology": (
+        r"histology|(?:histolog(?:ic|ical)|tumou?r|glioma)type",
+        r"(?:final|integrated|primary|initial)*(?:patholog\w*d\w*|diagn\w*)",
+        r"type",
+    ),
+    "age": (
+        rf"(?:patients?|subject)?age{_YEARS}{_AT_SCAN}{_YEARS}",
+        rf"(?:patients?|subject)?age{_YEARS}",
+        rf"(?:patients?|subject)?age{_YEARS}{_AT_OTHER}{_YEARS}",
+    ),
+    "sex": (r"(?:patients?|subject|biological)?(?:sex|gender)(?:atbirth|mf|fm)?",),
+    "source_id": (r"sourceid",),
+}
+"""Names of columns without anything but letters and digits, best first. "subtype" holds 1p/19q status beside IDH."""
+
+_WORDS = {"grade": r"(?<!up)grade(?!of)|whocns|^who$", "codeletion": r"1p|19q|codel"}
+_MISSING = re.compile(
+    r"[\s\[\]().?-]*|n/?a|nan|<na>|#n/?a|null|unk|unknown|missing|unavailable|undetermined|indeterminate|"
+    r"inconclusive|equivocal|pending|discrepancy|unspecified|nd|no data|-\d+(\.0*)?|"
+    r"not[ _-]?(available|reported|applicable|evaluated|evaluable|tested|done|assessed|determined|known|specified)"
+)
+_GRADE = re.compile(
+    rf"(?:{_GRADED}|grade?|g|[\s_.,:()°º-])*(1|i|2|ii|3|iii|4|iv)(?:\.0+)?(?:{_GRADED}|grade?|[\s_.,:()°º-])*"
+)
+_GRADES = {"2": 2, "ii": 2, "3": 3, "iii": 3}
+_CODELETIONS = {
+    "codeleted": "1 1.0 yes y true codel codeleted codeletion deleted deletion dd present positive lost loss",
+    "intact": "0 0.0 no n false intact retained nn absent negative notpresent",
+}
+_ARMS = {"lost": "d del deleted deletion loss lost", "kept": "n normal intact retained nodeletion noloss"}
+_NEGATED = re.compile(r"(?:non|not|no|un|without)(?:co)?(?:del(?:eted|etion)?|loss|lost)")
+_SUBTYPE = re.compile(r"(?:idh\w*?)?mut(?:ant|ated|ation)?(?:1p19q)?(non|no|not|un|without)?(?:1p19q)?codel\w*")
+_WILD = re.compile(r"idh\d?w(?:ild)?t(?:ype)?(?:1p19q)?(?:(?:non|no|not)codel\w*|intact)?")
+_SEXES = {"F": "f female woman w weiblich", "M": "m male man männlich"}
+_AGE = re.compile(r"0*(\d+(?:[.,]\d+)?)(?:y|yrs?|years?|yo)?(?:old)?")
+_OLD = re.compile(
+    r"(?:[>≥]=?|over|above)(\d{2,3})(?:y|yrs?|years?)?|(\d{2,3})(?:y|yrs?|years?)?(?:\+|andolder|orolder)"
+)
+_DICOM_AGE = re.compile(r"(\d{3})([mwd])")
+_A_YEAR = {"m": 12, "w": 52, "d": 365}
+_OLDEST, _MOST = 89, 120
+_LONGEST = 80
+
+
+def find_columns(names):
+    """Say which columns of a table hold which label.
+
+    Parameters
+    ----------
+    names : sequence of str
+
+    Returns
+    -------
+    dict of str to list of str
+        By column of :data:`epitome_kit.cohort.COLUMNS`, and "subtype": names of
+        columns, best first; labels without any are not there.
+    """
+    found = {}
+    for label, patterns in _COLUMNS.items():
+        ranks = {name: _rank(name, patterns) for name in names}
+        fitting = [name for name in names if ranks[name] is not None]
+        if fitting:
+            found[label] = sorted(fitting, key=ranks.get)
+    return found
+
+
+def id_rank(name):
+    """Rank a column by how well its name says that it names people: 0 is best; None says nothing of the kind."""
+    return _rank(name, _IDS)
+
+
+def _rank(name, patterns):
+    return next((rank for rank, pattern in enumerate(patterns) if re.fullmatch(pattern, _plain(name))), None)
+
+
+def _plain(name):
+    """Letters and digits of a column's name, without the number that tells it from one of the same name."""
+    name = re.sub(r"\.\d+$", "", unicodedata.normalize("NFKC", str(name)).lower())
+    return re.sub(r"[^a-z0-9]", "", name)[:_LONGEST]
+
+
+def looks_like(label, name):
+    """Tell whether the name of a column has a word of a label, though it may say something else."""
+    return label in _WORDS and re.search(_WORDS[label], _plain(name)) is not None
+
+
+def read_value(label, text):
+    """Understand one value of a label.
+
+    Parameters
+    ----------
+    label : str
+        As the keys of :func:`find_columns`.
+    text : str
+
+    Returns
+    -------
+    value : object
+        In the cohort's own terms; NA where it is missing or not understood.
+    fault : str or None
+        Why a value was not understood; None where it was, or is missing.
+    """
+    text = unicodedata.normalize("NFKC", text).strip()
+    words = text.casefold()
+    if _MISSING.fullmatch(words.strip("[]()' ")):
+        return pd.NA, None
+    reader = _READERS.get(label)
+    if reader is None:
+        return text, None
+    found = reader(words) if len(words) <= _LONGEST else None
+    return found if isinstance(found, tuple) else (found, None) if found is not None else (pd.NA, "not understood")
+
+
+def _read_grade(words):
+    match = _GRADE.fullmatch(words)
+    return match and (_GRADES.get(match[1]) or (pd.NA, "outside of 2 and 3"))
+
+
+def _read_codeletion(words):
+    bare = re.sub(r"^(?:chr\w*)?1p/?(?:and|&)?19q", "", re.sub(r"[\s_():=‐–-]", "", words))
+    if "relative" in bare:
+        return pd.NA, "a relative loss is no plain co-deletion"
+    if _NEGATED.fullmatch(bare):
+        return "intact"
+    arms = [_word(_ARMS, arm) for arm in bare.split("/")]
+    if len(arms) == 2 and all(arms):
+        return "codeleted" if set(arms) == {"lost"} else "intact"
+    return _word(_CODELETIONS, bare) or _read_subtype(words)
+
+
+def _read_subtype(words):
+    bare = re.sub(r"[^a-z0-9]", "", words)
+    match = _SUBTYPE.fullmatch(bare)
+    if match:
+        return "intact" if match[1] else "codeleted"
+    return "intact" if _WILD.fullmatch(bare) else None
+
+
+def _read_sex(words):
+    if re.fullmatch(r"[0-9](\.0+)?", words):
+        return pd.NA, "a number does not say which sex it is"
+    return _word(_SEXES, words)
+
+
+def _read_age(words):
+    bare = re.sub(r"[\s._-]*(?=[a-z])|\s", "", words)
+    old, coded, plain = _OLD.fullmatch(bare), _DICOM_AGE.fullmatch(bare), _AGE.fullmatch(bare)
+    if coded:
+        return int(coded[1]) // _A_YEAR[coded[2]]
+    if old:
+        years = int(old[1] or old[2])
+        return min(years, _OLDEST) if 80 <= years <= _MOST else None
+    years = float(plain[1].replace(",", ".")) if plain else None
+    if years is None or years > _MOST:
+        return None
+    return int(years) if years.is_integer() else years
+
+
+def _word(meaning, text):
+    return next((value for value, words in meaning.items() if text in words.split()), None)
+
+
+_READERS = {
+    "grade": _read_grade,
+    "codeletion": _read_codeletion,
+    "subtype": _read_subtype,
+    "sex": _read_sex,
+    "age": _read_age,
+}

@@ -1,0 +1,298 @@
+"""Tables as people save them: text of any usual kind, and Excel; every cell as it is written."""
+
+import csv
+import gzip
+import io
+import re
+import warnings
+import zipfile
+from datetime import datetime, time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from epitome_kit.errors import BadTable
+from epitome_kit.files import MOST_TEXT
+
+_DELIMITERS = "\t;,|"
+_NONE = "\x1f"
+"""Delimiter of a table with one column."""
+
+_MOST_ABOVE = 30
+_MOST_CELLS = 20_000_000
+_SNIFFED = 200
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_OLD_EXCEL = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x09\x08", b"\x09\x04", b"\x09\x02")
+_POINTER = re.compile(rb"version https://git-lfs|[./]*(\.git/)?annex/objects/")
+_FETCH = "fetch it with `datalad get` or `git lfs pull`, or download the table again"
+_SAVE_AS = "open it in a spreadsheet, and save it as .xlsx or .csv"
+
+
+def read_text_table(path, *, where, columns=None):
+    """Read a table without reading anything into its cells.
+
+    Text with tabs, semicolons, commas or bars, plain or as ``.gz``, in UTF-8, UTF-16
+    or Windows-1252, and Excel's ``.xlsx``: known by content, whatever the file is
+    called. Spaces around a cell are taken away, rows and unnamed columns without
+    any value left out; names that stand twice get ``.1`` and so on at their ends, and
+    columns without a name are ``Unnamed: 2`` and so on, counted from 0.
+
+    Parameters
+    ----------
+    path : path
+    where : str
+        Step that reads, for the error.
+    columns : collection of str or callable, default=None
+        Names that the header has, or a function that takes a list of names and tells
+        whether they are a header. The header is looked for in the first 30 rows of every sheet;
+        where there is none, and for None, it is the first row that is not empty.
+
+    Returns
+    -------
+    DataFrame of str
+        Letter by letter: ``001`` and ``10E1`` stay; whole numbers of Excel have no
+        point, its dates are ISO. Only empty cells are missing. ``attrs["notes"]``
+        lists what was noticed, such as the sheet that was taken.
+
+    Raises
+    ------
+    BadTable
+        The file cannot be read, is no table, is larger than 64 MB, or several sheets have
+        the header and differ.
+    """
+    path = Path(path)
+    try:
+        content = _read(path)
+        if content.startswith(b"PK\x03\x04"):
+            return _from_excel(content, columns)
+        return _from_text(_decode(content), columns, ".tsv" in path.name.lower())
+    except Exception as error:  # a damaged archive can raise anything in its reader
+        known = type(error) is ValueError and len(error.args) == 2
+        reason, hint = error.args if known else (f"{type(error).__name__}: {error}", _SAVE_AS)
+        hint = "check the path" if isinstance(error, OSError) else hint
+        received = f"{path} ({' '.join(str(reason).split())[:200]})"
+        raise BadTable(where, "a table with a line of names, as text or .xlsx", received, hint) from error
+
+
+def is_unfetched(path):
+    """Tell whether a file is only a link or a pointer to content that Git LFS, git-annex or DataLad did not fetch."""
+    path = Path(path)
+    if path.is_symlink() and not path.exists():
+        return True
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        return _POINTER.match(stream.read(200)) is not None
+
+
+def _read(path):
+    """Bytes of a file, unpacked where it is a .gz."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError("a link to nothing: its content was not fetched", _FETCH)
+    if path.is_dir():
+        raise ValueError("a folder", "name the table in it")
+    if is_unfetched(path):
+        raise ValueError("a pointer to content that was not fetched", _FETCH)
+    with open(path, "rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as stream:
+        content = stream.read(MOST_TEXT + 1)
+    if len(content) > MOST_TEXT:
+        raise ValueError(f"more than {MOST_TEXT >> 20} MB of text", "split the table, or leave columns out")
+    if content.startswith(_OLD_EXCEL):
+        raise ValueError("an Excel file of the old kind, .xls, or one with a password", "save it as .xlsx or .csv")
+    return content
+
+
+def _decode(content):
+    """Text of a file, and the encoding where it is a rare one."""
+    encoding = next((known for mark, known in _MARKS.items() if content.startswith(mark)), None)
+    if encoding is None and b"\x00" in content:
+        zeros = np.frombuffer(content[: len(content) // 2 * 2], np.uint8) == 0
+        even, odd = zeros[::2].mean(), zeros[1::2].mean()
+        encoding = "utf-16-le" if odd > 0.4 > even else "utf-16-be" if even > 0.4 > odd else None
+    note = None
+    try:
+        text = content.decode(encoding or "utf-8")
+    except UnicodeDecodeError:
+        lost = content.decode("utf-8", "replace")
+        if encoding or sum(letter > "\x7f" for letter in lost) > 2 * lost.count("\ufffd"):
+            raise ValueError("text that is damaged", "save it again, in UTF-8") from None
+        try:
+            text, note = content.decode("cp1252"), "read as Windows-1252, for it is no UTF-8"
+        except UnicodeDecodeError:
+            text, note = content.decode("latin-1"), "read as Latin-1, for it is no UTF-8"
+    text = text.rstrip("\x1a")
+    if _BINARY.search(text):
+        raise ValueError("no text, and no .xlsx", _SAVE_AS)
+    if text.lstrip()[:1] == "<":
+        raise ValueError("a web page or other XML", _SAVE_AS)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), note
+
+
+def _from_text(decoded, columns, tabs):
+    """Read text with the delimiter that parts most rows as it parts the header."""
+    text, note = decoded
+    declared = re.match(r'"?sep=(.)"?\n', text)
+    text = text[declared.end() :] if declared else text
+    candidates = declared[1] if declared else [mark for mark in _DELIMITERS if mark in text]
+
+    def fit(delimiter):
+        rows = [row for _, row in _records(text, delimiter, _SNIFFED)]
+        start = _find_header(rows, columns)
+        width, *widths = [len(row) for row in rows[start or 0 :]] or [0]
+        parted = np.mean([each > 1 for each in widths] or 1) >= 0.5
+        same = np.mean([each == width for each in widths] or 1)
+        return width > 1 and parted, start is not None, tabs and delimiter == "\t", same, width
+
+    delimiter = max(candidates, key=fit, default=_NONE)
+    if delimiter == _NONE or not fit(delimiter)[0]:
+        delimiter = _NONE
+    records = _records(text, delimiter)
+    if not records:
+        raise ValueError("nothing in it", "name a table with a line of names and one line a subject")
+    start = _find_header([row for _, row in records], columns) or 0
+    names, rows = records[start][1], records[start + 1 :]
+    width = len(names)
+    if delimiter == "\t" and rows and all(len(row) == width + 1 for _, row in rows):
+        names, width, note = ["", *names], width + 1, "the header names one column fewer than there are, as R writes it"
+    for line, row in rows:
+        if any(row[width:]):
+            received = f"line {line} has {len(row)} cells, and the header {width}"
+            raise ValueError(received, "put cells with a delimiter in them in quotes")
+    return _frame(names, [row[:width] for _, row in rows], [_above(start), note])
+
+
+def _records(text, delimiter, most=None):
+    """Rows that are not empty, each with the number of its last line; a quote that is never closed is a letter."""
+
+    def read(**how):
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, **how)
+        found = ((reader.line_num, [_stripped(cell) for cell in row]) for row in islice(reader, most))
+        return [(line, row) for line, row in found if any(row)]
+
+    try:
+        return read(strict=True)
+    except csv.Error as error:
+        return read(quoting=csv.QUOTE_NONE) if "end of data" in str(error) else read()
+
+
+def _from_excel(content, columns):
+    """Read the sheet that has the header; of none, the first that is not empty."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        claimed = sum(entry.file_size for entry in archive.infolist())
+        if not any(re.fullmatch(r"xl/workbook\d*\.xml", name) for name in archive.namelist()):
+            raise ValueError("a zip that is no .xlsx", "unpack it, or save the table as .xlsx or .csv")
+    if claimed > MOST_TEXT:
+        raise ValueError(f"{claimed >> 20} MB inside", "take pictures and other sheets out, or save the table as .csv")
+    sheets = _sheets(content)
+    if not sheets:
+        raise ValueError("no sheet with anything in it", "name a table with a line of names and one line a subject")
+    fitting = [each for each in sheets if columns is not None and _find_header(each[1], columns) is not None]
+    fitting = [each for each in fitting if each[2]] or fitting or sheets[:1]
+    frames = []
+    for name, rows, _ in fitting:
+        start = _find_header(rows, columns) or 0
+        width = max(map(len, rows[start:]))
+        rows = [row + [""] * (width - len(row)) for row in rows[start:]]
+        of = f"sheet {name!r} of {len(sheets)}" if len(sheets) > 1 else None
+        frames.append(_frame(rows[0], rows[1:], [of, _above(start)]))
+    if not all(frame.equals(frames[0]) for frame in frames):
+        names = ", ".join(name for name, *_ in fitting[:5])
+        raise ValueError(f"{len(frames)} sheets with such a header: {names}", "leave one, or save it as .csv")
+    return frames[0]
+
+
+def _sheets(content):
+    """Name, rows of text and whether it is shown of every sheet that is not empty; those that are shown first."""
+    sheets = _cells(content, data_only=False)
+    formulas = {name: cells for name, _, _, cells in sheets if cells}
+    if formulas:
+        sheets = _cells(content, data_only=True)
+        for name, _, _, empty in sheets:
+            cells = sorted(empty & formulas.get(name, set()))
+            if cells:
+                reason = f"a formula without its value in {cells[0]} of sheet {name!r}"
+                raise ValueError(reason, "open it in Excel, and save it again")
+    return [(name, rows, shown) for name, rows, shown, _ in sheets if rows]
+
+
+def _cells(content, *, data_only):
+    """Sheets as :func:`_sheets` gives them, each with the cells that have a formula, or for `data_only` no value."""
+    import openpyxl
+
+    seen, sheets = 0, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=data_only)
+        for sheet in sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible"):
+            sheet.reset_dimensions()
+            rows, marked = [], set()
+            for cells in sheet.iter_rows():
+                seen += len(cells)
+                if seen > _MOST_CELLS:
+                    raise ValueError(f"more than {_MOST_CELLS:,} cells", "take empty columns out, or save it as .csv")
+                for cell in cells:
+                    if cell.data_type == "f" or data_only and cell.data_type == "n" and cell.value is None:
+                        marked.add(getattr(cell, "coordinate", None))
+                row = [_shown(cell) for cell in cells]
+                if any(row):
+                    rows.append(row)
+            sheets.append((sheet.title, rows, sheet.sheet_state == "visible", marked))
+    return sheets
+
+
+def _shown(cell):
+    """Text of a cell of Excel, as people see it."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, (int, float)):
+        whole = float(value).is_integer() and abs(value) < 1e21
+        digits = re.fullmatch(r'"?(0{2,})"?', cell.number_format) if whole and value >= 0 else None
+        text = str(int(value)) if whole else repr(value)
+        return text.zfill(len(digits[1])) if digits else text
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    return value.isoformat() if hasattr(value, "isoformat") else _stripped(str(value))
+
+
+def _stripped(text):
+    return text.strip().strip("\ufeff\u200b").strip()
+
+
+def _find_header(rows, columns):
+    """Find the first row that is a header; None where there is none."""
+    if columns is None:
+        return 0 if rows else None
+    is_header = columns if callable(columns) else set(columns).issubset
+    return next((number for number, row in enumerate(rows[:_MOST_ABOVE]) if is_header(row)), None)
+
+
+def _above(start):
+    return f"passed over {start} row{'s' * (start > 1)} above the header" if start else None
+
+
+def _frame(names, rows, notes):
+    """Table of text; short rows end in empty cells."""
+    width = len(names)
+    table = np.array([row + [""] * (width - len(row)) for row in rows], dtype=object).reshape(-1, width)
+    kept = [number for number, name in enumerate(names) if name or (table[:, number] != "").any()]
+    taken = {}
+    for number in kept:
+        name = names[number] or f"Unnamed: {number}"
+        copies = 0
+        while (f"{name}.{copies}" if copies else name) in taken:
+            copies += 1
+        taken[f"{name}.{copies}" if copies else name] = table[:, number]
+    short = sum(len(row) < width for row in rows)
+    if short:
+        notes = [*notes, f"{short} row{'s' * (short > 1)} shorter than the header"]
+    frame = pd.DataFrame(taken, dtype="str").replace("", np.nan)
+    frame.attrs["notes"] = [note for note in notes if note]
+    return frame

@@ -1,0 +1,240 @@
+"""Import of a BIDS folder: every image has its row, choices go by meaning, and a person can decide."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny import head, lesion, raises_three_lines
+
+from epitome_kit.cohort import image_path
+from epitome_kit.errors import BadCohort
+from epitome_kit.images import image_like, load_image, load_mask, save_image
+from epitome_kit.ledger import read_decisions
+from epitome_kit.sources.bids import import_bids
+
+
+def _put(root, place, image=None, notes=None):
+    """Save a scan, different for every place, with a sidecar where there are notes."""
+    path = root / place
+    save_image(image or head(sum(map(ord, place))), path)
+    if notes:
+        path.with_name(path.name.split(".nii")[0] + ".json").write_text(json.dumps(notes))
+    return path
+
+
+def _rows(cohort):
+    return {row.source: row for row in cohort.ledger.itertuples()}
+
+
+def _same(first, second):
+    return np.array_equal(load_image(first).get_fdata(), load_image(second).get_fdata())
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "mine"
+    for name in ("sub-a", "sub-b"):
+        _put(folder, f"{name}/anat/{name}_FLAIR.nii.gz")
+    return folder
+
+
+def test_every_image_of_the_folder_has_one_row_and_a_fate(source, tmp_path):
+    places = [
+        "sub-a/anat/sub-a_run-1_T1w.nii.gz",
+        "sub-a/anat/sub-a_run-2_T1w.nii.gz",
+        "sub-a/func/sub-a_task-rest_bold.nii.gz",
+        "sub-b/anat/sub-b_T2star.nii.gz",
+        "derivatives/fmriprep/sub-a/anat/sub-a_desc-preproc_T1w.nii.gz",
+        "derivatives/seg/sub-a/anat/sub-a_label-tumour_mask.nii.gz",
+        "derivatives/seg/sub-b/anat/sub-b_mask.nii.gz",
+        "sourcedata/sub-b/sub-b_T1w.nii.gz",
+        "phantom_qa.nii.gz",
+    ]
+    for place in places:
+        _put(source, place, lesion(head()) if "mask" in place else None)
+    cohort = import_bids(source, tmp_path / "out")
+    ledger = cohort.ledger[cohort.ledger.kind.isin(["scan", "mask", "file"])]
+    assert sorted(ledger.source) == sorted([*places, *(f"sub-{x}/anat/sub-{x}_FLAIR.nii.gz" for x in "ab")])
+    assert ((ledger.taken_as != "") ^ (ledger.reason != "")).all()
+    taken = dict(zip(ledger.source, ledger.taken_as, strict=True))
+    assert (
+        taken[places[0]] == "T1w" and taken[places[5]] == "tumour" and not any(taken[places[i]] for i in (1, 2, 3, 4))
+    )
+    reasons = dict(zip(ledger.source, ledger.reason, strict=True))
+    for number, word in ((1, "another T1w"), (2, "func"), (4, "derived"), (6, "cannot tell"), (7, "sourcedata")):
+        assert word in reasons[places[number]]
+
+
+def test_litter_and_links_to_nothing_are_no_scans(source, tmp_path):
+    (source / "sub-a/anat/._sub-a_FLAIR.nii.gz").write_bytes(b"\0\5\26\7")
+    (source / "sub-b/anat/sub-b_T1w.nii.gz").symlink_to("../../.git/annex/none")
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort.subjects) == ["sub-a", "sub-b"] and list(cohort["sub-b"].images) == ["FLAIR"]
+    assert "link to nothing" in _rows(cohort)["sub-b/anat/sub-b_T1w.nii.gz"].reason
+
+
+def test_links_to_the_folders_of_patients_are_followed(source, tmp_path):
+    shutil.move(source / "sub-b", tmp_path / "elsewhere")
+    (source / "sub-b").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert list(import_bids(source, tmp_path / "out").subjects) == ["sub-a", "sub-b"]
+
+
+def test_nothing_but_links_to_nothing_says_so(tmp_path):
+    folder = tmp_path / "clone/sub-1/anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-1_T1w.nii.gz").symlink_to("../../../none")
+    with raises_three_lines(BadCohort, "1 links to nothing"):
+        import_bids(tmp_path / "clone", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "tables"),
+    [
+        ("ses-postsurgery", "ses-presurgery", None),
+        ("ses-1", "ses-2", "session_id\tacq_time\nses-1\t2020-06-01\nses-2\t2020-01-01\n"),
+        ("ses-10", "ses-9", None),
+    ],
+)
+def test_of_two_sessions_the_one_that_means_more_is_taken(tmp_path, first, second, tables):
+    source = tmp_path / "in"
+    for session in (first, second):
+        _put(source, f"sub-1/{session}/anat/sub-1_{session}_T2w.nii.gz")
+    if tables:
+        (source / "sub-1/sub-1_sessions.tsv").write_text(tables)
+    cohort = import_bids(source, tmp_path / "out")
+    assert _same(cohort["sub-1"].images["T2w"], source / f"sub-1/{second}/anat/sub-1_{second}_T2w.nii.gz")
+    (note,) = cohort.repaired.repair
+    assert note.startswith("2 sessions") and second in note
+    other = import_bids(source, tmp_path / "other", session=first)
+    assert _same(other["sub-1"].images["T2w"], source / f"sub-1/{first}/anat/sub-1_{first}_T2w.nii.gz")
+
+
+def test_the_session_with_the_tumour_mask_is_taken(tmp_path):
+    for session in ("ses-1", "ses-2"):
+        _put(tmp_path / "in", f"sub-1/{session}/anat/sub-1_{session}_T2w.nii.gz")
+    _put(tmp_path / "in", "derivatives/x/sub-1/ses-2/anat/sub-1_ses-2_label-lesion_mask.nii.gz", lesion(head()))
+    subject = import_bids(tmp_path / "in", tmp_path / "out")["sub-1"]
+    assert subject.annotation and _same(subject.images["T2w"], tmp_path / "in/sub-1/ses-2/anat/sub-1_ses-2_T2w.nii.gz")
+
+
+def test_a_session_that_is_not_there_leaves_the_subject_out(tmp_path):
+    for name, session in (("sub-1", "ses-1"), ("sub-2", "ses-2")):
+        _put(tmp_path / "in", f"{name}/{session}/anat/{name}_{session}_T2w.nii.gz")
+    cohort = import_bids(tmp_path / "in", tmp_path / "out", session="1")
+    assert list(cohort.subjects) == ["sub-1"] and "session 1" in cohort.excluded.reason[0]
+
+
+def test_runs_go_in_natural_order_unless_the_mask_names_another(tmp_path):
+    for run in (10, 2):
+        _put(tmp_path / "in", f"sub-1/anat/sub-1_run-{run}_T2w.nii.gz")
+    two, ten = (tmp_path / f"in/sub-1/anat/sub-1_run-{run}_T2w.nii.gz" for run in (2, 10))
+    assert _same(import_bids(tmp_path / "in", tmp_path / "one")["sub-1"].images["T2w"], two)
+    notes = {"Sources": ["bids:raw:sub-1/anat/sub-1_run-10_T2w.nii.gz"]}
+    _put(tmp_path / "in", "derivatives/x/sub-1/anat/sub-1_label-lesion_mask.nii.gz", lesion(head()), notes)
+    assert _same(import_bids(tmp_path / "in", tmp_path / "two")["sub-1"].images["T2w"], ten)
+
+
+def test_an_agent_in_the_sidecar_of_a_folder_above_counts(tmp_path):
+    _put(tmp_path / "in", "sub-1/anat/sub-1_acq-late_T1w.nii.gz")
+    _put(tmp_path / "in", "sub-1/anat/sub-1_T1w.nii.gz")
+    (tmp_path / "in/acq-late_T1w.json").write_text('{"ContrastBolusIngredient": "GADOLINIUM"}')
+    subject = import_bids(tmp_path / "in", tmp_path / "out")["sub-1"]
+    assert list(subject.images) == ["T1w", "T1ce"]
+    assert _same(subject.images["T1ce"], tmp_path / "in/sub-1/anat/sub-1_acq-late_T1w.nii.gz")
+
+
+def test_parts_of_a_tumour_are_joined_and_it_is_said(source, tmp_path):
+    scan, counted = head(), 0
+    for number, part in enumerate(("ED", "ET", "NCR")):
+        mask = np.zeros(scan.shape, np.uint8)
+        mask[3 + number, 4:8, 4:7] = 1
+        counted += int(mask.sum())
+        _put(source, f"derivatives/seg/sub-a/anat/sub-a_label-{part}_mask.nii.gz", image_like(mask, scan))
+    cohort = import_bids(source, tmp_path / "out")
+    assert np.asarray(load_mask(cohort["sub-a"].annotation).dataobj).sum() == counted
+    assert "joined" in cohort.repaired.repair[0] and (cohort.ledger.taken_as == "tumour").sum() == 3
+
+
+def test_a_label_map_waits_for_its_labels(source, tmp_path):
+    scan = head()
+    labels = np.zeros(scan.shape, np.uint8)
+    labels[4:6, 4:6, 4:6], labels[8:11, 4:6, 4:6] = 1, 3
+    place = "derivatives/manual/sub-a/anat/sub-a_dseg.nii.gz"
+    _put(source, place, image_like(labels, scan))
+    unasked = import_bids(source, tmp_path / "unasked")
+    assert unasked["sub-a"].annotation is None and "--mask-labels" in _rows(unasked)[place].reason
+    asked = import_bids(source, tmp_path / "asked", mask_labels="3")
+    assert np.asarray(load_mask(asked["sub-a"].annotation).dataobj).sum() == 12
+
+
+def test_several_labels_in_a_tumour_mask_are_never_joined_unasked(source, tmp_path):
+    labels = lesion(head()).get_fdata().astype(np.uint8)
+    labels[0, 0, :3] = (2, 4, 4)
+    _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", image_like(labels, head()))
+    left = import_bids(source, tmp_path / "unasked")
+    assert list(left.subjects) == ["sub-b"] and "3 labels" in left.excluded.reason[0]
+    assert not (left.root / "sub-a").exists()
+    joined = import_bids(source, tmp_path / "asked", mask_labels="brats21:WT")
+    assert np.asarray(load_mask(joined["sub-a"].annotation).dataobj).sum() == 30
+
+
+def test_a_person_decides_what_cannot_be_told(source, tmp_path):
+    mask = "derivatives/x/sub-a/anat/sub-a_mask.nii.gz"
+    scan = "sub-a/anat/sub-a_acq-scan7_desc-raw_image.nii.gz"
+    _put(source, mask, lesion(head()))
+    _put(source, scan)
+    out = tmp_path / "out"
+    first = import_bids(source, out)
+    assert first["sub-a"].annotation is None and "T1ce" not in first["sub-a"].images
+    assert _rows(first)[scan].reason.startswith("cannot tell") and _rows(first)[mask].reason.startswith("cannot tell")
+    flair = "sub-b/anat/sub-b_FLAIR.nii.gz"
+    answers = {scan: "T1ce", mask: "tumour", flair: "leave out"}
+    title, header, *lines = (out / "sources.tsv").read_text().splitlines()
+    edited = [line.removesuffix("n/a") + answers.get(line.split("\t")[0], "n/a") for line in lines]
+    path = tmp_path / "edited.tsv"
+    path.write_text("\n".join([title, header, *edited, "gone.nii.gz\tscan\t\t\t\t\tT1w"]) + "\n")
+    second = import_bids(source, out, decisions=read_decisions(path))
+    assert list(second.subjects) == ["sub-a"] and list(second["sub-a"].images) == ["T1ce", "FLAIR"]
+    assert second["sub-a"].annotation and _same(second["sub-a"].images["T1ce"], source / scan)
+    assert not (out / "sub-b").exists()
+    rows = _rows(second)
+    assert (
+        rows[scan].decision == "T1ce" and "person" in rows[scan].evidence and "any more" in rows["gone.nii.gz"].reason
+    )
+    third = import_bids(source, out)
+    assert list(third.subjects) == ["sub-a", "sub-b"] and third["sub-a"].annotation is None
+    assert not image_path(out, "sub-a", "T1ce").exists()
+
+
+def test_a_subject_whose_files_changed_is_imported_again(source, tmp_path):
+    import_bids(source, tmp_path / "out")
+    path = _put(source, "sub-a/anat/sub-a_FLAIR.nii.gz", head(99, shape=(17, 18, 12)))
+    assert _same(import_bids(source, tmp_path / "out")["sub-a"].images["FLAIR"], path)
+
+
+def test_of_two_tumour_masks_the_one_on_the_grid_of_a_scan_is_taken(source, tmp_path):
+    other = head(3, shape=(20, 18, 12))
+    _put(source, "derivatives/a/sub-a/anat/sub-a_label-tumour_mask.nii.gz", lesion(other))
+    _put(source, "derivatives/b/sub-a/anat/sub-a_label-tumour_mask.nii.gz", lesion(head()))
+    cohort = import_bids(source, tmp_path / "out")
+    assert cohort["sub-a"].annotated_on == "FLAIR"
+    assert _rows(cohort)["derivatives/b/sub-a/anat/sub-a_label-tumour_mask.nii.gz"].taken_as == "tumour"
+
+
+def test_a_header_that_contradicts_itself_is_left_out_with_the_way_out(source, tmp_path):
+    scan = head(5)
+    scan.set_sform(np.diag([1, 1, 1, 1.0]), 1)
+    scan.set_qform(scan.affine * 0 + np.diag([2, 2, 3, 1.0]), 1)
+    _put(source, "sub-a/anat/sub-a_FLAIR.nii.gz", scan)
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort.subjects) == ["sub-b"] and "--trust" in cohort.excluded.reason[0]
+    trusted = import_bids(source, tmp_path / "out", trust="qform")["sub-a"].images["FLAIR"]
+    assert load_image(trusted).header.get_zooms() == (2, 2, 3)
+
+
+def test_a_subject_of_links_to_nothing_says_so(source, tmp_path):
+    (source / "sub-c/anat").mkdir(parents=True)
+    (source / "sub-c/anat/sub-c_T1w.nii.gz").symlink_to("../none")
+    (reason,) = import_bids(source, tmp_path / "out").excluded.reason
+    assert "received none; sub-c/anat/sub-c_T1w.nii.gz is a link to nothing" in reason
