@@ -64,7 +64,7 @@ def test_fractions_are_cut_and_said_on_the_screen_and_in_the_answer(epitome, tmp
     answer = epitome("measure", tmp_path / "soft.nii.gz", "--json")
     size = json.loads(answer.stdout)
     assert size["volume_voxels"] == 8 and "fractions" in size["notes"][0] and "0.216 mL" in size["notes"][0]
-    assert f"Note: {size['notes'][0]}." in answer.stderr
+    assert f"Warning: {size['notes'][0]}." in answer.stderr
 
 
 def test_which_affine_counts_is_asked_and_obeyed(epitome, two_sizes):
@@ -88,6 +88,18 @@ def test_strip_asks_and_obeys_as_well(epitome, two_sizes, tmp_path, monkeypatch)
     assert asked.exit_code == 1 and "--trust" in asked.stderr and not out.exists()
     assert epitome("strip", two_sizes, "--mask", out, "--trust", "qform").exit_code == 0
     assert nib.affines.voxel_sizes(nib.load(out).affine) == pytest.approx(SPACING)
+
+
+def test_segment_outlines_a_head_where_the_affine_that_is_trusted_lies(epitome, two_sizes, tmp_path, monkeypatch):
+    from epitome_kit.tumour import one_head
+
+    seen = {}
+    monkeypatch.setattr(one_head, "segment_head", lambda images, out, weights: seen.update(images) or 1 / 0)
+    answer = epitome("segment", f"FLAIR={two_sizes}", "--trust", "qform", "--out", tmp_path / "out")
+    assert isinstance(answer.exception, ZeroDivisionError)
+    assert nib.affines.voxel_sizes(nib.load(seen["FLAIR"]).affine) == pytest.approx(SPACING)
+    folder = epitome("segment", tmp_path, "--trust", "qform", "--out", tmp_path / "out")
+    assert folder.exit_code == 1 and "epitome cohort bids --trust" in folder.stderr
 
 
 def test_the_answer_may_go_to_a_file_with_the_name_of_the_mask(epitome, tmp_path):
@@ -119,5 +131,5 @@ def test_the_kit_s_own_warnings_are_sentences_on_the_screen(epitome, tmp_path):
     image.set_sform(None, 0)
     nib.save(image, tmp_path / "old.nii.gz")
     answer = epitome("strip", tmp_path / "old.nii.gz", "--mask", tmp_path / "m.nii.gz", "--method", "none")
-    assert "Note: old.nii.gz does not say which side is left" in answer.stderr
-    assert "Warning" not in answer.stderr
+    assert "Warning: old.nii.gz does not say which side is left" in answer.stderr
+    assert "EpitomeWarning" not in answer.stderr
