@@ -17,6 +17,7 @@ from epitome_kit.cli.contrasts import contrasts
 from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
+from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
 
@@ -25,6 +26,11 @@ SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
 class Verbs(TyperGroup):
     """The verbs; an error of the kit ends one with its three lines, and Ctrl-C with a word on how to go on."""
+
+    def main(self, *args, **kwargs):
+        """Run where any terminal can print what is said."""
+        print_anywhere()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
