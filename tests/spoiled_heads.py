@@ -3,7 +3,9 @@
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
+from epitome_kit.images import mark_voxel_size_unknown, resample, voxel_size_known
 from epitome_kit.simulate.wild import smooth_noise
 
 
@@ -27,7 +29,10 @@ def spoil(kind, image, brain, seed=0):
     image, brain = nib.as_closest_canonical(image), nib.as_closest_canonical(brain)
     data, inside = np.array(image.dataobj, np.float32), np.asarray(brain.dataobj) > 0
     data, affine, inside = KINDS[kind](data, image.affine.copy(), inside, np.random.default_rng(seed))
-    return nib.Nifti1Image(data.astype(np.float32), affine), nib.Nifti1Image(inside.astype(np.uint8), affine)
+    spoiled = nib.Nifti1Image(data.astype(np.float32), affine)
+    if not voxel_size_known(image):
+        spoiled = mark_voxel_size_unknown(spoiled)
+    return spoiled, nib.Nifti1Image(inside.astype(np.uint8), affine)
 
 
 def _crop(data, affine, inside, low, high):
@@ -294,6 +299,35 @@ def _same(data, affine, inside, rng):
     return data, affine, inside
 
 
+def _octant(data, affine, inside, rng):
+    """One eighth of the head."""
+    low, high = _extent(inside)
+    middle, upper = (low + high) // 2, rng.random(3) < 0.5
+    return _crop(data, affine, inside, np.where(upper, middle, 0), np.where(upper, data.shape, middle))
+
+
+def _every_third_slice_blank(data, affine, inside, rng):
+    data[:, :, ::3], inside[:, :, ::3] = 0, False
+    return data, affine, inside
+
+
+def _rolled(data, affine, inside, rng):
+    """Turned by 60 degrees about the axis from back to front, which the header does not tell."""
+    turn = nib.affines.from_matvec(Rotation.from_euler("y", 60, degrees=True).as_matrix())
+    centre = nib.affines.apply_affine(affine, (np.array(data.shape) - 1) / 2)
+    turn[:3, 3] = centre - turn[:3, :3] @ centre
+    scan, brain = (
+        resample(nib.Nifti1Image(part.astype(np.float32), affine), affine, data.shape, transform=turn)
+        for part in (data, inside)
+    )
+    return scan.get_fdata(), affine, brain.get_fdata() > 0.5
+
+
+def _two_heads(data, affine, inside, rng):
+    """Two heads side by side; either brain may be found."""
+    return np.concatenate([data, data]), affine, np.concatenate([inside, np.zeros_like(inside)])
+
+
 def _no_head(draw):
     def make(data, affine, inside, rng):
         return draw(data, affine, inside, rng), affine, np.zeros(data.shape, bool)
@@ -348,6 +382,7 @@ CUT = {
     "missing slices": _missing_slices,
     "cut after stripping": _cut_after_stripping,
     "folded": _folded,
+    **{"eighth": _octant, "every third slice blank": _every_third_slice_blank, "two heads": _two_heads},
 }  # fmt: skip
 """Part of the brain is missing, or lies elsewhere."""
 
@@ -363,6 +398,7 @@ SPOILED = {
 
 TURNED = {
     **{"axes 0 2 1": _order(0, 2, 1), "axes 1 0 2": _order(1, 0, 2), "axes 2 0 1": _order(2, 0, 1)},
+    "rolled": _rolled,
     **{"upside down": _flip(1, 2), "mirrored up": _flip(2), "mirrored front": _flip(1), "turned round": _flip(0, 1)},
     **{"sides x 0.75": _sized(0.75, 0.75, 0.75), "sides x 1.35": _sized(1.35, 1.35, 1.35)},
     **{"sides x 2 1 1": _sized(2, 1, 1), "sides x 1 2 1": _sized(1, 2, 1), "sides x 1 1 2": _sized(1, 1, 2)},

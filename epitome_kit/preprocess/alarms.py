@@ -59,10 +59,11 @@ def doubts(image, mask, small=None, probability=None):
     if not brain.any():
         return ["What was taken for the brain is smaller than a voxel of 4 mm."]
     seen = _field_of_view(image, small)
+    cut = _cut(brain, np.asarray(small.dataobj), seen, _touched(mask))
     said = [
-        *_cut(brain, np.asarray(small.dataobj), seen, _touched(mask)),
+        *cut,
         *_wrong_size(image, mask, brain, small.affine),
-        *_turned(brain, small, seen),
+        *([] if cut else _turned(brain, small, seen)),  # half a brain is like none that is mirrored
         *_unlike_a_brain(brain, probability, small, seen),
     ]
     return said + _unsure(brain, probability) if certain else said

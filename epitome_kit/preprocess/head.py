@@ -9,6 +9,7 @@ from epitome_kit.simulate.wild import GRID_MM, unit_range
 
 _ABOVE_DARK = 0.1
 _FEW, _FAR_BELOW, _FAR_ABOVE = 0.001, 1.0, 4.0
+_AIR_ON_FACES, _DARKER = 0.6, 0.03
 
 
 def robust_range(data):
@@ -78,6 +79,31 @@ def cut_outliers(data):
     if not (spread and count):
         return data, 0
     return np.where(below, low, np.where(above, high, data)).astype(np.float32), count
+
+
+def darken_air(image):
+    """Make the air of a scan its darkest value, as in standard scores of a stripped brain it is not.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+
+    Returns
+    -------
+    Nifti1Image
+        The same one, unless most of its faces hold one value and a part of
+        the scan is clearly darker.
+    """
+    data = np.asarray(image.dataobj)
+    faces = np.concatenate([data.take((0, -1), axis).ravel() for axis in range(3)])
+    air = np.median(faces)
+    if np.mean(faces == air) < _AIR_ON_FACES:
+        return image
+    low, dark, high = np.quantile(data, (_FEW, _DARKER, 1 - _FEW))
+    if air - dark <= _ABOVE_DARK * (high - low):
+        return image
+    data = np.where(data == air, data.min(), data)
+    return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
 
 
 def coarse_scan(image, *, multiple=1):

@@ -12,7 +12,7 @@ from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import image_like, load_image, resample
 from epitome_kit.preprocess.alarms import doubts, outliers, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
-from epitome_kit.preprocess.head import coarse_scan, find_head, largest_piece, without_outliers
+from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
 from epitome_kit.preprocess.surface import PARAMETERS as SURFACE_PARAMETERS
 from epitome_kit.preprocess.surface import strip_with_surface
 from epitome_kit.simulate.wild import GRID_MM, unit_range
@@ -122,6 +122,7 @@ def strip_with_warnings(image, method="network"):
     """
     describe_method(method)
     image, count = without_outliers(load_image(image, where="skull_strip"))
+    image = darken_air(image)
     taken_as, evidence = "head", ()
     if method == "surface":
         mask = strip_with_surface(image)
@@ -155,7 +156,7 @@ def skull_strip_probability(image):
     BadImage
         The scan cannot be read, or no brain is found in it.
     """
-    image, _ = without_outliers(load_image(image, where="skull_strip"))
+    image = darken_air(without_outliers(load_image(image, where="skull_strip"))[0])
     small, probability = _ask_network(image)
     return _carry_back(probability, small, image)
 
