@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from epitome_kit.errors import plain
+
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
     "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc"),
@@ -91,6 +93,18 @@ def show_frame(frame, as_json, columns=None):
     columns = [name for name in columns or frame.columns if frame[name].notna().any()]
     rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
     show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
+
+
+def show_warnings(table):
+    """Print what makes the results of a subject doubtful, on the error stream, so that JSON stays JSON.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``participant_id`` and ``warnings``, missing where there are none.
+    """
+    for row in table.dropna(subset="warnings").itertuples():
+        typer.echo(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
 
 
 def show_report(page, as_json):
@@ -215,6 +229,7 @@ def show_outlines(tumours, folder, as_json, scans=None):
         show_frame(tumours.round(3), False, [name for name in columns if name in tumours])
     if summary:
         typer.echo("; ".join(text.format(**summary) for name, text in _FIT.items() if name in summary), err=as_json)
+    show_warnings(tumours)
     typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
 
 
