@@ -18,11 +18,6 @@ import pandas as pd
 import psutil
 
 from epitome_kit.errors import BadOutput
-from epitome_kit.folders import broken_links as broken_links
-from epitome_kit.folders import is_litter as is_litter
-from epitome_kit.folders import natural_key as natural_key
-from epitome_kit.folders import walk_entries as walk_entries
-from epitome_kit.folders import walk_files as walk_files
 
 MOST_TEXT = 64 * 2**20
 """Bytes of the largest text that is read whole: a sidecar, a table."""

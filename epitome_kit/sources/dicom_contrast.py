@@ -1,4 +1,4 @@
-"""What the DICOM volumes of one exam show, by the judge of contrasts, and which of several shows it best."""
+"""What the DICOM volumes of one exam show, by the judge of contrasts."""
 
 from epitome_kit.sources.contrasts import Series, judge_series
 
@@ -56,28 +56,3 @@ def _series(volume, volumes):
     notes |= {title: None if time_ms is None else time_ms / 1000 for title, time_ms in times.items()}
     echoes = [each.echo_ms for each in volumes if each.series == volume.series and each.echo_ms]
     return Series(notes, shorter_echo=bool(volume.echo_ms) and min(echoes) < volume.echo_ms)
-
-
-def best(volumes):
-    """Pick the volume that shows a contrast best.
-
-    Parameters
-    ----------
-    volumes : sequence of Volume
-        Of one contrast, not empty.
-
-    Returns
-    -------
-    Volume
-        Acquired rather than derived, then with the smallest of the longest voxel
-        edges, then with more slices, then the first.
-    """
-    return min(volumes, key=lambda volume: (_derived(volume), round(_longest_edge(volume), 1), -volume.slices))
-
-
-def _derived(volume):
-    return volume.physics["image_type"].upper().startswith("DERIVED")
-
-
-def _longest_edge(volume):
-    return max(volume.step_mm or 0, *(volume.physics["pixel_mm"] or (0, 0)))

@@ -13,6 +13,7 @@ import numpy as np
 from epitome_kit.errors import BadImage
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image
+from epitome_kit.sources.dicom_geometry import check_place
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
 _LIMIT_S = 600
@@ -42,12 +43,14 @@ def convert(volume):
     -------
     Nifti1Image
         Slices along the third axis, in the order of their places; free text of
-        the header is left behind.
+        the header is left behind. Where the headers give no size of pixels, marked
+        as of unknown voxel size.
 
     Raises
     ------
     BadImage
-        The volume has a fault, or dcm2niix makes no image of it.
+        The volume has a fault, or dcm2niix makes no image of it, or one that lies
+        elsewhere than the headers say.
 
     References
     ----------
@@ -73,7 +76,7 @@ def convert(volume):
         if len(images) != 1:
             shapes = ", ".join("x".join(map(str, nib.load(path).shape)) for path in made)
             raise _no_image(volume, f"images {shapes}" if made else _last_line(run))
-        return without_text(load_image(images[0], where="import"))
+        return check_place(without_text(load_image(images[0], where="import")), volume)
 
 
 def describe(volume):
@@ -95,6 +98,8 @@ def describe(volume):
             notes[title] = value if isinstance(value, str) else round(value * factor, 6)
     if volume.echo_ms:
         notes["EchoTime"] = round(volume.echo_ms / 1000, 6)
+    if volume.physics["pixel_mm"] is None:
+        notes["VoxelSizeKnown"] = False
     return notes
 
 

@@ -19,9 +19,10 @@ import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
-from epitome_kit.files import walk_files
+from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
-from epitome_kit.sources.dicom import choose, digest, person
+from epitome_kit.sources.dicom import digest, person
+from epitome_kit.sources.dicom_choice import choose
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import read_volumes
@@ -230,7 +231,7 @@ def _match(studies, masks, copies):
     repairs : list of str
     """
     outlined = {volume.study for volume in masks}
-    usable = [(scans, repairs) for scans, repairs in studies if scans]
+    usable = [(scans, repairs) for scans, repairs, _ in studies if scans]
     usable.sort(key=lambda chosen: next(iter(chosen[0].values())).study not in outlined)
     first = None
     for scans, repairs in usable:
@@ -252,7 +253,7 @@ def _match(studies, masks, copies):
         return images, notes, (without_text(mask), "T2w") if fits else None, repairs
     if first or images:
         raise BadImage("import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again")
-    reasons = "; ".join(repair for _, repairs in studies for repair in repairs)
+    reasons = "; ".join(repair for _, repairs, _ in studies for repair in repairs)
     raise BadImage("import", "a T1 or a T2", reasons or "neither", "download the subject again")
 
 
