@@ -14,6 +14,7 @@ from epitome_kit.answers import show, show_frame, show_grading, show_report, sho
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.contrasts import contrasts
+from epitome_kit.cli.inspection import inspect
 from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.add_typer(cohorts, name="cohort")
 for verb in (sweep, rerun, segment, measure, extract, contrasts):
     app.command()(verb)
+app.command()(inspect)
 app.command("notebooks")(class_notebooks)
 app.command("app")(case_page)
 
@@ -108,30 +110,6 @@ def report(workspace: Path, as_json: Json = False):
     from epitome_kit.run.report import write_report
 
     show_report(write_report(workspace), as_json)
-
-
-@app.command()
-def inspect(
-    cohort: Path,
-    xlsx: Annotated[Path | None, typer.Option(help="Also write a spreadsheet, one row an image.")] = None,
-    workers: Workers = 2,
-    scheduler: Scheduler = None,
-    as_json: Json = False,
-):
-    """List what is in a cohort, scan by scan, and what looks wrong.
-
-    Example: `epitome inspect runs/tcga --xlsx tcga.xlsx`
-    """
-    from epitome_kit.audit import audit_cohort, write_spreadsheet
-    from epitome_kit.cohort import open_cohort
-
-    opened = open_cohort(cohort)
-    audit = audit_cohort(opened, workers=workers)
-    if xlsx:
-        write_spreadsheet(opened, audit, xlsx)
-        typer.echo(f"Wrote {xlsx}", err=True)
-    columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
-    show_frame(audit, as_json, columns)
 
 
 @app.command()
