@@ -124,7 +124,7 @@ def _say(remarks):
 def _unreadable(where, name, error):
     damaged = isinstance(error, (zlib.error, EOFError, gzip.BadGzipFile))
     reason = "cut off or damaged" if damaged else " ".join(str(error).split())[:160]
-    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", "copy or download the file again")
+    return BadImage(where, "a readable scan", f"{name} ({reason})", "copy or download the file again")
 
 
 def _check_values(data, where, name):
