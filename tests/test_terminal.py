@@ -22,9 +22,7 @@ def test_help_is_printed(words):
 
 
 def test_like_letters_stand_in_for_what_is_lacking():
-    show = (
-        "from epitome_kit.cli.terminal import print_anywhere; print_anywhere(); print('Müller 3 × 2 mm², ≥ 1 – 北')"
-    )
+    show = "from epitome_kit.cli.terminal import print_anywhere; print_anywhere(); print('Müller 3 × 2 mm², ≥ 1 – 北')"
     assert _on_ascii(show)[1].strip() == "Muller 3 x 2 mm2, >= 1 - ?"
 
 
