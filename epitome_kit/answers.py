@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from epitome_kit.errors import plain
+
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
     "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc"),
@@ -93,36 +95,16 @@ def show_frame(frame, as_json, columns=None):
     show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
 
 
-def show_cohort(cohort, as_json):
-    """Print what an import made, what it took, whom and what it left out, and what it noticed.
+def show_warnings(table):
+    """Print what makes the results of a subject doubtful, on the error stream, so that JSON stays JSON.
 
     Parameters
     ----------
-    cohort : Cohort
-    as_json : bool
+    table : DataFrame
+        With ``participant_id`` and ``warnings``, missing where there are none.
     """
-    from epitome_kit.ledger import sum_up
-
-    excluded = cohort.excluded[["id", "reason"]].to_dict("records")
-    repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    summed, labels = sum_up(cohort.ledger), _count_labels(cohort)
-    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "labels": labels}
-    answer = {**counted, "excluded": excluded, "repaired": repaired, "ledger": dict(summed)}
-    rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
-    if repaired:
-        rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
-    rows += [*((f"with {target}", f"{n} of {len(cohort)}") for target, n in labels.items()), *summed]
-    show(answer, as_json, rows)
-    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
-
-
-def _count_labels(cohort):
-    """Count the subjects that have each label."""
-    from epitome_kit.cohort import TARGETS
-
-    return {
-        target: int(cohort.participants[target].notna().sum()) for target in TARGETS if target in cohort.participants
-    }
+    for row in table.dropna(subset="warnings").itertuples():
+        typer.echo(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
 
 
 def show_report(page, as_json):
@@ -220,7 +202,7 @@ def show_grading(scores, folder, as_json):
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
 
 
-def show_outlines(tumours, folder, as_json):
+def show_outlines(tumours, folder, as_json, scans=None):
     """Print the size of each tumour that was outlined, and how well outlines fit where that is known.
 
     Parameters
@@ -230,13 +212,16 @@ def show_outlines(tumours, folder, as_json):
     folder : Path
         Where the masks are.
     as_json : bool
+    scans : list of dict, default=None
+        Of one head: file, contrast and evidence of each.
     """
     from epitome_kit.tumour.segment import summarise
 
     summary = summarise(tumours)
     if as_json:
         rows = json.loads(tumours.to_json(orient="records"))
-        show({"summary": summary or None, "tumours": rows}, as_json, ())
+        answer = {"summary": summary or None, "tumours": rows}
+        show(answer if scans is None else answer | {"scans": scans}, as_json, ())
     else:
         unit = "ml" if tumours.volume_ml.notna().any() else "voxels"
         sizes = [f"volume_{unit}", f"volume_low_{unit}", f"volume_high_{unit}", "rano_long_mm"]
@@ -244,6 +229,7 @@ def show_outlines(tumours, folder, as_json):
         show_frame(tumours.round(3), False, [name for name in columns if name in tumours])
     if summary:
         typer.echo("; ".join(text.format(**summary) for name, text in _FIT.items() if name in summary), err=as_json)
+    show_warnings(tumours)
     typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
 
 

@@ -230,10 +230,10 @@ def _one_label(data, values, table):
     if len(labels) == 1:
         return Inside(data > 0.5, [])
     schemes = [name for name, parts in SCHEMES.items() if set(labels) <= set(parts["WT"])]
-    offers = ["`--mask-labels all`", f"`--mask-labels {','.join(map(str, labels[:3]))}`"]
-    offers += [f"`--mask-labels {name}:WT`" for name in schemes if name in ("brats21", "brats23")][:1]
+    offers = [f"`--mask-labels {labels[-1]}`", f"`{','.join(map(str, labels[:2]))}`", "`all`"]
+    offers += [f"a part of a scheme, `{name}:WT`" for name in schemes if name in ("brats21", "brats23")][:1]
     received = f"{len(labels)} labels ({table.listed()}) in {table.name}"
-    raise table.error("a mask of one part", received, f"say which of them are meant: {', '.join(offers)}")
+    raise table.error("a mask of one part", received, f"say which are the tumour: {', '.join(offers)}")
 
 
 def _cut(data, level, what, table):
@@ -262,7 +262,7 @@ def _refuse_inverted(inside, table):
 def _almost_two(values):
     """Whether all values lie near the lowest or the highest, as rounding and ringing leave them."""
     low, high = max(values[0], 0), values[-1]
-    fractions = (np.abs(values - np.rint(values)) > _WHOLE).any()
+    fractions = (values != np.rint(values)).any()
     if low > _ALMOST * high or not (fractions or high == 255):
         return False
     share = values / high

@@ -1,5 +1,6 @@
 """What a cohort says of itself: tables and notes, each read whole or refused by name."""
 
+import re
 from pathlib import Path
 
 from epitome_kit.errors import BadCohort
@@ -40,7 +41,7 @@ def read_notes(path):
 def sidecar_path(image):
     """Where the notes on an image are kept."""
     image = Path(image)
-    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    return image.with_name(re.sub(r"(\.nii)?(\.gz)?$", "", image.name, count=1, flags=re.IGNORECASE) + ".json")
 
 
 def read_annotated_slices(annotation):

@@ -144,7 +144,7 @@ def _from_text(decoded, columns, tabs):
         rows = [row for _, row in _records(text, delimiter, _SNIFFED)]
         start = _find_header(rows, columns)
         width, *widths = [len(row) for row in rows[start or 0 :]] or [0]
-        parted = np.mean([each > 1 for each in widths] or 1) > 0.5
+        parted = np.mean([each > 1 for each in widths] or 1) >= 0.5
         same = np.mean([each == width for each in widths] or 1)
         return width > 1 and parted, start is not None, tabs and delimiter == "\t", same, width
 
@@ -253,7 +253,7 @@ def _shown(cell):
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, (int, float)):
-        whole = float(value).is_integer() and abs(value) < 1e15
+        whole = float(value).is_integer() and abs(value) < 1e21
         digits = re.fullmatch(r'"?(0{2,})"?', cell.number_format) if whole and value >= 0 else None
         text = str(int(value)) if whole else repr(value)
         return text.zfill(len(digits[1])) if digits else text

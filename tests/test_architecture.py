@@ -16,11 +16,13 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE
 ROOMS = (
     *(
         "errors",
+        "folders",
         "files",
         "tables",
         "claims",
         "geometry",
         "content",
+        "strays",
         "itk_headers",
         "formats",
         "mask_labels",

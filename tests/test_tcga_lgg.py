@@ -11,7 +11,7 @@ from PIL import Image
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter
+from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeWarning
 from epitome_kit.files import read_json
 from epitome_kit.images import axis_codes, load_image, load_mask, same_grid, save_image, voxel_size_known
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
@@ -158,7 +158,7 @@ def test_unknown_codes_and_rows_that_differ_give_no_label(source, tmp_path):
     assert grades[:2].isna().all() and grades["sub-ABA333"] == 3
 
 
-@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\xff", b'Patient,x\n"a,1\n'])
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\xff", b"Patient,x\na,1,2\n"])
 def test_a_damaged_table_is_three_lines(source, tmp_path, content):
     (source / "data.csv").write_bytes(content)
     with raises_three_lines(BadCohort, "data.csv", "`Patient`"):
@@ -329,3 +329,72 @@ def test_unwritable_output_is_three_lines(source, tmp_path, out):
     (tmp_path / "taken").write_text("a file")
     with raises_three_lines(BadOutput, tmp_path / out):
         import_tcga_lgg(source, tmp_path / out)
+
+
+def test_names_in_any_case_and_links_to_patient_folders_are_found(tmp_path):
+    store, source = tmp_path / "store", tmp_path / "in"
+    files = patient(FIRST) | {name.lower(): content for name, content in patient(SECOND).items()}
+    renamed = {"renamed/" + name.split("/")[1]: content for name, content in patient(THIRD).items()}
+    write_folder(store, {name.replace(".tif", ".TIFF"): content for name, content in (files | renamed).items()})
+    source.mkdir()
+    for folder in store.iterdir():
+        (source / folder.name).symlink_to(folder)
+        write_folder(folder, {"._x_1.tif": b"Mac", ".DS_Store": b"Mac"})
+    (source / "Data.CSV").write_text(TABLE.replace(",", ";").replace("TCGA_AB_2222", "tcga-ab-2222"), encoding="utf-16")
+    cohort = import_tcga_lgg(source, tmp_path / "out")
+    assert list(cohort.subjects) == IDS and cohort.participants.grade.tolist()[:2] == [2, 3]
+    assert cohort.participants.source_id.tolist() == [FIRST, SECOND, THIRD]
+
+
+def _ledger(cohort, kind):
+    rows = cohort.ledger[cohort.ledger.kind == kind]
+    return {row.source: row.taken_as or row.reason for row in rows.itertuples()}
+
+
+def test_the_ledger_tells_of_every_channel_copy_and_stray_file(source, tmp_path):
+    write_folder(source / "again", {name: content for name, content in patient(FIRST).items() if "_12" not in name})
+    write_folder(source, {f"{FIRST}/notes.png": b"x", "survival.csv": b"a,b"})
+    (source / "gone.tif").symlink_to("nowhere.tif")
+    cohort = import_tcga_lgg(source, tmp_path / "out")
+    scans, masks, files = (_ledger(cohort, kind) for kind in ("scan", "mask", "file"))
+    copies = {name: said for name, said in scans.items() if name.startswith(SECOND)}
+    assert copies == {
+        f"{SECOND}, channel 1": "a copy of FLAIR, in the place of a missing T1w",
+        f"{SECOND}, channel 2": "FLAIR",
+        f"{SECOND}, channel 3": "T1ce",
+    }
+    assert len(scans) == 10 and f"{FIRST} is taken" in scans[f"again/{FIRST}"]
+    assert set(masks.values()) == {"tumour"} and len(masks) == 3
+    assert "a link to nothing" in files["gone.tif"] and "not named as a slice" in files[f"{FIRST}/notes.png"]
+    assert _ledger(cohort, "table") == {"data.csv": "labels", "survival.csv": "not named `data.csv`"}
+
+
+def test_the_ledger_tells_of_every_row_of_the_table(source, tmp_path):
+    (source / "data.csv").write_text(
+        "Patient,neoplasm_histologic_grade,gender\nTCGA_AB_1111,7,1\nTCGA_AB_2222,1,1\nTCGA_AB_2222,2,1\nTCGA_ZZ_9,1,1\n"
+    )
+    with pytest.warns(EpitomeWarning, match=r"data.csv is there, but gives no subject a grade"):
+        cohort = import_tcga_lgg(source, tmp_path / "out")
+    assert list(_ledger(cohort, "label").items()) == [
+        ("data.csv, row 1, TCGA_AB_1111", "sex"),
+        ("data.csv, row 2, TCGA_AB_2222", "rows of this patient differ: none is taken"),
+        ("data.csv, row 3, TCGA_AB_2222", "rows of this patient differ: none is taken"),
+        ("data.csv, row 4, TCGA_ZZ_9", "no such patient among the scans that were taken"),
+        ("data.csv", "no column age_at_initial_pathologic in the table"),
+        ("TCGA_AB_A333", "no row in the table"),
+    ]
+    assert "not understood: neoplasm_histologic_grade 7" in set(cohort.ledger.reason)
+
+
+def test_two_tables_that_differ_are_not_chosen_from(source, tmp_path):
+    write_folder(source / "other", {"data.csv": TABLE.encode()})
+    assert len(import_tcga_lgg(source, tmp_path / "same")) == 3
+    write_folder(source / "other", {"data.csv": TABLE.replace("1,1,1,31", "1,2,1,31").encode()})
+    with raises_three_lines(BadCohort, "other/data.csv", "differ"):
+        import_tcga_lgg(source, tmp_path / "out")
+
+
+def test_a_folder_of_something_else_says_what_is_in_it(tmp_path):
+    write_folder(tmp_path / "in", {"brain/scan.tif": b"x", "p/scan.nii.gz": b"x"})
+    with raises_three_lines(BadCohort, "brain/scan.tif", "p/scan.nii.gz", "not named as a slice"):
+        import_tcga_lgg(tmp_path / "in", tmp_path / "out")

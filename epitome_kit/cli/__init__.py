@@ -4,17 +4,18 @@ import json
 import subprocess
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from epitome_kit.answers import show, show_frame, show_grading, show_report
+from epitome_kit.answers import show, show_frame, show_grading, show_report, show_warnings
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
-from epitome_kit.cli.options import Json, Method, Scheduler, Workers
+from epitome_kit.cli.contrasts import contrasts
+from epitome_kit.cli.inspection import inspect
+from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.terminal import print_anywhere
@@ -34,24 +35,17 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
-        warnings.simplefilter("always", EpitomeWarning)
-        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", EpitomeWarning)
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except EpitomeError as error:
             typer.echo(error, err=True)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
             typer.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
             raise typer.Exit(INTERRUPTED) from error
-
-
-def _show_warning(usual, message, category, *where, **more):
-    """Print what a person has to know of a result without the place in the code that says it."""
-    if issubclass(category, EpitomeWarning):
-        typer.echo(f"Warning: {message}", err=True)
-    else:
-        usual(message, category, *where, **more)
 
 
 app = typer.Typer(
@@ -63,8 +57,9 @@ app = typer.Typer(
     "\n\nStart with `epitome run`, then open `runs/latest/index.html`.",
 )
 app.add_typer(cohorts, name="cohort")
-for verb in (sweep, rerun, segment, measure, extract):
+for verb in (sweep, rerun, segment, measure, extract, contrasts):
     app.command()(verb)
+app.command()(inspect)
 app.command("notebooks")(class_notebooks)
 app.command("app")(case_page)
 
@@ -118,30 +113,6 @@ def report(workspace: Path, as_json: Json = False):
 
 
 @app.command()
-def inspect(
-    cohort: Path,
-    xlsx: Annotated[Path | None, typer.Option(help="Also write a spreadsheet, one row an image.")] = None,
-    workers: Workers = 2,
-    scheduler: Scheduler = None,
-    as_json: Json = False,
-):
-    """List what is in a cohort, scan by scan, and what looks wrong.
-
-    Example: `epitome inspect runs/tcga --xlsx tcga.xlsx`
-    """
-    from epitome_kit.audit import audit_cohort, write_spreadsheet
-    from epitome_kit.cohort import open_cohort
-
-    opened = open_cohort(cohort)
-    audit = audit_cohort(opened, workers=workers)
-    if xlsx:
-        write_spreadsheet(opened, audit, xlsx)
-        typer.echo(f"Wrote {xlsx}", err=True)
-    columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
-    show_frame(audit, as_json, columns)
-
-
-@app.command()
 def preprocess(
     cohort: Path,
     out: Path,
@@ -160,7 +131,7 @@ def preprocess(
     """Skull-strip, correct, align and normalise every subject of a cohort, and picture each for quality control.
 
     Finished subjects are kept; another switch or method does them again. Look
-    at OUT/qc.html afterwards: the outliers come first.
+    at OUT/qc.html afterwards: warnings and outliers come first.
 
     For example:
 
@@ -176,7 +147,8 @@ def preprocess(
     opened = open_cohort(cohort)
     quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
     page = write_quality_page(opened, out, workers=workers)
-    show_frame(quality if as_json else quality.round(3), as_json)
+    show_frame(quality if as_json else quality.drop(columns="warnings").round(3), as_json)
+    show_warnings(quality)
     typer.echo(f"Open {page}", err=as_json)
 
 
@@ -186,6 +158,7 @@ def strip(
     mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
     brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
     method: Method = "network",
+    trust: Trust = None,
 ):
     """Find the brain in one head scan, of any contrast.
 
@@ -195,16 +168,20 @@ def strip(
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
     """
     from epitome_kit.images import image_like, load_image, require_nifti_name, save_image
-    from epitome_kit.preprocess.skull_strip import skull_strip
+    from epitome_kit.preprocess.skull_strip import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip")
-    found = skull_strip(head, method)
+    head = load_image(image, where="strip", trust=trust)
+    found, taken_as, doubts = strip_with_warnings(head, method)
     save_image(found, mask)
     if brain:
         inside = found.get_fdata() > 0
         save_image(image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+    if taken_as == STRIPPED_BEFORE:
+        typer.echo("Taken as stripped before: all that is not air was kept.", err=True)
+    for text in doubts:
+        typer.echo(f"Warning: {text}", err=True)
     typer.echo(f"Wrote {mask}{f' and {brain}' if brain else ''}")
 
 
@@ -307,6 +284,14 @@ def doctor(as_json: Json = False):
     grave = [check["what"] for check in checks if check["state"] == "missing"]
     typer.echo(f"In the way: {', '.join(grave)}." if grave else "Ready: epitome run, or epitome lab.", err=as_json)
     raise typer.Exit(FAILED if grave else SUCCESS)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Show what the kit had to assume as one sentence, and other warnings as Python does."""
+    known = issubclass(category, EpitomeWarning)
+    usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    text = f"Warning: {str(message).removesuffix('.')}." if known else usual
+    typer.echo(text, err=True)
 
 
 def _assignments(texts):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show_cohort
+from epitome_kit.cli.cohort_answer import show_cohort
 from epitome_kit.cli.options import Decisions, Deface, Json, MaskLabels, Scheduler, Trust, Workers
 
 cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
@@ -84,24 +84,37 @@ def dicom(
     keep_ids: Annotated[
         bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
     ] = False,
+    person_folders: Annotated[
+        bool,
+        typer.Option("--person-folders", help="Each folder directly below SOURCE is one person, whatever headers say."),
+    ] = False,
+    decisions: Decisions = None,
     deface: Deface = False,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ):
-    """Import DICOM files in any folders: T1, T1 after contrast, T2 and FLAIR, chosen by header.
+    """Import DICOM files in any folders; OUT/sources.tsv says of every series what it was taken for, and why.
 
     Names, dates and identifiers stay behind: subjects are numbered in the order of
-    their PatientID. Missing slices, several echoes and several studies are noticed
-    and listed. For labels, put a `participants.tsv` into SOURCE, with the PatientID
-    as `participant_id` and columns such as `grade` and `codeletion`.
+    their PatientID. People are told apart by PatientID, sex, age, identifiers and
+    folders; where nothing tells them apart they are left out, until each has a folder
+    of their own and `--person-folders` says so. Contrasts are judged by headers; what
+    cannot be told is left out: answer in the column `decision` of OUT/sources.tsv, and
+    hand it back. Of several studies one before surgery is taken, with most contrasts,
+    the earliest. Missing or uneven slices are never taken. For labels, put a table
+    into SOURCE, with the PatientID and columns such as `grade` and `codeletion`.
 
-    Example: `epitome cohort dicom exams runs/exams`
+    For example:
+
+    - `epitome cohort dicom exams runs/exams`
+    - `epitome cohort dicom exams runs/again --decisions runs/exams/sources.tsv`
     """
+    from epitome_kit.ledger import read_decisions
     from epitome_kit.sources.dicom import import_dicom
 
-    remover = _face_remover(deface)
-    show_cohort(import_dicom(source, out, keep_ids=keep_ids, deface=remover, workers=workers), as_json)
+    how = {"keep_ids": keep_ids, "person_folders": person_folders, "decisions": read_decisions(decisions)}
+    show_cohort(import_dicom(source, out, **how, deface=_face_remover(deface), workers=workers), as_json)
 
 
 @cohorts.command("lgg-1p19q")

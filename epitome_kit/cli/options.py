@@ -14,6 +14,19 @@ def _schedule(context: typer.Context, address: str | None):
     return address
 
 
+Trust = Annotated[
+    str | None,
+    typer.Option(metavar="sform|qform", help="Which of a NIfTI header's two affines counts, where they disagree."),
+]
+MaskLabels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABELS",
+        help="Of a mask with several parts, those that are meant: `1,2,4`; `all` above zero; or SCHEME:PART, such as "
+        "`brats21:WT`. Schemes: brats15, brats18, brats21, brats23, brats24, msd. Parts: WT whole, TC core, ET "
+        "enhancing, NCR, ED.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 Deface = Annotated[bool, typer.Option("--deface", help="Take the face off every scan; the brain is found first.")]
 Workers = Annotated[int, typer.Option(help="Processes to use.", min=1)]

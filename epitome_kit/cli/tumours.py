@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from epitome_kit.answers import show_epitomes, show_outlines, show_size
-from epitome_kit.cli.options import Json, Scheduler, Workers
-from epitome_kit.errors import BadParameter
+from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
+from epitome_kit.errors import BadParameter, noticed, plain
 
 
 def segment(
@@ -24,6 +24,7 @@ def segment(
     learn_from: Annotated[
         str, typer.Option(help="With `--train`: `annotation`, or the whole `truth` that only simulated heads have.")
     ] = "annotation",
+    trust: Trust = None,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
@@ -33,6 +34,8 @@ def segment(
     Without `--train` and `--weights` the network has seen simulated patients
     alone. Masks go to OUT/masks, on each subject's own grid; sizes, with a 90 %
     interval, to OUT/tumours.tsv. Where there is a mask to compare with, so does the Dice.
+    What each scan of one head was taken for, and why, is said and goes to
+    OUT/contrasts.tsv; `epitome contrasts` tells it beforehand.
 
     For example:
 
@@ -44,16 +47,20 @@ def segment(
 
     if train and weights:
         raise BadParameter("segment", "`--train` or `--weights`", "both", "leave one of them out")
+    if trust and Path(sources[0]).is_dir():
+        hint = "say it when the cohort is imported: `epitome cohort bids --trust`"
+        raise BadParameter("segment", "`--trust` with the scans of one head", f"it with {sources[0]}, a folder", hint)
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
+    scans = None
     if len(sources) == 1 and Path(sources[0]).is_dir():
         training = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
         tumours = _segment_cohort(open_cohort(sources[0]), out, train, weights, training, workers)
     elif train:
         raise BadParameter("segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`")
     else:
-        tumours = _segment_head(sources, out, weights)
-    show_outlines(tumours, out, as_json)
+        tumours, scans = _segment_head(sources, out, weights, trust)
+    show_outlines(tumours, out, as_json, scans)
 
 
 def measure(
@@ -66,26 +73,34 @@ def measure(
         ),
     ] = None,
     voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only: works without a voxel size.")] = False,
+    mask_labels: MaskLabels = None,
+    trust: Trust = None,
     as_json: Json = False,
 ):
     """Measure a tumour mask: volume, surface, diameters and axes.
 
     Where only some slices were annotated, what lies on them is told apart from
-    an estimate of the whole.
+    an estimate of the whole. Fractions are cut at one half; several labels are
+    joined only where `--mask-labels` says so.
 
     For example:
 
     - `epitome measure tumour.nii.gz --json`
     - `epitome measure three_slices.nii.gz --slices 21,22,23`
+    - `epitome measure BraTS_seg.nii.gz --mask-labels brats21:TC`
     """
     from epitome_kit.tumour.measure import count_voxels, measure_tumour
     from epitome_kit.tumour.slab import annotated_slices_beside
 
-    annotated = annotated_slices_beside(mask) if slices is None else _indices(slices)
+    with noticed() as remarks:
+        annotated = annotated_slices_beside(mask, trust=trust) if slices is None else _indices(slices)
+        how = {"annotated_slices": annotated, "labels": mask_labels, "trust": trust}
+        size = (count_voxels if voxels else measure_tumour)(mask, **how)
     if slices is None and annotated is not None:
-        typer.echo(f"The sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown.", err=True)
-    size = (count_voxels if voxels else measure_tumour)(mask, annotated_slices=annotated)
-    show_size(asdict(size), as_json)
+        remarks.append(f"the sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown")
+    for remark in remarks:
+        typer.echo(f"Warning: {remark}.", err=True)
+    show_size(asdict(size) | {"notes": remarks}, as_json)
 
 
 def extract(
@@ -125,18 +140,38 @@ def _segment_cohort(cohort, out, train, weights, training, workers):
     return predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
 
 
-def _segment_head(sources, out, weights):
+def _segment_head(sources, out, weights, trust):
+    import pandas as pd
+
+    from epitome_kit.files import write_tsv
     from epitome_kit.teach.figures import show_planes
     from epitome_kit.teach.style import save_figure
-    from epitome_kit.tumour.one_head import leading, name_contrasts, segment_head
+    from epitome_kit.tumour.one_head import judge_head, leading, segment_head
     from epitome_kit.tumour.outline import mask_path
 
-    images = name_contrasts(sources)
+    judged = judge_head(sources)
+    for contrast, (path, evidence) in judged.items():
+        typer.echo(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
+    images = {contrast: path for contrast, (path, _) in judged.items()}
+    images = _settle(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
     lead, name = leading(images), tumours.participant_id[0]
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
     save_figure(figure, out / "figures" / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined.")
-    return tumours
+    scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
+    write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
+    return tumours, scans
+
+
+def _settle(images, out, trust):
+    """Write the scans of a head again, where the affine that is trusted says that they lie."""
+    from epitome_kit.images import load_image, save_image
+    from epitome_kit.tumour.one_head import head_name
+
+    places = {contrast: out / "scans" / f"{head_name(images)}_{contrast}.nii.gz" for contrast in images}
+    for contrast, place in places.items():
+        save_image(load_image(images[contrast], where="segment", trust=trust), place)
+    return places
 
 
 def _indices(text):

@@ -18,6 +18,7 @@ from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadImage, EpitomeError
 from epitome_kit.run.case_heads import PHANTOMS, load_phantoms, true_facts
 from epitome_kit.run.latest import networks_for
+from epitome_kit.sources.contrasts import Judgement, judge_scan
 from epitome_kit.sources.upload import receive_scan, safe_name
 from epitome_kit.teach.widgets import SliceViewer
 
@@ -115,7 +116,7 @@ class CasePage(ipw.VBox):
 
     def _allow(self):
         self.start.disabled = self.choice.value == OWN and not (
-            self._received and all(menu.value for _, menu in self._received)
+            self._received and all(menu.value for _, menu, _ in self._received)
         )
 
     def _attempt(self, action):
@@ -154,22 +155,21 @@ class CasePage(ipw.VBox):
             raise
         finally:
             self.upload.value = ()
-            self.contrasts.children = [menu for _, menu in self._received]
+            self.contrasts.children = [menu for _, menu, _ in self._received]
             self._allow()
 
     def _ask(self, path, contrast, name):
-        """Ask what a scan shows; the headers of DICOM or a telling name answer first."""
-        from epitome_kit.tumour.one_head import contrast_by_name
-
+        """Ask what a scan shows; the headers of DICOM or a telling name answer first, else nothing is chosen."""
+        judged = Judgement(contrast, "the header of its DICOM series") if contrast else judge_scan(name, notes={})
         menu = ipw.Dropdown(
             options=_SHOWS,
-            value=contrast or contrast_by_name(safe_name(name)),
+            value=judged.contrast if judged.contrast in CONTRASTS else None,
             description=safe_name(name),
             style={"description_width": "50%"},
             layout={"width": "100%"},
         )
         menu.observe(lambda change: self._allow(), "value")
-        return path, menu
+        return path, menu, judged
 
     def _run(self):
         """Make the report of the chosen head, and show it."""
@@ -183,23 +183,28 @@ class CasePage(ipw.VBox):
 
             self.progress.max = len(STEPS)
             with _time_limit(self._case_s):
-                images, truth = self._chosen()
+                images, truth, evidence = self._chosen()
                 tell = partial(self._show_step, STEPS)
-                self.report = case_report(images, folder, workspace=self._workspace, truth=truth, progress=tell)
+                known = {"truth": truth, "evidence": evidence}
+                self.report = case_report(images, folder, workspace=self._workspace, **known, progress=tell)
             self._show()
         finally:
             self.progress.layout.visibility, self.step.value = "hidden", ""
             self._allow()
 
     def _chosen(self):
-        """Give the scans by contrast, and the truth of a simulated head."""
+        """Give the scans by contrast, the truth of a simulated head, and how the contrasts are known."""
         if self.choice.value != OWN:
             cohort, name = load_phantoms(self._cohorts), PHANTOMS[self.choice.value]
-            return cohort[name].images, true_facts(cohort, name)
-        images = {menu.value: path for path, menu in self._received}
+            return cohort[name].images, true_facts(cohort, name), None
+        images = {menu.value: path for path, menu, _ in self._received}
         if len(images) < len(self._received):
             raise BadImage("upload", "one scan of each contrast", "two of one", "say of each scan what it shows")
-        return {name: images[name] for name in CONTRASTS if name in images}, None
+        evidence = {
+            menu.value: judged.evidence if menu.value == judged.contrast else "as stated"
+            for _, menu, judged in self._received
+        }
+        return {name: images[name] for name in CONTRASTS if name in images}, None, evidence
 
     def _show_step(self, steps, step):
         self.progress.value = steps.index(step)

@@ -184,7 +184,7 @@ def _limits_of_chance(scores):
 
 
 def _limits_of_columns(source):
-    """Say what was allowed in the table that was graded, though it can make scores too good."""
+    """List what was allowed in the table that was graded, though it can make scores too good."""
     for name, what in (source.get("allowed_leaks") or {}).items():
         yield f"{name} was allowed among the features: {what}. The scores may follow from it alone."
     if source.get("rows_apart"):

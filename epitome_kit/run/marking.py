@@ -198,7 +198,8 @@ def _refusing(shown, marks, *, alone):
     except (BadNotebook, NotebookFailed) as error:
         if alone:
             raise
-        marks[shown] = [{"points": 0, "state": "refused", "said": f"{error.reason}; try: {error.hint}"}]
+        said = f"{error.received}; try: {error.hint}" if isinstance(error, BadNotebook) else error.reason
+        marks[shown] = [{"points": 0, "state": "refused", "said": said}]
 
 
 def _exercises(path):

@@ -9,7 +9,8 @@ import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage, noticed, plain
-from epitome_kit.files import text_digest, walk_files
+from epitome_kit.files import text_digest
+from epitome_kit.folders import walk_files
 from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
 from epitome_kit.ledger import RULES, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
@@ -101,12 +102,15 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     }
     check_folders(source, out, plans)
     labels = find_labels(source, plans)
-    faults = {name: plan.fault for name, plan in plans.items() if plan.fault}
+    lost = {entry.subject: f"; {entry.source} is {entry.reason}" for entry in reversed(entries) if entry.subject}
+    faults = {name: f"{plan.fault}{lost.get(name, '')}" for name, plan in plans.items() if plan.fault}
     faults |= dict.fromkeys(labels.conflicting, "expected one row in the table of labels; received rows that differ")
     items = {name: plan for name, plan in plans.items() if name not in faults}
     excluded = [*faults.items(), *labels.without_scans()]
     excluded += adopt_subjects(partial(_import_subject, source, out, trust, mask_labels), items, workers=workers)
     left_out = dict(excluded)
+    for name in plans.keys() & left_out.keys():  # what an earlier import took of them
+        _remove(out, name)
     entries += [_of_subject(entry, left_out) for plan in plans.values() for entry in plan.entries]
     participants = labels.table.reindex([name for name in items if name not in left_out], columns=list(COLUMNS)[1:])
     participants["source_id"] = participants["source_id"].fillna(participants.index.to_series())
@@ -162,8 +166,7 @@ def _import_subject(source, out, trust, mask_labels, plan):
     origin = {"SourceDigest": text_digest("\n".join([*stated, f"{trust} {mask_labels} {RULES}"]))}
     if is_finished(out, name, origin, strict=False):
         return
-    shutil.rmtree(out / name, ignore_errors=True)
-    shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
+    _remove(out, name)
     with noticed() as remarks:
         images = {contrast: load_image(file.path, where="import", trust=trust) for contrast, file in plan.scans.items()}
         annotation = _annotation(plan, images, source, trust, mask_labels)
@@ -177,6 +180,11 @@ def _import_subject(source, out, trust, mask_labels, plan):
         physics = {key: value for key, value in read_sidecars(file, source).items() if key in _PHYSICS}
         notes[contrast] = {**physics, **origin, "SourceFile": plain(file.source), "Repairs": said}
     write_scans(out, name, images, notes, save=_adopt)
+
+
+def _remove(out, name):
+    shutil.rmtree(out / name, ignore_errors=True)
+    shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
 
 
 def _annotation(plan, images, source, trust, mask_labels):

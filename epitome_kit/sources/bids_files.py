@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from epitome_kit.claims import NAMES
-from epitome_kit.files import read_json, walk_entries
+from epitome_kit.files import read_json
+from epitome_kit.folders import walk_entries
 from epitome_kit.ledger import Entry
+from epitome_kit.sources.contrasts import ENDINGS
 
 ELSEWHERE = {"sourcedata", "code", "stimuli", "rawdata"}
 """Folders of a BIDS dataset in which no scan or mask is looked for."""
@@ -79,7 +80,9 @@ def find_files(source):
         if kind in _KINDS_SAID:
             entries.append(Entry(place.as_posix(), "file", _subject(place), reason=_KINDS_SAID[kind]))
         elif (
-            kind == "file" and path.name.lower().endswith(NAMES) and not path.name.lower().endswith((".img", ".img.gz"))
+            kind == "file"
+            and path.name.lower().endswith(ENDINGS)
+            and not path.name.lower().endswith((".img", ".img.gz"))
         ):
             subject, top = _subject(place), place.parts[0]
             if not subject:

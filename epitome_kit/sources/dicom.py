@@ -2,16 +2,22 @@
 
 import hashlib
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.sources.dicom_contrast import best, contrast_of
+from epitome_kit.ledger import Entry, unused_decisions
+from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
-from epitome_kit.sources.dicom_headers import read_volumes
+from epitome_kit.sources.dicom_exams import drop_copies
+from epitome_kit.sources.dicom_files import find_headers
+from epitome_kit.sources.dicom_headers import gather
+from epitome_kit.sources.dicom_names import age_years
+from epitome_kit.sources.dicom_people import tell_people
 from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
@@ -30,17 +36,31 @@ above 89 as 89. {faces} {labels}
 """
 
 
-def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
+class Patient(NamedTuple):
+    """One person of a source.
+
+    Attributes
+    ----------
+    person : Person
+    volumes : list of Volume
+    """
+
+    person: tuple
+    volumes: list
+
+
+def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions=None, deface=None, workers=1):
     """Import a folder of DICOM files, laid out in any way.
 
-    Images are gathered by patient, series, echo time and orientation; the times of
-    the sequence say which contrast a volume is. Of several volumes of one contrast,
-    the one with the smallest voxels is taken; of several studies of a patient, the
-    first with the most contrasts. A volume with missing slices is never taken. A
-    subject without any usable volume is left out by name and reason. Labels come
-    from a ``participants.tsv`` in `source`, whose subjects are called by their
-    DICOM PatientID. Subjects that an earlier import into `out` has finished are
-    kept as they are.
+    Images are gathered by person, series, echo time and orientation; the judge of
+    contrasts says what a volume is. How people are told apart is described in
+    :func:`epitome_kit.sources.dicom_people.tell_people`, how series and studies are
+    chosen in :func:`epitome_kit.sources.dicom_choice.choose`. A volume with missing or
+    uneven slices is never taken; one whose pixels have no size is taken as one of
+    unknown voxel size. A subject without any usable volume is left out by name and
+    reason. Labels come from tables in `source`, whose subjects are called by their
+    DICOM PatientID, see :func:`epitome_kit.sources.labels.find_labels`. Subjects that
+    an earlier import into `out` has finished are kept as they are.
 
     Parameters
     ----------
@@ -49,6 +69,11 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
     keep_ids : bool, default=False
         Call subjects by their PatientID, which must then be a pseudonym; else they
         are numbered, and nothing links them to the origin.
+    person_folders : bool, default=False
+        Each folder directly below `source` is one person, whatever its headers say.
+    decisions : dict of (str, str) to str, default=None
+        What a person decided on series, see :func:`epitome_kit.ledger.read_decisions`:
+        a contrast, or ``leave out``.
     deface : callable, default=None
         Takes a scan and returns it without the face, see
         :func:`epitome_kit.preprocess.deface.deface`. None keeps faces.
@@ -58,7 +83,8 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
     Returns
     -------
     Cohort
-        Its `repaired` lists what was noticed: missing slices, several echoes or studies.
+        Its `ledger` lists every series and why it was taken or not; its `repaired`
+        what was noticed: missing slices, several echoes or studies.
 
     Raises
     ------
@@ -70,25 +96,35 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
-    patients = read_patients(source, workers=workers)
+    decided = {name: decision for (name, kind), decision in (decisions or {}).items() if kind == "series"}
+    patients, found = read_patients(source, person_folders=person_folders, workers=workers)
     names = _names(patients, keep_ids)
     check_folders(source, out, names.values())
-    labels = find_labels(source, patients)
-    items, excluded = {}, []
-    for patient, name in names.items():
-        if patient in labels.conflicting:
-            excluded.append((name, "expected one row in the table of labels; received rows that differ"))
-        else:
-            items[name] = (name, *choose(patients[patient])[0])
+    labels = find_labels(source, [patient for patient, (one, _) in patients.items() if not one.shared])
+    sources = name_sources([volume for patient in patients.values() for volume in patient.volumes], source)
+    answers = {volume: decided[name] for volume, name in sources.items() if name in decided}
+    choices = {patient: choose(patients[patient].volumes, decisions=answers) for patient in names}
+    reasons = _reasons(patients, names, labels)
+    excluded = [(names[patient], reason) for patient, reason in reasons.items()]
+    items = {
+        names[patient]: (names[patient], *choices[patient][0][:2], patients[patient].person.notes)
+        for patient in names
+        if patient not in reasons
+    }
     excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
     left_out = {name for name, _ in excluded}
     kept = {patient: name for patient, name in names.items() if name not in left_out}
+    entries = [entry for patient in names for entry in list_series(choices[patient], sources, names[patient])]
+    entries = [_with_its_subject(entry, left_out) for entry in entries]
+    entries += [entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries]
+    entries += _list_files(found, source, {entry.source for entry in labels.entries})
     return describe_cohort(
         out,
         source=source,
-        participants=_participants(kept, patients, labels.table, keep_ids),
+        participants=_participants(kept, patients, choices, labels.table, keep_ids),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept.values())),
+        entries=[*entries, *unused_decisions(decisions or {}, entries)],
         name="DICOM import",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",
@@ -97,19 +133,23 @@ def import_dicom(source, out, *, keep_ids=False, deface=None, workers=1):
     )
 
 
-def read_patients(source, *, workers=1):
-    """Read every DICOM volume of a folder, by patient.
+def read_patients(source, *, person_folders=False, workers=1):
+    """Read every DICOM volume of a folder, by person.
 
     Parameters
     ----------
     source : path
+    person_folders : bool, default=False
+        Each folder directly below `source` is one person.
     workers : int, default=1
         Number of processes.
 
     Returns
     -------
-    dict of str to list of Volume
-        PatientID to volumes.
+    patients : dict of str to Patient
+        In the order of their names.
+    found : Found
+        The files of the folder.
 
     Raises
     ------
@@ -118,89 +158,82 @@ def read_patients(source, *, workers=1):
     """
     if not Path(source).is_dir():
         raise BadCohort("import_dicom", "a folder of DICOM files", f"{source}, which is no folder", "check the path")
-    volumes, damaged = read_volumes(source, workers=workers)
-    if not volumes:
+    found = find_headers(source, workers=workers)
+    if not found.headers:
+        damaged = f"{len(found.damaged)} damaged ones in {source}" if found.damaged else f"none in {source}"
+        passed = ", ".join(f"{n} x {kind}" for kind, n in _passed(found).items())
         raise BadCohort(
             "import_dicom",
             "DICOM files",
-            f"{damaged} damaged ones in {source}" if damaged else f"none in {source}",
+            f"{damaged}, but {passed}" if passed else damaged,
             "unpack archives first, and give the folder that holds the series",
         )
-    patients = {}
-    for volume in volumes:
-        patients.setdefault(volume.patient, []).append(volume)
-    return patients
+    people = tell_people(found.headers, source, by_folder=person_folders)
+    return {one.name: Patient(one, gather(one.name, drop_copies(one.headers))) for one in people}, found
 
 
-def choose(volumes, *, name=contrast_of):
-    """Choose a patient's scans by their headers.
-
-    Parameters
-    ----------
-    volumes : sequence of Volume
-        Of one patient.
-    name : callable, default=contrast_of
-        Takes a volume and names its contrast, or says None.
-
-    Returns
-    -------
-    list of (dict of str to Volume, list of str)
-        One entry a study, those with most contrasts first, then by date: contrast to
-        volume in the order of :data:`epitome_kit.cohort.CONTRASTS`, and what was
-        noticed on the way.
-    """
-    studies = {}
-    for volume in volumes:
-        studies.setdefault(volume.study, []).append(volume)
-    found = []
-    for number, study in enumerate(studies.values(), start=1):
-        scans, repairs = _choose_in_study(study, name)
-        if len(studies) > 1:
-            which = f"{len(studies)} studies: took study {number} by date, with {' and '.join(scans) or 'nothing'}"
-            repairs.insert(0, which)
-        found.append((scans, repairs))
-    return sorted(found, key=lambda chosen: -len(chosen[0]))
+def _reasons(patients, names, labels):
+    """Say who is left out before any scan is looked at, and why."""
+    reasons = {}
+    for patient, (person, _) in patients.items():
+        if person.reason:
+            reasons[patient] = person.reason
+        elif patient in labels.conflicting:
+            reasons[patient] = "expected one row in the table of labels; received rows that differ"
+        elif person.twin:
+            expected = "images of one subject under one PatientID"
+            first = names[person.twin]
+            reasons[patient] = f"expected {expected}; received those of {first} under another: kept as {first}"
+            rows = labels.table.reindex([patient, person.twin]).dropna(how="all")
+            if len(rows) == 2 and not rows.iloc[0].equals(rows.iloc[1]):
+                reasons[patient] = f"expected {expected}; received those of {first} under another, with other labels"
+                reasons.setdefault(person.twin, reasons[patient].replace(first, names[patient]))
+    return reasons
 
 
-def _choose_in_study(volumes, name):
-    candidates, repairs = {}, []
-    for volume in volumes:
-        contrast = name(volume)
-        if contrast and volume.fault:
-            expected, received = volume.fault
-            repairs.append(f"{contrast} not taken: expected {expected}; received {received}")
-        elif contrast:
-            candidates.setdefault(contrast, []).append(volume)
-    scans = {contrast: best(candidates[contrast]) for contrast in CONTRASTS if contrast in candidates}
-    for contrast, volume in scans.items():
-        together = [other for other in volumes if other.series == volume.series]
-        echoes = sorted({other.echo_ms for other in together if other.echo_ms})
-        if len(echoes) > 1:
-            times = " and ".join(f"{echo:g}" for echo in echoes)
-            repairs.append(f"{volume.title} holds echoes of {times} ms: {contrast} is the one of {volume.echo_ms:g} ms")
-        announced, came = volume.physics["announced"], sum(other.slices for other in together)
-        if announced and came < announced:
-            repairs.append(f"{contrast}: {volume.title} has {came} images and announces {announced:.0f}")
-    return scans, repairs
+def _with_its_subject(entry, left_out):
+    """Leave a series out where its subject is."""
+    if entry.subject not in left_out:
+        return entry
+    evidence = f"{entry.evidence}: {entry.taken_as}" if entry.taken_as else entry.evidence
+    return entry._replace(taken_as="", evidence=evidence, reason=entry.reason or "its subject was left out")
+
+
+def _list_files(found, source, tables):
+    """List what was passed over: damaged files one by one, others by kind."""
+    entries = [
+        Entry(path.relative_to(source).as_posix(), "file", reason="damaged, or packed in a way that is not read")
+        for path in found.damaged
+    ]
+    others = [path for path in found.others if path.relative_to(source).as_posix() not in tables]
+    counted = _passed(found._replace(others=others))
+    return entries + [Entry(".", "file", reason=f"passed over: {kind}, {n} of them") for kind, n in counted.items()]
+
+
+def _passed(found):
+    """Count what was passed over, by kind."""
+    kinds = Counter(f"no DICOM, {path.suffix.lower() or 'no suffix'}" for path in found.others)
+    return Counter(found.passed) + kinds
 
 
 def _import_subject(out, deface, item):
     """Convert and write one subject."""
-    name, scans, repairs = item
+    name, scans, repairs, notes = item
     if not scans:
         raise BadImage(
             "import",
             "a T1w, T2w or FLAIR volume",
-            "; ".join(repairs) or "none by the times of the sequences",
+            "; ".join(repairs) or "none among its series",
             "look at the series in a viewer",
         )
-    origin = {"SourceDigest": digest(scans.values()), "Defaced": bool(deface)}
+    origin = {"SourceDigest": digest(scans.values(), *scans), "Defaced": bool(deface)}
     if is_finished(out, name, origin):
         return
     images = {contrast: convert(volume) for contrast, volume in scans.items()}
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    notes = {contrast: {**describe(volume), **origin, "Repairs": repairs} for contrast, volume in scans.items()}
+    said = {"Repairs": [*notes, *repairs]}
+    notes = {contrast: {**describe(volume), **origin, **said} for contrast, volume in scans.items()}
     write_scans(out, name, images, notes)
 
 
@@ -226,8 +259,8 @@ def _names(patients, keep_ids):
     """Name of each subject in the cohort."""
     if not keep_ids:
         digits = max(3, len(str(len(patients))))
-        return {patient: f"sub-{index:0{digits}d}" for index, patient in enumerate(sorted(patients), start=1)}
-    names = {patient: "sub-" + re.sub(r"[^A-Za-z0-9]", "", patient) for patient in sorted(patients)}
+        return {patient: f"sub-{index:0{digits}d}" for index, patient in enumerate(patients, start=1)}
+    names = {patient: "sub-" + re.sub(r"[^A-Za-z0-9]", "", patient) for patient in patients}
     if len(set(names.values())) < len(names) or "sub-" in names.values():
         raise BadCohort(
             "import_dicom",
@@ -238,11 +271,11 @@ def _names(patients, keep_ids):
     return names
 
 
-def _participants(kept, patients, labels, keep_ids):
+def _participants(kept, patients, choices, labels, keep_ids):
     """Labels of the table, with age and sex of the headers where it has none."""
     rows = labels.reindex(list(kept)).reset_index(drop=True)
     rows.insert(0, "participant_id", list(kept.values()))
-    people = [person(patients[patient]) for patient in kept]
+    people = [person([*choices[name][0].scans.values(), *patients[name].volumes]) for name in kept]
     for column in ("age", "sex"):
         stated = pd.Series([known[column] for known in people], dtype=object)
         rows[column] = rows[column].where(rows[column].notna(), stated) if column in rows else stated
@@ -257,22 +290,25 @@ def person(volumes):
     Parameters
     ----------
     volumes : sequence of Volume
-        Of one patient.
+        Of one person, the scan whose age counts first.
 
     Returns
     -------
     dict
         `age` in years, at most 89, and `sex`, F or M; None where unknown.
     """
-    physics = volumes[0].physics
-    stated = re.fullmatch(r"(\d{3})([YMWD])", physics["age"])
-    age = None
-    if stated:
-        age = int(stated[1]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[stated[2]]
-    elif re.fullmatch(r"\d{8}", physics["birth"]) and re.fullmatch(r"\d{8}", physics["date"]):
-        age = (int(physics["date"]) - int(physics["birth"])) // 10000
-    known = age is not None and 0 <= age < 130
+    ages = (_age(volume.physics) for volume in volumes)
+    sexes = (volume.physics["sex"] for volume in volumes)
+    age = next((age for age in ages if age is not None), None)
     return {
-        "age": min(age, _OLDEST) if known else None,
-        "sex": physics["sex"] if physics["sex"] in ("F", "M") else None,
+        "age": None if age is None else min(age, _OLDEST),
+        "sex": next((sex for sex in sexes if sex in ("F", "M")), None),
     }
+
+
+def _age(physics):
+    """Age in years; None where it is not known."""
+    age = age_years(physics["age"])
+    if age is None and all(re.fullmatch(r"\d{8}", physics[name]) for name in ("birth", "date")):
+        age = (int(physics["date"]) - int(physics["birth"])) // 10000
+    return int(age) if age is not None and 0 <= age < 130 else None

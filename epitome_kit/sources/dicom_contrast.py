@@ -1,97 +1,58 @@
-"""Which of the four contrasts a DICOM volume is, by what its header says of the physics."""
+"""What the DICOM volumes of one exam show, by the judge of contrasts."""
 
-import re
+from epitome_kit.sources.contrasts import Series, judge_series
 
-_NOT_A_SCAN = re.compile(
-    r"\bloc|scout|survey|3.?plane|calib|\b(dwi|dti|adc|swi|swan|mra|mrv|tof|asl|dsc|dce|mip|stir|sub|bold|fmri)\b|"
-    r"diff|trace|perf|angio|t2.?\*|fiesta|ciss|true.?fi|spectro|field.?map|screen|report|subtract"
-)
-_NOT_AN_IMAGE = {"LOCALIZER", "ADC", "TRACEW", "DIFFUSION", "PROJECTION IMAGE", "MIP", "PHASE MAP", "SCREEN SAVE"}
-_AFTER = re.compile(r"\bpost|\bgad|\bgd\b|\bce\b|\bc\+|\+ ?(c|g|gd)\b|contrast|kontrast|\bkm\b|dotarem|magnevist|t1ce")
-_BEFORE = re.compile(
-    r"\bpre\b(?!.?(op|surg))|\bpre(contrast|gad|gd)|without|\bw/?o\b|\bno.?(contrast|gad)|\bnon.?(c|gad|enh)"
-)
-_NO_AGENT = {"", "no", "none", "n", "n/a", "without", "0"}
-_LONG_ECHO_MS = 60
-_LONG_REPETITION_MS = 1500
+_NAMES = {
+    "modality": "Modality",
+    "description": "SeriesDescription",
+    "protocol": "ProtocolName",
+    "sequence": "SequenceName",
+    "agent": "ContrastBolusAgent",
+    "ingredient": "ContrastBolusIngredient",
+    "agent_ml": "ContrastBolusVolume",
+    "angio": "AngioFlag",
+}
 
 
-def contrast_of(volume):
-    """Name the contrast of a volume.
+def judge_volumes(volumes, *, after_agent=False):
+    """Judge what each volume of an exam shows.
 
-    The times of the sequence decide; words of the description only where the
-    times are missing, for FLAIR without an inversion time, and for the contrast agent.
-
-    Parameters
-    ----------
-    volume : epitome_kit.sources.dicom_headers.Volume
-
-    Returns
-    -------
-    str or None
-        ``"T1w"``, ``"T1ce"``, ``"T2w"`` or ``"FLAIR"``; None for anything else, proton
-        density included.
-    """
-    physics = volume.physics
-    words = " ".join(physics[name] for name in ("description", "protocol", "sequence")).lower().replace("_", " ")
-    if physics["modality"] != "MR" or _NOT_A_SCAN.search(words):
-        return None
-    if _NOT_AN_IMAGE & set(physics["image_type"].upper().split("\\")):
-        return None
-    known = volume.echo_ms and physics["repetition_ms"]
-    contrast = _by_times(volume.echo_ms, physics, words) if known else _by_words(words)
-    return "T1ce" if contrast == "T1w" and _after_agent(physics["agent"].lower(), words) else contrast
-
-
-def _by_times(echo, physics, words):
-    repetition, inversion = physics["repetition_ms"], physics["inversion_ms"] or 0
-    kinds = set(physics["scanning_sequence"].upper().split("\\"))
-    if "EP" in kinds:
-        return None
-    gradient = "GR" in kinds and "SE" not in kinds
-    if echo >= _LONG_ECHO_MS:
-        if gradient or repetition < _LONG_REPETITION_MS:
-            return None
-        return "FLAIR" if inversion >= 1300 or "flair" in words or "dark fluid" in words else "T2w"
-    short = echo < 12 if gradient else echo < 40
-    prepared = 400 <= inversion < 1300
-    return "T1w" if short and (repetition < _LONG_REPETITION_MS or prepared) else None
-
-
-def _by_words(words):
-    if "flair" in words or "dark fluid" in words:
-        return None if "t1" in words else "FLAIR"
-    if re.search(r"\bt2", words):
-        return None if re.search(r"\bpd\b|proton", words) else "T2w"
-    return "T1w" if re.search(r"\bt1|mprage|spgr|bravo", words) else None
-
-
-def _after_agent(agent, words):
-    if _BEFORE.search(words):
-        return False
-    return agent not in _NO_AGENT or bool(_AFTER.search(words))
-
-
-def best(volumes):
-    """Pick the volume that shows a contrast best.
+    The times of the sequence decide; words of the description where times are
+    missing, for FLAIR without an inversion time and for the agent. A protocol that
+    two series share says nothing.
 
     Parameters
     ----------
     volumes : sequence of Volume
-        Of one contrast, not empty.
+        All of one exam (study), for the others tell what words are worth.
+    after_agent : bool, default=False
+        Every T1 of the collection is known to be after an agent.
 
     Returns
     -------
-    Volume
-        Acquired rather than derived, then with the smallest of the longest voxel
-        edges, then with more slices, then the first.
+    list of epitome_kit.sources.contrasts.Judgement
+        In the order of `volumes`.
     """
-    return min(volumes, key=lambda volume: (_derived(volume), round(_longest_edge(volume), 1), -volume.slices))
+    known = [_series(volume, volumes) for volume in volumes]
+    return [
+        judge_series(
+            series,
+            [other for other, each in zip(known, volumes, strict=True) if each.series != volume.series],
+            after_agent=after_agent,
+        )
+        for series, volume in zip(known, volumes, strict=True)
+    ]
 
 
-def _derived(volume):
-    return volume.physics["image_type"].upper().startswith("DERIVED")
-
-
-def _longest_edge(volume):
-    return max(volume.step_mm or 0, *(volume.physics["pixel_mm"] or (0, 0)))
+def _series(volume, volumes):
+    """Put what the headers of a volume say under the names of BIDS."""
+    physics = volume.physics
+    notes = {title: physics.get(name) for name, title in _NAMES.items()}
+    notes["Modality"] = physics["modality"] or "unknown"
+    notes["ImageType"] = physics["image_type"].split("\\")
+    notes["ScanningSequence"] = physics["scanning_sequence"].split("\\")
+    times = {"EchoTime": volume.echo_ms, "RepetitionTime": physics["repetition_ms"]}
+    times["InversionTime"] = physics["inversion_ms"]
+    notes |= {title: None if time_ms is None else time_ms / 1000 for title, time_ms in times.items()}
+    echoes = [each.echo_ms for each in volumes if each.series == volume.series and each.echo_ms]
+    return Series(notes, shorter_echo=bool(volume.echo_ms) and min(echoes) < volume.echo_ms)

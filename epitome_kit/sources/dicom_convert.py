@@ -13,10 +13,13 @@ import numpy as np
 from epitome_kit.errors import BadImage
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image
+from epitome_kit.sources.dicom_files import START
+from epitome_kit.sources.dicom_geometry import check_place
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
 _LIMIT_S = 600
 _ECHO_TOLERANCE_MS = 0.5
+_META_GROUP = b"\2\0"
 
 _KEPT = {
     "modality": ("Modality", 1),
@@ -42,12 +45,14 @@ def convert(volume):
     -------
     Nifti1Image
         Slices along the third axis, in the order of their places; free text of
-        the header is left behind.
+        the header is left behind. Where the headers give no size of pixels, marked
+        as of unknown voxel size.
 
     Raises
     ------
     BadImage
-        The volume has a fault, or dcm2niix makes no image of it.
+        The volume has a fault, or dcm2niix makes no image of it, or one that lies
+        elsewhere than the headers say.
 
     References
     ----------
@@ -73,7 +78,7 @@ def convert(volume):
         if len(images) != 1:
             shapes = ", ".join("x".join(map(str, nib.load(path).shape)) for path in made)
             raise _no_image(volume, f"images {shapes}" if made else _last_line(run))
-        return without_text(load_image(images[0], where="import"))
+        return check_place(without_text(load_image(images[0], where="import")), volume)
 
 
 def describe(volume):
@@ -95,6 +100,8 @@ def describe(volume):
             notes[title] = value if isinstance(value, str) else round(value * factor, 6)
     if volume.echo_ms:
         notes["EchoTime"] = round(volume.echo_ms / 1000, 6)
+    if volume.physics["pixel_mm"] is None:
+        notes["VoxelSizeKnown"] = False
     return notes
 
 
@@ -111,13 +118,33 @@ def without_text(image):
         Converters write times and comments into their headers; they are gone.
     """
     data = np.asarray(image.dataobj)
-    clean = nib.Nifti1Image(data.astype(np.float32) if data.dtype == np.float64 else data, image.affine)
+    clean = nib.Nifti1Image(data.astype(_usual_type(data)), image.affine)
     clean.header.set_xyzt_units("mm")
     return clean
 
 
+def _usual_type(data):
+    """Type for the voxels of a scan that every tool reads: of 64 bits or more, the one of 32 that holds them."""
+    if data.dtype.kind == "b":
+        return np.uint8
+    if data.dtype.itemsize < 8:
+        return data.dtype
+    if data.dtype.kind in "iu":
+        kind = np.int32 if data.size and data.min() < 0 else np.uint32
+        if not data.size or np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:
+            return np.int32 if not data.size or data.max() <= np.iinfo(np.int32).max else kind
+    return np.float32
+
+
 def _stage(path, target):
-    """Give a file a name of no meaning; linked where possible, else copied."""
+    """Give a file a name of no meaning, and the start that the converter asks for; linked where possible."""
+    with path.open("rb") as stream:
+        start = stream.read(START)
+        if start[128:] != b"DICM" and start[:2] == _META_GROUP:
+            with target.open("wb") as whole:
+                whole.write(bytes(128) + b"DICM" + start)
+                shutil.copyfileobj(stream, whole)
+            return
     try:
         os.symlink(path, target)
     except OSError:

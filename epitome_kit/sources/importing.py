@@ -7,7 +7,7 @@ from epitome_kit.cohort import image_path, open_cohort, write_dataset
 from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError, ToolFailed, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
-from epitome_kit.ledger import made_by_older_rules
+from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
 from epitome_kit.progress import for_each
 from epitome_kit.records import sidecar_path
 
@@ -84,7 +84,7 @@ def _attempt(adopt, item):
     except (BadOutput, BadParameter, ToolFailed):
         raise
     except EpitomeError as error:
-        return error.reason
+        return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason
     except Exception as error:  # one subject must not end an import, whatever it raises in a reader
         return f"expected files that can be read; received {type(error).__name__}: {str(error)[:160]}"
     return None
@@ -170,19 +170,30 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     Raises
     ------
     BadCohort
-        No subject was kept.
+        No subject was kept; the ledger is written all the same where nothing is there
+        yet, to be looked at and answered.
     """
     if participants.empty:
         name, reason = excluded[0]
+        ledger = _leave_ledger(out, excluded, description)
         raise BadCohort(
             "import",
             "at least one subject that can be used",
             f"{len(excluded)} subjects in {source}, all left out; {name}: {reason}",
-            "repair the subjects, or check that this is the right folder",
+            f"repair the subjects, or check that this is the right folder{ledger}",
         )
     excluded = sorted((plain(name), plain(reason)) for name, reason in excluded)
     write_dataset(out, participants=participants, excluded=excluded, **description)
     return open_cohort(out)
+
+
+def _leave_ledger(out, excluded, description):
+    """Write the ledger of an import that kept nobody, and say where; nothing where the folder is in use."""
+    entries = description.get("entries", ())
+    if not entries or any(Path(out).glob("sub-*")):
+        return ""
+    write_ledger(out, [*(Entry(name, "subject", reason=reason) for name, reason in excluded), *entries])
+    return f"; {Path(out) / LEDGER} says of each file why it was left out"
 
 
 def read_repairs(out, subject_ids):

@@ -9,7 +9,7 @@ import pandas as pd
 from epitome_kit.cohort import COLUMNS, TARGETS
 from epitome_kit.errors import BadCohort, BadTable
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.label_words import find_columns, id_rank, read_value
+from epitome_kit.sources.label_words import find_columns, id_rank, looks_like, read_value
 from epitome_kit.sources.names import match_names, strictness
 from epitome_kit.tables import read_text_table
 
@@ -21,6 +21,9 @@ AT_ODDS = ("values that contradict each other",)
 
 FREE = ("histology", "source_id")
 """Labels in free words: of several columns or tables, the first that has them says it."""
+
+NO_NAMES = "a table with a column of the subjects' names, such as `participant_id`"
+"""What was expected where no column names subjects."""
 
 _MOST_NAMED, _MOST_TRIED = 12, 20
 _NAMING = 3
@@ -77,7 +80,8 @@ def read_one(path, subjects, *, name=None):
         raise BadCohort(error.where, error.expected, error.received, error.hint) from error
     id_column, ids, found = _find_ids(table, subjects, path)
     columns = _find_label_columns(table.drop(columns=id_column))
-    rows, unknown = _understand(table, columns)
+    unread = [column for column in table if column != id_column and column not in sum(columns.values(), [])]
+    rows, unknown = _understand(table, columns, ids.map(lambda written: found.get(written, (None,))[0]).notna())
     values, conflicting = {}, {}
     for written, (subject, _) in found.items():
         if subject:
@@ -95,9 +99,9 @@ def read_one(path, subjects, *, name=None):
         conflicting=sorted(conflicting),
         unknown=unknown,
         unmatched=[(written, rule) for written, (subject, rule) in found.items() if not subject],
-        warnings=_warn(name, columns, frame, list(found), conflicting),
+        warnings=_warn(name, columns, unread, frame, list(found), conflicting),
         entries=[
-            _describe(name, table, id_column, columns),
+            _describe(name, id_column, columns, unread, table.attrs["notes"]),
             *(
                 _entry(f"{name} row {number}", written, found, rows.iloc[number - 1], conflicting)
                 for number, written in enumerate(ids, start=1)
@@ -139,8 +143,8 @@ def _is_header(names):
 
 
 def _find_ids(table, subjects, path):
-    """Find the column that names most subjects: its name, its values, and what they were matched with."""
-    best = None
+    """Find the column that names the subjects: its name, its values, and what they were matched with."""
+    columns = []
     for number, column in enumerate(table.columns):
         rank = id_rank(column)
         if rank is None and number >= _MOST_TRIED:
@@ -149,17 +153,29 @@ def _find_ids(table, subjects, path):
         found = match_names(ids.dropna().tolist(), subjects)
         if rank is None or rank >= _NAMING:  # a number may count rows there, or anything else
             found = {name: (None, match[1]) if name.isdigit() else match for name, match in found.items()}
-        score = (
-            sum(strictness(rule) for subject, rule in found.values() if subject),
-            -(_NAMING if rank is None else rank),
-        )
-        if (score[0] or rank is not None and rank < _NAMING) and (best is None or score > best[0]):
-            best = score, column, ids, found
-    if best is None:
+        score = sum(strictness(rule) for subject, rule in found.values() if subject)
+        if score or rank is not None and rank < _NAMING:
+            columns.append((score, -(_NAMING if rank is None else rank), column, ids, found))
+    if not columns:
         received = f"columns {', '.join(map(str, table.columns[:8]))} in {path}"
-        expected = "a table with a column of the subjects' names, such as `participant_id`"
-        raise BadCohort("read_labels", expected, received, f"call that column `participant_id` in {path.name}")
-    return best[1:]
+        raise BadCohort("read_labels", NO_NAMES, received, f"call that column `participant_id` in {path.name}")
+    strict = [each for each in columns if any(subject and strictness(rule) > 3 for subject, rule in each[4].values())]
+    first = next((each for each in strict if each[1] == 0), None)
+    best = first or max(columns, key=lambda each: each[:2])
+    for _, rank, column, ids, found in [] if first else columns:
+        if rank > -2 and _differ(ids, found, *best[3:]):
+            received = f"columns {best[2]} and {column} in {path}, which name other subjects in the same rows"
+            hint = f"call the right one `participant_id` in {path.name}, and take the other away"
+            raise BadCohort("read_labels", "one column of the subjects' names", received, hint)
+    return best[2:]
+
+
+def _differ(ids, found, other_ids, other_found):
+    """Whether two columns name other subjects in one row."""
+    one = ids.map(lambda name: found[name][0], na_action="ignore").dropna()
+    other = other_ids.map(lambda name: other_found[name][0], na_action="ignore").dropna()
+    both = one.index.intersection(other.index)
+    return (one[both] != other[both]).any()
 
 
 def _plain_ids(written):
@@ -176,7 +192,7 @@ def _find_label_columns(table):
     return columns | {"codeletion": [*columns.get("codeletion", []), *told]} if told else columns
 
 
-def _understand(table, columns):
+def _understand(table, columns, counted):
     """Values of every label, row by row; and what was not understood, with the number of rows and the reason."""
     rows, faults = pd.DataFrame(pd.NA, index=table.index, columns=LABELS, dtype=object), Counter()
     for label, names in columns.items():
@@ -184,7 +200,7 @@ def _understand(table, columns):
             said = []
             for text in texts.dropna():
                 value, fault = read_value(label, text)
-                faults.update([(label, text, fault)] if fault else [])
+                faults.update([(label, text, fault)] if fault and counted[index] else [])
                 said.append((text, fault) if fault else value)
             said = list(filter(is_stated, said))
             rows.at[index, label] = agreed(said[:1] if label in FREE else said, label)
@@ -195,11 +211,17 @@ def _understand(table, columns):
     return rows, unknown
 
 
-def _warn(name, columns, values, written, conflicting):
+def _warn(name, columns, unread, values, written, conflicting):
     """Say what a person has to see: a table or a column that was lost, and columns that contradict each other."""
     if values.empty:
         return [f"{name}: none of its {len(written)} names is that of a subject, such as {', '.join(written[:3])}"]
-    warnings = []
+    warnings = [
+        f"{name}: column {column} was not read, though it may say {label}; if it does, call it `{label}`"
+        for label in TARGETS
+        if label not in columns
+        for column in unread
+        if looks_like(label, column)
+    ][:_MOST_NAMED]
     for label in [label for label in columns if label not in FREE]:
         stated = values[label][values[label].map(is_stated)]
         lost = [value[0] for value in stated if isinstance(value, tuple)]
@@ -209,22 +231,19 @@ def _warn(name, columns, values, written, conflicting):
         odd = [subject for subject in stated.index if stated[subject] is AT_ODDS and subject not in conflicting]
         if odd:
             names = " and ".join(columns[label])
-            warnings.append(
-                f"{name}: columns {names} contradict each other for {len(odd)}, such as {odd[0]}: no {label}"
-            )
+            warnings.append(f"{name}: columns {names} contradict each other: no {label} for {', '.join(odd[:3])}")
     return warnings
 
 
-def _describe(name, table, id_column, columns):
+def _describe(name, id_column, columns, unread, notes):
     """Ledger's entry of the table."""
     where = [f"{label} in {' and '.join(names)}" for label, names in columns.items()]
-    unread = [column for column in table if column != id_column and column not in sum(columns.values(), [])]
     more = f" and {len(unread) - _MOST_NAMED} others" if len(unread) > _MOST_NAMED else ""
     return Entry(
         source=name,
         kind="table",
         taken_as="labels",
-        evidence="; ".join([f"names in {id_column}", *where, *table.attrs["notes"]]),
+        evidence="; ".join([f"names in {id_column}", *where, *notes]),
         reason=f"not read: {', '.join(unread[:_MOST_NAMED])}{more}" if unread else "",
     )
 
@@ -239,10 +258,9 @@ def _entry(source, written, found, said, conflicting):
     stated = {label: value for label, value in said.items() if is_stated(value)}
     known = {label: value for label, value in stated.items() if not isinstance(value, tuple)}
     lost = [f"{label}: {value[-1]}" for label, value in stated.items() if isinstance(value, tuple)]
-    evidence = "; ".join([f"{written}, {rule}", ", ".join(f"{label} {value}" for label, value in known.items())])
+    evidence = ", ".join([f"{written} {rule}", *(f"{label} {value}" for label, value in known.items())])
     if subject in conflicting:
         reason = f"rows of one subject that differ in {' and '.join(conflicting[subject])}"
         return Entry(source, "label", subject, evidence=evidence, reason=reason)
-    return Entry(
-        source, "label", subject, ", ".join(known), evidence, "; ".join(lost) or ("" if known else "no label in it")
-    )
+    reason = "; ".join(lost) or ("" if known else "no label in it")
+    return Entry(source, "label", subject, "labels" if known else "", evidence, reason)

@@ -15,9 +15,8 @@ _IDS = (
 _AT_SCAN = r"(?:at)?(?:mri?|scan\w*|imag\w*|exam\w*|acquisition|study)"
 _AT_OTHER = r"(?:at)?(?:diagn\w*|dx|initialpathologic\w*|surgery|operation|presentation|baseline|entry|visit)"
 _YEARS = r"(?:in)?(?:y|yrs?|years?)?(?:old)?"
-_GRADED = (
-    r"who|cns5?|tumou?rs?|gliomas?|lesion|histolog(?:ic|ical|y)|neoplasm|patholog(?:ic|ical|y)|final|20(?:07|16|21)"
-)
+_FIELD = r"histolog(?:ic|ical|y)|path(?:olog(?:ic|ical|y))?"
+_GRADED = rf"who|cns5?|tumou?rs?|gliomas?|lesion|neoplasm|{_FIELD}|final|20(?:07|16|21)"
 _COLUMNS = {
     "grade": (rf"(?:{_GRADED})*grad(?:e|ing)?(?:{_GRADED}|status)*",),
     "codeletion": (
@@ -40,6 +39,7 @@ _COLUMNS = {
 }
 """Names of columns without anything but letters and digits, best first. "subtype" holds 1p/19q status beside IDH."""
 
+_WORDS = {"grade": r"(?<!up)grade(?!of)|whocns|^who$", "codeletion": r"1p|19q|codel"}
 _MISSING = re.compile(
     r"[\s\[\]().?-]*|n/?a|nan|<na>|#n/?a|null|unk|unknown|missing|unavailable|undetermined|indeterminate|"
     r"inconclusive|equivocal|pending|discrepancy|unspecified|nd|no data|-\d+(\.0*)?|"
@@ -50,9 +50,10 @@ _GRADE = re.compile(
 )
 _GRADES = {"2": 2, "ii": 2, "3": 3, "iii": 3}
 _CODELETIONS = {
-    "codeleted": "1 1.0 yes y true codel codeleted codeletion deleted deletion d/d dd present positive lost loss",
-    "intact": "0 0.0 no n false intact retained n/n nn d/n n/d absent negative notpresent",
+    "codeleted": "1 1.0 yes y true codel codeleted codeletion deleted deletion dd present positive lost loss",
+    "intact": "0 0.0 no n false intact retained nn absent negative notpresent",
 }
+_ARMS = {"lost": "d del deleted deletion loss lost", "kept": "n normal intact retained nodeletion noloss"}
 _NEGATED = re.compile(r"(?:non|not|no|un|without)(?:co)?(?:del(?:eted|etion)?|loss|lost)")
 _SUBTYPE = re.compile(r"(?:idh\w*?)?mut(?:ant|ated|ation)?(?:1p19q)?(non|no|not|un|without)?(?:1p19q)?codel\w*")
 _WILD = re.compile(r"idh\d?w(?:ild)?t(?:ype)?(?:1p19q)?(?:(?:non|no|not)codel\w*|intact)?")
@@ -95,8 +96,18 @@ def id_rank(name):
 
 
 def _rank(name, patterns):
-    plain = re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKC", str(name)).lower())[:_LONGEST]
-    return next((rank for rank, pattern in enumerate(patterns) if re.fullmatch(pattern, plain)), None)
+    return next((rank for rank, pattern in enumerate(patterns) if re.fullmatch(pattern, _plain(name))), None)
+
+
+def _plain(name):
+    """Letters and digits of a column's name, without the number that tells it from one of the same name."""
+    name = re.sub(r"\.\d+$", "", unicodedata.normalize("NFKC", str(name)).lower())
+    return re.sub(r"[^a-z0-9]", "", name)[:_LONGEST]
+
+
+def looks_like(label, name):
+    """Tell whether the name of a column has a word of a label, though it may say something else."""
+    return label in _WORDS and re.search(_WORDS[label], _plain(name)) is not None
 
 
 def read_value(label, text):
@@ -132,11 +143,14 @@ def _read_grade(words):
 
 
 def _read_codeletion(words):
-    bare = re.sub(r"^(?:chr\w*)?1p/?(?:and|&)?19q", "", re.sub(r"[\s_()‐–-]", "", words))
+    bare = re.sub(r"^(?:chr\w*)?1p/?(?:and|&)?19q", "", re.sub(r"[\s_():=‐–-]", "", words))
     if "relative" in bare:
         return pd.NA, "a relative loss is no plain co-deletion"
     if _NEGATED.fullmatch(bare):
         return "intact"
+    arms = [_word(_ARMS, arm) for arm in bare.split("/")]
+    if len(arms) == 2 and all(arms):
+        return "codeleted" if set(arms) == {"lost"} else "intact"
     return _word(_CODELETIONS, bare) or _read_subtype(words)
 
 

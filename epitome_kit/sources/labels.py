@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadTable, EpitomeWarning
-from epitome_kit.files import is_litter, natural_key
+from epitome_kit.errors import BadCohort, EpitomeWarning
+from epitome_kit.folders import is_litter, natural_key
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, agreed, is_stated, read_one
+from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, NO_NAMES, agreed, is_stated, read_one
 from epitome_kit.tables import is_unfetched
 
 _TABLE = re.compile(r"(.+?)\.(tsv|csv|txt|xlsx|xlsm|xls)(?:\.gz)?", re.IGNORECASE)
@@ -23,6 +23,7 @@ _PARTICIPANTS = re.compile(r"participants\.", re.IGNORECASE)
 _OTHERS = re.compile(r"sources|excluded|repaired|(?:.*_)?(?:scans|sessions|samples|events)", re.IGNORECASE)
 _NO_TABLES = re.compile(r"sub-.*|derivatives|code|stimuli", re.IGNORECASE)
 _NONE = "no column of labels, or none of subjects"
+_MOST_LISTED = 6
 _LARGEST = 4 * 2**20
 """Bytes of the largest table that is looked into though its name says nothing of labels."""
 
@@ -72,7 +73,7 @@ class Labels(NamedTuple):
     def summary(self):
         """What the README of a cohort says of labels."""
         if not self.tables:
-            return "No table of labels was found: no labels."
+            return f"{'; '.join(self.warnings) or 'No table of labels was found'}: no labels."
         lost = f" Labels that were not understood: {', '.join(self.unknown[:20])}." if self.unknown else ""
         return f"Labels come from {' and '.join(self.tables)}.{lost}"
 
@@ -173,7 +174,7 @@ def _try(path, subjects, name, *, rank, strict):
     except BadCohort as error:
         if strict:
             raise
-        return None, error.reason if isinstance(error.__cause__, BadTable) else _NONE
+        return None, _NONE if error.expected == NO_NAMES else error.reason
     return (reading, "") if reading.columns or rank == 0 else (None, _NONE)
 
 
@@ -234,13 +235,26 @@ def join_readings(readings, subjects, *, first_leads=True):
         if not leading and reading.conflicting:
             some = ", ".join(reading.conflicting[:3])
             warned.append(f"{reading.name}: rows of {some} contradict each other, and what they differ in is missing")
+    unmatched = [match for reading in leading or readings for match in reading.unmatched]
+    unlabelled = [subject for subject in subjects if subject not in known]
+    unknown = [text for reading in readings for text in reading.unknown]
+    if known:
+        warned += _listed(f"{names}: left missing:", unknown, "values")
+        warned += _listed(f"{names}: no subject is called", [name for name, _ in unmatched], "names")
+        warned += _listed(f"{names}: no row for", unlabelled, "subjects")
     return Labels(
         table=table.loc[[subject for subject in known if subject not in conflicting]],
         conflicting=conflicting,
-        unknown=[text for reading in readings for text in reading.unknown],
-        unmatched=[match for reading in leading or readings for match in reading.unmatched],
-        unlabelled=[subject for subject in subjects if subject not in known],
+        unknown=unknown,
+        unmatched=unmatched,
+        unlabelled=unlabelled,
         warnings=warned,
         entries=[entry for reading in readings for entry in reading.entries],
         tables=[reading.name for reading in readings],
     )
+
+
+def _listed(what, items, kind):
+    """Sentence that names the first few; none where there are none."""
+    more = f" and {len(items) - _MOST_LISTED} other {kind}" if len(items) > _MOST_LISTED else ""
+    return [f"{what} {', '.join(items[:_MOST_LISTED])}{more}"] if items else []

@@ -11,18 +11,18 @@ Erickson et al., LGG-1p19qDeletion, TCIA 2017, doi:10.7937/K9/TCIA.2017.DWEHTZ9V
 """
 
 import re
-import zipfile
+import warnings
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.files import MOST_TEXT
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed
+from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
-from epitome_kit.sources.dicom import choose, digest, person
-from epitome_kit.sources.dicom_contrast import contrast_of
+from epitome_kit.ledger import Entry
+from epitome_kit.sources.dicom import digest, person
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -33,21 +33,24 @@ from epitome_kit.sources.importing import (
     read_repairs,
     write_scans,
 )
-from epitome_kit.sources.labels import understand_labels
+from epitome_kit.sources.label_table import read_one
+from epitome_kit.sources.labels import join_readings
+from epitome_kit.sources.lgg_ledger import SEGMENTATION, choose_scans, list_sources, name_copy
 from epitome_kit.sources.lgg_masks import annotated_slices, fit_mask, place_segmentation, sort_files
 from epitome_kit.sources.tcia import download_collection
 
 _COLLECTION = "LGG-1p19qDeletion"
 _SUBJECT = re.compile(r"LGG-(\d+)")
 _KINDS = {"mask": re.compile(r"seg|mask", re.I), "T1ce": re.compile(r"T1", re.I), "T2w": re.compile(r"T2", re.I)}
-_COLUMNS = {"Filename", "1p/19q", "Grade"}
+_TABLE = re.compile(r".+\.(?:xlsx?|xlsm|[ct]sv(?:\.gz)?)", re.IGNORECASE)
+_WANTED = {"grade", "codeletion"}
 
 _README = """\
 Low-grade glioma before surgery: T1 after contrast agent and T2, with 1p/19q status, WHO grade and histology. The
 tumour is outlined on three slices only, the one with the largest diameter and its neighbours; every other slice
 is unknown, not free of tumour. IDH status is not known, so types cannot be told by the WHO rules of 2021.
 
-Faults of the origin that were found by rule, and what was done, are in repaired.tsv. {faces} {labels} {unknown}
+Faults of the origin that were found by rule, and what was done, are in sources.tsv. {faces} {labels}
 
 Erickson et al., LGG-1p19qDeletion, The Cancer Imaging Archive 2017, doi:10.7937/K9/TCIA.2017.DWEHTZ9V, CC BY 3.0;
 Akkus et al. 2017, doi:10.1007/s10278-017-9984-3. Check the licence at the source before you share anything made
@@ -100,9 +103,11 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
     source, out = Path(source), Path(out)
     check_folders(source, out, {path.name for path in out.glob("sub-*")})
     broken = download_collection(_COLLECTION, source, api=archive) if archive else {}
-    files = _find_files(source)
+    files, entries = _find_files(source)
+    read, damaged = read_volumes(source, workers=workers)
+    entries += [Entry(".", "file", reason=f"DICOM that is damaged, {damaged} of them")] if damaged else []
     volumes = {}
-    for volume in read_volumes(source, workers=workers)[0]:
+    for volume in read:
         volumes.setdefault(volume.patient, []).append(volume)
     found = sorted({*files, *volumes} - {*broken})
     if not found:
@@ -112,37 +117,39 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
             f"none in {source}",
             "unpack the download, and give the folder that holds it",
         )
-    labels, conflicting, unknown = _read_spreadsheet(source)
+    labels = _read_spreadsheet(source, found)
     names = {origin: _subject_name(origin) for origin in found}
     check_folders(source, out, names.values())
-    scanless = sorted({*labels.index, *conflicting} - {*names.values()} - {*map(_subject_name, broken)})
+    scanless = sorted({_subject_name(name) for name, _ in labels.unmatched} - {*map(_subject_name, broken)})
     excluded = [*broken.items()]
     excluded += [(name, "expected DICOM or NIfTI files; received a row of the spreadsheet alone") for name in scanless]
     excluded += [
-        (origin, "expected one row in the spreadsheet; received rows that differ")
-        for origin, name in names.items()
-        if name in conflicting
+        (origin, "expected one row in the spreadsheet; received rows that differ") for origin in labels.conflicting
     ]
+    unlisted = labels.unlabelled if labels.tables else []
     items = {
-        origin: (name, volumes.get(origin, []), files.get(origin, {}), len(labels) > 0 and name not in labels.index)
+        origin: (name, volumes.get(origin, []), files.get(origin, {}), origin in unlisted)
         for origin, name in names.items()
-        if name not in conflicting
+        if origin not in labels.conflicting
     }
     excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
     left_out = {origin for origin, _ in excluded}
     kept = {names[origin]: origin for origin in items if origin not in left_out}
+    sources = {origin: (name, volumes.get(origin, []), files.get(origin, {})) for origin, name in names.items()}
+    entries += [entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries]
+    entries += list_sources(out, source, sources, {*sources} - {*kept.values()})
     return describe_cohort(
         out,
         source=source,
-        participants=_participants(kept, volumes, labels),
+        participants=_participants(kept, volumes, labels.table if labels.tables else pd.DataFrame()),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept)),
+        entries=entries,
         name=_COLLECTION,
         licence="CC BY 3.0",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",
-            labels="Labels come from the spreadsheet." if len(labels) else "No spreadsheet was found: no labels.",
-            unknown=f"Labels that were not understood: {', '.join(unknown)}." if unknown else "",
+            labels=labels.summary if labels.tables else "No spreadsheet was found: no labels.",
         ),
     )
 
@@ -152,40 +159,47 @@ def _subject_name(origin):
 
 
 def _find_files(source):
-    """Find the NIfTI files of every subject: T1ce, T2w and mask."""
+    """Find the NIfTI files of every subject, T1ce, T2w and mask; and list the others for the ledger."""
     if not source.is_dir():
         raise BadCohort("import_lgg_1p19q", "a folder", f"{source}, which is no folder", "unpack the download")
-    files = {}
-    for path in sorted(source.rglob("[!.]*.nii*")):
+    files, others = {}, []
+    for path in [path for path in walk_files(source) if re.search(r"\.nii(\.gz)?$", path.name, re.I)]:
+        place = path.relative_to(source).as_posix()
         subject = _SUBJECT.search(path.name) or _SUBJECT.search(path.parent.name)
         rest = _SUBJECT.sub("", path.name)
         kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(rest)), None)
-        if subject and kind:
-            files.setdefault(subject[0], {}).setdefault(kind, path)
-    return files
+        if not subject or not kind:
+            others.append(Entry(place, "file", reason="its name says no subject, or neither T1, T2 nor mask"))
+            continue
+        first = files.setdefault(subject[0], {}).setdefault(kind, path)
+        if first != path:
+            reason = f"another {kind} of the subject was taken: {first.relative_to(source).as_posix()}"
+            others.append(Entry(place, "file", _subject_name(subject[0]), reason=reason))
+    return files, others
 
 
-def _read_spreadsheet(source):
-    """Read the labels, indexed by subject; also the subjects listed twice, and values not understood."""
-    for path in sorted(source.rglob("[!.~]*.xlsx")):
+def _read_spreadsheet(source, subjects):
+    """Read the labels from every table that has grade or 1p/19q status of the subjects."""
+    readings, failed = [], None
+    for path in [path for path in walk_files(source) if _TABLE.fullmatch(path.name)]:
         try:
-            with zipfile.ZipFile(path) as archive:
-                claimed = sum(entry.file_size for entry in archive.infolist())
-            if claimed > MOST_TEXT:
-                raise ValueError(f"{claimed >> 20} MB inside")
-            table = pd.read_excel(path, dtype=str)
-        except Exception as error:  # a damaged archive can raise anything in its reader
-            raise BadCohort(
-                "import_lgg_1p19q",
-                "a readable spreadsheet",
-                f"{path.name} ({type(error).__name__}: {' '.join(str(error).split())[:120]})",
-                "download it again, or take it away to import without labels",
-            ) from error
-        table.columns = [str(column).strip() for column in table.columns]
-        if set(table.columns) >= _COLUMNS:
-            table["participant_id"] = table["Filename"].str.replace(r"[^A-Za-z0-9]", "", regex=True)
-            return understand_labels(table)
-    return pd.DataFrame(), [], []
+            reading = read_one(path, subjects, name=path.relative_to(source).as_posix())
+        except BadCohort as error:
+            failed = failed or (error if ".xls" in path.name.lower() else None)
+            continue
+        if _WANTED & set(reading.columns):
+            readings.append(reading)
+    matching = [reading for reading in readings if not reading.values.empty]
+    if failed and not matching:
+        hint = f"{failed.hint}; or take it away to import without labels"
+        raise BadCohort("import_lgg_1p19q", "a readable spreadsheet", failed.received, hint) from failed
+    labels = join_readings(matching or readings, subjects, first_leads=False)
+    if not readings:
+        lost = f"no table of grade and 1p/19q status was found in {source}: the cohort has no labels"
+        labels = labels._replace(warnings=[lost])
+    for text in labels.warnings:
+        warnings.warn(text, EpitomeWarning, stacklevel=3)
+    return labels
 
 
 def _import_subject(out, deface, item):
@@ -195,15 +209,16 @@ def _import_subject(out, deface, item):
     origin = {"SourceDigest": digest(volumes, *sizes), "Defaced": bool(deface)}
     if is_finished(out, name, origin):
         return
-    copies, repairs = sort_files(files)
-    masks = [volume for volume in volumes if volume.physics["modality"] == "SEG"]
-    studies = choose([volume for volume in volumes if volume not in masks], name=_name)
-    images, notes, drawn, noticed = _match(studies, masks, copies)
-    repairs += noticed
+    with noticed() as assumed:
+        copies, repairs = sort_files(files)
+        swap = {name_copy("T2w"): name_copy("mask"), name_copy("mask"): name_copy("T2w")} if repairs else {}
+        masks = [volume for volume in volumes if volume.physics["modality"] == SEGMENTATION]
+        images, notes, drawn, more = _match(choose_scans(volumes), masks, copies)
+    repairs += [*more, *assumed]
     if drawn:
-        mask, contrast = drawn
-        slices, noticed = annotated_slices(mask)
-        repairs += noticed
+        mask, contrast, mask_from = drawn
+        slices, more = annotated_slices(mask)
+        repairs += more
         save_image(mask, annotation_path(out, name))
         write_annotation_sidecar(out, name, contrast, slices)
     else:
@@ -212,13 +227,10 @@ def _import_subject(out, deface, item):
         repairs.append("no row in the spreadsheet: no labels")
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    write_scans(out, name, images, {key: {**notes[key], **origin, "Repairs": repairs} for key in images})
-
-
-def _name(volume):
-    """Name the contrast of a volume; every T1 of the collection is after contrast agent."""
-    contrast = contrast_of(volume)
-    return "T1ce" if contrast == "T1w" else contrast
+    said = {**origin, "Repairs": repairs} | ({"MaskFrom": swap.get(mask_from, mask_from)} if drawn else {})
+    for each in notes.values():
+        each |= {**said, "TakenFrom": swap.get(each["TakenFrom"], each["TakenFrom"])}
+    write_scans(out, name, images, {contrast: notes[contrast] for contrast in images})
 
 
 def _match(studies, masks, copies):
@@ -227,17 +239,17 @@ def _match(studies, masks, copies):
     Returns
     -------
     images, notes : dict by contrast
-    drawn : (Nifti1Image, str) or None
-        The mask, and the contrast that it was drawn on.
+    drawn : (Nifti1Image, str, str) or None
+        The mask, the contrast that it was drawn on, and what it was taken from.
     repairs : list of str
     """
     outlined = {volume.study for volume in masks}
-    usable = [(scans, repairs) for scans, repairs in studies if scans]
+    usable = [(scans, repairs) for scans, repairs, _ in studies if scans]
     usable.sort(key=lambda chosen: next(iter(chosen[0].values())).study not in outlined)
     first = None
     for scans, repairs in usable:
         images = {contrast: convert(volume) for contrast, volume in scans.items()}
-        notes = {contrast: describe(volume) for contrast, volume in scans.items()}
+        notes = {contrast: describe(volume) | {"TakenFrom": digest([volume])} for contrast, volume in scans.items()}
         drawn, noticed = _draw(images, masks, copies)
         if drawn:
             return images, notes, drawn, [*repairs, *noticed]
@@ -249,32 +261,33 @@ def _match(studies, masks, copies):
     fits = mask is not None and "T2w" in images and same_grid(mask, images["T2w"])
     if images and (fits or mask is None and not masks):
         together = len(images) == 2 and same_grid(images["T1ce"], images["T2w"])
-        notes = {contrast: {"CoregisteredAtOrigin": together} for contrast in images}
+        notes = {each: {"CoregisteredAtOrigin": together, "TakenFrom": name_copy(each)} for each in images}
         repairs = ["no series matches the T2 of the mask: took the NIfTI scans"] if usable else []
-        return images, notes, (without_text(mask), "T2w") if fits else None, repairs
+        return images, notes, (without_text(mask), "T2w", name_copy("mask")) if fits else None, repairs
     if first or images:
         raise BadImage("import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again")
-    reasons = "; ".join(repair for _, repairs in studies for repair in repairs)
+    reasons = "; ".join(repair for _, repairs, _ in studies for repair in repairs)
     raise BadImage("import", "a T1 or a T2", reasons or "neither", "download the subject again")
 
 
 def _draw(images, masks, copies):
-    """Bring the mask onto one of the scans: (mask, contrast) and repairs; None where it fits none."""
+    """Bring the mask onto one of the scans: (mask, contrast, origin) and repairs; None where it fits none."""
     ordered = {contrast: images[contrast] for contrast in ("T2w", "T1ce") if contrast in images}
     for volume in masks:
         mask, contrast = place_segmentation(volume.files[0], ordered)
         if mask is not None:
-            return (mask, contrast), []
+            return (mask, contrast, digest([volume])), []
     if "mask" in copies and "T2w" in images:
         mask, repairs = fit_mask(copies["mask"], copies.get("T2w"), images["T2w"])
         if mask is not None:
-            return (mask, "T2w"), repairs
+            return (mask, "T2w", name_copy("mask")), repairs
     return None, []
 
 
 def _participants(kept, volumes, labels):
     """Labels of the spreadsheet, with age and sex of the DICOM headers."""
-    table = labels.reindex(list(kept)).rename_axis("participant_id").reset_index()
+    table = labels.reindex(list(kept.values())).reset_index(drop=True)
+    table.insert(0, "participant_id", list(kept))
     people = [person(volumes[origin]) if origin in volumes else {} for origin in kept.values()]
     for column in ("age", "sex"):
         table[column] = [known.get(column) for known in people]

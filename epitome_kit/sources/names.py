@@ -1,6 +1,7 @@
 """Names in a table matched with names of subjects, where only one reading is possible."""
 
 import re
+import unicodedata
 from collections import Counter
 
 
@@ -40,7 +41,17 @@ def match_names(names, subjects):
                 found[name] = alike[0], rule
         taken |= {subject: name for name, (subject, _) in found.items() if subject and subject not in taken}
         left = [name for name in left if name not in found]
-    return {name: found.get(name, (None, "no subject of that name")) for name in names}
+    found = {name: found.get(name, (None, "no subject of that name")) for name in names}
+    return _without_counts(found)
+
+
+def _without_counts(found):
+    """Take back what was matched by number alone where a name is 0: such numbers may count rows."""
+    if not any(name.strip("0") == "" and not subject for name, (subject, _) in found.items()):
+        return found
+    reason = "a number that may count rows, for one of them is 0"
+    loose = {name for name, (subject, rule) in found.items() if subject and name.isdigit() and rule == _LOOSEST}
+    return {name: (None, reason) if name in loose else match for name, match in found.items()}
 
 
 def strictness(rule):
@@ -49,7 +60,7 @@ def strictness(rule):
 
 
 def _without_sub(name):
-    return re.sub(r"^sub(?:[-_ ]|(?=\d))", "", name.strip(), flags=re.IGNORECASE)
+    return re.sub(r"^sub(?:[-_ ]|(?=\d))", "", unicodedata.normalize("NFKC", name.strip()), flags=re.IGNORECASE)
 
 
 def _letters_and_digits(name):
@@ -73,3 +84,4 @@ _RULES = {
     "without separators": _letters_and_digits,
     "without leading zeros": _without_zeros,
 }
+_LOOSEST = list(_RULES)[-1]

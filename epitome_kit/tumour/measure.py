@@ -115,17 +115,21 @@ class VoxelCount:
     slab_voxels: int | None = None
 
 
-def measure_tumour(mask, *, annotated_slices=None):
+def measure_tumour(mask, *, annotated_slices=None, labels=None, trust=None):
     """Measure a tumour mask in physical units.
 
     Parameters
     ----------
     mask : Nifti1Image or path
-        Binary, shape (i, j, k), any orientation, oblique or sheared. Above
-        zero is inside; NaN is outside. Voxel size must be known.
+        Of one part, shape (i, j, k), any orientation, oblique or sheared. Above
+        zero is inside, of fractions above one half; NaN is outside. Voxel size
+        must be known.
     annotated_slices : sequence of int, default=None
         Axial indices that were annotated; None means all of them. What the mask
         holds on other slices is not looked at.
+    labels, trust : str, default=None
+        As for :func:`epitome_kit.images.load_mask`: which labels are meant, and
+        which affine of the header counts.
 
     Returns
     -------
@@ -138,7 +142,8 @@ def measure_tumour(mask, *, annotated_slices=None):
     UnknownVoxelSize
         The origin lost the voxel size: count voxels instead.
     BadImage
-        The mask is empty, or is so on the annotated slices.
+        The mask is empty, or is so on the annotated slices; or it has several labels
+        and none was asked for.
     BadParameter
         Annotated slices that the mask does not have.
 
@@ -147,7 +152,7 @@ def measure_tumour(mask, *, annotated_slices=None):
     van den Bent et al., Lancet Oncol 2011, doi:10.1016/S1470-2045(11)70057-2
     van Griethuysen et al., Cancer Res 2017, doi:10.1158/0008-5472.CAN-17-0339
     """
-    loaded = load_mask(mask, where="measure_tumour")
+    loaded = load_mask(mask, where="measure_tumour", labels=labels, trust=trust)
     if not voxel_size_known(loaded):
         raise UnknownVoxelSize(
             "measure_tumour",
@@ -173,7 +178,7 @@ def measure_tumour(mask, *, annotated_slices=None):
     )
 
 
-def count_voxels(mask, *, annotated_slices=None):
+def count_voxels(mask, *, annotated_slices=None, labels=None, trust=None):
     """Count what needs no voxel size: voxels, lesions, slices.
 
     Parameters
@@ -182,6 +187,8 @@ def count_voxels(mask, *, annotated_slices=None):
         As for :func:`measure_tumour`, but the voxel size may be unknown.
     annotated_slices : sequence of int, default=None
         Axial indices that were annotated; None means all of them.
+    labels, trust : str, default=None
+        As for :func:`measure_tumour`.
 
     Returns
     -------
@@ -190,11 +197,12 @@ def count_voxels(mask, *, annotated_slices=None):
     Raises
     ------
     BadImage
-        The mask is empty, or is so on the annotated slices.
+        The mask is empty, or is so on the annotated slices; or it has several labels
+        and none was asked for.
     BadParameter
         Annotated slices that the mask does not have.
     """
-    loaded = load_mask(mask, where="count_voxels")
+    loaded = load_mask(mask, where="count_voxels", labels=labels, trust=trust)
     slices, kept, at_edge = _axial_slices(loaded, annotated_slices, _name(mask))
     voxels = int(slices.sum())
     lesions = _lesion_voxels(slices)

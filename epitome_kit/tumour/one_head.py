@@ -7,22 +7,15 @@ from joblib import cpu_count
 
 from epitome_kit.cohort import CONTRASTS, Subject
 from epitome_kit.errors import BadParameter
+from epitome_kit.files import write_json
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
+from epitome_kit.sources.contrasts import judge_scan
 from epitome_kit.tumour.classical import BRIGHT
 from epitome_kit.tumour.segment import predict_tumours
 
 SPACING_MM = 3.0
 """Voxel size of the template grid that the shipped network learned on."""
-
-_PLAIN = r"(?!.*\b(pre\b|(pre|non?) ?contrast))"
-_ENHANCED = r"t1w? ?(ce|c|gd|km)\b|t1.*\b(gad|post|contrast)|\b(ce|gd|gad\w*|post\w*|contrast)\b.*t1"
-_WORDS = {
-    "FLAIR": r"flair|dark ?fluid|t2f\b",
-    "T1ce": f"^{_PLAIN}.*({_ENHANCED})",
-    "T2w": r"t2",
-    "T1w": r"t1|mprage|spgr|bravo",
-}
 
 
 def segment_head(images, out, *, weights=None):
@@ -77,18 +70,19 @@ def prepare_head(images, out, *, spacing_mm=SPACING_MM):
     images = {name: Path(path) for name, path in images.items()}
     subject = Subject(head_name(images), images, annotated_on=leading(images))
     files = Preprocessed(Path(out) / "preprocessed", subject.id)
-    preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
+    files.record.unlink(missing_ok=True)
+    quality = preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
+    write_json(files.record, {"quality": quality})
     return subject, files
 
 
 def name_contrasts(scans):
-    """Tell which contrast each scan of a head is, by what its name says.
+    """Tell which contrast each scan of a head is, by all that is known of it.
 
     Parameters
     ----------
     scans : sequence of str or path
-        File names as in BIDS or like ``flair.nii.gz``; or ``T1ce=FILE``, which
-        says it outright.
+        As for :func:`judge_head`.
 
     Returns
     -------
@@ -98,29 +92,98 @@ def name_contrasts(scans):
     Raises
     ------
     BadParameter
-        A name that tells nothing, or two scans of one contrast.
+        As :func:`judge_head` raises it.
+    """
+    return {contrast: path for contrast, (path, _) in judge_head(scans).items()}
+
+
+def judge_head(scans):
+    """Tell which contrast each scan of a head is, and on which evidence.
+
+    Parameters
+    ----------
+    scans : sequence of str or path
+        Files, judged by :func:`epitome_kit.sources.contrasts.judge_scan`; or
+        ``T1ce=FILE``, which says it outright.
+
+    Returns
+    -------
+    dict of str to (Path, str)
+        File and evidence, in the order of :data:`epitome_kit.cohort.CONTRASTS`.
+
+    Raises
+    ------
+    BadParameter
+        A scan whose contrast cannot be told or is none of the four, or two scans
+        of one contrast.
     """
     found = {}
     for scan in map(str, scans):
         stated, equals, path = scan.partition("=")
-        contrast = stated if equals and stated in CONTRASTS else contrast_by_name(Path(scan).name)
-        path = Path(path if equals and stated in CONTRASTS else scan)
-        if contrast is None or contrast in found:
-            trouble = f"{path.name}, whose name tells none" if contrast is None else f"{path.name}, a second {contrast}"
+        said = equals and stated in CONTRASTS
+        path = Path(path if said else scan)
+        contrast, evidence = (stated, "as stated") if said else judge_scan(path)
+        if contrast not in CONTRASTS or contrast in found:
+            second = f"{path.name}, a second {contrast} ({evidence})"
             raise BadParameter(
                 "segment",
                 f"one scan of each contrast out of {', '.join(CONTRASTS)}",
-                trouble,
-                f"say what it is: `FLAIR={path.name}`; several heads make a cohort: `epitome cohort bids`",
+                second if contrast in found else _untold(path.name, contrast, evidence),
+                f"say what it is: {_statements(path.name, evidence)}; several heads: `epitome cohort bids`",
             )
-        found[contrast] = path
+        found[contrast] = path, evidence
     return {name: found[name] for name in CONTRASTS if name in found}
 
 
-def contrast_by_name(name):
-    """Guess the contrast of a scan by its file name; None where the name tells nothing."""
-    words = re.sub(r"[\W_]+", " ", re.sub("^sub-[^_]+", "", name.lower().split(".nii")[0]))
-    return next((contrast for contrast, pattern in _WORDS.items() if re.search(pattern, words)), None)
+def name_received(received, scan, *, stated=""):
+    """Tell which contrast a scan is that was received, and on which evidence.
+
+    Parameters
+    ----------
+    received : dict of str to path
+        From :func:`epitome_kit.sources.upload.receive_scan`: by contrast where
+        DICOM tells it, else under ``""``.
+    scan : path
+        As it was called before.
+    stated : str, default=""
+        What a person says that it shows.
+
+    Returns
+    -------
+    images : dict of str to path
+        By contrast.
+    evidence : dict of str to str
+        By contrast.
+
+    Raises
+    ------
+    BadParameter
+        The contrast cannot be told, or is none of the four.
+    """
+    if stated and len(received) == 1:
+        return {stated: next(iter(received.values()))}, {stated: "as stated"}
+    if "" not in received:
+        return received, dict.fromkeys(received, "the header of its DICOM series")
+    contrast, evidence = judge_scan(scan)
+    if contrast not in CONTRASTS:
+        raise BadParameter(
+            "case",
+            f"a scan known to be one of {', '.join(CONTRASTS)}",
+            _untold(Path(scan).name, contrast, evidence),
+            "state it: `-p 'contrast=\"FLAIR\"'`, or T1w, T1ce, T2w",
+        )
+    return {contrast: received[""]}, {contrast: evidence}
+
+
+def _untold(name, contrast, evidence):
+    """Say of a scan that it is none of the four, or that nobody can tell."""
+    return f"{name}, {'which is none of them' if contrast else 'whose contrast cannot be told'} ({evidence})"
+
+
+def _statements(name, evidence):
+    """Ways to say of a file what it shows: of a T1 whether an agent was given, else all of it."""
+    contrasts = ("T1w", "T1ce") if re.search(r"says.* T1|suffix T1w", evidence) else ("FLAIR", "T1w", "T1ce", "T2w")
+    return " or ".join(f"`{contrast}={name}`" for contrast in contrasts)
 
 
 def leading(images):

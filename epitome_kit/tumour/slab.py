@@ -1,12 +1,14 @@
 """Sparse annotation: what lies on a few annotated slices, and what the whole may measure."""
 
+import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from epitome_kit.errors import BadImage, BadParameter
-from epitome_kit.images import axis_codes, load_mask
-from epitome_kit.records import read_annotated_slices
+from epitome_kit.errors import BadCohort, BadImage, BadParameter, EpitomeWarning
+from epitome_kit.images import axis_codes, load_image
+from epitome_kit.records import read_annotated_slices, sidecar_path
 from epitome_kit.tumour.diameters import axial_axis
 
 HALF_DEPTH = (0.95, 0.28)
@@ -20,6 +22,8 @@ MIDDLE = 0.6
 
 LEVEL = 0.95
 """Probability of the interval."""
+
+_AS_IT_IS = {"where": "measure", "check_voxels": False}
 
 
 class Whole(NamedTuple):
@@ -36,13 +40,18 @@ class Whole(NamedTuple):
     high_mm3: float
 
 
-def annotated_slices_beside(mask):
+def annotated_slices_beside(mask, *, trust=None):
     """Read from the sidecar of a mask on which axial slices it was drawn.
+
+    An empty sidecar says nothing, which is a warning: a shell makes one before
+    the program begins whose answer it is meant for.
 
     Parameters
     ----------
     mask : path
         Such as an annotation of a cohort.
+    trust : {"sform", "qform"}, default=None
+        As for :func:`epitome_kit.images.load_image`.
 
     Returns
     -------
@@ -52,11 +61,20 @@ def annotated_slices_beside(mask):
     Raises
     ------
     BadImage
-        The sidecar counts along the third axis, and the axial slices lie along
-        another one.
+        The sidecar is damaged or says something else; or it counts along the third
+        axis, and the axial slices lie along another one.
     """
-    slices = read_annotated_slices(mask)
-    if slices is not None and axial_axis(loaded := load_mask(mask, where="measure")) != 2:
+    sidecar = sidecar_path(mask)
+    if sidecar.is_file() and not sidecar.read_bytes()[:1000].strip():
+        remark = f"{sidecar.name} beside {Path(mask).name} is empty; every slice counts as annotated"
+        warnings.warn(remark, EpitomeWarning, stacklevel=2)
+        return None
+    try:
+        slices = read_annotated_slices(mask)
+    except BadCohort as error:
+        hint = f"repair {sidecar.name}, or name the slices that were annotated with `--slices`, `all` for all of them"
+        raise BadImage("measure", error.expected, error.received, hint) from error
+    if slices is not None and axial_axis(loaded := load_image(mask, **_AS_IT_IS, trust=trust)) != 2:
         raise BadImage(
             "measure",
             "axial slices along the third axis, which is what a sidecar counts",

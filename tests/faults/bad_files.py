@@ -22,6 +22,7 @@ READ = None
 _DIM, _CODE, _BITS, _PIXDIM, _OFFSET, _SLOPE, _INTER, _QFORM, _SFORM, _ROWS, _MAGIC = (
     *(40, 70, 72, 76, 108, 112, 116, 252, 254, 280, 344),
 )
+_UNITS = 123
 """Where the fields of a NIfTI-1 header begin."""
 
 
@@ -112,6 +113,33 @@ def _bomb_as_a_scan():
     return gzip.compress(nifti(DIM=("8h", 3, 1024, 1024, 1000, 1, 1, 1, 1))[:352], mtime=0) + zeros(600)
 
 
+def _xlsx(megabytes):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/sheet.xml", "w") as sheet:
+        for _ in range(megabytes):
+            sheet.write(b" " * 2**20)
+    return stream.getvalue()
+
+
+def _two_sides():
+    image = head()
+    image.set_qform(np.diag([-1, 1, 1, 1]) @ affine(), 1)
+    return image.to_bytes()
+
+
+def _without_codes():
+    """Voxels that lie where nibabel puts those of no code."""
+    image = head()
+    image.set_sform(None, 0)
+    return image.to_bytes()
+
+
+def _in_micrometres():
+    image = nib.Nifti1Image(np.asarray(head().dataobj), np.diag([1000, 1000, 1000, 1]) @ affine())
+    image.header.set_xyzt_units("micron")
+    return image.to_bytes()
+
+
 GZ, PLAIN = ".nii.gz", ".nii"
 
 SCANS = {
@@ -126,8 +154,32 @@ SCANS = {
     "random bytes as gzip": (GZ, gzip.compress(_random(4000)), "readable"),
     "a zip": (GZ, b"PK\x03\x04" + bytes(400), "readable"),
     "bzip2 called gzip": (GZ, bz2.compress(nifti()), "readable"),
-    "plain called gzip": (GZ, nifti(), "readable"),
-    "gzip called plain": (PLAIN, gzip.compress(nifti()), "readable"),
+    "plain called gzip": (GZ, nifti(), READ),
+    "gzip called plain": (PLAIN, gzip.compress(nifti()), READ),
+    "plain called gzip, truncated": (GZ, nifti()[:-900], "claims"),
+    "gzip called plain, truncated": (PLAIN, gzip.compress(nifti(), mtime=0)[:-900], "readable"),
+    "gzip called plain that claims 64 TB": (
+        PLAIN,
+        gzip.compress(nifti(DIM=("8h", 3, 32767, 32767, 32767, 1, 1, 1, 1))),
+        "voxels",
+    ),
+    "a spreadsheet": (GZ, _xlsx(1), "spreadsheet"),
+    "a PDF document": (PLAIN, b"%PDF-1.7\n" + _random(900), "PDF"),
+    "text in UTF-16": (PLAIN, "Grüße".encode("utf-16") * 90, "UTF-16"),
+    "a note of macOS": (GZ, b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(200), "macOS"),
+    "a pointer of Git LFS": (
+        GZ,
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
+        "git lfs pull",
+    ),
+    "a picture": (PLAIN, b"\x89PNG\r\n\x1a\n" + _random(900), "PNG"),
+    "an sform and a qform on two sides": (PLAIN, _two_sides(), "agree"),
+    "an sform of another size than pixdim": (PLAIN, nifti(PIXDIM=("8f", 1, 1, 1, 6.5, 1, 1, 1, 1)), "one voxel size"),
+    "a qform of NaN beside an sform": (PLAIN, nifti(QFORM=("2h3f", 1, 2, np.nan, np.nan, np.nan)), "agree"),
+    "no code for a place": (PLAIN, _without_codes(), READ),
+    "micrometres": (PLAIN, _in_micrometres(), READ),
+    "millimetres called metres": (PLAIN, nifti(UNITS=("B", 1)), "mm"),
+    "millimetres called micrometres": (PLAIN, nifti(UNITS=("B", 3)), "its unit"),
     "truncated in the header": (PLAIN, nifti()[:200], "readable"),
     "truncated in the voxels": (PLAIN, nifti()[:-3000], "claims"),
     "the last byte missing": (PLAIN, nifti()[:-1], "claims"),
@@ -256,14 +308,6 @@ PARTICIPANTS = {
     "formulas": (b"participant_id\thistology\nsub-01\t=HYPERLINK(1)\nsub-02\t@SUM(1)\nsub-03\t-2+3|cmd\n", True),
 }
 """Tables of participants; None where either is right, as long as nothing crashes."""
-
-
-def _xlsx(megabytes):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/sheet.xml", "w") as sheet:
-        for _ in range(megabytes):
-            sheet.write(b" " * 2**20)
-    return stream.getvalue()
 
 
 def _features(rows=24, extra=lambda number: ""):

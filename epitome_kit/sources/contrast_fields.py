@@ -1,0 +1,174 @@
+"""What the fields of a header or a sidecar say of a contrast: times of the sequence, type of image, agent."""
+
+import math
+import re
+
+from epitome_kit.sources.contrast_lexicon import LEXICON
+
+LONG_ECHO_MS = 60
+LONG_REPETITION_MS = 1500
+_SURELY_LONG_MS = 3000
+_LATE_INVERSION_MS, _EARLY_INVERSION_MS = 1300, 400
+_IMPOSSIBLE_ECHO_S = 2
+_OTHER_TYPES = {
+    **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP", "PHASEMAP"), "phase"),
+    **dict.fromkeys(("R", "REAL", "I", "IMAGINARY", "R_IR", "R_SE", "R_FFE"), "real or imaginary part"),
+    **dict.fromkeys(("MIP", "MINIP", "MIN IP", "MNIP", "MAX_IP", "MIN_IP", "PROJECTION IMAGE"), "projection"),
+    **dict.fromkeys(("LOCALIZER", "SCOUT"), "localiser"),
+    **dict.fromkeys(
+        ("W", "WATER", "F", "FAT", "IP", "OP", "IN_PHASE", "OUT_PHASE", "OPP_PHASE", "DIXON"), "Dixon part"
+    ),
+    **dict.fromkeys(("ADC", "EADC", "TRACEW", "DIFFUSION", "FA", "DWI", "TENSOR"), "diffusion"),
+    **dict.fromkeys(("SUB", "SUBTRACT", "SUBTRACTION", "SUBTRACTED"), "subtraction"),
+    **dict.fromkeys(("SWI", "VENO", "T2_STAR", "T2STAR"), "susceptibility"),
+    **dict.fromkeys(("CBF", "CBV", "MTT", "TTP", "RCBV", "RCBF", "RELCBF", "RELCBV", "ASL", "PERFUSION"), "perfusion"),
+    **dict.fromkeys(("T1 MAP", "T2 MAP", "T1_MAP", "T2_MAP", "T2_STAR_MAP", "R2_MAP", "B0 MAP", "B1 MAP"), "map"),
+    **dict.fromkeys(("UNI", "INV1", "INV2"), "part of MP2RAGE"),
+    **dict.fromkeys(("SCREEN SAVE", "SCREENSHOT", "FMRI", "MOSAIC", "SPECTROSCOPY"), "no anatomical scan"),
+}
+_NEGATIONS = (
+    "no none non not without wo n nil null nein kein keine ohne sans aucun sin senza zonder nativ native nativo plain "
+    "unenhanced noncontrast nocontrast pre precontrast false f saline nacl vor avant before prior never withheld"
+)
+_NO = frozenset(_NEGATIONS.split())
+_UNKNOWN = {
+    "unknown",
+    "unk",
+    "unspecified",
+    "undefined",
+    "default",
+    "tbd",
+    "other",
+    "anonymized",
+    "anonymised",
+    "removed",
+}
+_BOTH = {"wwo"}
+
+
+def by_times(notes):
+    """Tell what the times of the sequence are those of.
+
+    Parameters
+    ----------
+    notes : dict
+        BIDS names; times in seconds.
+
+    Returns
+    -------
+    (str or None, str)
+        ``"T1w"``, ``"T2w"``, ``"FLAIR"``, ``"PD"``, ``"T2*"``, ``"EPI"``, ``"STIR"``, or
+        None where they are missing or between these; and the times in words.
+    """
+    echo, repetition = number(notes.get("EchoTime")), number(notes.get("RepetitionTime"))
+    repetition = repetition or number(notes.get("RepetitionTimePreparation"))
+    kinds = set(_list(notes.get("ScanningSequence")))
+    if "EP" in kinds:
+        return "EPI", "an echo-planar sequence"
+    if not echo or not repetition or echo >= _IMPOSSIBLE_ECHO_S:
+        return None, ""
+    echo, repetition = 1000 * echo, 1000 * repetition
+    inversion = 1000 * (number(notes.get("InversionTime")) or 0)
+    said = f"TE {echo:.4g} ms, TR {repetition:.5g} ms" + (f", TI {inversion:.5g} ms" if inversion else "")
+    return _kind(echo, repetition, inversion, kinds), said
+
+
+def _kind(echo, repetition, inversion, kinds):
+    gradient = "GR" in kinds and "SE" not in kinds
+    if echo >= LONG_ECHO_MS:
+        if gradient or repetition < LONG_REPETITION_MS:
+            return "T2*" if gradient else None
+        if inversion >= _LATE_INVERSION_MS:
+            return "FLAIR"
+        return "STIR" if 0 < inversion < _EARLY_INVERSION_MS else None if inversion else "T2w"
+    short = echo < 12 if gradient else echo < 40
+    if not short:
+        return "T2*" if gradient else None
+    if repetition < LONG_REPETITION_MS or _EARLY_INVERSION_MS <= inversion < _LATE_INVERSION_MS:
+        return "T1w"
+    return "PD" if repetition >= _SURELY_LONG_MS and not (gradient or inversion) and (kinds or echo > 8) else None
+
+
+def other_type(notes):
+    """Tell in words why an image is none of the four by its type; None where it may be one.
+
+    Parameters
+    ----------
+    notes : dict
+        BIDS names; of use are Modality, ImageType and AngioFlag.
+
+    Returns
+    -------
+    str or None
+    """
+    modality = str(notes.get("Modality") or "MR").strip().upper()
+    if modality != "MR":
+        return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
+    if str(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
+        return "an angiography"
+    types = _list(notes.get("ImageType"))
+    return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)
+
+
+def agent_of(notes):
+    """Tell whether the fields of a header say that an agent was given.
+
+    Parameters
+    ----------
+    notes : dict
+        BIDS names; of use are ContrastBolusAgent, ContrastBolusIngredient and ContrastBolusVolume.
+
+    Returns
+    -------
+    (str or None, str)
+        ``"with"``, ``"without"``, or ``"unclear"`` where fields disagree; None where
+        they are missing or say nothing. And the agent in words.
+    """
+    found = []
+    for name in ("ContrastBolusAgent", "ContrastBolusIngredient"):
+        for value in _list(notes.get(name)):
+            state, said = _agent(value.lower())
+            found += [(state, said)] if state else []
+    volume = number(notes.get("ContrastBolusVolume"))
+    if volume is not None:
+        found.append(("with", f"{volume:g} ml") if volume > 0 else ("without", "0 ml"))
+    states = {state for state, _ in found}
+    said = ", ".join(dict.fromkeys(said for _, said in found))
+    return (None if not found else states.pop() if len(states) == 1 else "unclear"), f"agent {said}" if said else ""
+
+
+def _agent(text):
+    """State of the text of one field, and what may be shown of it: nothing but known words."""
+    text = re.sub(r"w\s*/\s*o(?![a-z])", " wo ", re.sub(r"n\s*/\s*a|\bna\b", " none ", text))
+    words = re.findall(r"[a-z]+|\d+(?:[.,]\d+)?", text)
+    amounts = [float(word.replace(",", ".")) for word in words if word[0].isdigit()]
+    letters = [word for word in words if not word[0].isdigit()]
+    no = [word for word in letters if word in _NO]
+    names = [word for word in letters if LEXICON.get(word) in ("agent", "short", "given") and word not in _NO]
+    strange = [word for word in letters if word not in _NO | _UNKNOWN and len(word) > 2]
+    if {"with", "w", "mit", "avec", "con"} & set(letters) and no or _BOTH & set(letters):
+        return "unclear", "with and without"
+    if no or (amounts and not any(amounts)):
+        return "without", " ".join([*no, *names]).upper() or "0 ml"
+    if not words or (set(letters) & _UNKNOWN and not names and not any(amounts)):
+        return None, ""
+    if names or any(amounts):
+        return "with", " ".join(dict.fromkeys(names)).upper() or "stated by its amount"
+    yes = set(letters) & {"y", "yes", "ja", "oui", "si", "iv", "c", "w", "with", "true", "t"}
+    return ("with", "stated") if yes or strange else (None, "")
+
+
+def number(value):
+    """Read a finite number; None where there is none."""
+    value = value[0] if isinstance(value, list) and value else value
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _list(value):
+    """Read a field of one or more values as words in capitals."""
+    values = value if isinstance(value, (list, tuple)) else re.split(r"[\\]", str(value)) if value is not None else []
+    return [str(each).strip().upper() for each in values if str(each).strip()]

@@ -1,0 +1,69 @@
+"""The judgement of every scan below some paths, image files and DICOM alike, with nothing written."""
+
+from pathlib import Path
+
+from epitome_kit.errors import BadParameter
+from epitome_kit.sources.contrasts import ENDINGS, judge_scan
+from epitome_kit.sources.dicom_contrast import judge_volumes
+from epitome_kit.sources.dicom_headers import read_volumes
+
+
+def list_contrasts(paths):
+    """Judge every scan that is found.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Image files, DICOM files, or folders of either, at any depth. Files whose
+        names begin with a full stop are passed over.
+
+    Returns
+    -------
+    list of dict
+        ``file``, ``contrast`` and ``evidence`` of each scan, as in
+        :class:`epitome_kit.sources.contrasts.Judgement`; for DICOM one entry a
+        volume, with the file of its first image.
+
+    Raises
+    ------
+    BadParameter
+        A path that is not there.
+    """
+    rows = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise BadParameter("contrasts", "files or folders", f"{path}, which is not there", "check the path")
+        for file, judgement in _judge(path):
+            rows.setdefault(str(file), {"file": str(file), **judgement._asdict()})
+    return list(rows.values())
+
+
+def _judge(path):
+    """Judge one file, or what a folder holds: (file, judgement)."""
+    if path.is_dir():
+        images = sorted(each for each in path.rglob("[!.]*") if _is_image(each))
+        return [*((each, judge_scan(each)) for each in images), *_judge_dicom(path)]
+    if _is_image(path):
+        return [(path, judge_scan(path))]
+    own = [(file, judgement) for file, judgement, files in _volumes(path.parent) if path in files]
+    return own or [(path, judge_scan(path))]
+
+
+def _is_image(path):
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
+
+
+def _judge_dicom(folder):
+    return [(file, judgement) for file, judgement, _ in _volumes(folder)]
+
+
+def _volumes(folder):
+    """Judge the DICOM volumes of a folder, exam by exam: first file, judgement, all files."""
+    exams = {}
+    for volume in read_volumes(folder)[0]:
+        exams.setdefault((volume.patient, volume.study), []).append(volume)
+    return [
+        (volume.files[0], judgement, set(volume.files))
+        for exam in exams.values()
+        for volume, judgement in zip(exam, judge_volumes(exam), strict=True)
+    ]

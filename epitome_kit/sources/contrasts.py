@@ -1,0 +1,294 @@
+"""The judge of contrasts: what a scan shows, on which evidence, or that nobody can tell."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from epitome_kit.files import read_json
+from epitome_kit.sources.contrast_fields import agent_of, by_times, other_type
+from epitome_kit.sources.contrast_lexicon import LEXICON
+from epitome_kit.sources.contrast_words import Words, read_words
+
+ENDINGS = (".nii.gz", ".nii", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".img", ".hdr", ".gipl", ".mnc")
+"""How the names of image files end."""
+
+_MOST_BESIDE = 500
+_SUFFIXES = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
+_OTHER_SUFFIXES = re.compile(
+    "PDw|PDT2|T2starw?|T2\\*|inplaneT[12]|angio|MP2RAGE|UNIT1|[A-Za-z0-9]+map|M[TM]?[RV]?sat|MTS|MTR|MPM|MEGRE|MESE|VFA|"
+    "IRT1|TB1[A-Z]+|RB1[A-Z]+|[a-z]*mask|dseg|probseg|dwi|sbref|bold|cbv|asl|m0scan|epi|phase[12]?|phasediff|fieldmap|"
+    "magnitude[12]?|svs|mrsi|unloc|mrsref|pet|ct|swi|SWI|xfm|blood|physio"
+)
+_BIDS = re.compile(r"sub-[^_]+((?:_[A-Za-z]+-[^_]+)*)_([A-Za-z0-9*]+)")
+_SILENT = re.compile(r"(?:^|(?<=_))(?:sub|ses|run|space|res|dir|task|hemi|split|chunk|trc)-[A-Za-z0-9]+(?=_|$)")
+_FREE_ENTITIES = ("acq", "desc", "rec", "label", "mod")
+_SHOWN = {"signplus": "C+", "signminus": "C-", "nkm": "n. KM", "okm": "o. KM", "vkm": "v. KM", "mkm": "m. KM"}
+_OTHER_TIMES = ("PD", "T2*", "EPI", "STIR")
+
+
+class Judgement(NamedTuple):
+    """What a scan shows, and why.
+
+    Attributes
+    ----------
+    contrast : str or None
+        ``"T1w"``, ``"T1ce"``, ``"T2w"``, ``"FLAIR"``, ``"other"``, or None where it
+        cannot be told.
+    evidence : str
+        In words that stand in no header but in lists of the kit: names of people
+        can be in none of them.
+    """
+
+    contrast: str | None
+    evidence: str
+
+
+class Series(NamedTuple):
+    """What is known of one series or scan before it is judged.
+
+    Attributes
+    ----------
+    notes : dict
+        Fields by their BIDS names, times in seconds.
+    name : str, default=""
+        Of its file; "" where that says nothing.
+    shorter_echo : bool, default=False
+        The series holds an echo before this one.
+    """
+
+    notes: dict
+    name: str = ""
+    shorter_echo: bool = False
+
+
+def judge_scan(path, *, notes=None, name=None):
+    """Judge what an image file shows.
+
+    Evidence comes in this order: entities and suffix of BIDS, the fields of the
+    sidecar, the description of the series, the name of the file. Where they
+    disagree, nobody can tell.
+
+    Parameters
+    ----------
+    path : path
+        Need not be there; its folder's name says nothing.
+    notes : dict, default=None
+        The sidecar. None: the ``.json`` beside the file, if there is one.
+    name : str, default=None
+        To judge by in place of the file's own.
+
+    Returns
+    -------
+    Judgement
+    """
+    path = Path(path)
+    notes = _read(_sidecar(path)) if notes is None else notes
+    series = Series(notes, path.name if name is None else name)
+    asked = any(notes.get(field) for field in ("ProtocolName", "ContrastBolusAgent", "ContrastBolusIngredient"))
+    return judge_series(series, _beside(path) if asked else [])
+
+
+def judge_series(series, others=(), *, after_agent=False):
+    """Judge one series of an exam: the one judge behind files, DICOM and uploads.
+
+    Parameters
+    ----------
+    series : Series
+    others : sequence of Series, default=()
+        The other series of the exam: words that two of them share say nothing.
+    after_agent : bool, default=False
+        Every T1 of the collection is known to be after an agent.
+
+    Returns
+    -------
+    Judgement
+    """
+    suffix, entities, texts = _texts(series, others)
+    kind, why = _kind(series, suffix, entities, texts)
+    if kind != "T1w":
+        after = kind in ("T2w", "FLAIR") and suffix and _entity_agent(entities) == "with"
+        return Judgement("other", f"{why}, ce-{entities['ce']}: after an agent") if after else Judgement(kind, why)
+    if after_agent:
+        return Judgement("T1ce", f"{why}, as every T1 of the collection after an agent")
+    given, reason = _agent(series, suffix, entities, texts, others)
+    return Judgement({"with": "T1ce", "without": "T1w"}.get(given), _and(why, reason))
+
+
+def _texts(series, others):
+    """Read suffix and entities, and what each text says: (where, words)."""
+    suffix, entities, words = _read_name(series.name)
+    notes = series.notes
+    described = read_words(notes.get("SeriesDescription") or "")
+    texts = [("description", described)]
+    protocol = notes.get("ProtocolName") or ""
+    if protocol and not any(_same(protocol, other.notes.get("ProtocolName")) for other in others):
+        told = read_words(protocol)
+        if described.kind is None and told.kind or (described.agent is None and told.kind not in (None, "other")):
+            own = told if described.kind is None else told._replace(kind=None)
+            texts.append(("protocol", own if told.kind != "other" else own._replace(agent=None)))
+    return suffix, entities, [*texts, ("label" if suffix else "file name", words)]
+
+
+def _read_name(name):
+    """Suffix and entities of a BIDS name, else None and none; and what its free words say."""
+    lower = name.lower()
+    ending = next((ending for ending in ENDINGS if lower.endswith(ending)), "")
+    stem = name[: len(name) - len(ending)]
+    match = _BIDS.fullmatch(stem)
+    if match and (match[2] in _SUFFIXES or _OTHER_SUFFIXES.fullmatch(match[2])):
+        entities = dict(part.split("-", 1) for part in match[1].split("_") if part)
+        free = " ".join(entities[name] for name in _FREE_ENTITIES if name in entities)
+        words, alone = (read_words(f"{match[2]} {free}"), read_words(free)) if free else 2 * (Words(None, None),)
+        told = None if alone.kind == "other" != words.kind else alone.kind
+        return match[2], entities, words._replace(kind=told, said=alone.said)
+    words = read_words(_SILENT.sub("", stem))
+    part = re.search(r"(?:^|[^A-Za-z])([A-Za-z]+)$", stem)
+    if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in _SUFFIXES.values():
+        words = words._replace(kind="unclear", said=f"{words.said} {part[1].lower()}")
+    return None, {}, words
+
+
+def _kind(series, suffix, entities, texts):
+    """Settle T1w, T2w, FLAIR or other, with the evidence; None where it cannot be told."""
+    other = other_type(series.notes) or _other_name(suffix, entities)
+    if other:
+        return "other", other
+    sequence = read_words(series.notes.get("SequenceName") or "")
+    for where, words in [*texts, ("sequence", sequence if sequence.kind == "other" else Words(None, None))]:
+        if words.kind == "other" or (words.kind == "MP2RAGE" and not suffix):
+            return "other", f"{where} says {_shown(words.said)}"
+    timed, times = by_times(series.notes)
+    claims = [(f"suffix {suffix}", _SUFFIXES[suffix])] if suffix else []
+    claims += [(f"{where} says {_shown(words.said)}", words.kind) for where, words in texts if words.kind != "MP2RAGE"]
+    claims = [(why, kind) for why, kind in claims if kind]
+    return _weigh_kinds(claims, timed, times, series.shorter_echo)
+
+
+def _weigh_kinds(claims, timed, times, shorter_echo):
+    """Weigh what texts claim against the times of the sequence."""
+    named = {kind for _, kind in claims}
+    if timed in _OTHER_TIMES and (timed == "EPI" or not named & {"T1w", "FLAIR"}):
+        stated = [why for why, kind in claims if why.startswith("suffix")]
+        return (None, _disagree(*stated, times)) if stated and timed != "EPI" else ("other", f"{times}: {timed}")
+    if timed == "T2w" and "PD" in named:
+        dual = shorter_echo or any("t2" in why.lower() for why, _ in claims)
+        claims = [(why, "T2w" if kind == "PD" and dual else kind) for why, kind in claims]
+    elif named == {"PD"} and not timed:
+        return "other", f"{claims[0][0]}: proton density"
+    elif named == {"PD", "T2w"} and not timed and any("t2" in why.lower() for why, kind in claims if kind == "PD"):
+        claims = [(why, "T2w") for why, _ in claims]
+    if timed == "FLAIR":
+        claims = [(why, "FLAIR" if kind == "T2w" and not why.startswith("suffix") else kind) for why, kind in claims]
+    structured = timed if timed not in _OTHER_TIMES else f"{timed} by its times"
+    if structured == "T2w" and "FLAIR" in named:
+        structured = None
+    if structured or any(why.startswith("suffix") for why, _ in claims):
+        claims = [(why, kind) for why, kind in claims if kind != "unclear"]
+    claims += [(times, structured)] if structured else []
+    kinds = {kind for _, kind in claims}
+    if len(kinds) == 1 and kinds <= {*_SUFFIXES}:
+        return kinds.pop(), ", ".join(why for why, _ in claims)
+    if not claims:
+        return None, f"no word of a contrast{f', {times} are those of none' if times else ''}"
+    return None, _disagree(*(why for why, _ in claims))
+
+
+def _agent(series, suffix, entities, texts, others):
+    """Settle whether an agent was given, with the evidence; "unclear" where it cannot be told."""
+    state, why = agent_of(series.notes)
+    stated = [(state, why)] if state in ("with", "without") else []
+    entity = _entity_agent(entities)
+    stated = [(entity, f"ce-{entities['ce']}"), *stated] if entity else stated
+    told = [(words.agent, f"{where} says {_shown(words.agent_said)}") for where, words in texts if words.agent]
+    clear = [(state, why) for state, why in told if state != "unclear"]
+    if len({state for state, _ in stated}) > 1 or (state == "unclear" and not clear and not entity):
+        return "unclear", _disagree(*(why for _, why in stated)) if stated else f"{why}: cannot tell"
+    if not stated and not told:
+        return "without", "no word of an agent"
+    if not stated and len(clear) < len(told):
+        return "unclear", f"{_joined(told)}: cannot tell"
+    states = {state for state, _ in [*stated, *clear]}
+    if len(states) == 1:
+        return states.pop(), _joined([*stated, *clear])
+    plain = {state for state, _ in clear} == {"without"}
+    if plain and not entity and any(_after_agent(other) for other in others):
+        return "without", f"{_joined(clear)}, and another T1 of the exam is after the agent"
+    return "unclear", _disagree(*(why for _, why in [*stated, *clear]))
+
+
+def _after_agent(series):
+    """Whether a series is a T1 after an agent, by its fields or its words."""
+    suffix, entities, texts = _texts(series, [])
+    if _kind(series, suffix, entities, texts)[0] != "T1w":
+        return False
+    words = {words.agent for where, words in texts if where != "protocol"}
+    return "without" not in words and ("with" in words or agent_of(series.notes)[0] == "with")
+
+
+def _other_name(suffix, entities):
+    if suffix and suffix not in _SUFFIXES:
+        return f"suffix {suffix}"
+    if entities.get("part", "mag") != "mag" or "inv" in entities:
+        return f"part-{entities['part']}" if "part" in entities else f"inv-{entities['inv']}: a part of MP2RAGE"
+    return f"echo-{entities['echo']}: a later echo" if entities.get("echo", "1").lstrip("0") not in ("1", "") else None
+
+
+def _entity_agent(entities):
+    """State of the entity `ce-`: any name counts as an agent but a negation."""
+    if "ce" not in entities:
+        return None
+    state, _ = agent_of({"ContrastBolusAgent": entities["ce"]})
+    return state if state in ("without", "unclear") else "with"
+
+
+def _same(one, other):
+    return other is not None and " ".join(str(one).lower().split()) == " ".join(str(other).lower().split())
+
+
+def _shown(said):
+    return " ".join(
+        _SHOWN.get(word, re.sub("^(t[12]|pd|flair)", lambda kind: kind[0].upper(), word)) for word in said.split()
+    )
+
+
+def _and(why, reason):
+    """Join what was found of the kind and of the agent; what stands in one place is said once."""
+    place, says, word = reason.partition(" says ")
+    if says and why.rsplit(", ", 1)[-1].startswith(f"{place} says "):
+        return why if why.endswith(f" {word}") else f"{why} and {word}"
+    return f"{why}, {reason}"
+
+
+def _joined(found):
+    return ", ".join(dict.fromkeys(why for _, why in found))
+
+
+def _disagree(*sides):
+    return f"cannot tell: {', but '.join(dict.fromkeys(sides))}"
+
+
+def _sidecar(path):
+    lower = path.name.lower()
+    ending = next((ending for ending in ENDINGS if lower.endswith(ending)), path.suffix)
+    return path.with_name(path.name[: len(path.name) - len(ending)] + ".json")
+
+
+def _read(path):
+    """Read a sidecar; one that is missing or damaged says nothing."""
+    try:
+        notes = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _beside(path):
+    """Read the sidecars of the other scans in the folder of one."""
+    own = _sidecar(path).name
+    try:
+        found = sorted(
+            each for each in path.parent.glob("*.json") if each.name != own and not each.name.startswith(".")
+        )
+    except OSError:
+        return []
+    return [Series(_read(each), each.name.removesuffix(".json")) for each in found[:_MOST_BESIDE]]
