@@ -75,9 +75,7 @@ def audit_cohort(cohort, *, workers=1):
     rows = for_each(partial(_measure, cohort.root), scans, title="Auditing", workers=workers)
     listed = _listed(cohort)
     scanless = sorted(set(listed.index) - set(cohort.subjects))
-    rows += [
-        {"participant_id": name, "findings": ["in participants.tsv, but has no scan"]} for name in scanless
-    ]
+    rows += [{"participant_id": name, "findings": ["in participants.tsv, but has no scan"]} for name in scanless]
     rows += _left_out(cohort, scanless)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _compare_grids(table)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON
+from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON, OTHER_STEM
 
 _SEP = r"[\s_.-]*"
 _AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
@@ -24,6 +24,7 @@ _SIGNS = [
     (rf"(?<![a-z0-9]){_AGENT}-(?![a-z0-9])|(?<=[\s_(])-{_AGENT}(?![a-z0-9])|\(-\)", " signminus "),
     (r"(?<=t1)\+(?![a-z0-9])|(?<=t1w)\+(?![a-z0-9])|(?<=mprage)\+(?![a-z0-9])|(?<=bravo)\+(?![a-z0-9])", " signplus "),
     (r"\+\s*$", " ? "),
+    (r"\s*(?:[&,]|(?<=t1)/|(?<=t1w)/|\+(?=\s*(?:t[12]|flair)))\s*", " and "),
     (rf"gd{_SEP}dtpa", " gddtpa "),
     (rf"dark{_SEP}fluid", " darkfluid "),
     (r"(?<![a-z0-9])da[\s_-]fl(?![a-z0-9])", " darkfluid "),
@@ -50,6 +51,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])
 _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
 _LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
 _PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
+_MEASURE = re.compile(r"\d+(p\d+)?(mm|ms|sl|min|iso|deg|x\d+)(iso)?")
 _LONGEST_TEXT, _LONGEST_WORD = 400, 40
 _RELATIONS = {"with", "without", "after", "before"}
 _SKIPPED = {"joint", "hint"}
@@ -112,6 +114,9 @@ def _tokens(text):
     for chunk in re.findall(r"[^\W_]+|\?", text):
         for word in _split(chunk):
             group = LEXICON.get(word) or ("number" if word.isdigit() else None)
+            group = group or ("neutral" if _MEASURE.fullmatch(word) else None)
+            stem = None if group else OTHER_STEM.match(word)
+            word, group = (stem[0], "other") if stem else (word, group)
             tokens += [[word, part] for part in group.split()] if group and " " in group else [[word, group]]
     return tokens
 
@@ -132,7 +137,8 @@ def _split(chunk):
         return [*filter(None, (before, "flair", after))]
     found = _segment(word, kind=False) if len(word) <= _LONGEST_WORD else None
     if found:
-        return found
+        kinds = [_tells(piece, LEXICON.get(piece, "")) for piece in found]
+        return ["to" if word == "2" and any(kinds[:n]) and n + 1 < len(found) else word for n, word in enumerate(found)]
     parts = _CAMEL.split(chunk)
     return [word] if len(parts) == 1 else [each for part in parts for each in _split(part)]
 
@@ -158,7 +164,7 @@ def _segment(word, *, kind, last=""):
 
 
 def _tells(piece, group):
-    return group.split()[0] in KINDS or (group == "other" and len(piece) > 2)
+    return bool(KINDS & set(group.split())) or (group == "other" and len(piece) > 2)
 
 
 def _strange(text):
@@ -179,7 +185,7 @@ def _drop_targets(tokens):
         while after < len(tokens) and tokens[after][1] in ("toward", "joint", "neutral"):
             after += 1
         target = tokens[after] if after < len(tokens) else ("", None)
-        if (group == "toward" or (seen and word == "2")) and target[1] in KINDS:
+        if group == "toward" and target[1] in KINDS:
             if not seen and (strange or word in _PREPOSITIONS):
                 return None
             for token in tokens[after:] if seen else ():
@@ -200,6 +206,11 @@ def _kind(tokens):
             return "other", word
     found = {group for group in places if group in KINDS}
     words = " and ".join(dict.fromkeys(word for word, group in tokens if group in KINDS or group == "gradient"))
+    ends = [index for index, (_, group) in enumerate(tokens) if group in KINDS]
+    between = {group for _, group in tokens[ends[0] : ends[-1]]} if ends else set()
+    apart = {"joint"} if "t2" in found else {"joint", "number", None}
+    if len(found) > 1 and found & {"flair", "tirm"} and apart & between:
+        return "unclear", words
     if "mp2rage" in found and found <= {"mp2rage", "t1"}:
         return "MP2RAGE", words
     if found == {"t1"} or found in ({"t1", "flair"}, {"t1", "tirm"}, {"t1", "tirm", "flair"}):

@@ -138,8 +138,9 @@ def _read_name(name):
     if match and (match[2] in _SUFFIXES or _OTHER_SUFFIXES.fullmatch(match[2])):
         entities = dict(part.split("-", 1) for part in match[1].split("_") if part)
         free = " ".join(entities[name] for name in _FREE_ENTITIES if name in entities)
-        words = read_words(f"{match[2]} {free}") if free else Words(None, None)
-        return match[2], entities, words._replace(kind=read_words(free).kind, said=read_words(free).said)
+        words, alone = (read_words(f"{match[2]} {free}"), read_words(free)) if free else 2 * (Words(None, None),)
+        told = None if alone.kind == "other" != words.kind else alone.kind
+        return match[2], entities, words._replace(kind=told, said=alone.said)
     words = read_words(_SILENT.sub("", stem))
     part = re.search(r"(?:^|[^A-Za-z])([A-Za-z]+)$", stem)
     if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in _SUFFIXES.values():
