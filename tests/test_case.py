@@ -17,6 +17,7 @@ from epitome_kit.grade.one_head import calibrate_answer, grade_head
 from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.preprocess.skull_strip import Stripped
 from epitome_kit.run import case as case_module
 from epitome_kit.run.case import STEPS, case_html, case_report
 from epitome_kit.run.case_page import OWN, CasePage
@@ -25,6 +26,8 @@ from epitome_kit.tumour.segment import read_card
 
 SCRIPT = "<script>alert(1)</script>"
 NOW = datetime.now(UTC)
+DOUBT = "The brain ends in a straight cut."
+"""What the strip of this head warned of."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,11 @@ def known_brain(subject):
     """Spare the network that strips the skull: the brain of a simulated head is known."""
     brain = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preprocessing, "skull_strip", lambda image, method: image_like(np.asarray(brain.dataobj), image))
+        patch.setattr(
+            preprocessing,
+            "strip_with_warnings",
+            lambda image, method: Stripped(image_like(np.asarray(brain.dataobj), image), "head", (DOUBT,)),
+        )
         yield
 
 
@@ -78,6 +85,7 @@ def test_it_says_its_limits_and_every_number_has_a_unit(report):
     assert size["volume_low_ml"] < size["volume_ml"] < size["volume_high_ml"]
     assert f"{size['measured']['rano_long_mm']:.0f} mm" in sheet
     assert f"learned from {read_card()['trained_on']} and from no real one" in sheet
+    assert f"T2w: {DOUBT}" in report.facts["notes"] and f"T2w: {DOUBT}" in sheet
     assert 'src="http' not in sheet and 'href="http' not in sheet
     assert sheet.count("<img") == len(report.pictures) == 5 and "alt=" in sheet
     assert read_json(report.folder / "case.json")["size"]["volume_voxels"] == size["volume_voxels"]

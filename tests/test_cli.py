@@ -24,7 +24,7 @@ from epitome_kit.cohort import open_cohort, write_dataset
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import read_tsv
 from epitome_kit.images import mark_voxel_size_unknown
-from epitome_kit.ledger import Entry
+from epitome_kit.ledger import Entry, write_ledger
 from epitome_kit.run import doctor
 from epitome_kit.tumour import one_head
 
@@ -217,11 +217,19 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     half = np.zeros(head.shape, np.uint8)
     half[:15] = 1
     mask, methods = nib.Nifti1Image(half, head.affine), []
-    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image, method: methods.append(method) or mask)
+    said = {"network": ("head", ("The brain ends in a straight cut.",)), "surface": ("stripped before", ())}
+    _stand_in(
+        monkeypatch,
+        "preprocess.skull_strip",
+        STRIPPED_BEFORE="stripped before",
+        strip_with_warnings=lambda image, method: methods.append(method) or (mask, *said[method]),
+    )
     where = ("--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
     for options in ((), ("--method", "surface")):
         answer = epitome("strip", ball, *where, *options)
         assert answer.exit_code == 0, answer.output
+        assert ("Warning: The brain ends in a straight cut." in answer.stderr) == (not options)
+        assert ("Taken as stripped before" in answer.stderr) == bool(options)
     assert methods == ["network", "surface"]
     assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)
     assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
@@ -292,6 +300,27 @@ def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epi
         ("bias", "register"),
     ]
     assert [options["method"] for options in asked] == ["network", "network", "fsl"] and len(pages) == 3
+
+
+def test_inspect_names_what_is_not_read_and_what_the_import_left_out(epitome, tmp_path):
+    root = write_cohort(tmp_path / "cohort")
+    answer = epitome("inspect", root, "--workers", 1)
+    assert "The import" not in answer.stdout, "nobody imported it"
+    (root / "sub-01" / "anat" / "sub-01_acq-[x]_T1w.nii").write_bytes(b"no scan")
+    taken = Entry("a/flair.nii", "scan", "sub-01", "FLAIR", "suffix FLAIR")
+    entries = [taken, *(Entry(f"b/{number}.nii", "scan", reason="cannot tell") for number in range(45))]
+    write_ledger(root, [*entries, Entry("sub-01", "note", "sub-01", reason="a note")])
+    answer = epitome("inspect", root, "--workers", 1)
+    assert answer.exit_code == 0 and "sub-01/anat/sub-01_acq-[x]_T1w.nii" in answer.stdout
+    assert "1 (FLAIR 1)" in answer.stdout and "45 (cannot tell)" in answer.stdout
+    assert (
+        "b/39.nii" in answer.stdout and "b/40.nii" not in answer.stdout and "and 5 more in sources.tsv" in answer.stdout
+    )
+    rows = json.loads(epitome("inspect", root, "--ledger", "--json").stdout)
+    assert rows[0] == taken._asdict() | {"reason": None, "decision": None} and len(rows) == 47
+    assert "suffix FLAIR" in epitome("inspect", root, "--ledger").stdout
+    rows = json.loads(epitome("inspect", root, "--workers", 1, "--json").stdout)
+    assert [row["file"] for row in rows if row["contrast"] is None] == ["sub-01/anat/sub-01_acq-[x]_T1w.nii"]
 
 
 def test_inspect_audits_a_cohort_and_writes_the_spreadsheet(epitome, tmp_path):

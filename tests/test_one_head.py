@@ -13,6 +13,7 @@ from epitome_kit.errors import BadImage, BadParameter
 from epitome_kit.images import load_image, load_mask, same_grid
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.preprocess.skull_strip import Stripped
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.tumour.one_head import (
     SPACING_MM,
@@ -23,6 +24,9 @@ from epitome_kit.tumour.one_head import (
     name_received,
     segment_head,
 )
+
+DOUBT = "The brain ends in a straight cut."
+"""What the strip of this head warned of."""
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def outlined(tmp_path_factory):
     subject = make_phantom_cohort(folder / "cohort", **grid)["sub-001"]
     known = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preprocessing, "skull_strip", lambda image, method: known)
+        patch.setattr(preprocessing, "strip_with_warnings", lambda image, method: Stripped(known, "head", (DOUBT,)))
         scans = {name: str(path) for name, path in subject.images.items()}
         return replace(subject, truth=None), folder / "out", segment_head(scans, folder / "out")
 
@@ -138,6 +142,7 @@ def test_a_mask_on_the_grid_of_the_leading_scan_and_its_measures(outlined):
     (row,) = tumours.itertuples()
     assert row.participant_id == "sub-001" and row.volume_voxels == np.asarray(mask.dataobj).sum()
     assert row.volume_ml == pytest.approx(row.volume_voxels * 0.216) and "dice" not in tumours
+    assert row.warnings.startswith(f"T2w: {DOUBT}")
     assert (out / "tumours.tsv").is_file()
 
 
