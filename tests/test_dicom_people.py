@@ -279,3 +279,12 @@ def test_numbers_follow_patient_ids_as_ever(tmp_path):
     for number, patient in enumerate(("P10", "P2", "ANON-3", "111", "112")):
         _exam(tmp_path / f"f{number}", number, patient=patient)
     assert [one.name for one in _people(tmp_path)] == sorted(["P10", "P2", "ANON-3", "111", "112"])
+
+
+def test_one_equal_image_among_others_makes_two_names_one_exam(tmp_path):
+    _exam(tmp_path / "K-1", 1, patient="K-1", study="1.2.7.1")
+    images = series(voxels(SMALL, seed=2), patient="K-2", study="1.2.7.1", **T2)
+    images[0].PixelData = series(voxels(SMALL, seed=1), **T2)[0].PixelData
+    write_series(tmp_path / "K-2", images)
+    first, second = _people(tmp_path)
+    assert second.twin == "K-1" and not first.twin and not first.notes + second.notes
