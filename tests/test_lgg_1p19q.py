@@ -5,6 +5,7 @@ import shutil
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from made_dicom import SECRETS, T2, lps_affine, series, voxels, write_series
 from made_lgg import (
@@ -23,7 +24,7 @@ from made_lgg import (
 )
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter
+from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeWarning
 from epitome_kit.files import read_json
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
 from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
@@ -234,9 +235,88 @@ def test_rows_without_scans_and_rows_that_differ_are_left_out(source, tmp_path):
 
 def test_without_a_spreadsheet_there_are_no_labels(source, tmp_path):
     (source / "TCIA_LGG_cases_159.xlsx").unlink()
-    cohort = import_lgg_1p19q(source, tmp_path / "out")
+    with pytest.warns(EpitomeWarning, match="no labels"):
+        cohort = import_lgg_1p19q(source, tmp_path / "out")
     assert len(cohort) == 3 and cohort.repaired.empty and "grade" not in cohort.participants
     assert "No spreadsheet" in (cohort.root / "README.md").read_text()
+
+
+def _as_excel(path, *, sheets=(), **how):
+    with pd.ExcelWriter(path, engine="openpyxl") as book:
+        for name in sheets:
+            pd.DataFrame({"note": [name]}).to_excel(book, sheet_name=name, index=False)
+        pd.DataFrame(ROWS).rename(columns=how.pop("rename", {})).to_excel(book, sheet_name="all", index=False, **how)
+
+
+SAVED = {
+    "as text": lambda folder: pd.DataFrame(ROWS).to_csv(folder / "cases.csv", index=False),
+    "with semicolons": lambda folder: pd.DataFrame(ROWS).to_csv(folder / "cases.CSV", index=False, sep=";"),
+    "in capitals": lambda folder: _as_excel(folder / "CASES.XLSX"),
+    "on the third sheet": lambda folder: _as_excel(folder / "cases.xlsx", sheets=("legend", "methods")),
+    "below three lines": lambda folder: _as_excel(folder / "cases.xlsx", startrow=3, startcol=1),
+    "with other columns": lambda folder: _as_excel(
+        folder / "cases.xlsx", rename={"Filename": "Patient ID", "1p/19q": "1p/19q co-deletion", "Grade": "WHO grade"}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SAVED)
+def test_the_spreadsheet_is_read_however_it_was_saved(source, tmp_path, how):
+    wanted = import_lgg_1p19q(source, tmp_path / "first").participants
+    (source / "TCIA_LGG_cases_159.xlsx").unlink()
+    SAVED[how](source)
+    cohort = import_lgg_1p19q(source, tmp_path / "out")
+    pd.testing.assert_frame_equal(cohort.participants, wanted)
+    rows = cohort.ledger[cohort.ledger.kind == "label"]
+    assert rows.subject.tolist() == list(cohort.subjects) and set(rows.taken_as) == {"labels"}
+
+
+def test_an_old_spreadsheet_asks_to_be_saved_again(source, tmp_path):
+    (source / "TCIA_LGG_cases_159.xlsx").rename(source / "cases.xls")
+    (source / "cases.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
+    with raises_three_lines(BadCohort, "cases.xls", "save it as .xlsx"):
+        import_lgg_1p19q(source, tmp_path / "out")
+    write_spreadsheet(source)
+    assert import_lgg_1p19q(source, tmp_path / "out").participants.grade.notna().all()
+
+
+def test_tables_that_contradict_each_other_give_no_label(source, tmp_path):
+    pd.DataFrame([{**row, "Grade": "2"} for row in ROWS]).to_csv(source / "edited.csv", index=False)
+    with pytest.warns(EpitomeWarning, match="contradict each other about the grade of 2"):
+        cohort = import_lgg_1p19q(source, tmp_path / "out")
+    assert cohort.participants.grade.notna().tolist() == [True, False, False]
+    assert cohort.participants.codeletion.notna().all()
+
+
+def test_a_grade_that_is_lost_is_said(source, tmp_path):
+    write_spreadsheet(source, [*ROWS[:2], {**ROWS[2], "Grade": "high"}])
+    with pytest.warns(EpitomeWarning, match="grade high"):
+        import_lgg_1p19q(source, tmp_path / "out")
+
+
+def test_every_series_scan_and_mask_is_in_the_ledger(source, tmp_path):
+    write_dicom(source, "LGG-104", study="1.4.9", StudyDate="20300101")
+    write_nifti(source, "LGG-210", swapped=True)
+    shutil.rmtree(source / "LGG-1p19qDeletion" / "LGG-210")
+    shutil.copy(source / "NiFTiSegmentationsEdited/LGG-223/LGG-223_T2.nii.gz", source / "LGG-223_T2_copy.nii.gz")
+    shutil.copy(source / "NiFTiSegmentationsEdited/LGG-223/LGG-223_T2.nii.gz", source / "atlas.nii.gz")
+    write_nifti(source, "LGG-300", mask=np.zeros_like(tumour()))
+    cohort = import_lgg_1p19q(source, tmp_path / "out")
+    ledger = cohort.ledger[cohort.ledger.kind.isin(["series", "scan", "mask", "file"])]
+    fates = {row.source: row.taken_as or row.reason for row in ledger.itertuples()}
+    files = [path.relative_to(source).as_posix() for path in source.rglob("*.nii.gz")]
+    assert set(files) <= set(fates) and len(fates) == len(ledger) == len(files) + 6
+    copies = "NiFTiSegmentationsEdited/LGG-"
+    assert fates[f"{copies}104/LGG-104-Segmentation.nii.gz"] == "tumour"
+    assert fates[f"{copies}104/LGG-104_T2.nii.gz"] == "a copy: the series was taken"
+    assert fates[f"{copies}210/LGG-210_T2.nii.gz"] == "tumour"
+    assert fates[f"{copies}210/LGG-210-Segmentation.nii.gz"] == "T2w"
+    assert fates[f"{copies}300/LGG-300_T1.nii.gz"] == "its subject was left out"
+    assert "another T2w" in fates["LGG-223_T2_copy.nii.gz"] or "another T2w" in fates[f"{copies}223/LGG-223_T2.nii.gz"]
+    assert "its name says" in fates["atlas.nii.gz"]
+    taken = ledger[(ledger.kind == "series") & (ledger.taken_as != "")]
+    assert sorted(taken.subject) == ["sub-LGG104"] * 2 + ["sub-LGG223"] * 2
+    assert not taken.source.str.contains("1.4.9").any()
 
 
 def test_names_and_dates_are_left_behind(source, tmp_path):

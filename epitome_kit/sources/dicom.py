@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
+from epitome_kit.errors import BadCohort, BadImage
 from epitome_kit.ledger import Entry, unused_decisions
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
@@ -102,8 +101,6 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     names = _names(patients, keep_ids)
     check_folders(source, out, names.values())
     labels = find_labels(source, [patient for patient, (one, _) in patients.items() if not one.shared])
-    for text in labels.warnings:
-        warnings.warn(text, EpitomeWarning, stacklevel=2)
     sources = name_sources([volume for patient in patients.values() for volume in patient.volumes], source)
     answers = {volume: decided[name] for volume, name in sources.items() if name in decided}
     choices = {patient: choose(patients[patient].volumes, decisions=answers) for patient in names}

@@ -18,12 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed
 from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
+from epitome_kit.ledger import Entry
 from epitome_kit.sources.dicom import digest, person
-from epitome_kit.sources.dicom_choice import choose
-from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.importing import (
@@ -36,6 +35,7 @@ from epitome_kit.sources.importing import (
 )
 from epitome_kit.sources.label_table import read_one
 from epitome_kit.sources.labels import join_readings
+from epitome_kit.sources.lgg_ledger import SEGMENTATION, choose_scans, list_sources, name_copy
 from epitome_kit.sources.lgg_masks import annotated_slices, fit_mask, place_segmentation, sort_files
 from epitome_kit.sources.tcia import download_collection
 
@@ -103,9 +103,11 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
     source, out = Path(source), Path(out)
     check_folders(source, out, {path.name for path in out.glob("sub-*")})
     broken = download_collection(_COLLECTION, source, api=archive) if archive else {}
-    files = _find_files(source)
+    files, entries = _find_files(source)
+    read, damaged = read_volumes(source, workers=workers)
+    entries += [Entry(".", "file", reason=f"DICOM that is damaged, {damaged} of them")] if damaged else []
     volumes = {}
-    for volume in read_volumes(source, workers=workers)[0]:
+    for volume in read:
         volumes.setdefault(volume.patient, []).append(volume)
     found = sorted({*files, *volumes} - {*broken})
     if not found:
@@ -133,13 +135,16 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
     excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
     left_out = {origin for origin, _ in excluded}
     kept = {names[origin]: origin for origin in items if origin not in left_out}
+    sources = {origin: (name, volumes.get(origin, []), files.get(origin, {})) for origin, name in names.items()}
+    entries += [entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries]
+    entries += list_sources(out, source, sources, {*sources} - {*kept.values()})
     return describe_cohort(
         out,
         source=source,
         participants=_participants(kept, volumes, labels.table if labels.tables else pd.DataFrame()),
         excluded=excluded,
         repaired=read_repairs(out, sorted(kept)),
-        entries=[entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries],
+        entries=entries,
         name=_COLLECTION,
         licence="CC BY 3.0",
         readme=_README.format(
@@ -154,17 +159,23 @@ def _subject_name(origin):
 
 
 def _find_files(source):
-    """Find the NIfTI files of every subject: T1ce, T2w and mask."""
+    """Find the NIfTI files of every subject, T1ce, T2w and mask; and list the others for the ledger."""
     if not source.is_dir():
         raise BadCohort("import_lgg_1p19q", "a folder", f"{source}, which is no folder", "unpack the download")
-    files = {}
-    for path in sorted(source.rglob("[!.]*.nii*")):
+    files, others = {}, []
+    for path in [path for path in walk_files(source) if re.search(r"\.nii(\.gz)?$", path.name, re.I)]:
+        place = path.relative_to(source).as_posix()
         subject = _SUBJECT.search(path.name) or _SUBJECT.search(path.parent.name)
         rest = _SUBJECT.sub("", path.name)
         kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(rest)), None)
-        if subject and kind:
-            files.setdefault(subject[0], {}).setdefault(kind, path)
-    return files
+        if not subject or not kind:
+            others.append(Entry(place, "file", reason="its name says no subject, or neither T1, T2 nor mask"))
+            continue
+        first = files.setdefault(subject[0], {}).setdefault(kind, path)
+        if first != path:
+            reason = f"another {kind} of the subject was taken: {first.relative_to(source).as_posix()}"
+            others.append(Entry(place, "file", _subject_name(subject[0]), reason=reason))
+    return files, others
 
 
 def _read_spreadsheet(source, subjects):
@@ -198,17 +209,16 @@ def _import_subject(out, deface, item):
     origin = {"SourceDigest": digest(volumes, *sizes), "Defaced": bool(deface)}
     if is_finished(out, name, origin):
         return
-    copies, repairs = sort_files(files)
-    masks = [volume for volume in volumes if volume.physics["modality"] == "SEG"]
-    studies = choose(
-        [volume for volume in volumes if volume not in masks], judge=partial(judge_volumes, after_agent=True)
-    )
-    images, notes, drawn, noticed = _match(studies, masks, copies)
-    repairs += noticed
+    with noticed() as assumed:
+        copies, repairs = sort_files(files)
+        swap = {name_copy("T2w"): name_copy("mask"), name_copy("mask"): name_copy("T2w")} if repairs else {}
+        masks = [volume for volume in volumes if volume.physics["modality"] == SEGMENTATION]
+        images, notes, drawn, more = _match(choose_scans(volumes), masks, copies)
+    repairs += [*more, *assumed]
     if drawn:
-        mask, contrast = drawn
-        slices, noticed = annotated_slices(mask)
-        repairs += noticed
+        mask, contrast, mask_from = drawn
+        slices, more = annotated_slices(mask)
+        repairs += more
         save_image(mask, annotation_path(out, name))
         write_annotation_sidecar(out, name, contrast, slices)
     else:
@@ -217,7 +227,10 @@ def _import_subject(out, deface, item):
         repairs.append("no row in the spreadsheet: no labels")
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    write_scans(out, name, images, {key: {**notes[key], **origin, "Repairs": repairs} for key in images})
+    said = {**origin, "Repairs": repairs} | ({"MaskFrom": swap.get(mask_from, mask_from)} if drawn else {})
+    for each in notes.values():
+        each |= {**said, "TakenFrom": swap.get(each["TakenFrom"], each["TakenFrom"])}
+    write_scans(out, name, images, {contrast: notes[contrast] for contrast in images})
 
 
 def _match(studies, masks, copies):
@@ -226,8 +239,8 @@ def _match(studies, masks, copies):
     Returns
     -------
     images, notes : dict by contrast
-    drawn : (Nifti1Image, str) or None
-        The mask, and the contrast that it was drawn on.
+    drawn : (Nifti1Image, str, str) or None
+        The mask, the contrast that it was drawn on, and what it was taken from.
     repairs : list of str
     """
     outlined = {volume.study for volume in masks}
@@ -236,7 +249,7 @@ def _match(studies, masks, copies):
     first = None
     for scans, repairs in usable:
         images = {contrast: convert(volume) for contrast, volume in scans.items()}
-        notes = {contrast: describe(volume) for contrast, volume in scans.items()}
+        notes = {contrast: describe(volume) | {"TakenFrom": digest([volume])} for contrast, volume in scans.items()}
         drawn, noticed = _draw(images, masks, copies)
         if drawn:
             return images, notes, drawn, [*repairs, *noticed]
@@ -248,9 +261,9 @@ def _match(studies, masks, copies):
     fits = mask is not None and "T2w" in images and same_grid(mask, images["T2w"])
     if images and (fits or mask is None and not masks):
         together = len(images) == 2 and same_grid(images["T1ce"], images["T2w"])
-        notes = {contrast: {"CoregisteredAtOrigin": together} for contrast in images}
+        notes = {each: {"CoregisteredAtOrigin": together, "TakenFrom": name_copy(each)} for each in images}
         repairs = ["no series matches the T2 of the mask: took the NIfTI scans"] if usable else []
-        return images, notes, (without_text(mask), "T2w") if fits else None, repairs
+        return images, notes, (without_text(mask), "T2w", name_copy("mask")) if fits else None, repairs
     if first or images:
         raise BadImage("import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again")
     reasons = "; ".join(repair for _, repairs, _ in studies for repair in repairs)
@@ -258,16 +271,16 @@ def _match(studies, masks, copies):
 
 
 def _draw(images, masks, copies):
-    """Bring the mask onto one of the scans: (mask, contrast) and repairs; None where it fits none."""
+    """Bring the mask onto one of the scans: (mask, contrast, origin) and repairs; None where it fits none."""
     ordered = {contrast: images[contrast] for contrast in ("T2w", "T1ce") if contrast in images}
     for volume in masks:
         mask, contrast = place_segmentation(volume.files[0], ordered)
         if mask is not None:
-            return (mask, contrast), []
+            return (mask, contrast, digest([volume])), []
     if "mask" in copies and "T2w" in images:
         mask, repairs = fit_mask(copies["mask"], copies.get("T2w"), images["T2w"])
         if mask is not None:
-            return (mask, "T2w"), repairs
+            return (mask, "T2w", name_copy("mask")), repairs
     return None, []
 
 
