@@ -227,7 +227,7 @@ def _grade(subject, files, out, workspace):
 
 def _spacing_mm(workspace):
     """Voxel size of the grid that a workspace learned on."""
-    record = next(Path(workspace).glob("preprocessed/sub-*/anat/*_desc-preproc_quality.json"), None)
+    record = next(Path(workspace).glob("preprocessed/sub-*/anat/[!.]*_desc-preproc_quality.json"), None)
     return float(read_json(record)["settings"]["spacing_mm"]) if record else SPACING_MM
 
 
