@@ -91,38 +91,6 @@ def show_frame(frame, as_json, columns=None):
     show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
 
 
-def show_cohort(cohort, as_json):
-    """Print what an import made, what it took, whom and what it left out, and what it noticed.
-
-    Parameters
-    ----------
-    cohort : Cohort
-    as_json : bool
-    """
-    from epitome_kit.ledger import sum_up
-
-    excluded = cohort.excluded[["id", "reason"]].to_dict("records")
-    repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    summed, labels = sum_up(cohort.ledger), _count_labels(cohort)
-    counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "labels": labels}
-    answer = {**counted, "excluded": excluded, "repaired": repaired, "ledger": dict(summed)}
-    rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
-    if repaired:
-        rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
-    rows += [*((f"with {target}", f"{n} of {len(cohort)}") for target, n in labels.items()), *summed]
-    show(answer, as_json, rows)
-    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
-
-
-def _count_labels(cohort):
-    """Count the subjects that have each label."""
-    from epitome_kit.cohort import TARGETS
-
-    return {
-        target: int(cohort.participants[target].notna().sum()) for target in TARGETS if target in cohort.participants
-    }
-
-
 def show_report(page, as_json):
     """Print the key figures of a run, and where its page and the sheet of its one scan are.
 
@@ -207,10 +175,35 @@ def show_grading(scores, folder, as_json):
     show(scores, as_json, rows, header=header)
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
-    noted = [f"{len(scores['source'][name])} {what}" for what, name in left_out.items() if scores["source"][name]]
+    source = scores["source"]
+    noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
     typer.echo(f"Positive: {scores['positive']}", err=as_json)
     typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
+    for text in _notes_on_columns(source):
+        typer.echo(text, err=as_json)
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
+
+
+def _notes_on_columns(source):
+    """List what a person should know of the columns of a table that was graded, a line each."""
+    if source.get("row_numbers"):
+        yield f"Row numbers, no features: {_few(source['row_numbers'])}"
+    if source.get("ids"):
+        yield f"Ids, no features: {_few(source['ids'])}"
+    if source.get("group"):
+        yield "Whole groups in one fold: {groups} of {column}; intervals and permutations are by group".format(
+            **source["group"]
+        )
+    if source.get("rows_apart"):
+        yield f"Names repeat in {source['rows_apart']}, and rows were dealt one by one, as `--no-group` asked"
+    for name, what in (source.get("allowed_leaks") or {}).items():
+        yield f"Allowed to give the label away: {name}, {what}"
+    for text in source.get("reading") or ():
+        yield f"Table: {text}"
+
+
+def _few(names):
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def show_outlines(tumours, folder, as_json, scans=None):

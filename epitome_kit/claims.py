@@ -27,6 +27,23 @@ _LEAST_VOLUME = 1e-3
 _TEXTS = "data_type", "db_name", "descrip", "aux_file", "intent_name"
 
 
+def nifti_header(start):
+    """Read the header of a NIfTI file as it stands there, nothing repaired.
+
+    Parameters
+    ----------
+    start : bytes
+        How the file begins, unpacked, and at least as much as a header.
+
+    Returns
+    -------
+    Nifti1Header
+        Of NIfTI-2, a Nifti2Header.
+    """
+    kind = next(kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start))
+    return kind(start[: kind.template_dtype.itemsize], check=False)
+
+
 def check_header(path, start, where):
     """Look at the first bytes of a NIfTI file, before the rest of its header is read.
 
@@ -46,14 +63,10 @@ def check_header(path, start, where):
     Raises
     ------
     BadImage
-        It ends early, claims voxels that begin where no header ends, or a voxel size
-        of zero or less that nothing else corrects.
+        It claims voxels that begin where no header ends, or a voxel size of zero or less
+        that nothing else corrects.
     """
-    kind = next(kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start))
-    size = kind.template_dtype.itemsize
-    if len(start) < size:
-        raise BadImage(where, "a readable header", f"{len(start)} bytes in {path.name}", "copy or download it again")
-    header = kind(start[:size], check=False)
+    header = nifti_header(start)
     begin = float(header["vox_offset"])
     if not 0 <= begin <= _MOST_BEFORE_VOXELS:
         received = f"voxels that begin at byte {begin:.4g} of {path.name}"

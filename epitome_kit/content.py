@@ -42,6 +42,7 @@ _OTHERS = {
     b"\xff\xfe": "text in UTF-16",
     b"\xfe\xff": "text in UTF-16",
 }
+_NIFTI2 = 540
 _OFFICE = {"xl/": "a spreadsheet (.xlsx)", "word/": "a Word document", "ppt/": "a presentation"}
 _SCAN_NAMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mgz", ".mgh", ".img", ".dcm")
 _HEADER_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
@@ -100,9 +101,10 @@ def scan_kind(start):
     str or None
         One of :data:`SCANS`; None for what is none.
     """
-    if start[344:348] == b"n+1\0" or start[4:8] == b"n+2\0":
+    first, second = start[344:348], start[4:8] if len(start) >= _NIFTI2 else b""
+    if first == b"n+1\0" or second == b"n+2\0":
         return "nifti"
-    if start[344:348] == b"ni1\0" or start[4:8] == b"ni2\0":
+    if first == b"ni1\0" or second == b"ni2\0":
         return "pair"
     if start.startswith(b"NRRD0"):
         return "nrrd"
@@ -185,4 +187,4 @@ def _is_mgh(start):
     if len(start) < 284 or start[:4] != b"\0\0\0\x01":
         return False
     numbers = [int.from_bytes(start[place : place + 4], "big", signed=True) for place in range(4, 24, 4)]
-    return all(number > 0 for number in numbers[:4]) and numbers[4] in (0, 1, 3, 4, 5, 6, 10)
+    return all(number > 0 for number in numbers[:4]) and numbers[4] in (0, 1, 3, 4, 10)

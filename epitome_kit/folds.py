@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedKFold
 from epitome_kit.errors import BadCohort, Leak
 
 
-def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
+def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
     """Give each subject the fold in which it is tested.
 
     Parameters
@@ -20,6 +20,10 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
         Shuffling.
     unlabelled : sequence of str, default=()
         Subjects without a label, spread over the folds as well.
+    groups : Series, default=None
+        What several rows have in common, such as the patient of a scan, indexed by
+        participant_id: all of it goes into one fold. A group counts for the class of most
+        of its rows.
 
     Returns
     -------
@@ -29,20 +33,25 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
     Raises
     ------
     BadCohort
-        A subject stands twice, or the smaller class has fewer subjects than folds.
+        A subject stands twice, or the smaller class has fewer subjects, or groups, than folds.
     """
     names = [*labels.index, *unlabelled]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise BadCohort("assign_folds", "each subject once", f"{', '.join(twice[:5])} twice", "keep one row a subject")
-    smallest = int(labels.value_counts().min())
+    classes = labels if groups is None else class_of_groups(labels, groups)
+    units = "subjects" if groups is None else "groups"
+    smallest = int(classes.value_counts().min()) if groups is None or classes.nunique() == 2 else 0
     if folds < 2 or smallest < folds:
         raise BadCohort(
             "assign_folds",
-            "at least two folds, and as many subjects of each class as folds",
-            f"{folds} folds and {smallest} subjects in the smaller class of {len(labels)}",
+            f"at least two folds, and as many {units} of each class as folds",
+            f"{folds} folds and {smallest} {units} in the smaller class of {len(classes)}",
             f"add subjects, or lower `folds` to {max(smallest, 2)}",
         )
+    if groups is not None:
+        groups = groups.loc[sorted(names)]
+        return groups.map(_deal_groups(classes, groups, folds, seed)).rename(None)
     fold = pd.Series(0, index=sorted(names), dtype=int)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     ordered = labels.sort_index()
@@ -51,6 +60,24 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=()):
     rest = np.random.default_rng(seed).permutation(sorted(unlabelled))
     fold[rest] = np.arange(len(rest)) % folds
     return fold
+
+
+def class_of_groups(labels, groups):
+    """Class of most rows of each group.
+
+    Parameters
+    ----------
+    labels : Series of 0 and 1
+        Class of each row.
+    groups : Series
+        Group of each row, indexed alike.
+
+    Returns
+    -------
+    Series of int
+        Indexed by group, sorted; 1 where both classes are as common.
+    """
+    return (labels.groupby(groups).mean() >= 0.5).astype(int)
 
 
 def deal_evenly(names, *, folds=5, seed=0):
@@ -81,8 +108,8 @@ def deal_evenly(names, *, folds=5, seed=0):
     return dealt[np.argsort(np.argsort(names))]
 
 
-def require_apart(train, test, *, where):
-    """Make sure that no subject stands on both sides of a split.
+def require_apart(train, test, *, where, what="subject"):
+    """Make sure that no subject, or group of rows, stands on both sides of a split.
 
     Parameters
     ----------
@@ -90,17 +117,34 @@ def require_apart(train, test, *, where):
         Subjects to learn from, and subjects to test on.
     where : str
         Step that asks, for the error.
+    what : str, default="subject"
+        What they are, for the error.
 
     Raises
     ------
     Leak
-        A subject is in both.
+        One is in both.
     """
     both = sorted(set(train) & set(test))
     if both:
         raise Leak(
             where,
-            "each subject on one side of a split",
+            f"each {what} on one side of a split",
             f"{', '.join(map(str, both[:5]))} in training and in test",
-            "split by subject: `epitome_kit.folds.assign_folds` does",
+            f"split by {what}: `epitome_kit.folds.assign_folds` does",
         )
+
+
+def _deal_groups(classes, groups, folds, seed):
+    """Fold of each group: as many groups of a class in each, the largest ones first, where there are fewest rows."""
+    sizes = groups.value_counts().sort_index()
+    classes = classes.reindex(sizes.index, fill_value=2)
+    shuffled = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
+    order = shuffled.sort_values(ascending=False, kind="stable").index
+    rows, counts, fold = np.zeros(folds, int), np.zeros((3, folds), int), {}
+    for group in order:
+        count = counts[classes[group]]
+        fold[group] = int(np.lexsort((np.arange(folds), rows, count))[0])
+        count[fold[group]] += 1
+        rows[fold[group]] += sizes[group]
+    return fold

@@ -87,7 +87,7 @@ def no_scan(path, start, packed, where):
         hint = "unpack it and give the scan itself"
     elif "begins with ._" in what:
         hint = "give the file of the same name without `._`"
-    what = "which is damaged gzip" if packed and not start else what + " in gzip" * packed
+    what = "which is damaged or empty gzip" if packed and not start else what + " in gzip" * packed
     return BadImage(where, "a readable scan: NIfTI, NRRD, MetaImage, MGH or Analyze", f"{path.name}, {what}", hint)
 
 
@@ -145,14 +145,10 @@ def _stem(path):
 
 
 def _open_mgh(path, start, packed, where):
-    *shape, code, _ = struct.unpack(">6i", start[4:28])
-    if code not in _MGH_TYPES:
-        raise BadImage(
-            where, "bytes, whole or real numbers in MGH", f"type {code} in {path.name}", "convert it to NIfTI"
-        )
+    shape, begin, item_bytes = mgh_voxels(start)
     if math.prod(shape) > MOST_VOXELS:
         raise BadImage(where, f"at most {MOST_VOXELS} voxels", f"{shape} in {path.name}", "give the scan of the head")
-    content = _bounded(path, _MGH_HEADER + _bytes_of(shape, _MGH_TYPES[code]), packed, where)
+    content = _bounded(path, begin + _bytes_of(shape, item_bytes), packed, where)
     opened = nib.MGHImage.from_file_map({"image": nib.FileHolder(fileobj=io.BytesIO(content))})
     image = as_nifti(np.asarray(opened.dataobj), opened.affine)
     if struct.unpack(">h", start[28:30])[0] != 1:
@@ -199,6 +195,24 @@ def _open_itk(path, start, packed, where):
         image.header["descrip"] = LOST_VOXEL_SIZE
         remarks = [f"{path.name} says neither how large its voxels are nor which side is left"]
     return Opened(image, None, remarks)
+
+
+def mgh_voxels(start):
+    """Read what the header of an MGH file says of its voxels.
+
+    Parameters
+    ----------
+    start : bytes
+        How the file begins, unpacked.
+
+    Returns
+    -------
+    shape : list of int
+    begin, item_bytes : int
+        Where the voxels begin, and bytes of one.
+    """
+    *shape, code = struct.unpack(">5i", start[4:24])
+    return shape, _MGH_HEADER, _MGH_TYPES[code]
 
 
 def as_nifti(data, affine):

@@ -18,8 +18,7 @@ _LEAST_FIELD_MM = 20.0
 """Of a head whose header counts in another unit: less, and the unit is wrong."""
 
 _ROUNDING = 4e-7
-_LEAST_W = 6e-4
-"""A qform keeps three of the four parts of a turn, rounded to 32 bits; near half a turn, the fourth is poorly known."""
+"""Of the fourth part of a turn, squared: a qform keeps the other three, in 32 bits, and near half a turn it shows."""
 
 SIDES_UNKNOWN = "does not say which side is left; sizes are right, but left and right may be swapped"
 
@@ -52,12 +51,14 @@ def same_grid(first, second):
     return bool(np.linalg.norm(apart, axis=1).max() <= TOLERANCE_VOXELS * side)
 
 
-def stated_affine(header, trust=None, *, where="load_image", name="an image in memory"):
-    """Read from a NIfTI header, in mm, where its voxels lie.
+def stated_affine(image, header, trust=None, *, where="load_image", name="an image in memory"):
+    """Read where the voxels of a NIfTI image lie, in mm.
 
     Parameters
     ----------
+    image : Nifti1Image
     header : Nifti1Header
+        As it stands in the file.
     trust : {"sform", "qform"}, default=None
         Which of its two affines counts; None for the sform, else the qform, else
         the voxel sizes alone, as nibabel has it.
@@ -74,35 +75,37 @@ def stated_affine(header, trust=None, *, where="load_image", name="an image in m
     ------
     BadParameter
         Another word, or the sform of a header without one.
+    BadImage
+        The qform is no place.
     """
     sform, qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if trust is not None and trust not in TRUST:
         raise BadParameter(where, f"`--trust` with {' or '.join(TRUST)}", repr(trust), "leave it out where both agree")
     if trust == "sform" and not sform:
         raise BadParameter(where, f"a header with an sform in {name}", "one whose code is 0", "leave out `--trust`")
-    remarks = []
+    affine = image.affine
     if trust == "qform" and (sform or qform):
         affine = _qform(header)
-        affine = header.get_qform() if affine is None else affine
-    else:
-        affine = header.get_best_affine()
+        if affine is None:
+            raise BadImage(where, "a qform that is a turn", f"another one in {name}", "leave out `--trust qform`")
+    remarks = []
     if not (sform or qform) or (trust == "qform" and not qform):
         remarks.append(f"{name} {SIDES_UNKNOWN}")
     unit = int(header["xyzt_units"]) & 7
     if unit in _UNIT_MM:
         affine = np.diag([*[_UNIT_MM[unit]] * 3, 1]) @ affine
-        remarks.append(f"the header of {name} counts in {_UNIT_NAMES[unit]}; taken as mm times {_UNIT_MM[unit]:g}")
+        remarks.append(f"the header of {name} counts in {_UNIT_NAMES[unit]}, which are converted to mm")
     return affine, remarks
 
 
-def check_agreement(header, shape, *, where, name):
+def check_agreement(image, header, *, where, name):
     """Make sure that a NIfTI header says the same wherever it speaks of places and sizes.
 
     Parameters
     ----------
+    image : Nifti1Image
     header : Nifti1Header
         As it stands in the file.
-    shape : sequence of int
     where, name : str
         The step and the file to name in an error.
 
@@ -113,7 +116,7 @@ def check_agreement(header, shape, *, where, name):
         :data:`TOLERANCE_VOXELS` apart at a corner; or the voxel sizes of the sform
         and those of ``pixdim`` differ by more than 1 %; or the unit makes no head.
     """
-    _check_unit(header, shape, where, name)
+    _check_unit(image, header, where, name)
     if int(header["sform_code"]) <= 0:
         return
     sform, sizes = header.get_sform(), np.abs(np.asarray(header["pixdim"][1:4], float))
@@ -126,10 +129,11 @@ def check_agreement(header, shape, *, where, name):
         raise BadImage(where, "a header with one voxel size", said, way_out)
     if int(header["qform_code"]) <= 0:
         return
-    apart = _voxels_apart(sform, _qform(header), shape, _turn_slack(header))
+    qform = _qform(header, sform)
+    apart = _voxels_apart(sform, qform, image.shape)
     if apart > TOLERANCE_VOXELS:
         by_how_much = f"{apart:.3g} voxels apart at a corner" if np.isfinite(apart) else "one of them no place at all"
-        sides = ["".join(nib.aff2axcodes(each)) for each in (sform, _qform(header)) if each is not None]
+        sides = ["".join(nib.aff2axcodes(each)) for each in (sform, qform) if each is not None]
         said = f"sform and qform {by_how_much} ({' and '.join(sides)}; {_sizes(stated)} mm) in {name}"
         raise BadImage(where, "a header whose sform and qform agree", said, way_out)
 
@@ -157,53 +161,43 @@ def with_affine(image, affine):
     return moved
 
 
-def _check_unit(header, shape, where, name):
+def _check_unit(image, header, where, name):
     """Refuse a unit in which the field of view is none of a head."""
     unit = int(header["xyzt_units"]) & 7
     if unit not in _UNIT_MM:
         return
-    sizes = nib.affines.voxel_sizes(header.get_best_affine())
-    if not (sizes * np.array(shape[:3])).max() * _UNIT_MM[unit] >= _LEAST_FIELD_MM:
+    sizes = nib.affines.voxel_sizes(image.affine)
+    if not (sizes * np.array(image.shape[:3])).max() * _UNIT_MM[unit] >= _LEAST_FIELD_MM:
         raise BadImage(
             where,
             f"a field of view of at least {_LEAST_FIELD_MM:g} mm",
-            f"voxels of {_sizes(sizes)} {_UNIT_NAMES[unit]}, shape {tuple(shape[:3])}, in {name}",
+            f"voxels of {_sizes(sizes)} {_UNIT_NAMES[unit]}, shape {image.shape[:3]}, in {name}",
             "if they are mm, say so in the header: `image.header.set_xyzt_units('mm')`",
         )
 
 
-def _qform(header):
-    """Affine of the qform whatever its code is; None where its numbers are no turn."""
+def _qform(header, sform=None):
+    """Affine of the qform whatever its code, as near to the sform as rounding lets it be; None where it is no turn."""
     turn = np.array([float(header[f"quatern_{part}"]) for part in "bcd"])
-    length = np.linalg.norm(turn)
-    if not np.isfinite(length) or length > 1.001:
+    rest = 1 - turn @ turn
+    if not np.isfinite(rest) or rest < -0.001:
         return None
-    tidy = header.copy()
-    for part, value in zip("bcd", turn / max(length, 1), strict=True):
-        tidy[f"quatern_{part}"] = value
-    tidy["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
-    try:
-        return tidy.get_qform()
-    except nib.spatialimages.HeaderDataError:
-        return None
+    fourth, flip = np.sqrt(max(rest, 0)), np.array([1, 1, -1 if header["pixdim"][0] < 0 else 1])
+    if sform is not None:
+        first, *others = nib.quaternions.mat2quat(sform[:3, :3] / nib.affines.voxel_sizes(sform) * flip)
+        first = first if turn @ others >= 0 else -first
+        fourth = first if abs(first**2 - rest) <= _ROUNDING else fourth
+    axes = nib.quaternions.quat2mat([fourth, *turn]) * np.abs(np.asarray(header["pixdim"][1:4], float)) * flip
+    return nib.affines.from_matvec(axes, [float(header[f"qoffset_{axis}"]) for axis in "xyz"])
 
 
-def _turn_slack(header):
-    """By how much a turn may be off that was rounded to what a qform keeps, in radians."""
-    rest = 1 - sum(float(header[f"quatern_{part}"]) ** 2 for part in "bcd")
-    return _ROUNDING / max(np.sqrt(max(rest, 0)), _LEAST_W)
-
-
-def _voxels_apart(first, second, shape, turn_slack):
+def _voxels_apart(first, second, shape):
     """How far two affines set one corner apart at most, in voxels of the first along its axes."""
     if second is None or not np.isfinite(second).all():
         return np.inf
     places = corners(shape)
     apart = nib.affines.apply_affine(second, places) - nib.affines.apply_affine(first, places)
-    sizes = nib.affines.voxel_sizes(first)
-    slack = turn_slack * np.linalg.norm(sizes * np.array(shape[:3])) / sizes
-    along = np.abs(apart @ np.linalg.pinv(first[:3, :3]).T) - slack
-    return float(along.max())
+    return float(np.abs(apart @ np.linalg.pinv(first[:3, :3]).T).max())
 
 
 def _sizes(sizes):

@@ -82,8 +82,10 @@ def load_image(image, *, where="load_image", check_voxels=True, trust=None):
 def _open(image, where):
     """Return the image, a name for messages, and its NIfTI header as it stands in the file."""
     if not isinstance(image, (str, Path)):
-        header = getattr(image, "header", None)
-        return image, image.get_filename() or "an image in memory", header
+        name = image.get_filename() or "an image in memory"
+        if image.affine is None:
+            image = type(image)(image.dataobj, image.header.get_best_affine(), image.header)
+        return image, name, image.header
     path = Path(image)
     if path.is_dir():
         raise BadImage(where, "a NIfTI file", f"{path}, a folder", f"name a file in it, {OTHER_FORMAT}")
@@ -105,10 +107,10 @@ def _place(image, header, where, name, trust):
     if trust is None and not np.allclose(image.affine, image.header.get_best_affine()):
         check_claims(image, where, name=name)  # put elsewhere in memory; its header follows when it is saved
         return image
-    affine, remarks = stated_affine(header, trust, where=where, name=name)
+    affine, remarks = stated_affine(image, header, trust, where=where, name=name)
     check_claims(image, where, affine=affine, name=name)
     if trust is None:
-        check_agreement(header, image.shape, where=where, name=name)
+        check_agreement(image, header, where=where, name=name)
     _say(remarks)
     return image if trust is None and not remarks else with_affine(image, affine)
 

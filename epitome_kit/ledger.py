@@ -22,6 +22,10 @@ _TITLE = (
     f"# What an import saw, and what became of it (rules {RULES}). Its paths may name people: this file "
     "is yours alone, nothing links to it, and it goes nowhere with the cohort."
 )
+UNTOLD = "cannot tell"
+"""How the reason begins where evidence is missing or contradicts itself, so that a person has to decide."""
+
+_MOST_REASONS = 8
 LEAVE_OUT = "leave out"
 """Decision that nothing is taken from a file."""
 
@@ -235,12 +239,16 @@ def sum_up(ledger):
     Returns
     -------
     list of (str, str)
-        What, and how many; for what was left out also each reason, the commonest first.
+        What, and how many; for what was left out also each reason, the commonest
+        first, without what it says of one file.
     """
     rows = []
     for kind, group in ledger[~ledger.kind.isin(["subject", "note"])].groupby("kind", sort=False):
         taken, left = group[group.taken_as != ""], group[group.taken_as == ""]
         as_what = ", ".join(f"{name} {n}" for name, n in Counter(taken.taken_as).most_common())
         rows.append((f"{kind}: taken", f"{len(taken)} ({as_what})" if as_what else "0"))
-        rows += [(f"{kind}: left out", f"{n} ({reason})") for reason, n in Counter(left.reason).most_common(6)]
+        reasons = Counter(reason if reason.startswith(UNTOLD) else reason.split(":")[0] for reason in left.reason)
+        rows += [(f"{kind}: left out", f"{n} ({reason})") for reason, n in reasons.most_common(_MOST_REASONS)]
+        if others := reasons.total() - sum(n for _, n in reasons.most_common(_MOST_REASONS)):
+            rows.append((f"{kind}: left out", f"{others} (for other reasons)"))
     return rows

@@ -16,6 +16,7 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE
 ROOMS = (
     *(
         "errors",
+        "folders",
         "files",
         "tables",
         "claims",

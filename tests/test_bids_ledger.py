@@ -211,3 +211,30 @@ def test_a_subject_whose_files_changed_is_imported_again(source, tmp_path):
     import_bids(source, tmp_path / "out")
     path = _put(source, "sub-a/anat/sub-a_FLAIR.nii.gz", head(99, shape=(17, 18, 12)))
     assert _same(import_bids(source, tmp_path / "out")["sub-a"].images["FLAIR"], path)
+
+
+def test_of_two_tumour_masks_the_one_on_the_grid_of_a_scan_is_taken(source, tmp_path):
+    other = head(3, shape=(20, 18, 12))
+    _put(source, "derivatives/a/sub-a/anat/sub-a_label-tumour_mask.nii.gz", lesion(other))
+    _put(source, "derivatives/b/sub-a/anat/sub-a_label-tumour_mask.nii.gz", lesion(head()))
+    cohort = import_bids(source, tmp_path / "out")
+    assert cohort["sub-a"].annotated_on == "FLAIR"
+    assert _rows(cohort)["derivatives/b/sub-a/anat/sub-a_label-tumour_mask.nii.gz"].taken_as == "tumour"
+
+
+def test_a_header_that_contradicts_itself_is_left_out_with_the_way_out(source, tmp_path):
+    scan = head(5)
+    scan.set_sform(np.diag([1, 1, 1, 1.0]), 1)
+    scan.set_qform(scan.affine * 0 + np.diag([2, 2, 3, 1.0]), 1)
+    _put(source, "sub-a/anat/sub-a_FLAIR.nii.gz", scan)
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort.subjects) == ["sub-b"] and "--trust" in cohort.excluded.reason[0]
+    trusted = import_bids(source, tmp_path / "out", trust="qform")["sub-a"].images["FLAIR"]
+    assert load_image(trusted).header.get_zooms() == (2, 2, 3)
+
+
+def test_a_subject_of_links_to_nothing_says_so(source, tmp_path):
+    (source / "sub-c/anat").mkdir(parents=True)
+    (source / "sub-c/anat/sub-c_T1w.nii.gz").symlink_to("../none")
+    (reason,) = import_bids(source, tmp_path / "out").excluded.reason
+    assert "received none; sub-c/anat/sub-c_T1w.nii.gz is a link to nothing" in reason

@@ -6,7 +6,8 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.errors import BadCohort, BadTable, Leak
-from epitome_kit.grade.table import deal_folds, read_features
+from epitome_kit.grade.deal import deal_folds
+from epitome_kit.grade.table import read_features
 from epitome_kit.learn.features import feature_columns
 from epitome_kit.learn.probes import probe_columns
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter, Notice
+from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeWarning
 from epitome_kit.files import read_json
 from epitome_kit.images import axis_codes, load_image, load_mask, same_grid, save_image, voxel_size_known
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
@@ -373,7 +373,7 @@ def test_the_ledger_tells_of_every_row_of_the_table(source, tmp_path):
     (source / "data.csv").write_text(
         "Patient,neoplasm_histologic_grade,gender\nTCGA_AB_1111,7,1\nTCGA_AB_2222,1,1\nTCGA_AB_2222,2,1\nTCGA_ZZ_9,1,1\n"
     )
-    with pytest.warns(Notice, match=r"data.csv is there, but gives no subject a grade"):
+    with pytest.warns(EpitomeWarning, match=r"data.csv is there, but gives no subject a grade"):
         cohort = import_tcga_lgg(source, tmp_path / "out")
     assert list(_ledger(cohort, "label").items()) == [
         ("data.csv, row 1, TCGA_AB_1111", "sex"),

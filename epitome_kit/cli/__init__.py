@@ -198,7 +198,7 @@ def strip(
 
 @app.command()
 def grade(
-    table: Annotated[Path, typer.Argument(help="Features, one row a subject: .csv or .tsv, plain or .gz.")],
+    table: Annotated[Path, typer.Argument(help="Features, one row a subject: .csv or .tsv, plain or .gz, or .xlsx.")],
     label: Annotated[str, typer.Option(help="Column of the class: two values, numbers or text.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results.  [default: runs/TABLE_LABEL]")] = None,
     id: Annotated[str | None, typer.Option(help="Column that names the subject.  [default: number of the row]")] = None,
@@ -210,6 +210,16 @@ def grade(
     drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given again.")] = None,
     probe: Annotated[
         list[str] | None, typer.Option(help="Column that should not suffice, such as age: tried alone, not a feature.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of what rows have in common, such as the patient: kept in one fold.")
+    ] = None,
+    no_group: Annotated[
+        bool, typer.Option("--no-group", help="Rows are of different people, whatever a column is called.")
+    ] = False,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Feature that may give the label away; may be given again, is recorded."),
     ] = None,
     shuffle: Annotated[
         bool,
@@ -229,16 +239,22 @@ def grade(
     regression and a random forest of the same folds. Missing values and constant
     columns are fine. Finished folds are kept: the same command goes on after a stop.
 
+    Ids and row numbers are never features. What could make the scores too good is
+    refused by name: a person with several rows, or a feature that alone separates the
+    classes almost perfectly (AUC of 0.98 or more, beyond chance).
+
     For example:
 
     - `epitome grade features.csv --label grade --id patient`
     - `epitome grade features.csv --label grade --id patient --probe age --drop scanner`
+    - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
     from epitome_kit.run.own_table import grade_table
 
     out = out or Path("runs") / f"{table.name.split('.')[0]}_{label}{'_shuffled' if shuffle else ''}"
     columns = {"label": label, "id": id, "positive": positive, "drop": drop or (), "probes": probe or ()}
+    columns |= {"group": group, "no_group": no_group, "allow_leak": allow_leak or ()}
     how = {"repeats": repeats, "folds": folds, "shuffle": shuffle, "seed": seed, "workers": workers}
     show_grading(grade_table(table, out, **columns, **how), out, as_json)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show_cohort
+from epitome_kit.cli.cohort_answer import show_cohort
 from epitome_kit.cli.options import Decisions, Deface, Json, MaskLabels, Scheduler, Trust, Workers
 
 cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")

@@ -14,7 +14,7 @@ from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, train_n
 from epitome_kit.grade.rivals import RIVALS
 from epitome_kit.grade.score import score
 from epitome_kit.grade.select import METHODS
-from epitome_kit.learn.features import feature_columns
+from epitome_kit.learn.features import GROUP, feature_columns
 from epitome_kit.learn.probes import probe_columns
 from epitome_kit.progress import for_each
 
@@ -33,7 +33,8 @@ def grade_features(
     ----------
     features : DataFrame
         As :func:`epitome_kit.learn_features` returns it; see also
-        :func:`epitome_kit.learn.probes.add_probe`.
+        :func:`epitome_kit.learn.probes.add_probe`. A column ``group_id`` tells which rows
+        stay together.
     out : path
         Workspace: ``scores.json``, ``predictions.tsv``, ``rivals.tsv``,
         ``selected.tsv``, ``ann.keras`` (of the last fold; takes the features that
@@ -60,7 +61,7 @@ def grade_features(
     Raises
     ------
     Leak
-        A subject is both in training and in test of a fold.
+        A subject, or a group, is both in training and in test of a fold.
     """
     how = {"balanced": balanced, "epochs": epochs, "seed": seed, "workers": workers}
     features = features[features.label.notna()]
@@ -127,11 +128,14 @@ def assemble(answers, table, *, seed=0):
     scored = score_models(answers, seed)
     selections = [each for answer in answers for each in answer["selected"]]
     numbers = pd.Series([each["number"] for each in selections if each["method"] == METHODS[0]])
-    labels = pd.concat([answer["predictions"] for answer in answers]).groupby("participant_id").label.first()
+    people = pd.concat([answer["predictions"] for answer in answers]).groupby("participant_id").first()
     repeats = table["repeat"].nunique() if "repeat" in table else 1
     return {
         **scored[ANN],
-        "rivals": {"majority": majority(labels), **{name: scored[name] for name in RIVALS if name in scored}},
+        "rivals": {
+            "majority": majority(people.label, people.get(GROUP)),
+            **{name: scored[name] for name in RIVALS if name in scored},
+        },
         "probes": {name: scored[name] for name in probe_columns(table)},
         "folds": int(table.fold.nunique()),
         "repeats": int(repeats),
@@ -161,12 +165,14 @@ def score_models(answers, seed=0):
     return {name: _score_model(rows, seed) for name, rows in everything.groupby("model", sort=False)}
 
 
-def majority(labels):
+def majority(labels, groups=None):
     """Score who always names the commoner class, with its share as the probability.
 
     Parameters
     ----------
     labels : array of 0 and 1, shape (n,)
+    groups : array, shape (n,), default=None
+        As for :func:`epitome_kit.grade.score.score`.
 
     Returns
     -------
@@ -174,7 +180,7 @@ def majority(labels):
         As :func:`epitome_kit.grade.score.score` gives it.
     """
     labels = np.asarray(labels, int)
-    return score(labels, np.full(len(labels), labels.mean()))
+    return score(labels, np.full(len(labels), labels.mean()), groups=groups)
 
 
 def save_grading(out, answers, scores, rows, settings):
@@ -196,7 +202,8 @@ def save_grading(out, answers, scores, rows, settings):
     write_tsv(out / "rivals.tsv", everything[~ours])
     write_tsv(out / "selected.tsv", _how_often(answers))
     columns = feature_columns(rows)
-    model, taken = train_network(rows[columns].to_numpy(np.float32), rows.label.to_numpy(int), settings)
+    x, y = rows[columns].to_numpy(np.float32), rows.label.to_numpy(int)
+    model, taken = train_network(x, y, settings, rows[GROUP].to_numpy() if GROUP in rows else None)
     with whole_file(out / "ann.keras") as path:
         model.save(path)
     write_json(out / "ann.json", {"features": [columns[index] for index in taken], "subjects": len(rows)})
@@ -218,7 +225,8 @@ def _grade_once(rows, settings, folder):
 
 def _score_model(rows, seed):
     wide = rows.pivot(index="participant_id", columns="repeat")
-    return score(wide["label"].iloc[:, 0], wide["probability"].T, wide["calibrated"].T, seed=seed)
+    groups = wide[GROUP].iloc[:, 0] if GROUP in rows else None
+    return score(wide["label"].iloc[:, 0], wide["probability"].T, wide["calibrated"].T, groups=groups, seed=seed)
 
 
 def _how_often(answers):

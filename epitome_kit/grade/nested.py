@@ -9,11 +9,11 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.folds import assign_folds, require_apart
+from epitome_kit.folds import assign_folds, class_of_groups, require_apart
 from epitome_kit.grade.ann import Grader, join
 from epitome_kit.grade.rivals import RIVALS, Rival, calibrate
 from epitome_kit.grade.select import METHODS, choose_columns
-from epitome_kit.learn.features import feature_columns
+from epitome_kit.learn.features import GROUP, feature_columns
 from epitome_kit.learn.probes import probe_columns
 
 NUMBERS = (10, 20, 40, 80)
@@ -83,7 +83,8 @@ def grade_fold(rows, settings):
     ----------
     rows : DataFrame
         ``participant_id``, ``repeat``, ``fold``, ``role`` ("train" or "test"),
-        ``label`` (0 or 1), features, and columns of probes.
+        ``label`` (0 or 1), features, and columns of probes. Rows with the same
+        ``group_id``, where there is one, stay together in the inner folds, too.
     settings : Settings
 
     Returns
@@ -97,20 +98,23 @@ def grade_fold(rows, settings):
     Raises
     ------
     Leak
-        A subject is both in training and in test.
+        A subject, or a group, is both in training and in test.
     """
     train, test = rows[rows.role == "train"], rows[rows.role == "test"]
     require_apart(train.participant_id, test.participant_id, where=f"fold {rows.fold.iloc[0]}")
+    groups = train[GROUP].to_numpy() if GROUP in rows else None
+    if groups is not None:
+        require_apart(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
     columns = feature_columns(rows)
     x, y, unseen = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
-    choice = choose(x, y, settings)
+    choice = choose(x, y, settings, groups)
     answers = {ANN: _answer(network(settings), x, y, unseen, choice, known=choice.probabilities)}
     if settings.rivals:
         answers |= {name: _answer(Rival(name, settings.seed), x, y, unseen, choice) for name in RIVALS}
         for name, alone in probe_columns(rows).items():
             known, new = train[alone].to_numpy(np.float32), test[alone].to_numpy(np.float32)
             answers[name] = _answer(Rival("logistic"), known, y, new, choice.of_everything())
-    told = test[["participant_id", "repeat", "fold", "label"]]
+    told = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
     parts = [told.assign(model=name, probability=p, calibrated=c) for name, (p, c) in answers.items()]
     return {
         "predictions": pd.concat(parts, ignore_index=True),
@@ -121,7 +125,7 @@ def grade_fold(rows, settings):
     }
 
 
-def choose(x, y, settings):
+def choose(x, y, settings, groups=None):
     """Select features by every method; choose how many by the AUC in inner folds.
 
     Every selection trains a network, and their mean is the answer: each method, in
@@ -134,6 +138,8 @@ def choose(x, y, settings):
         Training subjects; NaN where missing.
     y : array of 0 and 1, shape (n,)
     settings : Settings
+    groups : array, shape (n,), default=None
+        Rows of one group stay in one inner fold.
 
     Returns
     -------
@@ -141,7 +147,7 @@ def choose(x, y, settings):
         With fewer than two subjects of a class: the smallest numbers.
     """
     numbers = sorted({min(number, settings.features) for number in NUMBERS})
-    masks = _inner_folds(y, settings.seed)
+    masks = _inner_folds(y, settings.seed, groups)
     aucs, answers, selected = np.zeros(len(numbers)), np.full((len(numbers), len(y)), np.nan), {}
     for fold, (learn, check) in enumerate(masks):
         for n, number in enumerate(numbers):
@@ -154,7 +160,7 @@ def choose(x, y, settings):
     return Choice([numbers[n] for n in better], selections, inner, answers[better].mean(axis=0))
 
 
-def train_network(x, y, settings):
+def train_network(x, y, settings, groups=None):
     """Choose, select and train on all that is given.
 
     Parameters
@@ -163,6 +169,8 @@ def train_network(x, y, settings):
         NaN where missing.
     y : array of 0 and 1, shape (n,)
     settings : Settings
+    groups : array, shape (n,), default=None
+        As for :func:`choose`.
 
     Returns
     -------
@@ -171,7 +179,7 @@ def train_network(x, y, settings):
     columns : ndarray of int
         What it takes, in this order.
     """
-    choice = choose(x, y, settings)
+    choice = choose(x, y, settings, groups)
     columns = np.unique(np.concatenate(choice.selections))
     graders = [_new_network(settings).fit(x[:, chosen], y) for chosen in choice.selections]
     places = [np.searchsorted(columns, chosen) for chosen in choice.selections]
@@ -215,10 +223,12 @@ def _select(x, y, number, seed):
     return [choose_columns(filled, y, keep=number, method=method, seed=seed) for method in METHODS]
 
 
-def _inner_folds(y, seed):
+def _inner_folds(y, seed, groups=None):
     """Masks of the training subjects of each inner fold, and of the others."""
-    folds = min(INNER_FOLDS, np.bincount(y, minlength=2).min())
+    labels, groups = pd.Series(y), None if groups is None else pd.Series(groups)
+    units = labels if groups is None else class_of_groups(labels, groups)
+    folds = min(INNER_FOLDS, np.bincount(units, minlength=2).min())
     if folds < 2:
         return []
-    dealt = assign_folds(pd.Series(y), folds=int(folds), seed=seed).to_numpy()
+    dealt = assign_folds(labels, folds=int(folds), seed=seed, groups=groups).to_numpy()
     return [(dealt != fold, dealt == fold) for fold in range(folds)]

@@ -8,14 +8,15 @@ DRAWS = 2000
 """Bootstrap and permutation draws."""
 
 
-def score(labels, probabilities, calibrated=None, *, seed=0):
+def score(labels, probabilities, calibrated=None, *, groups=None, seed=0):
     """Score out-of-fold probabilities, over one deal of the folds or several.
 
     A subject is called positive from a probability of 0.5 on. With several
     deals each score is the mean over them: that of one model, not of a committee
     of deals. Intervals hold 95 %: of AUC, balanced accuracy and Brier score,
     percentiles of a bootstrap over subjects, stratified by class; of accuracy,
-    sensitivity and specificity, Clopper-Pearson.
+    sensitivity and specificity, Clopper-Pearson. Where several rows are of one
+    group, all of them are drawn and permuted together, and every interval is of the bootstrap.
 
     Parameters
     ----------
@@ -23,13 +24,15 @@ def score(labels, probabilities, calibrated=None, *, seed=0):
     probabilities : array, shape (n,) or (repeats, n)
     calibrated : array of the same shape, default=None
         For the Brier score; None means that the probabilities are.
+    groups : array, shape (n,), default=None
+        What rows have in common, such as the patient of several scans.
     seed : int, default=0
         Bootstrap and permutations.
 
     Returns
     -------
     dict
-        ``n``, ``class_counts``; ``auc``, ``accuracy``, ``balanced_accuracy``,
+        ``n``, ``class_counts``, with `groups` also ``n_groups``; ``auc``, ``accuracy``, ``balanced_accuracy``,
         ``sensitivity``, ``specificity`` and ``brier``, each with ``..._ci95``;
         ``brier_uncalibrated``; ``permutation_p``, the share of random
         permutations of the labels that reach the AUC; ``majority_accuracy``;
@@ -43,29 +46,33 @@ def score(labels, probabilities, calibrated=None, *, seed=0):
     labels, probabilities = np.asarray(labels, int), np.atleast_2d(np.asarray(probabilities, float))
     calibrated = probabilities if calibrated is None else np.atleast_2d(np.asarray(calibrated, float))
     rng = np.random.default_rng(seed)
-    weights = _bootstrap_weights(labels, rng)
+    groups = None if groups is None else np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+    weights = _bootstrap_weights(labels, rng) if groups is None else _group_weights(labels, groups, rng)
     right = ((probabilities >= 0.5) == labels).mean(axis=0)
     squared = ((calibrated - labels) ** 2).mean(axis=0)
     auc, aucs = _auc(labels, probabilities, weights)
     by_class = [right[labels == value] for value in (0, 1)]
     (specificity, sensitivity), drawn = _class_means(by_class), _class_means(by_class, weights)
+    both, whole = np.hstack(weights), groups is not None
+    rights = both @ np.concatenate(by_class)
     return {
         "n": len(labels),
+        **({"n_groups": int(groups.max()) + 1} if whole else {}),
         "class_counts": np.bincount(labels, minlength=2).tolist(),
         "auc": auc,
         "auc_ci95": _interval(aucs),
         "accuracy": float(right.mean()),
-        "accuracy_ci95": _clopper_pearson(right),
+        "accuracy_ci95": _interval(rights) if whole else _clopper_pearson(right),
         "balanced_accuracy": float((specificity + sensitivity) / 2),
         "balanced_accuracy_ci95": _interval((drawn[0] + drawn[1]) / 2),
         "sensitivity": float(sensitivity),
-        "sensitivity_ci95": _clopper_pearson(by_class[1]),
+        "sensitivity_ci95": _interval(drawn[1]) if whole else _clopper_pearson(by_class[1]),
         "specificity": float(specificity),
-        "specificity_ci95": _clopper_pearson(by_class[0]),
+        "specificity_ci95": _interval(drawn[0]) if whole else _clopper_pearson(by_class[0]),
         "brier": float(squared.mean()),
-        "brier_ci95": _interval(np.hstack(weights) @ np.concatenate([squared[labels == 0], squared[labels == 1]])),
+        "brier_ci95": _interval(both @ np.concatenate([squared[labels == 0], squared[labels == 1]])),
         "brier_uncalibrated": float(((probabilities - labels) ** 2).mean()),
-        "permutation_p": _permutation_p(labels, probabilities, auc, rng),
+        "permutation_p": _permutation_p(labels, probabilities, auc, rng, groups),
         "majority_accuracy": float(max(labels.mean(), 1 - labels.mean())),
         "confusion_matrix": confusion_matrix(labels, probabilities.mean(axis=0) >= 0.5, labels=[0, 1]).tolist(),
     }
@@ -75,6 +82,17 @@ def _bootstrap_weights(labels, rng):
     """How much each subject counts in each draw: negatives and positives, each of shape (draws, n of the class)."""
     counts = np.bincount(labels, minlength=2)
     return [rng.multinomial(n, np.full(n, 1 / n), DRAWS) / len(labels) for n in counts]
+
+
+def _group_weights(labels, groups, rng):
+    """Weights as of :func:`_bootstrap_weights`, where whole groups are drawn, out of those with the same classes."""
+    counts = np.stack([np.bincount(groups, labels == value) for value in (0, 1)])
+    kinds, drawn = (counts[0] > 0) + 2 * (counts[1] > 0), np.zeros((DRAWS, counts.shape[1]))
+    for kind in np.unique(kinds):
+        n = int((kinds == kind).sum())
+        drawn[:, kinds == kind] = rng.multinomial(n, np.full(n, 1 / n), DRAWS)
+    weights = drawn[:, groups] / drawn[:, groups].sum(axis=1, keepdims=True)
+    return [weights[:, labels == value] for value in (0, 1)]
 
 
 def _auc(labels, probabilities, weights):
@@ -93,13 +111,29 @@ def _class_means(by_class, weights=None):
     return [(part @ values) / part.sum(axis=1) for part, values in zip(weights, by_class, strict=True)]
 
 
-def _permutation_p(labels, probabilities, auc, rng):
+def _permutation_p(labels, probabilities, auc, rng, groups=None):
     """Share of permutations whose AUC is as high; the real order counts as one of them."""
-    positive, negative = labels.sum(), len(labels) - labels.sum()
     ranks = rankdata(probabilities, axis=1).mean(axis=0)
-    shuffled = rng.permuted(np.tile(labels, (DRAWS, 1)), axis=1)
+    if groups is None:
+        positive, negative = labels.sum(), len(labels) - labels.sum()
+        shuffled = rng.permuted(np.tile(labels, (DRAWS, 1)), axis=1)
+    else:
+        shuffled = _permuted_groups(labels, groups, rng)
+        positive = shuffled.sum(axis=1)
+        negative = len(labels) - positive
+        positive, negative = np.maximum(positive, 1), np.maximum(negative, 1)
     aucs = (shuffled @ ranks - positive * (positive + 1) / 2) / (positive * negative)
     return float((1 + (aucs >= auc - 1e-12).sum()) / (1 + DRAWS))
+
+
+def _permuted_groups(labels, groups, rng):
+    """Labels of every permutation, in which a group takes the labels of another, as many as it has rows."""
+    rows = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
+    most = max(map(len, rows))
+    patterns = np.stack([np.resize(labels[each], most) for each in rows])
+    places = np.concatenate([np.arange(len(each)) for each in rows])[np.argsort(np.concatenate(rows))]
+    orders = rng.permuted(np.tile(np.arange(len(rows)), (DRAWS, 1)), axis=1)
+    return patterns[orders[:, groups], places]
 
 
 def _interval(draws):

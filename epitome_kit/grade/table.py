@@ -1,57 +1,66 @@
-"""A table of one's own: any features, one row a subject, made ready for grading."""
+"""A table of one's own: any features, one row a subject or several, made ready for grading."""
 
-import csv
 import difflib
-import gzip
-import io
-import re
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import BadTable, Leak
-from epitome_kit.files import MOST_TEXT
-from epitome_kit.folds import assign_folds
+from epitome_kit.grade.columns import is_id, people_column, row_numbers, subjects_of_ids, whole_or_text
+from epitome_kit.grade.leaks import require_no_copy, require_no_leaks
+from epitome_kit.grade.numbers import as_labels, as_numbers, has_decimal_commas, without_gaps
+from epitome_kit.learn.features import GROUP, NOT_FEATURES, PROBE
 from epitome_kit.learn.probes import add_probe
+from epitome_kit.tables import read_text_table
 
 _FEWEST = 10
 _MOST_WORDS = 10
-_NAMES = re.compile(
-    r"(patient|participant|subject|case|study|record)s?[_ .-]?(id|name|number|nr|no)?|(.*[_ .-])?id", re.IGNORECASE
-)
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
-def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
-    """Read a table of features, one row a subject.
+def read_features(
+    table, *, label, id=None, positive=None, drop=(), probes=(), group=None, no_group=False, allow_leak=()
+):
+    """Read a table of features.
+
+    Row numbers and ids are never features. A feature that alone gives the label
+    away is refused: see :func:`epitome_kit.grade.leaks.find_leaks`.
 
     Parameters
     ----------
     table : DataFrame or path
-        Text with commas, semicolons or tabs, plain or as ``.gz``; the first line
-        names the columns.
+        Text with commas, semicolons or tabs, plain or as ``.gz``, or ``.xlsx``: see
+        :func:`epitome_kit.tables.read_text_table`.
     label : str
         Column of the class; two values, text or numbers. Subjects without one are
         left out.
     id : str, default=None
-        Column that names the subject; None numbers the rows.
+        Column that names the subject, or, with `group`, the row, letter by letter; None
+        numbers the rows.
     positive : str, default=None
         Value of the positive class; None takes the larger one, or the later in the
         alphabet.
     drop, probes : sequence of str, default=()
         Columns to leave out; and columns that are no features, each tried alone
         as a probe, such as age.
+    group : str, default=None
+        Column of what several rows have in common, such as the patient of a scan: its
+        rows stand in one fold.
+    no_group : bool, default=False
+        Rows are of different people, though a column is named as if it said otherwise.
+    allow_leak : sequence of str, default=()
+        Features that may give the label away, or follow the order of the rows.
 
     Returns
     -------
     features : DataFrame
-        ``participant_id``, ``label`` (0 or 1), features as numbers and columns of
-        probes, as :func:`epitome_kit.learn.probes.add_probe` names them.
+        ``participant_id``, ``label`` (0 or 1), with `group` also ``group_id``, features as
+        numbers and columns of probes, as
+        :func:`epitome_kit.learn.probes.add_probe` names them.
     notes : dict
         ``classes`` (names of 0 and 1), and names of what was left out:
-        ``without_label``, ``not_numbers``, ``constant``; ``missing_values``.
+        ``without_label``, ``not_numbers``, ``constant``, ``row_numbers``, ``ids``;
+        ``missing_values``; ``group``; ``rows_apart``; ``allowed_leaks``; ``reading``.
 
     Raises
     ------
@@ -59,118 +68,73 @@ def read_features(table, *, label, id=None, positive=None, drop=(), probes=()):
         It cannot be read, a column is not there, the label has not two values, or
         there are fewer than ten subjects of a class.
     Leak
-        A subject has two rows; two subjects have the same features; or a column
-        says the label in other words.
+        A subject has two rows; two subjects have the same features; a column names
+        people and repeats; a column says the label in other words, or a feature gives it away.
     """
-    frame = table.copy() if isinstance(table, pd.DataFrame) else _read(table)
-    for name in filter(None, (label, id, *drop, *probes)):
+    frame, reading = (
+        (table.copy(), []) if isinstance(table, pd.DataFrame) else _read(table, {label, id, group} - {None})
+    )
+    frame.columns = [str(name).strip() for name in frame.columns]
+    for name in filter(None, (label, id, group, *drop, *probes, *allow_leak)):
         _require_column(frame, name)
-    twice = [name for name in (label, id) if f"{name}.1" in frame]
-    if twice:
-        raise BadTable("grade", f"one column {twice[0]!r}", "several of that name", "rename all but one")
-    if {label, id} & set(drop):
-        raise BadTable(
-            "grade", "columns to drop beside label and subject", ", ".join(drop), "leave them out of `--drop`"
-        )
-    _require_named(frame.drop(columns=[*drop, label]), id)
-    frame = frame.drop(columns=list(drop))
-    names = (frame[id] if id else pd.Series(np.arange(1, len(frame) + 1), frame.index)).astype(str)
-    twice = names[names.duplicated()].unique()
-    if len(twice):
-        received = f"{len(twice)} names twice in column {id}, such as {twice[0]}"
-        raise Leak("grade", "one row a subject", received, "average the rows of a subject, or keep one of them")
-    labelled = frame[label].notna()
-    left_out = names[~labelled].tolist()
-    frame, names = frame[labelled], names[labelled]
-    codes, classes = _code(frame[label], label, positive)
-    others = frame.drop(columns=[name for name in (label, id) if name])
-    _require_no_copy(others, codes, label)
-    numbers = others.apply(pd.to_numeric, errors="coerce").astype(np.float32)
-    words = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
-    text = [name for name in words if name not in probes]
-    numbers = numbers.replace([np.inf, -np.inf], np.nan)
-    features = numbers.drop(columns=[*text, *probes])
+    _require_roles(frame, label, id, group, no_group, drop)
+    labels = as_labels(frame[label])
+    labelled = labels.notna()
+    _require_apart(frame[labelled], label, id, group, no_group, drop)
+    frame = frame.drop(columns=[name for name in drop if name != group])
+    names = _names(frame, id, labelled)
+    codes, classes = _code(labels[labelled], label, positive)
+    others = without_gaps(frame.drop(columns=[name for name in (label, id, group) if name]))
+    numbers = as_numbers(others)
+    text = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
+    kept, set_aside = _set_aside(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
+    require_no_copy(numbers.assign(**others[text])[labelled], codes, label, allowed=allow_leak)
+    features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
     constant = features.columns[features.nunique() < 2].tolist()
     features = features.drop(columns=constant)
-    _require_different(features, names)
     if features.empty:
         received = f"{len(text)} columns of text and {len(constant)} constant ones"
         raise BadTable("grade", "features in numbers that differ", received, "add columns of numbers")
-    share = float(features.isna().to_numpy().mean())
-    features.insert(0, "participant_id", names)
-    features.insert(1, "label", codes)
+    groups = frame[group][labelled].astype(str) if group else None
+    _require_different(features, names[labelled], groups)
+    leaks = require_no_leaks(features, codes, label, groups=groups, allowed=allow_leak)
+    notes = {
+        "without_label": names[~labelled].tolist(),
+        "not_numbers": [name for name in text if name not in probes],
+        **set_aside,
+        "constant": constant,
+        "allowed_leaks": leaks,
+        "rows_apart": people_column(frame[labelled], besides=(label, id)) if no_group else None,
+        "group": {"column": group, "groups": int(groups.nunique())} if group else {},
+        "reading": reading,
+        "missing_values": float(features.isna().to_numpy().mean()),
+    }
+    features = _with_roles(features, names[labelled], codes, groups)
     for name in probes:
-        values = _as_numbers(others[name]) if name in words else numbers[name]
-        features = add_probe(features, name.replace("_", "-"), values.set_axis(names))
-    notes = {"without_label": left_out, "not_numbers": text, "constant": constant}
-    return features.reset_index(drop=True), {"classes": classes, **notes, "missing_values": share}
+        values = others[name] if name in text else numbers[name].replace([np.inf, -np.inf], np.nan)
+        values = _columns_of_words(values[labelled]) if name in text else values[labelled]
+        features = add_probe(features, name.replace("_", "-"), values.set_axis(names[labelled]).astype(np.float32))
+    return features.reset_index(drop=True), {"classes": classes, **notes}
 
 
-def deal_folds(features, *, repeats=4, folds=5, seed=0):
-    """Deal subjects into folds, several times, stratified by class.
-
-    Parameters
-    ----------
-    features : DataFrame
-        From :func:`read_features`.
-    repeats : int, default=4
-        Deals.
-    folds : int, default=5
-    seed : int, default=0
-        Of the first deal; the next one takes the next seed.
-
-    Returns
-    -------
-    DataFrame
-        Every subject once in every fold of every deal, with ``repeat``, ``fold``
-        and ``role`` ("train" or "test").
-
-    Raises
-    ------
-    BadCohort
-        The smaller class has fewer subjects than folds.
-    """
-    labels = features.set_index("participant_id").label
-    parts = []
-    for repeat in range(repeats):
-        dealt = assign_folds(labels, folds=folds, seed=seed + repeat).loc[features.participant_id].to_numpy()
-        for fold in range(folds):
-            role = np.where(dealt == fold, "test", "train")
-            told = pd.DataFrame({"repeat": repeat + 1, "fold": fold + 1, "role": role}, index=features.index)
-            parts.append(pd.concat([told, features], axis=1))
-    return pd.concat(parts, ignore_index=True)
+def _read(path, columns):
+    frame = read_text_table(Path(path), where="grade", columns=columns)
+    if not len(frame.columns) > 1:
+        raise BadTable("grade", "a table of several columns", f"{path}, with one", "name a .csv, .tsv or .xlsx file")
+    notes = frame.attrs.pop("notes")
+    frame = frame.astype(object)
+    commas = has_decimal_commas(frame)
+    return frame.assign(**{name: frame[name].str.replace(",", ".") for name in commas}), notes
 
 
-def _read(path):
-    path = Path(path)
-    separator = "\t" if ".tsv" in path.name else None
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(MOST_TEXT + 1)
-        if len(content) > MOST_TEXT:
-            raise ValueError(f"more than {MOST_TEXT >> 20} MB of text")
-        frame = _parse(content, sep=separator)
-        if not _has_decimal_commas(frame):
-            return frame
-        commas = _parse(content, sep=separator or ";", decimal=",")
-        return commas if list(commas.columns) == list(frame.columns) else frame  # commas part the columns
-    except (OSError, ValueError, EOFError, zlib.error, csv.Error) as error:
-        reason = " ".join(str(error).split())[:160]
-        hint = "name a .csv or .tsv file, plain or as .gz"
-        raise BadTable("grade", "a table as text with one line a subject", f"{path} ({reason})", hint) from error
-
-
-def _parse(content, **how):
-    return pd.read_csv(io.BytesIO(content), engine="python", encoding="utf-8-sig", **how)
-
-
-def _has_decimal_commas(frame):
-    """Whether numbers are written with a comma, and none with a point: then it parts thousands."""
-    numbers = frame.select_dtypes("number")
-    texts = frame.drop(columns=numbers.columns).astype(str)
-    return not (numbers % 1 > 0).any(axis=None) and any(
-        texts[name].str.fullmatch(_DECIMAL_COMMA).any() for name in texts
-    )
+def _with_roles(features, names, codes, groups):
+    """Put in front whose the rows are, their label and their group."""
+    reserved = [name for name in features if name in NOT_FEATURES or name.startswith(PROBE)]
+    if reserved:
+        received, hint = f"a feature {reserved[0]}", f"rename it, or `--drop {reserved[0]}`"
+        raise BadTable("grade", "features that are not called as columns of the kit are", received, hint)
+    roles = {"participant_id": names, "label": codes, **({GROUP: groups} if groups is not None else {})}
+    return pd.concat([pd.DataFrame(roles), features], axis=1)
 
 
 def _require_column(frame, name):
@@ -183,16 +147,94 @@ def _require_column(frame, name):
         raise BadTable("grade", f"a column {name!r}", received, f"take one that is there, such as {', '.join(near)}")
 
 
-def _require_named(frame, id):
-    """Complain where nobody says which column names the subject, and one looks as if it did."""
-    likely = [name for name in frame if _NAMES.fullmatch(str(name)) and frame[name].nunique() > 0.9 * len(frame)]
-    if id is None and likely:
+def _require_roles(frame, label, id, group, no_group, drop):
+    """Complain of a column that is asked to be two things, or that stands twice."""
+    twice = [name for name in (label, id, group) if f"{name}.1" in frame or list(frame.columns).count(name) > 1]
+    if twice:
+        raise BadTable("grade", f"one column {twice[0]!r}", "several of that name", "rename all but one")
+    if {label, id} & set(drop):
+        received = ", ".join(drop)
+        raise BadTable("grade", "columns to drop beside label and subject", received, "leave them out of `--drop`")
+    if group and no_group:
+        raise BadTable("grade", "one of `--group` and `--no-group`", "both", "leave one out")
+    if group and group in (label, id):
+        received, hint = f"{group} for both", f"leave `--id` out beside `--group {group}`, and rows are numbered"
+        raise BadTable("grade", "a group that is neither the label nor the name of a row", received, hint)
+
+
+def _require_apart(frame, label, id, group, no_group, drop):
+    """Complain where rows of one person could come apart: nobody says which column names the people or the rows."""
+    if id and frame[id].duplicated().any():
+        twice = frame[id][frame[id].duplicated()].unique()
+        received = f"{len(twice)} names twice in column {id}, such as {twice[0]}"
+        hint = f"average the rows of a subject, keep one of them, or say `--group {id}` in place of `--id {id}`"
+        raise Leak("grade", "one row a subject", received, hint)
+    people = None if no_group else people_column(frame, besides=(label, id, group, *(drop if group else ())))
+    if people and group:
+        shared = frame.groupby(people)[group].nunique()
+        if shared.max() > 1:
+            received = f"{people} {shared.idxmax()} in {shared.max()} groups of {group}"
+            hint = f"`--group {people}`, or `--drop {people}` where it names no people"
+            raise Leak("grade", "all rows of a person in one group", received, hint)
+    elif people:
+        often = frame[people].value_counts()
+        received = f"a column {people} in which names repeat, such as {often.index[0]} in {often.iloc[0]} rows"
+        hint = f"`--group {people}`, or `--no-group` where each row is of another person"
+        raise Leak("grade", "all rows of a person in one fold", received, hint)
+    subject = subjects_of_ids(frame[id].astype(str)) if id and not group and not no_group else None
+    if subject:
+        hint = "add a column of the subject and name it by `--group`, or say `--no-group`"
+        raise Leak("grade", "all rows of a person in one fold", f"several rows of {subject} in column {id}", hint)
+    if group:
+        _require_spelt_alike(frame[group], group)
+    likely = [
+        name for name in frame if is_id(name) and name not in (label, group, *drop) and whole_or_text(frame[name])
+    ]
+    likely = [name for name in likely if frame[name].nunique() > 0.9 * len(frame)]
+    if id is None and likely and not no_group:
         received = f"no `--id`, and a column {likely[0]} that looks like it"
         hint = f"`--id {likely[0]}`, or `--drop {likely[0]}` where rows are subjects and it is no feature"
         raise BadTable("grade", "the column that names the subject", received, hint)
 
 
-def _as_numbers(words):
+def _require_spelt_alike(groups, name):
+    """Complain of rows without a group, and of one group that is spelt in two ways."""
+    if groups.isna().any():
+        received = f"{int(groups.isna().sum())} rows without one"
+        raise BadTable("grade", f"a group for every row in {name}", received, "fill the column, or drop the rows")
+    spelt = pd.Series(groups.astype(str).unique())
+    folded = spelt.str.strip().str.casefold().str.replace(r"\.0+$|(?<!\d)0+(?=\d)", "", regex=True)
+    twice = spelt[folded.duplicated(keep=False)].groupby(folded).agg(list)
+    if len(twice):
+        received = " and ".join(map(repr, twice.iloc[0][:3]))
+        raise BadTable("grade", f"each group of {name} spelt in one way", received, "spell them alike, or apart")
+
+
+def _names(frame, id, labelled):
+    """Name of each row, letter by letter; its number where no column has it."""
+    if id is None:
+        return pd.Series(np.arange(1, len(frame) + 1), frame.index).astype(str)
+    missing = int(frame[id][labelled].isna().sum())
+    if missing:
+        received, hint = f"{missing} rows without one", f"fill column {id}, or leave `--id` out to number the rows"
+        raise BadTable("grade", f"a name for every row in {id}", received, hint)
+    return frame[id].astype(str)
+
+
+def _set_aside(numbers, allowed):
+    """Part the features from ids and row numbers; complain of what may be the latter."""
+    ids = [name for name in numbers if is_id(name) and whole_or_text(numbers[name])]
+    kept = numbers.drop(columns=ids)
+    counted, likely = row_numbers(kept)
+    refused = [name for name in likely if name not in allowed]
+    if refused:
+        received = f"column {refused[0]}, which {likely[refused[0]]}"
+        hint = f"`--drop {refused[0]}`, or `--allow-leak {refused[0]}` where it was measured"
+        raise Leak("grade", "features that do not number the rows", received, hint)
+    return kept.drop(columns=counted), {"ids": ids, "row_numbers": counted}
+
+
+def _columns_of_words(words):
     """One column for each word of a column of words: 1 where it stands."""
     columns = pd.get_dummies(words, dtype=np.float32)
     if columns.shape[1] > _MOST_WORDS:
@@ -220,19 +262,16 @@ def _code(values, label, positive):
     return codes, names
 
 
-def _require_no_copy(others, codes, label):
-    """Complain of a column that has two values, one for each class."""
-    for name in others:
-        pairs = pd.DataFrame({"value": others[name], "code": codes}).drop_duplicates()
-        if len(pairs) == 2 and pairs.value.nunique() == 2 and pairs.code.nunique() == 2:
-            received = f"column {name}, which says it in other words"
-            raise Leak("grade", f"features that do not give {label} away", received, f"leave it out: `--drop {name}`")
-
-
-def _require_different(features, names):
+def _require_different(features, names, groups):
+    """Complain of two rows with the same features, unless they are of one group."""
     twins = features.duplicated(keep=False) & features.notna().any(axis=1)
-    if twins.any():
-        first = features[twins].groupby(list(features.columns), dropna=False, sort=False).ngroup()
-        pair = names[twins][first == first.iloc[0]]
-        received = f"the same features for {' and '.join(pair[:2])}, and {int(twins.sum())} such rows in all"
+    if not twins.any():
+        return
+    first = features[twins].groupby(list(features.columns), dropna=False, sort=False).ngroup()
+    if groups is not None:
+        spread = groups[twins].groupby(first).nunique()
+        first = first[first.isin(spread.index[spread > 1])]
+    if len(first):
+        pair = names[first.index[first == first.iloc[0]]]
+        received = f"the same features for {' and '.join(pair[:2])}, and {len(first)} such rows in all"
         raise Leak("grade", "each scan under one name", received, "keep one of them")

@@ -1,6 +1,9 @@
 """The table of features: which of its columns are features."""
 
-NOT_FEATURES = ("participant_id", "repeat", "fold", "role", "label", "cnn_probability")
+GROUP = "group_id"
+"""Column of what several rows have in common, such as the patient of a scan; tables of one row a subject have none."""
+
+NOT_FEATURES = ("participant_id", "repeat", "fold", "role", "label", "cnn_probability", GROUP)
 
 PROBE = "probe_"
 """How the columns of probes begin; see :mod:`epitome_kit.learn.probes`."""

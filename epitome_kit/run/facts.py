@@ -117,7 +117,12 @@ def limits(known):
     if parameters.get("profile") == "smoke":
         found.append("The smoke profile does everything once and proves nothing: the figures are not results.")
     if scores:
-        found += [*_limits_of_chance(scores), *_limits_of_size(scores, known["counts"]), *_limits_of_others(scores)]
+        found += [
+            *_limits_of_columns(scores.get("source") or {}),
+            *_limits_of_chance(scores),
+            *_limits_of_size(scores, known["counts"]),
+            *_limits_of_others(scores),
+        ]
         base = _base_rate_brier(known["counts"])
         if base is not None and scores.get("brier", 0) >= base:
             found.append(
@@ -145,6 +150,17 @@ def _limits_of_chance(scores):
         yield (
             f"The interval of the accuracy reaches down to {low:.2f}; always saying the larger class is right for "
             f"{majority:.2f}."
+        )
+
+
+def _limits_of_columns(source):
+    """List what was allowed in the table that was graded, though it can make scores too good."""
+    for name, what in (source.get("allowed_leaks") or {}).items():
+        yield f"{name} was allowed among the features: {what}. The scores may follow from it alone."
+    if source.get("rows_apart"):
+        yield (
+            f"Names repeat in {source['rows_apart']}, but rows were dealt one by one: if they are of the same people, "
+            "the scores are too good."
         )
 
 

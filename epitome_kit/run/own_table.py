@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from epitome_kit.errors import BadOutput, BadParameter
 from epitome_kit.files import checksum, read_json, write_json
+from epitome_kit.grade.deal import deal_folds, shuffle_labels
 from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading
-from epitome_kit.grade.table import deal_folds, read_features
+from epitome_kit.grade.table import read_features
 from epitome_kit.run.cards import write_model_card
 from epitome_kit.run.provenance import describe_run
 from epitome_kit.teach.grading_charts import grading_board
@@ -23,6 +22,9 @@ def grade_table(
     positive=None,
     drop=(),
     probes=(),
+    group=None,
+    no_group=False,
+    allow_leak=(),
     repeats=4,
     folds=5,
     shuffle=False,
@@ -38,12 +40,12 @@ def grade_table(
     Parameters
     ----------
     table : path or DataFrame
-        One row a subject; see :func:`epitome_kit.grade.table.read_features`.
+        One row a subject, or several with `group`; see :func:`epitome_kit.grade.table.read_features`.
     out : path
         ``scores.json``, ``scoreboard.png``, ``predictions.tsv``, ``rivals.tsv``,
         ``selected.tsv``, ``ann.keras`` (trained on all subjects; takes the features
         that ``ann.json`` lists), ``provenance.json`` and ``model_card.md``.
-    label, id, positive, drop, probes
+    label, id, positive, drop, probes, group, no_group, allow_leak
         As for :func:`epitome_kit.grade.table.read_features`.
     repeats : int, default=4
         Deals of the folds.
@@ -64,7 +66,7 @@ def grade_table(
     BadTable, Leak
         As :func:`epitome_kit.grade.table.read_features` raises them.
     BadCohort
-        The smaller class has fewer subjects than folds.
+        The smaller class has fewer subjects, or groups, than folds.
     BadParameter
         Fewer than one repeat.
     BadOutput
@@ -74,9 +76,10 @@ def grade_table(
         raise BadParameter("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out = Path(out)
     _require_same(out, label, shuffle)
-    features, notes = read_features(table, label=label, id=id, positive=positive, drop=drop, probes=probes)
+    columns = {"label": label, "id": id, "group": group, "drop": drop, "probes": probes}
+    features, notes = read_features(table, **columns, positive=positive, no_group=no_group, allow_leak=allow_leak)
     if shuffle:
-        features["label"] = np.random.default_rng(seed).permutation(features.label)
+        features = shuffle_labels(features, seed=seed)
     dealt = deal_folds(features, repeats=repeats, folds=folds, seed=seed)
     answers, settings = cross_validate(dealt, out, seed=seed, workers=workers)
     scores = assemble(answers, dealt, seed=seed)

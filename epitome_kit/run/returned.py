@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.errors import BadNotebook, EpitomeError
-from epitome_kit.files import is_litter, natural_key, walk_entries
+from epitome_kit.folders import is_litter, natural_key, walk_entries
 
 _MB = 2**20
 _LARGEST_FILE = 256 * _MB

@@ -9,7 +9,8 @@ import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage, noticed, plain
-from epitome_kit.files import text_digest, walk_files
+from epitome_kit.files import text_digest
+from epitome_kit.folders import walk_files
 from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
 from epitome_kit.ledger import RULES, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
@@ -101,7 +102,8 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     }
     check_folders(source, out, plans)
     labels = find_labels(source, plans)
-    faults = {name: plan.fault for name, plan in plans.items() if plan.fault}
+    lost = {entry.subject: f"; {entry.source} is {entry.reason}" for entry in reversed(entries) if entry.subject}
+    faults = {name: f"{plan.fault}{lost.get(name, '')}" for name, plan in plans.items() if plan.fault}
     faults |= dict.fromkeys(labels.conflicting, "expected one row in the table of labels; received rows that differ")
     items = {name: plan for name, plan in plans.items() if name not in faults}
     excluded = [*faults.items(), *labels.without_scans()]

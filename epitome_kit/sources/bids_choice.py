@@ -6,7 +6,7 @@ import pandas as pd
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import EpitomeError
-from epitome_kit.files import natural_key
+from epitome_kit.folders import natural_key
 from epitome_kit.tables import read_text_table
 
 _BEFORE = re.compile(r"pre|preop\w*|presurg\w*|preoperative|pretreat\w*|baseline|bl|initial|base|before")

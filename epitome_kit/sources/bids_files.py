@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from epitome_kit.files import read_json, walk_entries
+from epitome_kit.files import read_json
+from epitome_kit.folders import walk_entries
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.contrasts import ENDINGS
 

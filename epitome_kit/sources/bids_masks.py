@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from epitome_kit.ledger import UNTOLD
+
 TUMOUR, PART, OTHER = "tumour", "part", "other"
 """Roles of a mask: the whole tumour, a part of it, something else."""
 
@@ -70,7 +72,7 @@ def mask_role(file, notes):
     if found and (found[0].evidence.endswith(words[0]) or len({role[:2] for role in found}) == 1):
         return found[0]
     told = " and ".join(role.evidence for role in found)
-    return Role(None, "", f"cannot tell: {told or 'no label, description or type says what it outlines'}")
+    return Role(None, "", f"{UNTOLD}: {told or 'no label, description or type says what it outlines'}")
 
 
 def _by_word(word, evidence):
@@ -101,7 +103,7 @@ def choose_masks(roles):
     Parameters
     ----------
     roles : dict of BidsFile to Role
-        Masks of the session that was chosen, in natural order.
+        Masks of the session that was chosen, the better ones first.
 
     Returns
     -------

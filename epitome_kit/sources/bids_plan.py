@@ -4,7 +4,9 @@ import re
 from typing import NamedTuple
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.ledger import LEAVE_OUT, Entry
+from epitome_kit.errors import BadImage
+from epitome_kit.images import load_image, same_grid
+from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Entry
 from epitome_kit.sources.bids_choice import choose_scans, choose_session
 from epitome_kit.sources.bids_files import read_sidecars
 from epitome_kit.sources.bids_masks import OTHER, PART, TUMOUR, Role, choose_masks, mask_role
@@ -75,7 +77,7 @@ def plan_subject(subject, files, source, *, dates, decisions, session=None, mask
             if contrast in CONTRASTS:
                 judged[file] = contrast
             else:
-                why[file] = evidence[file] if contrast else f"cannot tell: {evidence[file]}"
+                why[file] = evidence[file] if contrast else f"{UNTOLD}: {evidence[file]}"
     notes, sessions = [], {file.session for file in judged}
     annotated = {file.session for file, role in roles.items() if role.kind in (TUMOUR, PART)}
     chosen, reason = choose_session(sessions, annotated, dates, wanted=session) if sessions else ("", "")
@@ -86,7 +88,12 @@ def plan_subject(subject, files, source, *, dates, decisions, session=None, mask
             why[file] = (
                 f"of another session: {_named(chosen)} was taken: {reason}" if chosen is not None else "not asked for"
             )
-    masks, left = choose_masks({file: role for file, role in roles.items() if file not in why})
+    here = {file: role for file, role in roles.items() if file not in why}
+    whole = [file for file, role in here.items() if role.kind == TUMOUR]
+    if len(whole) > 1:  # those on the grid of a scan come first
+        grids = [file.path for file in judged if file not in why]
+        here = dict(sorted(here.items(), key=lambda item: item[0] in whole and not _fits(item[0].path, grids)))
+    masks, left = choose_masks(here)
     stated = [file for file, role in roles.items() if decided.get(file) == "tumour" and file not in why]
     masks = stated or masks
     why |= {file: text for file, text in left.items() if file not in masks}
@@ -112,6 +119,15 @@ def plan_subject(subject, files, source, *, dates, decisions, session=None, mask
     return Plan(subject, scans, masks, notes, entries, _fault(subject, scans, files, why, chosen, session))
 
 
+def _fits(mask, scans):
+    """Whether a mask lies on the grid of a scan, as far as their headers can be read."""
+    try:
+        mask = load_image(mask, check_voxels=False)
+        return any(same_grid(mask, load_image(scan, check_voxels=False)) for scan in scans)
+    except BadImage:
+        return False
+
+
 def _kind(file):
     return "mask" if file.is_mask else "scan"
 
@@ -131,7 +147,7 @@ def _role(file, notes, decision, mask_labels):
     role = mask_role(file, notes)
     if file.suffix.lower() == "dseg" and role.kind != OTHER:
         if mask_labels is None:
-            return Role(None, "", "cannot tell: a label map; name the labels of the tumour with --mask-labels")
+            return Role(None, "", f"{UNTOLD}: a label map; name the labels of the tumour with --mask-labels")
         return Role(TUMOUR, "", f"label map, its labels {mask_labels} were asked for")
     return role
 
@@ -152,7 +168,7 @@ def _fault(subject, scans, files, why, chosen, session):
         return None
     if chosen is None:
         return f"expected a session {session}; received none of that name"
-    asked = [file for file in files if why.get(file, "").startswith("cannot tell")]
+    asked = [file for file in files if why.get(file, "").startswith(UNTOLD)]
     if asked:
         return (
             f"expected a scan whose contrast can be told; received {asked[0].source} ({why[asked[0]]}): say it in the "

@@ -1,5 +1,7 @@
 """Words of scanners, archives and people for what a scan shows, each with what it stands for."""
 
+import re
+
 _GROUPS = {
     "t1": "t1 t1w t1wi t1weighted mprage memprage irspgr irfspgr fspgr spgr bravo vibe thrive tfl3d",
     "t2": "t2 t2w t2wi t2weighted",
@@ -7,8 +9,9 @@ _GROUPS = {
     "pd": "pd pdw pdwi proton protonendichte dp density densite densidad densita pdt2 t2pd",
     "tirm": "tirm",
     "inversion": "ir",
-    "gradient": "gre ffe flash fl2d fl3d",
-    "mp2rage": "mp2rage uni uniden unit1 den",
+    "gradient": "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d "
+    "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d",
+    "mp2rage": "mp2rage uni uniden unit1",
     "other": "loc localizer localiser localizador localizzatore lokalizer locator scout aascout survey reperage "
     "aahscout aahead 3plane threeplane smartbrain topogram calibration calib coilsens shim phoenix report "
     "screen screenshot screensave dwi dwis dti dki noddi adc eadc dadc adcmap ep2d epi epfid2d diff "
@@ -30,27 +33,32 @@ _GROUPS = {
     "probability probmap pred prediction gt groundtruth truth annotation annotations contour contours "
     "thickness heatmap glistrboost sub subs subtr subtraction subtractions subtracted substraction "
     "soustraction sustraccion sottrazione subtraktion subt subtract difference t1t2 t1wt2w ct cta pet fdg "
-    "fet spect rx xray tractography sinogram",
+    "fet spect xray tractography sinogram swi3d dyna fsbb susceptibility susceptibilidad suszeptibilitat "
+    "vasc vaso tumorseg tumourseg sswip opp ip ph",
     "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
     "multihance omniscan clariscan elucirem vueway gadoterate gadoteric gadoteridol gadodiamide "
     "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
     "dtpa gddtpa gbca kontrast kontrastmittel contrast contraste contrasto contraststoff contrastmiddel "
-    "enhanced enhancement enh mdc mdci injection injecte injectee inj iniezione",
+    "enhanced enhancement enh mdc mdci injection injecte injectee inj iniezione kontrastmittelgabe civ "
+    "gadoline cte",
     "short": "ce gd km pdc",
     "given": "signplus postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
     "postce postinj poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd "
     "avecgado avecinj apresinj apresgado congado condecontraste conmdc contrastenhanced gdenhanced congd "
-    "pluskm plusc plusgd",
+    "pluskm plusc plusgd cplus gdplus kmplus cpos gdpos aftergad aftercontrast",
     "plain": "signminus nativ native nativo nativa noncontrast noncontrasted noncon nocontrast nocon noc noce "
     "nogad nogd nc nce plain unenhanced nonenhanced nonenh precontrast prekontrast prec precon pregad "
     "pregado pregd pregadolinium prekm preinj prece ohnekm okm vorkm vkm keinkm sansgado sansinj avantinj "
     "sincontraste singado singd senzamdc woc wogad wocontrast withoutcontrast withoutgad kmfrei "
-    "contrastfree",
-    "with": "with w mit m avec con com met",
-    "without": "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas",
+    "contrastfree cminus gdneg cneg basale beforegad smdc unenh",
+    "with": "with w mit m avec con com met plus",
+    "without": "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
+    "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
     "after": "post after nach apres dopo despues tras",
-    "before": "pre prae before vor avant antes prima",
+    "before": "pre prae before vor avant antes prima pra",
     "both": "wwo plusminus",
+    "hint": "iv delayed late tardif tardive tardivo spat spaet washout uptake enhancing pos positive positiv "
+    "positivo ev",
     "time": "op ops oper operation operated operative operativ operativo operativa operatoire operatorio "
     "operatoria opera surgery surgical surg surgically chirurgie cirugia chirurgia resection resektion "
     "resected res rt rx rtx xrt crt rct radiation radio radiotherapy radiotherapie radiochemo chemo "
@@ -66,14 +74,14 @@ _GROUPS = {
     "postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
     "postcrt postsrs posttrauma poststroke",
-    "joint": "and und et y e ed or oder of de du di del the der die des iv i ev venous intravenous agent medium "
-    "media mittel stoff produit mezzo material mezzi via",
+    "joint": "and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
+    "mittel stoff produit mezzo material mezzi via e gabe administration",
     "toward": "to onto in on into zu auf vers reg rreg coreg coregistered registered registriert aligned warped "
     "resampled resliced",
-    "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr et ed core wt tc "
-    "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr et ed core wt tc",
-    "fluid": "fl f df fluid",
-    "frei": "free frei",
+    "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc "
+    "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
+    "fluid": "fl f df fluid ge",
+    "frei": "free frei neg negative negativ negativo negativa",
     "neutral": "se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
     "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse "
     "transv obl oblique iso isotropic fs fatsat fatsupp nofs spair spir sat supp blade propeller space "
@@ -82,10 +90,11 @@ _GROUPS = {
     "navi nav stealth brainlab thin thick hr hires lowres highres highresolution res1 1mm 2mm 3mm p2 p3 "
     "ns norm nd dis2d dis3d filt n4 bias corrected corr biascorr bet stripped skullstripped ss unstripped "
     "strip face deface defaced run series serie scan image img patient pat subject subj case visit "
-    "session ses exam study mri irm rm mr mrt nmr raw orig original final new old copy std standard "
-    "template mni sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet pondere "
-    "ponderee pesata pesado ponderado images tumorprotocol protocol routine plus delayed late early fov "
-    "small large whole wholebrain",
+    "session ses exam study mri irm rm mr mrt nmr raw orig original final new old copy std standard mni "
+    "sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet pondere ponderee pesata "
+    "pesado ponderado images tumorprotocol protocol routine early fov small large whole wholebrain pdgm "
+    "ucsf upenn",
+    "echoes": "dual multiecho e1 e2 e3 echo1 echo2 doubleecho doppelecho",
 }
 LEXICON = {"signplus": "given", "signminus": "plain"} | {
     word: group for group, words in _GROUPS.items() for word in words.split()
@@ -100,5 +109,5 @@ for _suffix in ("n", "nc"):
     LEXICON[f"t1{_suffix}"] = LEXICON[f"t1w{_suffix}"] = "t1 plain"
 
 KINDS = frozenset({"t1", "t2", "flair", "pd", "tirm", "mp2rage"})
-AGENT_STEMS = ("contrast", "kontrast", "gado", "enhanc", "injec", "injiz", "iniett", "inyec", "iniez")
-"""How words of an agent begin in many languages: a word that is not listed is not understood, and asks."""
+AGENT_STEM = re.compile("gad|contrast|kontrast|enhanc|injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$")
+"""Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""

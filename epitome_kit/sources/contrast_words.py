@@ -4,12 +4,16 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_lexicon import AGENT_STEMS, KINDS, LEXICON
+from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON
 
 _SEP = r"[\s_.-]*"
-_AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj)"
+_AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
 _SIGNS = [
-    (r"w\s*/\s*o(?![a-z0-9])", " wo "),
+    (r"(?<![a-z0-9])w[\s_./-]{0,3}(?:o|out)(?![a-z0-9])|with[\s_-]out|w/o(?![a-z])", " wo "),
+    (r"(?<![a-z0-9])s/\s?(?=c|gd|gad|mdc)", " sin "),
+    (r"(?<![a-z0-9])c/\s?(?=c|gd|gad|mdc)", " con "),
+    (r"(?<![a-z0-9])i\.\s?v\.?(?![a-z0-9])", " iv "),
+    (r"(?<![a-z])(?:time[\s_-]*points?|time|zeitpunkt|tp)[\s_-]*t?\d+(?![0-9]*[a-z])", " "),
     (r"(?<![a-z0-9])w\s*/(?=\s|[a-z]|$)", " w "),
     (r"\bn\s*/\s*a\b", " "),
     (r"±|\+\s*[/|]?\s*-", " plusminus "),
@@ -17,15 +21,17 @@ _SIGNS = [
     (rf"(?<![a-z0-9]){_AGENT}\s?\+|\+[\s_]?{_AGENT}(?![a-z])|\(\+\)", " signplus "),
     (r"(?<=t1)c\+|(?<=t1w)c\+", " signplus "),
     (r"(?<=t1)c-(?![a-z0-9])|(?<=t1w)c-(?![a-z0-9])", " signminus "),
-    (rf"(?<![a-z0-9]){_AGENT}-(?![a-z0-9])|(?<=[\s_])-{_AGENT}(?![a-z0-9])|\(-\)", " signminus "),
+    (rf"(?<![a-z0-9]){_AGENT}-(?![a-z0-9])|(?<=[\s_(])-{_AGENT}(?![a-z0-9])|\(-\)", " signminus "),
     (r"(?<=t1)\+(?![a-z0-9])|(?<=t1w)\+(?![a-z0-9])|(?<=mprage)\+(?![a-z0-9])|(?<=bravo)\+(?![a-z0-9])", " signplus "),
     (r"\+\s*$", " ? "),
+    (rf"gd{_SEP}dtpa", " gddtpa "),
     (rf"dark{_SEP}fluid", " darkfluid "),
     (r"(?<![a-z0-9])da[\s_-]fl(?![a-z0-9])", " darkfluid "),
     (rf"fluid{_SEP}attenuated", " fluidattenuated "),
     (rf"mp{_SEP}2{_SEP}rage", " mp2rage "),
     (rf"mp{_SEP}rage", " mprage "),
     (rf"field{_SEP}map", " fieldmap "),
+    (rf"t1{_SEP}rho", " t1rho "),
     (rf"bias{_SEP}field", " biasfield "),
     (r"fat[\s_-]*(?:sat|sup)[a-z]*", " fatsat "),
     (r"water[\s_-]*exc[a-z]*", " waterexc "),
@@ -42,8 +48,11 @@ _SIGNS = [
 _SIGNS = [(re.compile(pattern, re.IGNORECASE), word) for pattern, word in _SIGNS]
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
-_LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei"}
-_SKIPPED = {"joint"}
+_LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
+_PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
+_LONGEST_TEXT, _LONGEST_WORD = 400, 40
+_RELATIONS = {"with", "without", "after", "before"}
+_SKIPPED = {"joint", "hint"}
 
 
 class Words(NamedTuple):
@@ -84,7 +93,7 @@ def read_words(text):
     """
     tokens = _tokens(text)
     foreign = _drop_targets(tokens)
-    kind, said = _kind(tokens)
+    kind, said = ("unclear", "a scan that another one was brought to") if foreign is None else _kind(tokens)
     agent, agent_said = _agent(tokens)
     if foreign and agent:
         agent = "unclear"
@@ -95,7 +104,7 @@ def read_words(text):
 
 def _tokens(text):
     """List the words of a text as [word, group]; group None is not known."""
-    text = unicodedata.normalize("NFKD", str(text))
+    text = unicodedata.normalize("NFKD", str(text)[:_LONGEST_TEXT])
     text = "".join(letter for letter in text if not unicodedata.combining(letter)).replace("ß", "ss")
     for pattern, word in _SIGNS:
         text = pattern.sub(word, text)
@@ -113,9 +122,15 @@ def _split(chunk):
     counted = re.fullmatch(r"([a-z]+?)(\d+)", word)
     if word in LEXICON or word.isdigit():
         return [word]
+    prefix = re.match(r"[a-z]{1,3}(?=T[12]|FLAIR)", chunk)
+    if prefix:
+        return [prefix[0], *_split(chunk[prefix.end() :])]
     if counted and counted[1] in LEXICON:
         return ["glued" + counted[1], counted[2]] if counted[1] in ("post", "pre") else [counted[1], counted[2]]
-    found = _segment(word, kind=False)
+    if "flair" in word:
+        before, _, after = word.partition("flair")
+        return [*filter(None, (before, "flair", after))]
+    found = _segment(word, kind=False) if len(word) <= _LONGEST_WORD else None
     if found:
         return found
     parts = _CAMEL.split(chunk)
@@ -134,12 +149,16 @@ def _segment(word, *, kind, last=""):
     for length in range(len(word), 1, -1):
         piece = word[:length]
         group = LEXICON.get(piece)
-        if group is None or group in _LOOSE or not (kind or length > 2 or piece in _SHORT | {"t1", "t2", "pd"}):
+        if group is None or group in _LOOSE or not (kind or length > 2 or piece in _SHORT | {"t1", "t2"}):
             continue
-        rest = _segment(word[length:], kind=kind or group.split()[0] in KINDS, last=piece)
+        rest = _segment(word[length:], kind=kind or _tells(piece, group), last=piece)
         if rest is not None:
             return [piece, *rest]
     return None
+
+
+def _tells(piece, group):
+    return group.split()[0] in KINDS or (group == "other" and len(piece) > 2)
 
 
 def _strange(text):
@@ -147,21 +166,28 @@ def _strange(text):
 
 
 def _drop_targets(tokens):
-    """Take away the scan that another one was brought to, as in `flair_to_t1`; True where it had an agent."""
-    foreign, seen = False, False
+    """Take away the scan that another one was brought to, as in `flair_to_t1`.
+
+    Returns
+    -------
+    bool or None
+        Whether words of an agent may be of that other scan; None where it is the only one that is named.
+    """
+    foreign, seen, strange = False, False, False
     for index, (word, group) in enumerate(tokens):
-        toward = group == "toward" or word == "2"
-        if seen and toward:
-            after = index + 1
-            while after < len(tokens) and tokens[after][1] in ("toward", "joint", "neutral"):
-                after += 1
-            if after < len(tokens) and tokens[after][1] in KINDS:
-                target = tokens[after][0]
-                for token in tokens[after:]:
-                    foreign = foreign or (token[0] != target and token[1] in ("given", "plain", "agent", "short"))
-                    if token[0] == target:
-                        token[1] = "neutral"
+        after = index + 1
+        while after < len(tokens) and tokens[after][1] in ("toward", "joint", "neutral"):
+            after += 1
+        target = tokens[after] if after < len(tokens) else ("", None)
+        if (group == "toward" or (seen and word == "2")) and target[1] in KINDS:
+            if not seen and (strange or word in _PREPOSITIONS):
+                return None
+            for token in tokens[after:] if seen else ():
+                foreign = foreign or (token[0] != target[0] and token[1] in ("given", "plain", "agent", "short"))
+                if token[0] == target[0]:
+                    token[1] = "neutral"
         seen = seen or group in KINDS
+        strange = strange or group in (None, "time", "other")
     return foreign
 
 
@@ -182,7 +208,8 @@ def _kind(tokens):
     if found == {"t2"}:
         if "gradient" in places:
             return "other", words
-        return ("unclear" if {"inversion", "fluid"} & set(places) else "T2w"), words
+        fluid = places.get("fluid", -1) > places["t2"] or tokens[places.get("fluid", 0)][0] in ("fl", "fluid")
+        return ("unclear" if fluid or {"inversion", "echoes"} & set(places) or _echo(tokens) else "T2w"), words
     if found in ({"flair"}, {"t2", "flair"}, {"tirm", "flair"}, {"t2", "tirm", "flair"}):
         return "FLAIR", words
     if found in ({"pd"}, {"pd", "t2"}):
@@ -190,6 +217,12 @@ def _kind(tokens):
     if not found:
         return ("other", words) if "gradient" in places and tokens[places["gradient"]][0] == "gre" else (None, "")
     return "unclear", words
+
+
+def _echo(tokens):
+    """Whether one of several echoes is named: the first of a T2 is proton density."""
+    pairs = zip(tokens, tokens[1:], strict=False)
+    return any(word in ("echo", "echoes") and group == "number" for (word, _), (_, group) in pairs)
 
 
 def _no_other(tokens, index):
@@ -210,15 +243,16 @@ def _agent(tokens):
             states.append(("with" if group == "given" else "without", word))
         elif group == "both":
             states.append(("unclear", "with and without"))
-        elif group in ("agent", "short"):
+        elif group in ("agent", "short") or (word == "c" and index and tokens[index - 1][1] in _RELATIONS):
             states.append(_around(tokens, index, used))
-        elif word == "?" or (group is None and word.startswith(AGENT_STEMS)):
-            states.append(("unclear", word if word != "?" else "+"))
+        elif word == "?" or (group is None and AGENT_STEM.search(word)):
+            states.append(("unclear", "a word of an agent" if word != "?" else "+"))
     sure = bool(states)
     for index, (word, group) in enumerate(tokens):
         if index not in used:
             states += _alone(tokens, index, word, group, sure)
     found = {state for state, _ in states}
+    found = found - {"hint"} or {"unclear" for _ in found}
     said = " and ".join(dict.fromkeys(word for _, word in states))
     if not found:
         return None, ""
@@ -229,7 +263,7 @@ def _around(tokens, index, used):
     """State of one word for an agent, by the words before and after it."""
     word, group = tokens[index]
     said, before, place = [word], set(), index - 1
-    while place >= 0 and tokens[place][1] in {"with", "without", "after", "before", *_SKIPPED}:
+    while place >= 0 and tokens[place][1] in _RELATIONS | _SKIPPED:
         if tokens[place][1] not in _SKIPPED:
             before.add("without" if tokens[place][1] in ("without", "before") else "with")
             said.insert(0, tokens[place][0])
@@ -240,10 +274,10 @@ def _around(tokens, index, used):
     if not before and (later[1] == "frei" or (later[1] == "without" and ends)):
         used.add(index + 1)
         return "without", f"{word} {later[0]}"
-    if len(before) == 2:
+    if len(before) == 2 or later[0] == "0":
         return "unclear", " ".join(said)
     kinds = [place for place, (_, group) in enumerate(tokens) if group in KINDS]
-    if group == "short" and not before and kinds and index < kinds[0]:
+    if not before and kinds and index < kinds[0]:
         between = [group for _, group in tokens[index + 1 : kinds[0]]]
         if None in between or "number" in between:
             return "unclear", word
@@ -265,13 +299,13 @@ def _alone(tokens, index, word, group, sure):
     if group in ("after", "before") and not sure and _next(tokens, index, "joint") != "time":
         return [("unclear", word)]
     if word in ("wo", "without", "ohne", "sans", "senza", "zonder", "bez", "sem"):
-        return [("without" if later[1] == "end" else "unclear", word)] if later[0] != "fatsat" else []
+        return [("without" if later[1] == "end" else "unclear", word)] if later[0] not in ("fatsat", "fs") else []
     if word in ("with", "mit", "avec") and later[1] == "end":
         return [("with", word)]
     if group == "with" and _next(tokens, index, "joint") == "without":
         return [("unclear", word)]
-    if word == "w" and later[1] == "end" and not sure:
-        return [("unclear", "w")]
+    if group in ("hint", "frei") or (word == "w" and later[1] == "end"):
+        return [("hint", word)]
     if word == "c" and not sure and any(group in KINDS for _, group in tokens[:index]):
         return [("unclear", "c")]
     return []

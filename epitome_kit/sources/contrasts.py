@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from epitome_kit.files import read_json
 from epitome_kit.sources.contrast_fields import agent_of, by_times, other_type
+from epitome_kit.sources.contrast_lexicon import LEXICON
 from epitome_kit.sources.contrast_words import Words, read_words
 
 ENDINGS = (".nii.gz", ".nii", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".img", ".hdr", ".gipl", ".mnc")
@@ -110,7 +111,7 @@ def judge_series(series, others=(), *, after_agent=False):
     if after_agent:
         return Judgement("T1ce", f"{why}, as every T1 of the collection after an agent")
     given, reason = _agent(series, suffix, entities, texts, others)
-    return Judgement({"with": "T1ce", "without": "T1w"}.get(given), why if reason in why else f"{why}, {reason}")
+    return Judgement({"with": "T1ce", "without": "T1w"}.get(given), _and(why, reason))
 
 
 def _texts(series, others):
@@ -139,7 +140,11 @@ def _read_name(name):
         free = " ".join(entities[name] for name in _FREE_ENTITIES if name in entities)
         words = read_words(f"{match[2]} {free}") if free else Words(None, None)
         return match[2], entities, words._replace(kind=read_words(free).kind, said=read_words(free).said)
-    return None, {}, read_words(_SILENT.sub("", stem))
+    words = read_words(_SILENT.sub("", stem))
+    part = re.search(r"(?:^|[^A-Za-z])([A-Za-z]+)$", stem)
+    if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in _SUFFIXES.values():
+        words = words._replace(kind="unclear", said=f"{words.said} {part[1].lower()}")
+    return None, {}, words
 
 
 def _kind(series, suffix, entities, texts):
@@ -243,6 +248,14 @@ def _shown(said):
     return " ".join(
         _SHOWN.get(word, re.sub("^(t[12]|pd|flair)", lambda kind: kind[0].upper(), word)) for word in said.split()
     )
+
+
+def _and(why, reason):
+    """Join what was found of the kind and of the agent; what stands in one place is said once."""
+    place, says, word = reason.partition(" says ")
+    if says and why.rsplit(", ", 1)[-1].startswith(f"{place} says "):
+        return why if why.endswith(f" {word}") else f"{why} and {word}"
+    return f"{why}, {reason}"
 
 
 def _joined(found):

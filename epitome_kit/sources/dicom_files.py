@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from epitome_kit.files import walk_entries
+from epitome_kit.folders import walk_entries
 from epitome_kit.progress import for_each
 
 START = 132

@@ -84,7 +84,7 @@ def _attempt(adopt, item):
     except (BadOutput, BadParameter, ToolFailed):
         raise
     except EpitomeError as error:
-        return error.reason
+        return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason
     except Exception as error:  # one subject must not end an import, whatever it raises in a reader
         return f"expected files that can be read; received {type(error).__name__}: {str(error)[:160]}"
     return None

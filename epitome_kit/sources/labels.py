@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from epitome_kit.errors import BadCohort, EpitomeWarning
-from epitome_kit.files import is_litter, natural_key
+from epitome_kit.folders import is_litter, natural_key
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, NO_NAMES, agreed, is_stated, read_one
 from epitome_kit.tables import is_unfetched

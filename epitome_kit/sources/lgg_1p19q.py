@@ -19,7 +19,7 @@ import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
 from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed
-from epitome_kit.files import walk_files
+from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.dicom import digest, person

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.errors import BadCohort
-from epitome_kit.files import is_litter, natural_key, walk_entries
+from epitome_kit.folders import is_litter, natural_key, walk_entries
 from epitome_kit.ledger import Entry
 
 LARGEST_FILE = 16 * 2**20

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar
-from epitome_kit.errors import BadImage, EpitomeError, Notice
+from epitome_kit.errors import BadImage, EpitomeError, EpitomeWarning
 from epitome_kit.files import write_json
 from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.ledger import LEDGER, Entry
@@ -108,7 +108,9 @@ def import_tcga_lgg(source, out, *, workers=1):
     kept = {subject_id: patient for subject_id, patient in patients.items() if patient.name not in left_out}
     participants, noticed = as_participants(labels, {subject: patient.name for subject, patient in kept.items()})
     if len(labels) and kept and participants.grade.isna().all():
-        warnings.warn(f"{tables[0][-1]} is there, but gives no subject a grade: see {LEDGER}", Notice, stacklevel=2)
+        warnings.warn(
+            f"{tables[0][-1]} is there, but gives no subject a grade: see {LEDGER}", EpitomeWarning, stacklevel=2
+        )
     taken = [entry for subject_id, patient in kept.items() for entry in _taken(out, subject_id, patient)]
     return describe_cohort(
         out,

@@ -6,16 +6,18 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
+from epitome_kit.claims import nifti_header
 from epitome_kit.cohort import image_path
+from epitome_kit.content import START, describe_content, scan_kind, unpacked
 from epitome_kit.errors import BadImage
+from epitome_kit.formats import mgh_voxels
 from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, voxel_size_known
 from epitome_kit.sources.dicom import read_patients
 from epitome_kit.sources.dicom_choice import choose
 from epitome_kit.sources.dicom_convert import convert, without_text
-from epitome_kit.sources.dicom_files import START, looks_like_dicom
+from epitome_kit.sources.dicom_files import looks_like_dicom
 
 MOST_VOXELS = 100_000_000
 """Voxels of a scan: a head at 0.5 mm has seventy million."""
@@ -30,21 +32,8 @@ NAME = "sub-case"
 """What every head that was sent is called, whoever it is of."""
 
 _BLOCK = 1 << 20
-_HEADER = 544
 _EXTENSIONS = 1 << 20
-_KINDS = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
-    b"%PDF": "a PDF document",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zX": "an xz archive",
-    b"\x7fELF": "a program",
-    b"MZ": "a program",
-}
-_TAKEN = "send NIfTI (.nii or .nii.gz), or the DICOM folder of one exam as .zip"
+_TAKEN = "send NIfTI, NRRD, MetaImage (.mha) or MGZ, or the DICOM folder of one exam as .zip"
 
 
 def receive_scan(data, folder, *, name="the file"):
@@ -56,7 +45,8 @@ def receive_scan(data, folder, *, name="the file"):
     Parameters
     ----------
     data : bytes-like
-        NIfTI, plain or in gzip; or a zip archive with the DICOM files of one person.
+        NIfTI or MGH, plain or in gzip; NRRD or MetaImage in one file; or a zip archive
+        with the DICOM files of one person.
     folder : path
         A folder of this visitor alone. Scans go there under names of no meaning.
     name : str, default="the file"
@@ -65,8 +55,8 @@ def receive_scan(data, folder, *, name="the file"):
     Returns
     -------
     dict of str to Path
-        By contrast where the headers tell, as DICOM does; NIfTI does not, and
-        its key is ``""``.
+        By contrast where the headers tell, as DICOM does; those of other formats do
+        not, and the key is ``""``.
 
     Raises
     ------
@@ -76,14 +66,19 @@ def receive_scan(data, folder, *, name="the file"):
     """
     data, folder, name = memoryview(data).cast("B"), Path(folder), safe_name(name)
     folder.mkdir(parents=True, exist_ok=True)
-    start = bytes(data[:_HEADER])
+    start, in_gzip = unpacked(bytes(data[:START]))
     if start[:2] == b"PK":
         return _from_archive(data, folder, name)
-    if start[:2] != b"\x1f\x8b" and _nifti_header(start) is None:
-        raise BadImage("upload", "a NIfTI scan or a zip of DICOM files", f"{name}, {_kind(start)}", _TAKEN)
+    kind = scan_kind(start)
+    if kind not in ("nifti", "mgh", *(() if in_gzip else ("nrrd", "meta"))):
+        what = "which is damaged or empty gzip" if in_gzip and not start else describe_content(start)
+        raise BadImage("upload", "a scan in one file, or a zip of DICOM files", f"{name}, {what}", _TAKEN)
     path = folder / "received.nii"
     try:
-        _unpack(data, path, name)
+        if kind in ("nifti", "mgh"):
+            _unpack(data, path, name)
+        else:
+            path.write_bytes(data)
         return {"": keep_scan(path, folder / "received_clean.nii")}
     finally:
         path.unlink(missing_ok=True)
@@ -130,32 +125,9 @@ def safe_name(name):
     return plain if len(plain) <= 60 else f"{plain[:40]}…{plain[-18:]}"
 
 
-def _kind(start):
-    """Say what a file that cannot be used seems to be."""
-    if not start:
-        return "which is empty"
-    if start[128:132] == b"DICM":
-        return "a single DICOM image"
-    if start[344:348] == b"ni1\0":
-        return "the header of a NIfTI pair, without its voxels"
-    return next((kind for magic, kind in _KINDS.items() if start.startswith(magic)), "which is something else")
-
-
-def _nifti_header(start):
-    """Read a NIfTI-1 or NIfTI-2 header of a single file; None where there is none."""
-    for kind, magic, place in ((nib.Nifti1Header, b"n+1\0", 344), (nib.Nifti2Header, b"n+2\0", 4)):
-        size = kind.template_dtype.itemsize
-        if start[place : place + 4] == magic and len(start) >= size:
-            return kind(start[:size], check=False)
-    return None
-
-
 def _promised_bytes(start, name):
     """Size of the file by its header, after a look whether that can be."""
-    header = _nifti_header(start)
-    if header is None:
-        raise BadImage("upload", "a NIfTI scan inside the gzip file", f"{name}, {_kind(start)}", _TAKEN)
-    shape = [int(n) for n in header["dim"][1 : 1 + int(np.clip(header["dim"][0], 0, 7))]]
+    shape, offset, size = _promised_voxels(start)
     voxels = int(np.prod(shape, dtype=object)) if shape else 0
     if not 0 < voxels <= MOST_VOXELS or min(shape) < 1:
         raise BadImage(
@@ -164,11 +136,18 @@ def _promised_bytes(start, name):
             f"{name}, whose header says {' x '.join(map(str, shape)) or 'nothing'}",
             "send one head scan, not a series of many or a whole body",
         )
-    offset = float(header["vox_offset"])
     if not 0 <= offset <= _EXTENSIONS:
         raise BadImage("upload", "voxels near the start of the file", f"{name}, at byte {offset:.0f}", _TAKEN)
-    size = voxels * header["bitpix"].item() // 8
-    return int(offset) + size
+    return int(offset) + int(voxels * size)
+
+
+def _promised_voxels(start):
+    """Shape, first byte and bytes a voxel by the header of a NIfTI or MGH file."""
+    if scan_kind(start) == "mgh":
+        return mgh_voxels(start)
+    header = nifti_header(start)
+    shape = [int(n) for n in header["dim"][1 : 1 + int(np.clip(header["dim"][0], 0, 7))]]
+    return shape, float(header["vox_offset"]), header["bitpix"].item() / 8
 
 
 def _unpack(data, path, name):
@@ -177,7 +156,7 @@ def _unpack(data, path, name):
     with open(path, "wb") as stream:
         for block in _blocks(data, name):
             if promised is None:
-                promised = _promised_bytes(block[:_HEADER], name)
+                promised = _promised_bytes(block[:START], name)
             written += len(block)
             if written > min(promised + _EXTENSIONS, MOST_BYTES):
                 raise BadImage(

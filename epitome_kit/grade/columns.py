@@ -1,0 +1,202 @@
+"""Columns that are no features, by their names and values: row numbers, ids, and who the rows are of."""
+
+import re
+import unicodedata
+
+import numpy as np
+import pandas as pd
+
+_PEOPLE = (
+    *("patient", "patiente", "patienten", "patientin", "pat", "subject", "subj", "participant", "person", "personne"),
+    *("individual", "proband", "probandin", "versuchsperson", "vpn", "teilnehmer", "teilnehmerin", "volunteer"),
+    *("paziente", "paciente", "soggetto", "sujet", "sujeto", "sujeito", "participante", "partecipante", "animal"),
+    *("proefpersoon", "deelnemer", "pasient", "deltager", "deltagare", "deltaker", "potilas", "pacjent", "pacient"),
+    *("mrn", "pid", "ptid", "eid", "guid", "empi", "ssn", "subjectkey", "personnummer", "mouse", "rid"),
+    *("donor", "pseudonym"),
+)
+"""Words that name a person, or another that is scanned."""
+
+_CASES = ("case", "fall", "caso", "cas", "record", "dossier", "akte", "aktenzeichen", "study", "studien")
+_SHORT = ("pt", "pts", "sub", "vp", "nhs", "cpr", "hn")
+_NUMBERED = (
+    *("id", "ids", "identifier", "identification", "uid", "ident", "kennung", "nr", "no", "num", "number", "numbers"),
+    *("nummer", "numero", "n", "name", "code", "key", "label", "hash", "barcode", "index", "idx", "submitter"),
+    *("de", "del", "du", "di", "da", "of", "the", "la", "le", "el"),
+)
+_IDS = {"id", "ids", "uid", "identifier", "kennung"}
+_OTHERS = (
+    *("site", "sites", "scanner", "center", "centre", "zentrum", "hospital", "krankenhaus", "clinic", "klinik", "coil"),
+    *("institution", "institute", "batch", "device", "machine", "manufacturer", "vendor", "station", "protocol", "arm"),
+    *("sequence", "reader", "rater", "observer", "radiologist", "operator", "physician", "doctor", "cohort", "dataset"),
+    *("project", "country", "city", "region", "class", "category", "type", "software", "version", "trial"),
+)
+"""Words of what many people have in common."""
+
+_UNNAMED = re.compile(
+    r"\s*|[#№]|unnamed: ?\d+(_level_\d+)?(\.\d+)*|level_\d+|row[ _.-]?(names?|numbers?|nums?|ids?|index)", re.I
+)
+_ROWS = (
+    *("index", "idx", "row", "rows", "line", "obs", "position", "order", "seq", "serial", "count", "x", "n"),
+    *("nr", "no", "num", "number", "nummer", "sno", "slno", "srno", "zeile", "zeilennummer", "lfd", "lfdnr"),
+    *("laufendenummer", "numero", "numer"),
+)
+"""Names that say nothing but a number: they count where no two rows have the same."""
+
+_STEADY = 0.9
+
+
+def is_id(name):
+    """Tell whether a column is named like an id, of whatever.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    bool
+    """
+    words = _words(name)
+    return bool(words) and (words[-1] in _IDS or bool(_person(words)))
+
+
+def people_column(frame, *, besides=()):
+    """Find the column that is named like the id of a person and has rows in common.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    besides : collection of str, default=()
+        Columns that are none.
+
+    Returns
+    -------
+    str or None
+        Words such as patient go before case, and those before any other id;
+        columns of sites, scanners and the like are none.
+    """
+    found = {}
+    for name in frame:
+        strength = _person(_words(name)) if name not in besides else 0
+        values = frame[name].dropna()
+        if strength and values.duplicated().any() and whole_or_text(values):
+            few = {3: 1, 2: 3, 1: max(10, len(values) / 10)}[strength]
+            if values.nunique() >= few:
+                found.setdefault(strength, name)
+    return found[max(found)] if found else None
+
+
+def subjects_of_ids(names):
+    """Name the subject that several ids begin with, as BIDS writes them.
+
+    Parameters
+    ----------
+    names : Series of str
+        Ids such as ``sub-01_ses-02``.
+
+    Returns
+    -------
+    str or None
+        A subject with several ids.
+    """
+    subjects = names.str.extract(r"^(sub-[0-9A-Za-z]+)_", expand=False)
+    twice = subjects[subjects.notna() & subjects.duplicated()]
+    return twice.iloc[0] if len(twice) else None
+
+
+def row_numbers(frame):
+    """Find columns that number the rows.
+
+    Parameters
+    ----------
+    frame : DataFrame of float
+        In the order of the rows; NaN where missing.
+
+    Returns
+    -------
+    sure : list of str
+        Whole numbers that go on by the same step, or that are named like a saved index.
+    likely : dict of str to str
+        Others that follow the order of the rows, or are a permutation of their
+        numbers: name, and what they do. Where most columns are
+        permutations, they are ranks, and none of these.
+    """
+    sure, likely, permuted = [], {}, []
+    for name in frame:
+        values = frame[name].to_numpy(float)
+        values = values[np.isfinite(values)]
+        if len(values) < max(3, len(frame) / 2) or (values == values[0]).all():
+            continue
+        whole, unique = bool((values % 1 == 0).all()), len(np.unique(values)) == len(values)
+        steps = np.diff(values)
+        usual = steps[np.argmin(np.abs(steps - np.median(steps)))]
+        steady = usual != 0 and np.mean(np.isclose(steps, usual, rtol=1e-4, atol=0)) >= _STEADY
+        named = _UNNAMED.fullmatch(str(name)) or unique and "".join(_words(name)) in _ROWS
+        if whole and (steady or named):
+            sure.append(name)
+        elif steady or whole and unique and ((steps > 0).all() or (steps < 0).all()):
+            likely[name] = "follows the order of the rows"
+        elif whole and unique and np.ptp(values) < 1.1 * len(frame):
+            permuted.append(name)
+    if len(permuted) < max(3, frame.shape[1] / 2):
+        likely |= dict.fromkeys(permuted, "holds each number of a row once")
+    return sure, likely
+
+
+def whole_or_text(values):
+    """Tell whether values can be names: texts, or whole numbers.
+
+    Parameters
+    ----------
+    values : Series
+
+    Returns
+    -------
+    bool
+    """
+    numbers = pd.to_numeric(values, errors="coerce")
+    return bool((numbers.isna() | (numbers % 1 == 0)).all())
+
+
+def _person(words):
+    """How much a name says that it is the id of a person: 3 for patient, 2 for case, 1 for any id, 0."""
+    words = [part for word in words for part in _parted(word)]
+    core = list(words)
+    while core and core[-1] in _NUMBERED:
+        core.pop()
+    numbered, ids = len(core) < len(words), _IDS & set(words)
+    while core and core[0] in _NUMBERED:
+        numbered = numbered or core[-1] == _singular(core[-1])  # "n_cases" counts them
+        core.pop(0)
+    if set(words) & set(_OTHERS) or len(core) < len(words) and not numbered:
+        return 0
+    if not core:
+        return 2 if ids else 0
+    if len(core) == 1 or numbered and words[-1] in _NUMBERED:
+        if _singular(core[-1]) in _PEOPLE or numbered and core[-1] in _SHORT:
+            return 3
+        if _singular(core[-1]) in _CASES and (numbered or core[-1] in ("case", "record")):
+            return 2
+    return 1 if words[-1] in ids else 0
+
+
+def _words(name):
+    """Words of a name, in small letters and without accents, digits and signs."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", str(name).replace("ß", "ss"))
+    text = unicodedata.normalize("NFKD", text)
+    text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    return [word for word in re.split(r"[^a-z]+", text.casefold()) if word]
+
+
+def _parted(word):
+    """Part ``patientid`` into patient and id, and ``fallnummer`` into fall and nummer."""
+    for end in sorted(_NUMBERED, key=len, reverse=True):
+        start = word.removesuffix(end)
+        if len(end) > 1 and start != word and _singular(start) in (*_PEOPLE, *_CASES, *_SHORT):
+            return [start, end]
+    return [word]
+
+
+def _singular(word):
+    known = (*_PEOPLE, *_CASES)
+    return next((word[: len(word) - cut] for cut in (0, 1, 2) if word[: len(word) - cut] in known), word)
