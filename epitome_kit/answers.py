@@ -1,11 +1,14 @@
 """What a verb answers: a table for people, JSON for programs."""
 
 import json
+import sys
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from epitome_kit.errors import plain
 
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
@@ -68,7 +71,8 @@ def show(answer, as_json, rows, header=()):
     header : sequence of str, default=()
     """
     if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+        spelt_out = not str(sys.stdout.encoding).lower().startswith("utf")
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=spelt_out, default=str))
         return
     table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
     for row in rows:
@@ -89,6 +93,18 @@ def show_frame(frame, as_json, columns=None):
     columns = [name for name in columns or frame.columns if frame[name].notna().any()]
     rows = frame[columns].astype(object).where(frame[columns].notna(), None).values.tolist()
     show(json.loads(frame.to_json(orient="records")), as_json, rows, header=columns)
+
+
+def show_warnings(table):
+    """Print what makes the results of a subject doubtful, on the error stream, so that JSON stays JSON.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``participant_id`` and ``warnings``, missing where there are none.
+    """
+    for row in table.reindex(columns=["participant_id", "warnings"]).dropna(subset="warnings").itertuples():
+        typer.echo(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
 
 
 def show_report(page, as_json):
@@ -168,6 +184,8 @@ def show_grading(scores, folder, as_json):
         Where the results are.
     as_json : bool
     """
+    from epitome_kit.run.facts import describe_columns
+
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
     models = {"neural network": scores, **scores["rivals"], **probes}
     header = ("model", "AUC", "95 % interval", "balanced accuracy", "Brier", "permutation p")
@@ -179,31 +197,9 @@ def show_grading(scores, folder, as_json):
     noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
     typer.echo(f"Positive: {scores['positive']}", err=as_json)
     typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
-    for text in _notes_on_columns(source):
+    for text in describe_columns(source):
         typer.echo(text, err=as_json)
     typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
-
-
-def _notes_on_columns(source):
-    """List what a person should know of the columns of a table that was graded, a line each."""
-    if source.get("row_numbers"):
-        yield f"Row numbers, no features: {_few(source['row_numbers'])}"
-    if source.get("ids"):
-        yield f"Ids, no features: {_few(source['ids'])}"
-    if source.get("group"):
-        yield "Whole groups in one fold: {groups} of {column}; intervals and permutations are by group".format(
-            **source["group"]
-        )
-    if source.get("rows_apart"):
-        yield f"Names repeat in {source['rows_apart']}, and rows were dealt one by one, as `--no-group` asked"
-    for name, what in (source.get("allowed_leaks") or {}).items():
-        yield f"Allowed to give the label away: {name}, {what}"
-    for text in source.get("reading") or ():
-        yield f"Table: {text}"
-
-
-def _few(names):
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def show_outlines(tumours, folder, as_json, scans=None):
@@ -233,6 +229,7 @@ def show_outlines(tumours, folder, as_json, scans=None):
         show_frame(tumours.round(3), False, [name for name in columns if name in tumours])
     if summary:
         typer.echo("; ".join(text.format(**summary) for name, text in _FIT.items() if name in summary), err=as_json)
+    show_warnings(tumours)
     typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
 
 

@@ -11,11 +11,12 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
 from epitome_kit.cohort import TARGETS
-from epitome_kit.errors import EpitomeError
+from epitome_kit.errors import EpitomeError, noticed
 from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
 from epitome_kit.progress import for_each
 from epitome_kit.records import read_table
+from epitome_kit.strays import find_strays
 
 _SPACING_RATIO = 1.5
 _SATURATED = 0.005
@@ -54,8 +55,9 @@ def audit_cohort(cohort, *, workers=1):
     """Measure every scan of a cohort and list what looks wrong.
 
     A damaged file is a finding, never an error. Findings about a subject stand with
-    its first scan, those about a tumour mask with the scan it was drawn on, and
-    a subject listed in ``participants.tsv`` that has no scan gets a row of its own.
+    its first scan, and those about a tumour mask with the scan it was drawn on. A subject
+    that is listed in ``participants.tsv`` and has no scan gets a row of its own, and so
+    does every image in the folder that is not read, without a contrast.
 
     Parameters
     ----------
@@ -74,6 +76,7 @@ def audit_cohort(cohort, *, workers=1):
     listed = _listed(cohort)
     scanless = sorted(set(listed.index) - set(cohort.subjects))
     rows += [{"participant_id": name, "findings": ["in participants.tsv, but has no scan"]} for name in scanless]
+    rows += _left_out(cohort, scanless)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _compare_grids(table)
     _find_copies(table)
@@ -120,6 +123,19 @@ def write_spreadsheet(cohort, audit, path):
     return Path(path)
 
 
+def _left_out(cohort, scanless):
+    """Rows of what lies in the folder and is not read: images, and subjects that cannot be opened or have none."""
+    used = {path for subject in cohort for path in (*subject.images.values(), subject.annotation)}
+    strays = find_strays(cohort.root, used)
+    rows = [{"participant_id": stray.subject, "file": stray.file, "findings": [stray.finding]} for stray in strays]
+    folders = {path.name for path in cohort.root.glob("sub-*") if path.is_dir()}
+    reasons = {name: reason for name, reason in cohort.excluded.itertuples(index=False) if name in folders}
+    rows += [{"participant_id": name, "findings": [f"left out: {reason}"]} for name, reason in reasons.items()]
+    said = {stray.subject for stray in strays} | set(scanless) | set(reasons) | set(cohort.subjects)
+    rows += [{"participant_id": name, "findings": ["no scan in its folder"]} for name in sorted(folders - said)]
+    return rows
+
+
 def _measure(root, scan):
     """Measure one scan and the mask drawn on it; `findings` is a list of texts."""
     subject, contrast = scan
@@ -128,7 +144,8 @@ def _measure(root, scan):
     row["findings"] = []
     try:
         row["size_mb"] = path.stat().st_size / 1e6
-        image = load_image(path, check_voxels=False)
+        with noticed() as row["findings"]:
+            image = load_image(path, check_voxels=False)
         row["dtype"] = str(image.get_data_dtype())
         row |= dict(zip(("shape_i", "shape_j", "shape_k"), image.shape, strict=True))
         row |= _geometry(image)
@@ -197,10 +214,12 @@ def _intensities(data, findings):
 def _measure_mask(path, image, tissue, findings):
     """Count the voxels of a tumour mask; what looks wrong is added to `findings`."""
     try:
-        mask = np.asarray(load_mask(path, like=image).dataobj) > 0
+        with noticed() as remarks:
+            mask = np.asarray(load_mask(path, like=image).dataobj) > 0
     except Exception as error:  # as in a scan
         findings.append(f"mask: {_as_finding(error)}")
         return np.nan
+    findings += [f"mask: {remark}" for remark in remarks]
     if not mask.any():
         findings.append("mask: empty")
         return 0

@@ -10,6 +10,7 @@ from epitome_kit.errors import BadCohort, BadParameter, plain
 from epitome_kit.files import write_json, write_text, write_tsv
 from epitome_kit.ledger import LEDGER, Entry, read_ledger, warn_of_older_rules, write_ledger
 from epitome_kit.records import read_annotated_slices, read_notes, read_table, sidecar_path
+from epitome_kit.strays import find_strays, name_some
 
 CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
 """Short name of each contrast, and its BIDS file suffix."""
@@ -191,10 +192,12 @@ def open_cohort(path):
     if not subjects and faults:
         raise BadCohort("open_cohort", "a subject that can be used", ": ".join(faults[0]), "repair what it names")
     if not subjects:
+        strays = find_strays(root)
+        there = f", but {name_some(strays)}" if strays else ""
         raise BadCohort(
             "open_cohort",
             "scans in `sub-*/anat/sub-*_{T1w,ce-gadolinium_T1w,T2w,FLAIR}.nii.gz`",
-            f"no such NIfTI file under {root}",
+            f"no such NIfTI file under {root}{there}",
             "import the folder first: `epitome cohort --help` lists the layouts that are understood",
         )
     ledger = read_ledger(root)

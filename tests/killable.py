@@ -16,6 +16,7 @@ from epitome_kit.cli import app
 from epitome_kit.cohort import open_cohort
 from epitome_kit.images import load_mask
 from epitome_kit.preprocess import pipeline, subject
+from epitome_kit.preprocess.skull_strip import Stripped
 from epitome_kit.run import quality
 from epitome_kit.run.notebooks import run_notebooks
 from epitome_kit.run.sweep import sweep_notebooks
@@ -37,7 +38,8 @@ def replace_or_die(temporary, path):
 
 def known_brain(image, method):
     name = Path(image.get_filename()).name[:7]
-    return load_mask(next(place.glob(f"heads/derivatives/truth/{name}/anat/*T2w_desc-brain_mask.nii.gz")))
+    mask = next(place.glob(f"heads/derivatives/truth/{name}/anat/*T2w_desc-brain_mask.nii.gz"))
+    return Stripped(load_mask(mask), "head", ())
 
 
 def logged(each, files, **options):
@@ -73,7 +75,7 @@ def answer(*ended):
     os.write(answers, (json.dumps(ended) + "\\n").encode())
 
 
-pipeline.preprocess_subject, subject.skull_strip, Path.replace = logged, known_brain, replace_or_die
+pipeline.preprocess_subject, subject.strip_with_warnings, Path.replace = logged, known_brain, replace_or_die
 jobs = {each.__name__: each for each in (simulate, preprocess, train, run, sweep)}
 for line in sys.stdin:
     job, out, number = json.loads(line)

@@ -22,6 +22,7 @@ ROOMS = (
         "claims",
         "geometry",
         "content",
+        "strays",
         "itk_headers",
         "formats",
         "mask_labels",

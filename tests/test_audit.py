@@ -1,5 +1,7 @@
 """Audit: every fault that a cohort can have is found in the right row, and a sound cohort has none."""
 
+import warnings
+
 import nibabel as nib
 import numpy as np
 import openpyxl
@@ -7,11 +9,12 @@ import pandas as pd
 import pytest
 from tiny import CENTRE, SHAPE, affine, head, lesion, raises_three_lines, write_cohort
 
+from epitome_kit import audit
 from epitome_kit.audit import COLUMNS, audit_cohort, write_spreadsheet
 from epitome_kit.cohort import annotation_path, image_path, open_cohort
-from epitome_kit.errors import BadOutput
+from epitome_kit.errors import BadCohort, BadOutput, EpitomeWarning
 from epitome_kit.files import read_tsv, write_tsv
-from epitome_kit.images import image_like, mark_voxel_size_unknown, save_image
+from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
 
 
 @pytest.fixture
@@ -99,7 +102,7 @@ def test_a_truncated_file_is_a_finding(root, size):
     path = image_path(root, "sub-02", "T1ce")
     path.write_bytes(path.read_bytes()[:size])
     (text,) = findings(root)["sub-02", "T1ce"]
-    assert "unreadable" in text or "readable NIfTI" in text
+    assert "unreadable" in text or "readable scan" in text
 
 
 def test_a_header_that_claims_the_impossible_is_a_finding(root):
@@ -188,6 +191,90 @@ def test_faults_of_one_scan_are_all_named(root):
     data[0, 0, :2] = np.nan, -5
     _scan(root, nib.Nifti1Image(data, affine((2, 2, -6))))
     assert len(findings(root)["sub-02", "FLAIR"]) == 4
+
+
+def _without_save(image, path):
+    """Write an image as its header stands, as other programs do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+
+
+def test_a_header_that_says_two_things_of_one_place_is_a_finding(root):
+    image = nib.Nifti1Image(head(77).get_fdata().astype(np.float32), affine((2, 2, 3)))
+    image.set_qform(affine((2, 2, 3)), 1)
+    image.set_sform(affine((1, 1, 1)), 1)
+    _without_save(image, image_path(root, "sub-02", "FLAIR"))
+    found = findings(root)
+    assert list(found) == [("sub-02", "FLAIR")] and "sform" in found["sub-02", "FLAIR"][0]
+
+
+def test_what_a_reader_has_to_assume_is_a_finding_of_scan_and_mask(root, monkeypatch):
+    def remarking(path, **options):
+        warnings.warn(f"{path.name}: the unit is taken to be mm", EpitomeWarning, stacklevel=1)
+        return load_mask(path, **options) if "mask" in path.name else load_image(path, **options)
+
+    monkeypatch.setattr(audit, "load_image", remarking)
+    monkeypatch.setattr(audit, "load_mask", remarking)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = findings(root)
+    assert "sub-02_FLAIR.nii.gz: the unit is taken to be mm" in found["sub-02", "FLAIR"]
+    assert len(found) == 8 and found["sub-02", "T1ce"][1].startswith("mask: sub-02_label-tumour_mask")
+
+
+def _unread(root):
+    """File, or subject where there is none, to its finding, of rows without a contrast."""
+    table = audit_cohort(open_cohort(root))
+    rows = table[table.contrast.isna()]
+    files = rows.file.where(rows.file.notna(), rows.participant_id)
+    return dict(zip(files, rows.findings, strict=True))
+
+
+def test_every_image_that_is_not_read_has_a_row(root):
+    strays = ["sub-05/anat/sub-05_T1w.nii", "sub-06/ses-1/anat/sub-06_ses-1_FLAIR.nii.gz", "sub-02/anat/own_mask.nii"]
+    strays += [
+        "derivatives/annotations/sub-02/anat/sub-02_mask.nii.gz",
+        "sub-10/anat/sub-10_acq-x_T1w.nii.gz",
+        "extra/head.nii",
+    ]
+    for name in [*strays, "derivatives/truth/sub-02/anat/sub-02_desc-brain_mask.nii.gz"]:
+        _without_save(head(3), root / name)
+    (root / "sub-07" / "anat").mkdir(parents=True)
+    (root / "sub-07" / "anat" / "sub-07_T1w.nii.gz").symlink_to("../../.git/annex/gone.nii.gz")
+    (root / "sub-08").mkdir()
+    (root / "sub-08" / "notes.txt").write_text("no scan")
+    (root / "sub-09").mkdir()
+    (root / "sub-02" / "anat" / "._own_mask.nii").write_bytes(b"Mac")
+    (root / "participants.csv").write_text("participant_id,grade")
+    found = _unread(root)
+    assert set(found) == {*strays, "sub-07/anat/sub-07_T1w.nii.gz", "sub-08", "sub-09", "participants.csv"}
+    assert all("`epitome cohort bids`" in found[name] for name in strays)
+    assert "a link to nothing" in found["sub-07/anat/sub-07_T1w.nii.gz"]
+    assert (found["sub-08"], found["sub-09"]) == ("no scan in its folder", "not read: an empty folder")
+    assert "participants.tsv alone" in found["participants.csv"]
+    table = audit_cohort(open_cohort(root))
+    assert (table.participant_id[table.file == strays[1]] == "sub-06").all()
+    assert (table.findings[table.contrast.notna()] == "").all(), "the scans that are read are as sound as before"
+
+
+def test_dicom_in_the_folder_is_one_row(root):
+    for number in range(5):
+        path = root / "sub-05" / "raw" / f"IM{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(128) + b"DICM" + bytes(50))
+    assert "5 DICOM files" in _unread(root)["sub-05/raw"] and "`epitome cohort dicom`" in _unread(root)["sub-05/raw"]
+
+
+def test_a_subject_that_cannot_be_opened_has_a_row(root):
+    annotation_path(root, "sub-03").with_name("sub-03_label-tumour_mask.json").write_text("{")
+    assert _unread(root)["sub-03"].startswith("left out: expected a JSON file")
+
+
+def test_a_folder_of_scans_named_otherwise_says_which(tmp_path):
+    for number in range(1, 6):
+        _without_save(head(number), tmp_path / "raw" / f"sub-0{number}" / "anat" / f"sub-0{number}_T1w.nii")
+    with raises_three_lines(BadCohort, "sub-01/anat/sub-01_T1w.nii", "and 2 more", "import the folder"):
+        open_cohort(tmp_path / "raw")
 
 
 def test_workers_change_nothing(root):

@@ -17,6 +17,7 @@ from epitome_kit.grade.one_head import calibrate_answer, grade_head
 from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.preprocess.skull_strip import Stripped
 from epitome_kit.run import case as case_module
 from epitome_kit.run.case import STEPS, case_html, case_report
 from epitome_kit.run.case_page import OWN, CasePage
@@ -25,6 +26,8 @@ from epitome_kit.tumour.segment import read_card
 
 SCRIPT = "<script>alert(1)</script>"
 NOW = datetime.now(UTC)
+DOUBT = "The brain ends in a straight cut."
+"""What the strip of this head warned of."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,11 @@ def known_brain(subject):
     """Spare the network that strips the skull: the brain of a simulated head is known."""
     brain = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preprocessing, "skull_strip", lambda image, method: image_like(np.asarray(brain.dataobj), image))
+        patch.setattr(
+            preprocessing,
+            "strip_with_warnings",
+            lambda image, method: Stripped(image_like(np.asarray(brain.dataobj), image), "head", (DOUBT,)),
+        )
         yield
 
 
@@ -59,7 +66,11 @@ def workspace(tmp_path_factory):
 def report(subject, known_brain, workspace, tmp_path_factory):
     told = []
     made = case_report(
-        subject.images, tmp_path_factory.mktemp("out") / "case", workspace=workspace, progress=told.append
+        subject.images,
+        tmp_path_factory.mktemp("out") / "case",
+        workspace=workspace,
+        evidence={"T2w": "file name says T2"},
+        progress=told.append,
     )
     assert told == list(STEPS)
     return made
@@ -74,9 +85,18 @@ def test_it_says_its_limits_and_every_number_has_a_unit(report):
     assert size["volume_low_ml"] < size["volume_ml"] < size["volume_high_ml"]
     assert f"{size['measured']['rano_long_mm']:.0f} mm" in sheet
     assert f"learned from {read_card()['trained_on']} and from no real one" in sheet
+    assert f"T2w: {DOUBT}" in report.facts["notes"] and f"T2w: {DOUBT}" in sheet
     assert 'src="http' not in sheet and 'href="http' not in sheet
     assert sheet.count("<img") == len(report.pictures) == 5 and "alt=" in sheet
     assert read_json(report.folder / "case.json")["size"]["volume_voxels"] == size["volume_voxels"]
+
+
+def test_the_sheet_says_how_each_contrast_is_known(report):
+    scans = read_json(report.folder / "case.json")["scans"]
+    assert {name: each["evidence"] for name, each in scans.items()} == {
+        name: "file name says T2" if name == "T2w" else "as stated" for name in report.scans
+    }
+    assert "<td>file name says T2</td>" in report.sheet.read_text(encoding="utf-8")
 
 
 def test_the_outline_lies_on_the_scan_that_leads(report):
@@ -187,6 +207,25 @@ def test_the_page_waits_until_every_scan_is_named(page):
     assert first.value == "FLAIR" and second.value is None and page.start.disabled
     second.value = "T2w"
     assert not page.start.disabled and page.upload.value == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [("patient2_t1.nii", "T1w"), ("T1_postop_KM.nii", "T1ce"), ("T1_w_wo.nii", None), ("T2_seg.nii", None)],
+)
+def test_the_page_proposes_what_a_name_tells_and_nothing_where_it_tells_none(page, name, contrast):
+    send(page, **{name: head(1).to_bytes()})
+    (menu,) = page.contrasts.children
+    assert menu.value == contrast and page.start.disabled == (contrast is None)
+
+
+def test_the_page_hands_on_how_each_contrast_is_known(page, report, monkeypatch):
+    told = {}
+    send(page, **{"ax_flair.nii": head(1).to_bytes(), "x.nii": head(2).to_bytes()})
+    page.contrasts.children[1].value = "T2w"
+    monkeypatch.setattr(case_module, "case_report", lambda *args, **how: told.update(how["evidence"]) or report)
+    page.start.click()
+    assert told == {"FLAIR": "file name says FLAIR", "T2w": "as stated"}
 
 
 def test_the_page_says_what_was_wrong_with_a_file_and_escapes_its_name(page):

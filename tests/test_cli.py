@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from made_dicom import FLAIR, series, write_series
 from made_notebook import write_notebook
 from made_workspace import make_workspace
 from nbformat.v4 import new_notebook
@@ -23,8 +24,9 @@ from epitome_kit.cohort import open_cohort, write_dataset
 from epitome_kit.errors import BadParameter
 from epitome_kit.files import read_tsv
 from epitome_kit.images import mark_voxel_size_unknown
-from epitome_kit.ledger import Entry
+from epitome_kit.ledger import Entry, write_ledger
 from epitome_kit.run import doctor
+from epitome_kit.tumour import one_head
 
 VERBS = (
     "run",
@@ -35,6 +37,7 @@ VERBS = (
     "segment",
     "measure",
     "extract",
+    "contrasts",
     "app",
     "lab",
     "doctor",
@@ -90,6 +93,8 @@ def test_without_a_verb_the_help_is_shown(epitome):
         ("measure", "no/such/mask.nii.gz"),
         ("strip", "no/such/head.nii.gz", "--mask", "mask.nii.gz"),
         ("segment", "no/such/cohort"),
+        ("segment", "T1_w_wo.nii.gz"),
+        ("contrasts", "no/such/folder"),
         ("segment", "flair.nii.gz", "--train", "net.keras"),
         ("segment", "flair.nii.gz", "FLAIR=other.nii.gz"),
         ("segment", ".", "--train", "net.keras", "--weights", "other.keras"),
@@ -167,16 +172,64 @@ def test_measure_counts_voxels_where_their_size_is_unknown(epitome, ball):
     assert not [name for name in counted if name.endswith(("_mm", "_ml", "_mm2"))]
 
 
+def test_contrasts_tells_files_sidecars_and_dicom_in_one_list(epitome, tmp_path):
+    odd = tmp_path / "Größe 1" / "T1 mit KM.nii.gz"
+    odd.parent.mkdir()
+    for path in (odd, tmp_path / "scan.nii", tmp_path / "._scan.nii", tmp_path / "notes.txt", tmp_path / "T2_seg.nrrd"):
+        path.write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    write_series(tmp_path / "dicom", series(**FLAIR)[:5])
+    answer = epitome("contrasts", tmp_path, odd, "--json")
+    assert answer.exit_code == 0
+    rows = json.loads(answer.stdout)
+    assert [list(row) for row in rows] == [["file", "contrast", "evidence"]] * 4
+    assert {Path(row["file"]).name: row["contrast"] for row in rows} == {
+        "T1 mit KM.nii.gz": "T1ce",
+        "scan.nii": None,
+        "T2_seg.nrrd": "other",
+        "1.2.9.1.1.120.1.dcm": "FLAIR",
+    }
+    shown = epitome("contrasts", tmp_path)
+    assert "cannot tell" in shown.stdout and "1 of 4 cannot be told" in shown.stdout.splitlines()[-1]
+    assert "T1w=FILE" in shown.stdout and "._scan" not in shown.stdout
+    one = next((tmp_path / "dicom").iterdir())
+    assert json.loads(epitome("contrasts", one, "--json").stdout)[0]["contrast"] == "FLAIR"
+    nothing = epitome("contrasts", tmp_path / "empty", "--json")
+    assert json.loads(nothing.stdout) == [] and "No scan was found" in nothing.stderr
+
+
+def test_segment_says_what_each_scan_was_taken_for_and_keeps_it(epitome, tmp_path, monkeypatch):
+    tumours = pd.DataFrame({"participant_id": ["sub-1"], "volume_ml": [1.0], "volume_voxels": [9]})
+    known = {"leading": lambda images: "T1w", "segment_head": lambda images, out, weights: tumours}
+    _stand_in(monkeypatch, "tumour.one_head", judge_head=one_head.judge_head, **known)
+    _stand_in(monkeypatch, "teach.figures", show_planes=lambda *args, **how: None)
+    _stand_in(monkeypatch, "teach.style", save_figure=lambda *args: None)
+    answer = epitome("segment", "patient2_t1.nii.gz", "T2w=b.nii", "--out", tmp_path, "--json")
+    assert answer.exit_code == 0, answer.output
+    assert "patient2_t1.nii.gz: T1w (file name says T1, no word of an agent)" in answer.stderr
+    kept = pd.read_csv(tmp_path / "contrasts.tsv", sep="\t")
+    assert kept.contrast.tolist() == ["T1w", "T2w"] and kept.evidence.tolist()[1] == "as stated"
+    assert json.loads(answer.stdout)["scans"] == kept.to_dict("records")
+
+
 def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatch):
     head = nib.load(ball)
     half = np.zeros(head.shape, np.uint8)
     half[:15] = 1
     mask, methods = nib.Nifti1Image(half, head.affine), []
-    _stand_in(monkeypatch, "preprocess.skull_strip", skull_strip=lambda image, method: methods.append(method) or mask)
+    said = {"network": ("head", ("The brain ends in a straight cut.",)), "surface": ("stripped before", ())}
+    _stand_in(
+        monkeypatch,
+        "preprocess.skull_strip",
+        STRIPPED_BEFORE="stripped before",
+        strip_with_warnings=lambda image, method: methods.append(method) or (mask, *said[method]),
+    )
     where = ("--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
     for options in ((), ("--method", "surface")):
         answer = epitome("strip", ball, *where, *options)
         assert answer.exit_code == 0, answer.output
+        assert ("Warning: The brain ends in a straight cut." in answer.stderr) == (not options)
+        assert ("Taken as stripped before" in answer.stderr) == bool(options)
     assert methods == ["network", "surface"]
     assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)
     assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
@@ -247,6 +300,27 @@ def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epi
         ("bias", "register"),
     ]
     assert [options["method"] for options in asked] == ["network", "network", "fsl"] and len(pages) == 3
+
+
+def test_inspect_names_what_is_not_read_and_what_the_import_left_out(epitome, tmp_path):
+    root = write_cohort(tmp_path / "cohort")
+    answer = epitome("inspect", root, "--workers", 1)
+    assert "The import" not in answer.stdout, "nobody imported it"
+    (root / "sub-01" / "anat" / "sub-01_acq-[x]_T1w.nii").write_bytes(b"no scan")
+    taken = Entry("a/flair.nii", "scan", "sub-01", "FLAIR", "suffix FLAIR")
+    entries = [taken, *(Entry(f"b/{number}.nii", "scan", reason="cannot tell") for number in range(45))]
+    write_ledger(root, [*entries, Entry("sub-01", "note", "sub-01", reason="a note")])
+    answer = epitome("inspect", root, "--workers", 1)
+    assert answer.exit_code == 0 and "sub-01/anat/sub-01_acq-[x]_T1w.nii" in answer.stdout
+    assert "1 (FLAIR 1)" in answer.stdout and "45 (cannot tell)" in answer.stdout
+    assert (
+        "b/39.nii" in answer.stdout and "b/40.nii" not in answer.stdout and "and 5 more in sources.tsv" in answer.stdout
+    )
+    rows = json.loads(epitome("inspect", root, "--ledger", "--json").stdout)
+    assert rows[0] == taken._asdict() | {"reason": None, "decision": None} and len(rows) == 47
+    assert "suffix FLAIR" in epitome("inspect", root, "--ledger").stdout
+    rows = json.loads(epitome("inspect", root, "--workers", 1, "--json").stdout)
+    assert [row["file"] for row in rows if row["contrast"] is None] == ["sub-01/anat/sub-01_acq-[x]_T1w.nii"]
 
 
 def test_inspect_audits_a_cohort_and_writes_the_spreadsheet(epitome, tmp_path):

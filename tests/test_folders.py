@@ -2,7 +2,13 @@
 
 import os
 
+from tiny import write_cohort
+
+from epitome_kit.cohort import image_path
+from epitome_kit.files import write_json
 from epitome_kit.folders import broken_links, natural_key, walk_entries, walk_files
+from epitome_kit.run.inputs import cohort_files
+from epitome_kit.sources.importing import is_finished, read_repairs
 
 
 def _touch(*paths):
@@ -67,3 +73,15 @@ def test_what_is_no_file_is_never_yielded_as_one(tmp_path):
     if os.geteuid():
         assert found["closed"] == "folder closed"
     assert list(walk_files(tmp_path / "none")) == [] == list(walk_files(tmp_path / "pipe"))
+
+
+def test_what_a_mac_leaves_in_a_cohort_changes_nothing(tmp_path):
+    root = write_cohort(tmp_path)
+    for contrast in ("T1ce", "FLAIR"):
+        notes = {"Origin": "a", "ImportedTogether": ["T1ce", "FLAIR"], "Repairs": ["a repair"]}
+        write_json(image_path(root, "sub-01", contrast).with_suffix("").with_suffix(".json"), notes)
+    before = cohort_files(root)
+    for path in list(root.rglob("*.*")):
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    assert is_finished(root, "sub-01", {"Origin": "a"}) and cohort_files(root) == before
+    assert read_repairs(root, ["sub-01"]) == [("sub-01", "a repair")]

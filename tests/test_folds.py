@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort
-from epitome_kit.folds import assign_folds, deal_evenly
+from epitome_kit.errors import BadCohort, Leak
+from epitome_kit.folds import assign_folds, deal_evenly, require_apart
 
 
 def _labels(negative, positive):
@@ -81,3 +81,44 @@ def test_the_seed_deals():
 def test_folds_that_cannot_be_dealt_are_three_lines(subjects, folds, hint):
     with raises_three_lines(BadCohort, f"{folds} folds, {subjects} subjects", f"`folds` to {hint}"):
         deal_evenly([f"sub-{number}" for number in range(subjects)], folds=folds)
+
+
+@given(data=st.data(), folds=st.integers(2, 4), seed=st.integers(0, 9))
+def test_whole_groups_stand_in_one_fold_with_both_classes(data, folds, seed):
+    sizes = data.draw(st.lists(st.integers(1, 6), min_size=8, max_size=20))
+    names = [f"sub-{number:03d}" for number in range(sum(sizes))]
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    labels, groups = pd.Series(of % 2, index=names), pd.Series([f"g{number}" for number in of], index=names)
+    fold = assign_folds(labels, folds=folds, seed=seed, groups=groups)
+    assert list(fold.index) == sorted(names) and (fold.groupby(groups).nunique() == 1).all()
+    assert (labels.groupby(fold).nunique() == 2).all() and set(fold) == set(range(folds))
+    shuffled = data.draw(st.permutations(names))
+    assert assign_folds(labels[shuffled], folds=folds, seed=seed, groups=groups[shuffled]).equals(fold)
+
+
+def test_groups_of_equal_size_are_dealt_evenly_and_the_seed_decides():
+    labels = _labels(60, 30)
+    groups = pd.Series(np.repeat(np.arange(30), 3).astype(str), index=labels.index)
+    deals = [assign_folds(labels, seed=seed, groups=groups) for seed in (0, 0, 1)]
+    assert deals[0].equals(deals[1]) and not deals[0].equals(deals[2])
+    assert set(deals[0].value_counts()) == {18} and set(labels.groupby(deals[0]).sum()) == {6}
+
+
+def test_rows_without_a_label_stay_with_their_group():
+    labels = _labels(12, 12)
+    extra = ["sub-100", "sub-101"]
+    groups = pd.Series([*(f"g{number // 3}" for number in range(24)), "g0", "alone"], index=[*labels.index, *extra])
+    fold = assign_folds(labels, folds=2, unlabelled=extra, groups=groups)
+    assert fold["sub-100"] == fold["sub-000"] and fold.notna().all() and len(fold) == 26
+
+
+@pytest.mark.parametrize("groups", [np.arange(60) // 20, np.arange(60) % 20])
+def test_fewer_groups_of_a_class_than_folds_is_three_lines(groups):
+    labels = _labels(30, 30) if len(set(groups)) == 3 else _labels(40, 20)
+    with raises_three_lines(BadCohort, "groups in the smaller class"):
+        assign_folds(labels, folds=3, groups=pd.Series(groups, index=labels.index))
+
+
+def test_a_group_on_both_sides_is_three_lines():
+    with raises_three_lines(Leak, "each group on one side", "g1"):
+        require_apart(["g0", "g1"], ["g1"], where="fold 1", what="group")

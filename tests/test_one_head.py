@@ -13,8 +13,20 @@ from epitome_kit.errors import BadImage, BadParameter
 from epitome_kit.images import load_image, load_mask, same_grid
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.preprocess.skull_strip import Stripped
 from epitome_kit.simulate.phantom import make_phantom_cohort
-from epitome_kit.tumour.one_head import SPACING_MM, head_name, leading, name_contrasts, segment_head
+from epitome_kit.tumour.one_head import (
+    SPACING_MM,
+    head_name,
+    judge_head,
+    leading,
+    name_contrasts,
+    name_received,
+    segment_head,
+)
+
+DOUBT = "The brain ends in a straight cut."
+"""What the strip of this head warned of."""
 
 
 @pytest.mark.parametrize(
@@ -64,14 +76,39 @@ def test_contrasts_come_in_their_order_and_what_is_said_outright_counts():
     [
         (["t1.nii.gz", "mprage.nii.gz"], ("mprage.nii.gz", "a second T1w", "epitome cohort bids")),
         (["t1.nii.gz", "T1w=other.nii.gz"], ("other.nii.gz", "a second T1w")),
-        (["scan_3.nii.gz"], ("scan_3.nii.gz, whose name tells none", "`FLAIR=scan_3.nii.gz`")),
-        (["DWI=b0.nii.gz"], ("b0.nii.gz", "whose name tells none")),
+        (["scan_3.nii.gz"], ("scan_3.nii.gz, whose contrast cannot be told", "`FLAIR=scan_3.nii.gz`")),
+        (["T1_w_wo.nii.gz"], ("T1_w_wo.nii.gz", "w and wo", "`T1w=T1_w_wo.nii.gz` or `T1ce=T1_w_wo.nii.gz`")),
+        (["T2_mask.nii.gz"], ("T2_mask.nii.gz, which is none of them", "mask")),
+        (["DWI=b0.nii.gz"], ("DWI=b0.nii.gz, which is none of them", "b0")),
         (["no/such/folder"], ("folder", "T1w, T1ce, T2w, FLAIR")),
     ],
 )
 def test_what_is_unclear_is_three_lines(scans, words):
     with raises_three_lines(BadParameter, *words):
         name_contrasts(scans)
+
+
+def test_every_scan_comes_with_its_evidence(tmp_path):
+    (tmp_path / "a.json").write_text('{"SeriesDescription": "AX T1 MPRAGE GAD"}')
+    found = judge_head([tmp_path / "a.nii.gz", "patient2_t1.nii.gz", "FLAIR=b.nii"])
+    assert {name: why for name, (_, why) in found.items()} == {
+        "T1w": "file name says T1, no word of an agent",
+        "T1ce": "description says T1 and mprage and gad",
+        "FLAIR": "as stated",
+    }
+
+
+def test_a_scan_that_was_received_is_named_by_what_is_stated_else_by_its_header_or_its_name():
+    assert name_received({"": "x"}, "patient2_t1.nii.gz")[0] == {"T1w": "x"}
+    assert name_received({"": "x"}, "patient2_t1.nii.gz", stated="T2w") == ({"T2w": "x"}, {"T2w": "as stated"})
+    assert name_received({"T1ce": "x"}, "exam.zip")[1] == {"T1ce": "the header of its DICOM series"}
+    assert name_received({"T1w": "x"}, "exam.zip", stated="T1ce")[0] == {"T1ce": "x"}
+
+
+@pytest.mark.parametrize("name", ["Patient2.nii.gz", "T2_mask.nii.gz"])
+def test_a_scan_that_was_received_and_tells_nothing_is_never_taken_for_flair(name):
+    with raises_three_lines(BadParameter, name, """-p 'contrast="FLAIR"'"""):
+        name_received({"": "x"}, name)
 
 
 @given(st.sets(st.sampled_from(list(CONTRASTS)), min_size=1))
@@ -93,7 +130,7 @@ def outlined(tmp_path_factory):
     subject = make_phantom_cohort(folder / "cohort", **grid)["sub-001"]
     known = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preprocessing, "skull_strip", lambda image, method: known)
+        patch.setattr(preprocessing, "strip_with_warnings", lambda image, method: Stripped(known, "head", (DOUBT,)))
         scans = {name: str(path) for name, path in subject.images.items()}
         return replace(subject, truth=None), folder / "out", segment_head(scans, folder / "out")
 
@@ -105,6 +142,7 @@ def test_a_mask_on_the_grid_of_the_leading_scan_and_its_measures(outlined):
     (row,) = tumours.itertuples()
     assert row.participant_id == "sub-001" and row.volume_voxels == np.asarray(mask.dataobj).sum()
     assert row.volume_ml == pytest.approx(row.volume_voxels * 0.216) and "dice" not in tumours
+    assert row.warnings.startswith(f"T2w: {DOUBT}")
     assert (out / "tumours.tsv").is_file()
 
 

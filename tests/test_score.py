@@ -108,3 +108,39 @@ def test_permutation_p_is_near_that_of_the_rank_test():
     assert _scored(labels, probabilities)["permutation_p"] == pytest.approx(exact, abs=0.015)
     assert _scored(labels, labels)["permutation_p"] == pytest.approx(1 / 2001)
     assert _scored(labels, np.full(60, 0.3))["permutation_p"] == 1
+
+
+def _of_groups(seed, groups=24, rows=4):
+    """Rows of a group share its label and, nearly, its probability, which is noise."""
+    rng = np.random.default_rng(seed)
+    own = rng.random(groups)
+    of = np.repeat(np.arange(groups), rows)
+    return of % 2, np.clip(own[of] + rng.normal(scale=0.01, size=len(of)), 0, 1), of
+
+
+def test_rows_of_a_group_are_drawn_and_permuted_together():
+    """Of noise, one in twenty may be told from chance; rows taken one by one are told far more often."""
+    known = [score(*_of_groups(seed)[:2], groups=_of_groups(seed)[2]) for seed in range(40)]
+    apart = [score(*_of_groups(seed)[:2]) for seed in range(40)]
+    assert (
+        sum(each["permutation_p"] < 0.05 for each in known) <= 5 < sum(each["permutation_p"] < 0.05 for each in apart)
+    )
+    outside = [sum(not each["auc_ci95"][0] <= 0.5 <= each["auc_ci95"][1] for each in part) for part in (known, apart)]
+    assert outside[0] <= 6 < outside[1]
+    for each, plain in zip(known, apart, strict=True):
+        assert each["auc"] == plain["auc"] and each["n_groups"] == 24 and "n_groups" not in plain
+        for name in ("accuracy", "sensitivity", "specificity"):
+            assert np.diff(each[f"{name}_ci95"]) > np.diff(plain[f"{name}_ci95"]) * 0.9
+
+
+def test_groups_of_one_row_say_what_rows_say():
+    labels, probabilities = np.arange(60) % 2, np.random.default_rng(0).random(60)
+    plain, grouped = score(labels, probabilities), score(labels, probabilities, groups=np.arange(60))
+    assert grouped["auc_ci95"] == pytest.approx(plain["auc_ci95"], abs=0.03)
+    assert grouped["permutation_p"] == pytest.approx(plain["permutation_p"], abs=0.03)
+
+
+def test_groups_with_both_classes_are_scored():
+    labels, groups = np.arange(40) % 2, np.repeat(np.arange(10), 4)
+    found = score(labels, np.random.default_rng(0).random(40), groups=groups)
+    assert found["auc_ci95"][0] < found["auc"] < found["auc_ci95"][1] and 0 < found["permutation_p"] <= 1

@@ -36,7 +36,7 @@ COLUMNS = {
     ),
     *("volume_low_voxels", "volume_high_voxels", "volume_low_ml", "volume_high_ml", "covered", "dice_classical"),
     *("reference", "reference_volume_voxels", "reference_volume_ml", "volume_error_pct", "compared_volume_voxels"),
-    *("spread", "voxel_ml"),
+    *("spread", "voxel_ml", "warnings"),
 }
 
 

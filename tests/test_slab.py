@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import read_annotated_slices
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import BadImage, EpitomeWarning
 from epitome_kit.tumour.slab import annotated_slices_beside, estimate_whole
 
 
@@ -93,6 +93,28 @@ def test_the_sidecar_is_read(tmp_path, slices, expected, name):
 
 def test_no_sidecar_means_all_slices(tmp_path):
     assert annotated_slices_beside(tmp_path / "mask.nii.gz") is None
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_sidecar_says_nothing_which_is_said(tmp_path, content):
+    mask = _mask(tmp_path, "all")
+    (tmp_path / "mask.json").write_text(content, encoding="utf-8")
+    with pytest.warns(EpitomeWarning, match="mask.json beside mask.nii.gz is empty"):
+        assert annotated_slices_beside(mask) is None
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", '{"AnnotatedSlices": "some"}'])
+def test_a_damaged_sidecar_is_three_lines_in_the_name_of_measure(tmp_path, content):
+    mask = _mask(tmp_path, "all")
+    (tmp_path / "mask.json").write_text(content, encoding="utf-8")
+    with raises_three_lines(BadImage, "measure: ", "mask.json", "--slices"):
+        annotated_slices_beside(mask)
+
+
+def test_the_sidecar_of_a_name_in_capitals_is_found(tmp_path):
+    mask = _mask(tmp_path, [1, 2])
+    (tmp_path / "mask.json").rename(tmp_path / "MASK.json")
+    assert annotated_slices_beside(mask.rename(tmp_path / "MASK.NII.GZ")) == (1, 2)
 
 
 def test_a_sidecar_counts_along_the_third_axis_which_has_to_be_axial(tmp_path):

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadTable, Leak
-from epitome_kit.grade.deal import deal_folds
+from epitome_kit.errors import BadTable, Leak
 from epitome_kit.grade.table import read_features
 from epitome_kit.learn.features import feature_columns
 from epitome_kit.learn.probes import probe_columns
@@ -164,21 +163,173 @@ def test_nothing_but_text_is_three_lines():
 def test_what_is_no_table_is_three_lines(tmp_path, name):
     if name != "absent.csv":
         (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"\x1f\x8bnot gzip at all")
-    with raises_three_lines(BadTable, name, ".csv or .tsv"):
+    with raises_three_lines(BadTable, name, "as text or .xlsx"):
         read_features(tmp_path / name, label="status")
 
 
-def test_every_deal_tests_each_subject_once_and_no_two_deals_are_alike():
-    features, _ = _read(_table())
-    dealt = deal_folds(features, repeats=3, folds=4)
-    tested = dealt[dealt.role == "test"]
-    assert len(dealt) == 3 * 4 * 40 and (tested.groupby("repeat").participant_id.nunique() == 40).all()
-    shares = tested.groupby(["repeat", "fold"]).label.mean()
-    assert shares.between(0.55, 0.75).all(), "stratified"
-    folds = tested.pivot(index="participant_id", columns="repeat", values="fold")
-    assert (folds[1] != folds[2]).any()
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_ids_stay_letter_by_letter_in_every_encoding(tmp_path, encoding):
+    names = ["007", "7", "10E1", "1e5", "NA", "Müller", "1.50", "0x1F", *(f"{number:04d}" for number in range(32))]
+    _table().assign(patient=names).to_csv(tmp_path / "mine.csv", index=False, encoding=encoding)
+    assert list(read_features(tmp_path / "mine.csv", label="status", id="patient")[0].participant_id) == names
 
 
-def test_more_folds_than_subjects_of_a_class_is_three_lines():
-    with raises_three_lines(BadCohort, "20 folds and 14 subjects"):
-        deal_folds(_read(_table())[0], folds=20)
+def test_a_workbook_is_read(tmp_path):
+    table = _table().assign(patient=[f"{number:03d}" for number in range(40)])
+    table.to_excel(tmp_path / "mine.xlsx", index=False)
+    features, _ = read_features(tmp_path / "mine.xlsx", label="status", id="patient")
+    assert list(features.participant_id) == list(table.patient) and np.allclose(features.f4, table.f4)
+
+
+@pytest.mark.parametrize("gap", ["NA", "n/a", "NaN", ".", "?", "#DIV/0!"])
+def test_a_gap_does_not_turn_numbers_to_text(tmp_path, gap):
+    table = _table().astype({"f2": object})
+    table.loc[[4, 9], "f2"] = gap
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    features, notes = read_features(tmp_path / "mine.csv", label="status", id="patient")
+    assert features.f2.isna().sum() == 2 and not notes["not_numbers"]
+
+
+def test_true_and_false_are_numbers():
+    flag = np.resize(["TRUE", "FALSE", "TRUE"], 40)
+    features, _ = _read(_table().assign(flag=np.roll(flag, 1), other=np.arange(40) % 7 == 0))
+    assert set(features.flag) == set(features.other) == {0.0, 1.0}
+
+
+def test_commas_that_could_all_part_thousands_are_no_decimals(tmp_path):
+    table = _table()[["patient", "status"]].assign(a=[f"1,{n:03d}" for n in range(40)], b=np.arange(40) ** 2 % 83)
+    table.to_csv(tmp_path / "mine.csv", index=False, sep=";")
+    assert read_features(tmp_path / "mine.csv", label="status", id="patient")[1]["not_numbers"] == ["a"]
+
+
+def test_the_same_features_twice_in_one_group_are_no_leak():
+    table = _table().assign(scan=[f"s{number}" for number in range(40)])
+    table.loc[7, "f0":"f5"] = table.loc[4, "f0":"f5"].to_numpy()
+    with raises_three_lines(Leak, "s4 and s7"):
+        read_features(table, label="status", id="scan", group="patient")
+    table.loc[7, "patient"] = table.loc[4, "patient"]
+    assert len(read_features(table, label="status", id="scan", group="patient")[0]) == 40
+
+
+def test_a_row_without_a_name_is_three_lines():
+    table = _table()
+    table.loc[3, "patient"] = None
+    with raises_three_lines(BadTable, "1 rows without one", "fill column patient"):
+        _read(table)
+
+
+@pytest.mark.parametrize("name", ["fold", "role", "probe_age_1"])
+def test_a_feature_called_as_a_column_of_the_kit_is_three_lines(name):
+    with raises_three_lines(BadTable, name, f"--drop {name}"):
+        _read(_table().assign(**{name: _noise(9)}))
+
+
+def _saved(table, path):
+    table.to_csv(path)
+    return path
+
+
+@pytest.mark.parametrize("shape", ["saved", "saved twice", "restarted", "with gaps", "backwards", "from 100"])
+def test_row_numbers_never_become_features(tmp_path, shape):
+    rows = np.arange(40.0)
+    table = _table().sort_values("status").reset_index(drop=True)
+    numbers = {"restarted": rows % 20, "backwards": rows[::-1], "from 100": rows + 100}.get(shape, rows)
+    named = "Unnamed: 0" if shape.startswith("saved") else "k"
+    table = table.assign(**({} if shape.startswith("saved") else {"k": numbers}))
+    if shape == "with gaps":
+        table.loc[[5, 30], "k"] = np.nan
+    path = _saved(table, tmp_path / "mine.csv") if shape.startswith("saved") else tmp_path / "mine.csv"
+    if shape == "saved twice":
+        _saved(pd.read_csv(path), path)
+    elif shape != "saved":
+        table.to_csv(path, index=False)
+    features, notes = read_features(path, label="status", id="patient")
+    assert feature_columns(features) == [f"f{number}" for number in range(6)]
+    assert named in notes["row_numbers"] and len(notes["row_numbers"]) == 1 + (shape == "saved twice")
+
+
+@pytest.mark.parametrize("shape", ["shuffled", "growing"])
+def test_what_may_be_a_row_number_is_asked_for(shape):
+    rng = np.random.default_rng(0)
+    numbers = rng.permutation(40) + 1 if shape == "shuffled" else np.cumsum(rng.integers(1, 9, 40))
+    with raises_three_lines(Leak, "column k", "--drop k", "--allow-leak k"):
+        _read(_table().assign(k=numbers))
+    features, notes = _read(_table().assign(k=numbers), allow_leak=["k"])
+    assert "k" in feature_columns(features) and "k" in notes["allowed_leaks"]
+
+
+def test_measurements_are_no_row_numbers():
+    rng = np.random.default_rng(0)
+    table = _table().assign(
+        age=rng.integers(20, 80, 40), sorted=np.sort(rng.normal(size=40)), batch=np.arange(40) // 10
+    )
+    ranks = pd.DataFrame({f"r{number}": rng.permutation(40) for number in range(8)})
+    features, notes = _read(table)
+    assert {"age", "sorted", "batch"} <= set(feature_columns(features)) and not notes["row_numbers"]
+    assert len(feature_columns(_read(pd.concat([_table(columns=0), ranks], axis=1))[0])) == 8, "a table of ranks"
+
+
+def test_ids_never_become_features_and_inverse_differences_do():
+    table = _table().assign(scan_id=np.random.default_rng(0).permutation(4000)[:40], original_glcm_Id=_noise(3))
+    features, notes = _read(table)
+    assert notes["ids"] == ["scan_id"] and "original_glcm_Id" in feature_columns(features)
+
+
+def _noise(seed, n=40):
+    return np.random.default_rng(seed).normal(size=n)
+
+
+def _visits(name="patient", people=20, visits=3, seed=0):
+    """Several rows of each person, whose label is that of the person; the features are noise."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(people), visits)
+    own = rng.normal(size=(people, 5))[who] + rng.normal(scale=0.05, size=(people * visits, 5))
+    table = pd.DataFrame(own, columns=list("abcde"))
+    return table.assign(**{"row": [f"r{n}" for n in range(len(who))], name: who * 7 + 5, "status": who % 2})
+
+
+@pytest.mark.parametrize(
+    "name", ["patient", "SubjectID", "mrn", "Patientennummer", "Fall-Nr", "record_id", "numéro_patient", "ID", "PTID"]
+)
+def test_a_person_with_several_rows_is_asked_for(name):
+    table, how = _visits(name), {"label": "status", "id": "row"}
+    with raises_three_lines(Leak, f"--group {name}", "--no-group"):
+        read_features(table, **how)
+    with raises_three_lines(Leak, f"--group {name}"):
+        read_features(table, **how, drop=[name])
+    features, notes = read_features(table, **how, group=name)
+    assert notes["group"] == {"column": name, "groups": 20} and features.group_id.nunique() == 20
+    assert feature_columns(features) == list("abcde")
+    alone, said = read_features(table, **how, no_group=True)
+    assert feature_columns(alone) == list("abcde") and said["rows_apart"] == name and "group_id" not in alone
+
+
+@pytest.mark.parametrize(
+    "name", ["site", "scanner", "center", "hospital", "batch", "site_id", "patient_age", "n_cases"]
+)
+def test_what_many_people_share_is_no_person(name):
+    table = _table(60).assign(**{name: np.random.default_rng(0).integers(1, 9, 60)})
+    features, notes = _read(table)
+    assert (name in feature_columns(features)) == (name not in notes["ids"]) and len(features) == 60
+
+
+def test_visits_in_the_name_of_a_row_are_asked_for():
+    table = _visits().drop(columns="patient").assign(row=[f"sub-{n // 3:02d}_ses-{n % 3}" for n in range(60)])
+    with raises_three_lines(Leak, "sub-00", "--no-group"):
+        read_features(table, label="status", id="row")
+    assert len(read_features(table, label="status", id="row", no_group=True)[0]) == 60
+
+
+@pytest.mark.parametrize(
+    ("change", "how", "words"),
+    [
+        ({}, {"group": "patient", "no_group": True}, "one of"),
+        ({}, {"group": "row"}, "row for both"),
+        ({"patient": [None, *range(59)]}, {"group": "patient"}, "1 rows without one"),
+        ({"patient": ["01", "1", *(str(n // 2) for n in range(4, 62))]}, {"group": "patient"}, "'01' and '1'"),
+        ({"site": np.arange(60) % 4}, {"group": "site"}, "in 3 groups of site"),
+    ],
+)
+def test_groups_that_cannot_be_kept_together_are_three_lines(change, how, words):
+    with raises_three_lines((BadTable, Leak), words):
+        read_features(_visits().assign(**change), label="status", id="row", **how)

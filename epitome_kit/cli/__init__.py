@@ -10,13 +10,15 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from epitome_kit.answers import show, show_frame, show_grading, show_report
+from epitome_kit.answers import show, show_frame, show_grading, show_report, show_warnings
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.contrasts import contrasts
+from epitome_kit.cli.inspection import inspect
 from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.runs import rerun, sweep
+from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
 
@@ -25,6 +27,11 @@ SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
 class Verbs(TyperGroup):
     """The verbs; an error of the kit ends one with its three lines, and Ctrl-C with a word on how to go on."""
+
+    def main(self, *args, **kwargs):
+        """Run where any terminal can print what is said."""
+        print_anywhere()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx):
         """Run one verb and turn what stops it into an exit code."""
@@ -52,6 +59,7 @@ app = typer.Typer(
 app.add_typer(cohorts, name="cohort")
 for verb in (sweep, rerun, segment, measure, extract, contrasts):
     app.command()(verb)
+app.command()(inspect)
 app.command("notebooks")(class_notebooks)
 app.command("app")(case_page)
 
@@ -105,30 +113,6 @@ def report(workspace: Path, as_json: Json = False):
 
 
 @app.command()
-def inspect(
-    cohort: Path,
-    xlsx: Annotated[Path | None, typer.Option(help="Also write a spreadsheet, one row an image.")] = None,
-    workers: Workers = 2,
-    scheduler: Scheduler = None,
-    as_json: Json = False,
-):
-    """List what is in a cohort, scan by scan, and what looks wrong.
-
-    Example: `epitome inspect runs/tcga --xlsx tcga.xlsx`
-    """
-    from epitome_kit.audit import audit_cohort, write_spreadsheet
-    from epitome_kit.cohort import open_cohort
-
-    opened = open_cohort(cohort)
-    audit = audit_cohort(opened, workers=workers)
-    if xlsx:
-        write_spreadsheet(opened, audit, xlsx)
-        typer.echo(f"Wrote {xlsx}", err=True)
-    columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
-    show_frame(audit, as_json, columns)
-
-
-@app.command()
 def preprocess(
     cohort: Path,
     out: Path,
@@ -147,7 +131,7 @@ def preprocess(
     """Skull-strip, correct, align and normalise every subject of a cohort, and picture each for quality control.
 
     Finished subjects are kept; another switch or method does them again. Look
-    at OUT/qc.html afterwards: the outliers come first.
+    at OUT/qc.html afterwards: warnings and outliers come first.
 
     For example:
 
@@ -163,7 +147,8 @@ def preprocess(
     opened = open_cohort(cohort)
     quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
     page = write_quality_page(opened, out, workers=workers)
-    show_frame(quality if as_json else quality.round(3), as_json)
+    show_frame(quality if as_json else quality.drop(columns="warnings").round(3), as_json)
+    show_warnings(quality)
     typer.echo(f"Open {page}", err=as_json)
 
 
@@ -183,16 +168,20 @@ def strip(
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
     """
     from epitome_kit.images import image_like, load_image, require_nifti_name, save_image
-    from epitome_kit.preprocess.skull_strip import skull_strip
+    from epitome_kit.preprocess.skull_strip import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
     head = load_image(image, where="strip", trust=trust)
-    found = skull_strip(head, method)
+    found, taken_as, doubts = strip_with_warnings(head, method)
     save_image(found, mask)
     if brain:
         inside = found.get_fdata() > 0
         save_image(image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+    if taken_as == STRIPPED_BEFORE:
+        typer.echo("Taken as stripped before: all that is not air was kept.", err=True)
+    for text in doubts:
+        typer.echo(f"Warning: {text}", err=True)
     typer.echo(f"Wrote {mask}{f' and {brain}' if brain else ''}")
 
 

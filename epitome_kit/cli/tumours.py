@@ -24,6 +24,7 @@ def segment(
     learn_from: Annotated[
         str, typer.Option(help="With `--train`: `annotation`, or the whole `truth` that only simulated heads have.")
     ] = "annotation",
+    trust: Trust = None,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
@@ -46,6 +47,9 @@ def segment(
 
     if train and weights:
         raise BadParameter("segment", "`--train` or `--weights`", "both", "leave one of them out")
+    if trust and Path(sources[0]).is_dir():
+        hint = "say it when the cohort is imported: `epitome cohort bids --trust`"
+        raise BadParameter("segment", "`--trust` with the scans of one head", f"it with {sources[0]}, a folder", hint)
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
     scans = None
@@ -55,7 +59,7 @@ def segment(
     elif train:
         raise BadParameter("segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`")
     else:
-        tumours, scans = _segment_head(sources, out, weights)
+        tumours, scans = _segment_head(sources, out, weights, trust)
     show_outlines(tumours, out, as_json, scans)
 
 
@@ -95,7 +99,7 @@ def measure(
     if slices is None and annotated is not None:
         remarks.append(f"the sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown")
     for remark in remarks:
-        typer.echo(f"Note: {remark}.", err=True)
+        typer.echo(f"Warning: {remark}.", err=True)
     show_size(asdict(size) | {"notes": remarks}, as_json)
 
 
@@ -136,7 +140,7 @@ def _segment_cohort(cohort, out, train, weights, training, workers):
     return predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
 
 
-def _segment_head(sources, out, weights):
+def _segment_head(sources, out, weights, trust):
     import pandas as pd
 
     from epitome_kit.files import write_tsv
@@ -149,6 +153,7 @@ def _segment_head(sources, out, weights):
     for contrast, (path, evidence) in judged.items():
         typer.echo(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
     images = {contrast: path for contrast, (path, _) in judged.items()}
+    images = _settle(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
     lead, name = leading(images), tumours.participant_id[0]
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
@@ -156,6 +161,17 @@ def _segment_head(sources, out, weights):
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
     write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
     return tumours, scans
+
+
+def _settle(images, out, trust):
+    """Write the scans of a head again, where the affine that is trusted says that they lie."""
+    from epitome_kit.images import load_image, save_image
+    from epitome_kit.tumour.one_head import head_name
+
+    places = {contrast: out / "scans" / f"{head_name(images)}_{contrast}.nii.gz" for contrast in images}
+    for contrast, place in places.items():
+        save_image(load_image(images[contrast], where="segment", trust=trust), place)
+    return places
 
 
 def _indices(text):

@@ -58,7 +58,7 @@ def find_leaks(features, codes, groups=None):
     if groups is not None:
         units = features.groupby([np.asarray(groups), codes]).median()
         features, codes = units, units.index.get_level_values(1).to_numpy()
-    return _by_order(features, codes) | _by_groups(features, codes)
+    return _by_groups(features, codes) | _by_order(features, codes)
 
 
 def require_no_leaks(features, codes, label, *, groups=None, allowed=()):

@@ -87,7 +87,7 @@ def read_features(
     others = without_gaps(frame.drop(columns=[name for name in (label, id, group) if name]))
     numbers = as_numbers(others)
     text = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
-    kept, set_aside = _set_aside(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
+    kept, set_aside, likely = _set_aside(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
     require_no_copy(numbers.assign(**others[text])[labelled], codes, label, allowed=allow_leak)
     features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
     constant = features.columns[features.nunique() < 2].tolist()
@@ -103,7 +103,7 @@ def read_features(
         "not_numbers": [name for name in text if name not in probes],
         **set_aside,
         "constant": constant,
-        "allowed_leaks": leaks,
+        "allowed_leaks": {**likely, **leaks},
         "rows_apart": people_column(frame[labelled], besides=(label, id)) if no_group else None,
         "group": {"column": group, "groups": int(groups.nunique())} if group else {},
         "reading": reading,
@@ -231,7 +231,7 @@ def _set_aside(numbers, allowed):
         received = f"column {refused[0]}, which {likely[refused[0]]}"
         hint = f"`--drop {refused[0]}`, or `--allow-leak {refused[0]}` where it was measured"
         raise Leak("grade", "features that do not number the rows", received, hint)
-    return kept.drop(columns=counted), {"ids": ids, "row_numbers": counted}
+    return kept.drop(columns=counted), {"ids": ids, "row_numbers": counted}, likely
 
 
 def _columns_of_words(words):

@@ -72,7 +72,7 @@ def handcrafted_features(cohort, preprocessed, out):
         )
     rows = read_tsv(out / "features.tsv")[_ROWS]
     networks = {fold: fold_model_path(out, fold - 1) for fold in sorted(rows["fold"].unique())}
-    records = sorted(preprocessed.glob("sub-*/anat/*_quality.json"))
+    records = sorted(preprocessed.glob("sub-*/anat/[!.]*_quality.json"))
     settings = {"inputs": checksum(out / "features.tsv", *networks.values(), *records)}
     done = out / "cnn" / "handcrafted.json"
     if done.is_file() and read_json(done) == settings and (out / "handcrafted.tsv").is_file():

@@ -59,7 +59,7 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         One class only, fewer subjects of a class than folds, no tumour mask, or
         nothing preprocessed.
     """
-    out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/*_quality.json"))
+    out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
     labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "inputs": checksum(*records)}
     settings["labels"] = labels.to_dict()

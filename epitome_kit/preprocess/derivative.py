@@ -6,7 +6,7 @@ from pathlib import Path
 
 from epitome_kit import __version__
 from epitome_kit.cohort import BIDS_VERSION, CONTRASTS
-from epitome_kit.files import write_json, write_text, write_tsv
+from epitome_kit.files import read_json, write_json, write_text, write_tsv
 
 SPACE = "MNI152NLin2009aSym"
 """BIDS name of the ICBM152 template that nilearn ships."""
@@ -66,6 +66,11 @@ class Preprocessed:
     def picture(self):
         """Where the picture for quality control goes."""
         return self.folder / "figures" / f"{self.id}_desc-preproc_quality.png"
+
+    @property
+    def warnings(self):
+        """Sentences that say what makes the results of the subject doubtful, as its record has them."""
+        return read_json(self.record)["quality"].get("warnings", []) if self.record.is_file() else []
 
     def clear(self):
         """Remove what an earlier call made of the subject, the record first; other files stay."""

@@ -4,12 +4,13 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError
 from epitome_kit.files import checksum, read_json, remove_abandoned, write_json, write_tsv
 from epitome_kit.preprocess.derivative import SPACE, Preprocessed, describe_derivative
-from epitome_kit.preprocess.quality import QUALITY, registration_error_mm
+from epitome_kit.preprocess.quality import QUALITY, SAID, registration_error_mm
 from epitome_kit.preprocess.subject import (
     OPTIONS,
     STEPS,
@@ -73,7 +74,9 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     DataFrame
         One row a subject, as written to ``quality.tsv``: ``participant_id`` and
         the columns of :data:`QUALITY`; the first three are missing where no
-        truth is known.
+        truth is known. ``taken_as`` and ``warnings`` say in words what
+        :func:`~epitome_kit.preprocess.subject.preprocess_subject` returns; both
+        are missing for a subject that was finished before they were recorded.
 
     Raises
     ------
@@ -108,9 +111,14 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
             f"read {out / 'excluded.tsv'} for the reason of each",
         )
     describe_derivative(out, cohort, steps)
-    quality = pd.DataFrame(rows)[["participant_id", *QUALITY]]
+    quality = pd.DataFrame([_in_words(row) for row in rows])[["participant_id", *QUALITY, *SAID]]
     write_tsv(out / "quality.tsv", quality)
     return quality
+
+
+def _in_words(row):
+    """Join the warnings of a row into one text, missing where there are none."""
+    return {**row, "taken_as": row.get("taken_as", np.nan), "warnings": " ".join(row.get("warnings", ())) or np.nan}
 
 
 def _check(cohort, out, steps):

@@ -15,6 +15,9 @@ OF_TRUTH = ("brain_mask_dice", "bias_residual_sd", "registration_error_mm")
 QUALITY = (*OF_TRUTH, "brain_volume_ml", "template_dice", "bias_field_sd")
 """What is measured of each subject."""
 
+SAID = ("taken_as", "warnings")
+"""What is said of each subject in words: what its scan was taken as, and what makes its results doubtful."""
+
 
 def compare_with_truth(subject, lead, mask, field, to_template):
     """Compare the results of one subject with its truth.

@@ -1,15 +1,18 @@
 """Skull stripping: a small U-Net that has only ever seen simulated heads."""
 
+import warnings
 from functools import lru_cache
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import BadImage, BadParameter
 from epitome_kit.files import checksum, shipped_weights
-from epitome_kit.images import image_like, load_image, resample, resample_isotropic
+from epitome_kit.images import image_like, load_image, resample
+from epitome_kit.preprocess.alarms import doubts, outliers, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
-from epitome_kit.preprocess.head import find_head, largest_piece
+from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
 from epitome_kit.preprocess.surface import PARAMETERS as SURFACE_PARAMETERS
 from epitome_kit.preprocess.surface import strip_with_surface
 from epitome_kit.simulate.wild import GRID_MM, unit_range
@@ -17,13 +20,38 @@ from epitome_kit.simulate.wild import GRID_MM, unit_range
 FILTERS = (12, 24, 40, 48)
 _MULTIPLE = 2 ** (len(FILTERS) - 1)
 _SMALLEST_BRAIN_VOXELS = 500
-_LARGEST_BARE_BRAIN = 1.4
+_LARGEST_FIELD_MM = 800
+
+STRIPPED_BEFORE = "stripped before"
+"""What a scan is taken as that holds a brain and no head around it."""
 
 THRESHOLD = 0.5
 """Probability above which a voxel counts as brain."""
 
 METHODS = ("network", "surface", *TOOLS)
 """Ways to strip a skull."""
+
+
+class StripWarning(UserWarning):
+    """What was taken for a brain may be a part of one, or none."""
+
+
+class Stripped(NamedTuple):
+    """A brain, and how far to trust it.
+
+    Attributes
+    ----------
+    mask : Nifti1Image
+        Brain mask of uint8 on the grid of the scan.
+    taken_as : str
+        "head", or "stripped before".
+    warnings : tuple of str
+        A sentence each; none where nothing is doubtful.
+    """
+
+    mask: nib.Nifti1Image
+    taken_as: str
+    warnings: tuple
 
 
 def skull_strip(image, method="network"):
@@ -38,8 +66,8 @@ def skull_strip(image, method="network"):
         RAS order, a 3D U-Net marks the brain, and the answer is carried back:
         largest piece, holes filled. The network was trained on simulated heads
         with random contrasts alone. A head has about twice the volume of its
-        brain; a scan that has less than 1.4 times was stripped before, and all
-        that is not air in it is kept. ``"surface"``, for T1: the classic
+        brain; a scan that has less than 1.4 times, and is dark around it, was
+        stripped before, and all that is not air in it is kept. ``"surface"``, for T1: the classic
         :func:`~epitome_kit.preprocess.surface.strip_with_surface`. The others
         are tools that you have installed: see
         :func:`~epitome_kit.preprocess.external.strip_with_tool`.
@@ -58,21 +86,55 @@ def skull_strip(image, method="network"):
     ToolFailed
         The tool is not installed, or fails.
 
+    Warns
+    -----
+    StripWarning
+        For each of the warnings of :func:`strip_with_warnings`.
+
     References
     ----------
     Hoopes et al., NeuroImage 2022, doi:10.1016/j.neuroimage.2022.119474
     """
+    found = strip_with_warnings(image, method)
+    for text in found.warnings:
+        warnings.warn(text, StripWarning, stacklevel=2)
+    return found.mask
+
+
+def strip_with_warnings(image, method="network"):
+    """Find the brain in a head scan, and say what makes the answer doubtful.
+
+    Parameters
+    ----------
+    image : Nifti1Image or path
+        As for :func:`skull_strip`.
+    method : {"network", "surface", "fsl", "hd-bet", "synthstrip"}, default="network"
+
+    Returns
+    -------
+    Stripped
+        With the warnings of :func:`epitome_kit.preprocess.alarms.doubts`.
+
+    Raises
+    ------
+    BadParameter, BadImage, ToolFailed
+        As :func:`skull_strip`.
+    """
     describe_method(method)
-    image = load_image(image, where="skull_strip")
+    image, count = without_outliers(load_image(image, where="skull_strip"))
+    image = darken_air(image)
+    taken_as, evidence = "head", ()
     if method == "surface":
-        return strip_with_surface(image)
-    if method in TOOLS:
-        return strip_with_tool(image, method)
-    small, probability = _ask_network(image)
-    head, brain = np.asarray(find_head(small).dataobj), probability > THRESHOLD
-    if np.count_nonzero(head) < _LARGEST_BARE_BRAIN * np.count_nonzero(brain):
-        return find_head(image)
-    return mask_above(_carry_back(probability, small, image))
+        mask = strip_with_surface(image)
+    elif method in TOOLS:
+        mask = strip_with_tool(image, method)
+    else:
+        small, probability = evidence = _ask_network(image)
+        if was_stripped(small, probability):
+            mask, taken_as = find_head(image), STRIPPED_BEFORE
+        else:
+            mask = mask_above(_carry_back(probability, small, image))
+    return Stripped(mask, taken_as, (*outliers(count), *doubts(image, mask, *evidence)))
 
 
 def skull_strip_probability(image):
@@ -94,7 +156,7 @@ def skull_strip_probability(image):
     BadImage
         The scan cannot be read, or no brain is found in it.
     """
-    image = load_image(image, where="skull_strip")
+    image = darken_air(without_outliers(load_image(image, where="skull_strip"))[0])
     small, probability = _ask_network(image)
     return _carry_back(probability, small, image)
 
@@ -103,8 +165,8 @@ def _ask_network(image):
     """Scan on the network's grid, and the probability of brain there."""
     from epitome_kit.backend import ops
 
-    scaled = nib.Nifti1Image(unit_range(image.dataobj), image.affine)
-    small = resample_isotropic(scaled, GRID_MM, multiple=_MULTIPLE)
+    _check_field(image)
+    small = coarse_scan(image, multiple=_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
     probability = ops.convert_to_numpy(_network()(volume, training=False))[0, ..., 0]
     if np.count_nonzero(probability > THRESHOLD) < _SMALLEST_BRAIN_VOXELS:
@@ -116,6 +178,18 @@ def _ask_network(image):
             "look whether the scan is a brain MRI, and whether its voxel size is right",
         )
     return small, probability
+
+
+def _check_field(image):
+    """Refuse what is far larger than a head: the network's grid would not fit into memory."""
+    field_mm = nib.affines.voxel_sizes(image.affine) * image.shape
+    if field_mm.max() > _LARGEST_FIELD_MM:
+        raise BadImage(
+            "skull_strip",
+            f"a field of view of at most {_LARGEST_FIELD_MM} mm",
+            f"{' x '.join(f'{side:.0f}' for side in field_mm)} mm in {image.get_filename() or 'the image'}",
+            "look at the voxel size in its header, or cut the head out of the scan",
+        )
 
 
 def _carry_back(probability, small, image):

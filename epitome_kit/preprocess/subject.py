@@ -6,15 +6,15 @@ from joblib import Parallel, delayed
 
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
-from epitome_kit.preprocess import bias_field, deformation, intensity, registration
+from epitome_kit.preprocess import alarms, bias_field, deformation, intensity, registration
 from epitome_kit.preprocess.bias_field import correct_bias
 from epitome_kit.preprocess.deformation import register_deformable
 from epitome_kit.preprocess.derivative import SPACE
-from epitome_kit.preprocess.head import find_head
+from epitome_kit.preprocess.head import find_head, without_outliers
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.quality import compare_with_truth, measure_without_truth
 from epitome_kit.preprocess.registration import centre_on_template, register_affine, register_rigid, template_grid
-from epitome_kit.preprocess.skull_strip import describe_method, skull_strip
+from epitome_kit.preprocess.skull_strip import describe_method, strip_with_warnings
 from epitome_kit.records import sidecar_path
 
 STEPS = ("strip", "bias", "register", "normalise")
@@ -99,18 +99,23 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
 
     Returns
     -------
-    dict of str to float or None
-        ``participant_id`` and the measures of quality.
+    dict of str to value
+        ``participant_id``, the measures of quality, ``taken_as``, which is "head",
+        "stripped before" or "not stripped", and ``warnings``, a list of sentences.
 
     Raises
     ------
     BadImage
         A scan or mask cannot be used.
     """
-    originals = {name: _held(load_image(path, where="preprocess")) for name, path in subject.images.items()}
+    originals, warnings = {}, []
+    for name, path in subject.images.items():
+        originals[name], said = _held(load_image(path, where="preprocess"))
+        warnings += [f"{name}: {each}" for each in said]
     images = {name: give_nominal_size(image) for name, image in originals.items()}
     lead = lead_contrast(subject)
-    mask = skull_strip(images[lead], steps["strip"]["method"]) if steps["strip"] else find_head(images[lead])
+    mask, taken_as, said = _strip(images[lead], steps)
+    warnings += [f"{lead}: {each}" for each in said]
     corrected, to_template = {}, {}
     corrected[lead], field = _correct(images[lead], mask, steps)
     others = [name for name in images if name != lead]
@@ -123,6 +128,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
 
     grid = template_grid(spacing_mm)
     brain = _carry(mask, grid, to_template[lead])
+    warnings += alarms.uncovered({name: (images[name], to_template[name]) for name in others}, brain)
     for name, image in corrected.items():
         on_template = resample(image, *grid, transform=to_template[name], smooth=True)
         save_image(_normalise(on_template, brain, steps), files.scan(name))
@@ -136,17 +142,31 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
     write_json(sidecar_path(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
     _carry_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
+    quality = measure_without_truth(mask, field, brain, stripped=steps["strip"] is not None)
+    if steps["register"]:
+        warnings += alarms.unlike_template(quality["template_dice"])
     return {
         "participant_id": subject.id,
         **compare_with_truth(subject, lead, mask, field, to_template[lead]),
-        **measure_without_truth(mask, field, brain, stripped=steps["strip"] is not None),
+        **quality,
+        "taken_as": taken_as,
+        "warnings": warnings,
     }
 
 
 def _held(image):
-    """Hold the voxels of a scan in memory: its file would be unpacked anew for every step."""
+    """Hold the voxels of a scan in memory, outliers cut: its file would be unpacked anew for every step."""
     data = np.asarray(image.dataobj, np.float32)
-    return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
+    held = nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
+    held, count = without_outliers(held)
+    return held, alarms.outliers(count)
+
+
+def _strip(image, steps):
+    """Return the mask, what the scan was taken as, and the warnings."""
+    if steps["strip"]:
+        return strip_with_warnings(image, steps["strip"]["method"])
+    return find_head(image), "not stripped", ()
 
 
 def _to_template(scan, mask, steps):

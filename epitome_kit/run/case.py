@@ -119,7 +119,7 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     tumour = predict_tumours([subject], files.folder, out).iloc[0]
     report = CaseReport(out, lead, scans, files.mask("desc-brain", space=lead), mask_path(out, NAME), {})
     tell(STEPS[3])
-    report.facts.update(_facts(report, tumour, truth, evidence or {}))
+    report.facts.update(_facts(report, tumour, truth, evidence or {}, files.warnings))
     tell(STEPS[4])
     if report.facts["size"] is not None:
         _cut_out(report, subject, files)
@@ -162,7 +162,7 @@ def _keep_scans(images, out):
     return {name: keep_scan(images[name], path) for name, path in places.items()}
 
 
-def _facts(report, tumour, truth, evidence):
+def _facts(report, tumour, truth, evidence, warnings):
     """Sizes and grids, in plain values; None where there is nothing to say."""
     scans = {name: load_image(path, check_voxels=False) for name, path in report.scans.items()}
     known = voxel_size_known(scans[report.lead])
@@ -191,11 +191,11 @@ def _facts(report, tumour, truth, evidence):
         "size": size,
         "outline_learned_from": read_card()["trained_on"],
         "truth": truth,
-        "notes": _notes(grids, brain_ml, size),
+        "notes": [*_notes(grids, size), *warnings],
     }
 
 
-def _notes(grids, brain_ml, size):
+def _notes(grids, size):
     """List what a reader has to know before any number."""
     notes = []
     if not all(each["known"] for each in grids.values()):
@@ -203,10 +203,6 @@ def _notes(grids, brain_ml, size):
     thick = [name for name, each in grids.items() if each["known"] and max(each["voxel_mm"]) > 7]
     if thick:
         notes.append(f"{', '.join(thick)}: voxels longer than 7 mm. The networks learned on finer ones.")
-    if brain_ml is not None and not 700 < brain_ml < 2200:
-        notes.append(
-            f"What was taken for brain has {brain_ml:.0f} mL; brains of adults have 900 to 1900 mL. Look at it."
-        )
     if size is None:
         notes.append("No tumour was outlined. That does not mean that there is none.")
     elif size["measured"] and size["measured"]["touches_edge"]:
@@ -231,7 +227,7 @@ def _grade(subject, files, out, workspace):
 
 def _spacing_mm(workspace):
     """Voxel size of the grid that a workspace learned on."""
-    record = next(Path(workspace).glob("preprocessed/sub-*/anat/*_desc-preproc_quality.json"), None)
+    record = next(Path(workspace).glob("preprocessed/sub-*/anat/[!.]*_desc-preproc_quality.json"), None)
     return float(read_json(record)["settings"]["spacing_mm"]) if record else SPACING_MM
 
 

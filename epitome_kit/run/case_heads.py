@@ -28,5 +28,5 @@ def load_phantoms(folder, profile="quick"):
 
 def true_facts(cohort, name):
     """Tell grade and volume of a simulated head, as :func:`epitome_kit.run.case.case_report` takes them."""
-    (latents,) = cohort[name].truth.glob("*_latents.json")
+    (latents,) = cohort[name].truth.glob("[!.]*_latents.json")
     return {"grade": str(cohort.participants.grade[name]), "volume_ml": read_json(latents)["volume_ml"]}

@@ -128,7 +128,9 @@ def _keras():
     answer = subprocess.run([sys.executable, "-c", _LOOK_AT_KERAS], capture_output=True, text=True)
     lines = (answer.stdout if answer.returncode == 0 else answer.stderr).strip().splitlines() or ["no answer"]
     if answer.returncode != 0:
-        hint = "`pip install --force-reinstall tensorflow keras`"
+        asked = os.environ.get("KERAS_BACKEND")
+        unset = f"unset KERAS_BACKEND, which is {asked}, or install that"
+        hint = unset if asked not in (None, "", "tensorflow") else "`pip install --force-reinstall tensorflow keras`"
         return [_check("Keras backend", lines[-1][:120], "loads", False, hint)]
     name, gpus = lines[-1].split()
     return [

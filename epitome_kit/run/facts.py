@@ -97,6 +97,36 @@ def score_rows(scores, names):
     ]
 
 
+def describe_columns(source):
+    """Say what became of the columns of a table that was graded, and what was allowed.
+
+    Parameters
+    ----------
+    source : dict
+        As in ``scores.json``.
+
+    Returns
+    -------
+    list of str
+        A line each; empty where there is nothing to say.
+    """
+    found = [
+        f"{what}, no features: {_some(source[name])}"
+        for name, what in (("row_numbers", "Row numbers"), ("ids", "Ids"))
+        if source.get(name)
+    ]
+    if source.get("group"):
+        kept = "whole groups of {column} in one fold ({groups}); intervals and permutations draw whole groups"
+        found.append(f"Groups: {kept.format(**source['group'])}")
+    if source.get("rows_apart"):
+        found.append(f"Names repeat in {source['rows_apart']}; rows were dealt one by one, as `--no-group` asked")
+    allowed = (source.get("allowed_leaks") or {}).items()
+    found += [
+        f"Allowed among the features, though it can give the label away: {name}, {what}" for name, what in allowed
+    ]
+    return [*found, *(f"Table: {text}" for text in source.get("reading") or ())]
+
+
 def limits(known):
     """Limits that follow from the numbers themselves.
 
@@ -202,6 +232,10 @@ def _listed(value):
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_nested, value)) if len(value) <= 8 else f"{len(value)} of them"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _some(names):
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _nested(value):

@@ -9,7 +9,7 @@ from epitome_kit.files import checksum
 from epitome_kit.grade.one_head import NEEDED
 from epitome_kit.run.latest import networks_for
 
-_INPUTS = ("participants.tsv", "sub-*/anat/*", "derivatives/annotations/sub-*/anat/*")
+_INPUTS = ("participants.tsv", "sub-*/anat/[!.]*", "derivatives/annotations/sub-*/anat/[!.]*")
 _SHOWN = 3
 
 

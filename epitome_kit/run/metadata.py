@@ -123,7 +123,7 @@ def _size(name, item):
 
 def _preprocessing(folder):
     """Read the settings of preprocessing; empty when nothing was preprocessed."""
-    record = next(iter(sorted(folder.glob("sub-*/anat/*_quality.json"))), None)
+    record = next(iter(sorted(folder.glob("sub-*/anat/[!.]*_quality.json"))), None)
     return _json(record).get("settings", {}) if record else {}
 
 

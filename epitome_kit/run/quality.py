@@ -1,4 +1,4 @@
-"""The quality-control page of a preprocessed cohort: one picture a subject, the outliers first."""
+"""The quality-control page of a preprocessed cohort: one picture a subject, warnings and outliers first."""
 
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ _LEAST_SPREAD = 0.02
 
 
 def write_quality_page(cohort, out, *, workers=1):
-    """Draw every preprocessed subject, and write ``qc.html`` with the outliers first.
+    """Draw every preprocessed subject, and write ``qc.html``: warnings first, then outliers.
 
     A picture is drawn again only where its subject was preprocessed since.
 
@@ -57,6 +57,7 @@ def write_quality_page(cohort, out, *, workers=1):
     for_each(partial(_draw, out=out), subjects, title="Quality pictures", workers=workers)
     deviations = rate(quality)
     order = deviations.max(axis=1).sort_values(ascending=False, kind="stable").index
+    order = sorted(order, key=lambda name: not _said(quality.loc[name], "warnings"))
     few = len(quality) < FEWEST
     rows = [_row(out, name, quality.loc[name], deviations.loc[name], few) for name in order]
     write_page(
@@ -65,6 +66,7 @@ def write_quality_page(cohort, out, *, workers=1):
         name=cohort.name,
         rows=rows,
         n_outliers=sum(bool(row["reasons"]) for row in rows),
+        n_warned=sum(bool(row["warnings"]) for row in rows),
         excluded=read_tsv(out / "excluded.tsv").to_dict("records"),
         headings=[FIGURES[column][0] for column in _measured(quality)],
         settings=read_json(Preprocessed(out, order[0]).record)["settings"],
@@ -113,8 +115,15 @@ def _row(out, name, quality, deviations, few):
             for column in far
         ],
         "worst": f"{deviations.max():.1f}",
+        "warnings": _said(quality, "warnings"),
+        "taken_as": _said(quality, "taken_as"),
         "picture": embed_picture(Preprocessed(out, name).picture),
     }
+
+
+def _said(quality, name):
+    """Return what is said in words of one subject; nothing in a table of an earlier version."""
+    return "" if pd.isna(said := quality.get(name)) else said
 
 
 def _written(column, value):

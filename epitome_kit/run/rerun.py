@@ -116,7 +116,8 @@ def _describe(workspace):
     summary = _json(workspace / "summary.json") or build_summary(workspace)
     executed = executed_notebooks(workspace)
     sources = {each["name"]: read_notebook(each["path"]).metadata.get(RECORD, {}).get("source") for each in executed}
-    scans = {path.name.split("_")[0]: path for path in sorted(workspace.glob("preprocessed/sub-*/anat/*_quality.json"))}
+    records = sorted(workspace.glob("preprocessed/sub-*/anat/[!.]*_quality.json"))
+    scans = {path.name.split("_")[0]: path for path in records}
     return {
         "parameters": {name: value for name, value in run_parameters(workspace).items() if name != "out"},
         "versions": {**provenance.get("versions", {}), "git commit": provenance.get("git_commit")},

@@ -109,5 +109,11 @@ for _suffix in ("n", "nc"):
     LEXICON[f"t1{_suffix}"] = LEXICON[f"t1w{_suffix}"] = "t1 plain"
 
 KINDS = frozenset({"t1", "t2", "flair", "pd", "tirm", "mp2rage"})
+OTHER_STEM = re.compile(
+    "^(angiogra|perfus|diffus|locali|lokali|spe[ck]tro|subtra|segment|calibr|tractogr|suscept|suszept|parcell|scout|"
+    "survey|b(50|[1-9][0-9]?(00|50))[a-z]?$)"
+)
+"""How words of other images begin in many languages, and b-values."""
+
 AGENT_STEM = re.compile("gad|contrast|kontrast|enhanc|injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$")
 """Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""

@@ -95,15 +95,13 @@ def choose(volumes, *, judge=judge_volumes, decisions=None):
     if len(choices) < 2:
         return choices
     ranks = [(*_rank(choice), number) for number, choice in enumerate(choices, start=1)]
-    ordered = [choice for _, choice in sorted(zip(ranks, choices, strict=True), key=lambda pair: pair[0])]
-    first = min(ranks)
-    for choice in choices:
-        number = choices.index(choice) + 1
-        which = f"{len(choices)} studies: took study {number} by date, with {' and '.join(choice.scans) or 'nothing'}"
-        after = [str(rank[-1]) for rank in ranks if rank[2] == _AFTER and rank[-1] != number]
+    for choice, rank in zip(choices, ranks, strict=True):
+        which = f"{len(choices)} studies: took study {rank[-1]} by date, with {' and '.join(choice.scans) or 'nothing'}"
+        after = [str(other[-1]) for other in ranks if other[2] == _AFTER and other != rank]
         choice.repairs.insert(0, which + (f"; after surgery by its words: study {', '.join(after)}" if after else ""))
-    rest = [_left_for(choice, f"study {first[-1]} of {len(choices)} by date was taken") for choice in ordered[1:]]
-    return [ordered[0], *rest]
+    first, *rest = (choice for _, choice in sorted(zip(ranks, choices, strict=True), key=lambda pair: pair[0]))
+    reason = f"study {min(ranks)[-1]} of {len(choices)} by date was taken"
+    return [first, *(_left_for(choice, reason) for choice in rest)]
 
 
 def _rank(choice):

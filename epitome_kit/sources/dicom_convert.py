@@ -13,11 +13,13 @@ import numpy as np
 from epitome_kit.errors import BadImage
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image
+from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
 _LIMIT_S = 600
 _ECHO_TOLERANCE_MS = 0.5
+_META_GROUP = b"\2\0"
 
 _KEPT = {
     "modality": ("Modality", 1),
@@ -135,7 +137,14 @@ def _usual_type(data):
 
 
 def _stage(path, target):
-    """Give a file a name of no meaning; linked where possible, else copied."""
+    """Give a file a name of no meaning, and the start that the converter asks for; linked where possible."""
+    with path.open("rb") as stream:
+        start = stream.read(START)
+        if start[128:] != b"DICM" and start[:2] == _META_GROUP:
+            with target.open("wb") as whole:
+                whole.write(bytes(128) + b"DICM" + start)
+                shutil.copyfileobj(stream, whole)
+            return
     try:
         os.symlink(path, target)
     except OSError:

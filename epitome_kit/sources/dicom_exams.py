@@ -22,6 +22,8 @@ class Exam(NamedTuple):
         The folder directly below the origin; empty for files in the origin itself.
     facts : Facts
     headers : list of dict
+    frames : set of str
+        Frames of reference.
     """
 
     patient: str
@@ -30,6 +32,7 @@ class Exam(NamedTuple):
     folder: str
     facts: Facts
     headers: list
+    frames: set
 
 
 class Shared(NamedTuple):
@@ -70,8 +73,9 @@ def gather_exams(headers, source):
         facts = read_facts(header)
         key = (header["patient"], header["study"], folder, facts.words, facts.sex, facts.birth)
         if key not in exams:
-            exams[key] = Exam(header["patient"], named[header["patient"]], header["study"], folder, facts, [])
+            exams[key] = Exam(header["patient"], named[header["patient"]], header["study"], folder, facts, [], set())
         exams[key].headers.append(header)
+        exams[key].frames.update({header["frame"]} - {None})
     return list(exams.values())
 
 

@@ -58,6 +58,7 @@ _PLACE = {
     "class": "SOPClassUID",
     "study": "StudyInstanceUID",
     "series": "SeriesInstanceUID",
+    "frame": "FrameOfReferenceUID",
     "instance": "SOPInstanceUID",
     "rows": "Rows",
     "columns": "Columns",
@@ -195,7 +196,7 @@ def read_header(path):
         if not (header["class"] or physics["modality"]):
             return "no DICOM"
         return {
-            **{name: header[name] and str(header[name]) for name in ("study", "series", "instance")},
+            **{name: header[name] and str(header[name]) for name in ("study", "series", "frame", "instance")},
             **{name: str(header[name] or "").strip(" \0") for name in ("patient", "name")},
             "path": path,
             "physics": physics,

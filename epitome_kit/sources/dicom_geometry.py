@@ -19,6 +19,9 @@ _EVEN = 0.01
 _SAME_SIZE = 0.01
 _SQUARE = 0.01
 _OFF_GRID_VOXELS = 0.1
+_STEP_VOXELS = 0.2
+"""What one step may differ from the mean of all, where each slice is within a tenth of a voxel."""
+
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -137,31 +140,35 @@ def check_place(image, volume):
     Returns
     -------
     Nifti1Image
-        The image; where the headers give no size of pixels, with voxels of one along
-        each axis, marked as of unknown size.
+        The image, whose slices lie where the headers put the first and the last: a
+        converter that takes the first step for all is put right. Where the headers give
+        no size of pixels, voxels of one along each axis, marked as of unknown size.
 
     Raises
     ------
     BadImage
         A corner lies more than a tenth of a voxel from where the headers put it.
     """
-    known = volume.physics["pixel_mm"] is not None
-    stated = _stated_affine(volume)
+    known, stated = volume.physics["pixel_mm"] is not None, _stated_affine(volume)
     shape = np.array((*volume.size[::-1], volume.slices))
     if not known:
         image = _without_size(image)
         stated = _without_size(nib.Nifti1Image(np.zeros(shape, np.uint8), stated)).affine
-    index = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij"), -1).reshape(-1, 3)
-    found = nib.affines.apply_affine(np.linalg.inv(image.affine) @ stated, index)
-    corners = np.where(found > (np.array(image.shape) - 1) / 2, np.array(image.shape) - 1, 0)
-    off = np.abs(found - corners).max()
-    if sorted(image.shape) != sorted(shape) or len(np.unique(corners, axis=0)) < 8 or off > _OFF_GRID_VOXELS:
+    found = np.linalg.inv(image.affine) @ stated
+    turn = found[:3, :3].round()
+    meant = nib.affines.from_matvec(turn, np.where(turn.sum(1) < 0, np.array(image.shape) - 1, 0))
+    upright = np.array_equal(np.abs(turn) @ shape, image.shape) and np.array_equal(turn @ turn.T, np.eye(3))
+    index = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij"), -1)
+    off = np.abs(nib.affines.apply_affine(found, index) - nib.affines.apply_affine(meant, index)).max((0, 1, 3))
+    if not upright or off.min() > _OFF_GRID_VOXELS or off.max() > _STEP_VOXELS * volume.slices:
         raise BadImage(
             "import",
             f"{volume.title} where its headers put it",
-            f"an image of {_times(image.shape)} voxels whose corners lie up to {off:.1f} voxels off",
+            f"an image of {_times(image.shape)} voxels whose corners lie up to {off.max():.1f} voxels off",
             "export the series again, and look at it in a viewer",
         )
+    if off.max() > _OFF_GRID_VOXELS:
+        image = nib.Nifti1Image(image.dataobj, stated @ np.linalg.inv(meant), image.header)
     return image if known else mark_voxel_size_unknown(image)
 
 

@@ -23,6 +23,7 @@ _YEAR_DAYS = 365.25
 _APART_DAYS = 366
 _SLACK_YEARS = 2
 _LONGEST_YEARS = 40
+_OLDEST_YEARS = 89
 _UNITS = {"Y": 1, "M": 12, "W": 52, "D": 365}
 
 
@@ -113,13 +114,18 @@ def age_years(text):
 
 
 def _day(text):
-    """Read a day, unless it is one that stands for none, such as 1 January of any year."""
+    """Read a day; None where it is none, or one of the years before there were patients of today."""
     digits = re.sub(r"\D", "", text)
     try:
         day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
     except ValueError:
         return None
-    return None if day.year < _FIRST_YEAR or (day.month, day.day) == (1, 1) else day
+    return day if day.year >= _FIRST_YEAR else None
+
+
+def is_whole(day):
+    """Tell whether a date is known to the day: 1 January stands for a year alone, or for none."""
+    return day is not None and (day.month, day.day) != (1, 1)
 
 
 def contradictions(first, second, *, named):
@@ -140,30 +146,39 @@ def contradictions(first, second, *, named):
     found = []
     if first.sex and second.sex and first.sex != second.sex:
         found.append("sex")
-    if _ages_differ(first, second, named):
+    if _births_differ(first, second, named) or _ages_differ(first, second):
         found.append("age")
-    same_birth = first.birth and first.birth == second.birth
-    if first.words and second.words and not (first.words & second.words or same_birth):
+    if first.words and second.words and not (first.words & second.words or _born_together(first, second)):
         found.append("name")
     return found
 
 
-def _ages_differ(first, second, named):
-    """Whether birth dates, or ages at their dates, are those of two people."""
-    if first.birth and second.birth:
-        apart = abs((first.birth - second.birth).days)
-        return apart > (_APART_DAYS if named else 0)
+def _born_together(first, second):
+    return is_whole(first.birth) and first.birth == second.birth
+
+
+def _births_differ(first, second, named):
+    if not (first.birth and second.birth):
+        return False
+    if is_whole(first.birth) and is_whole(second.birth):
+        return abs((first.birth - second.birth).days) > (_APART_DAYS if named else 0)
+    return abs(first.birth.year - second.birth.year) > _SLACK_YEARS
+
+
+def _ages_differ(first, second):
+    """Whether ages, or an age and a birth date, are those of two people at the dates of their studies."""
+    ages = first.age, second.age
+    if None not in ages and (max(ages) >= _OLDEST_YEARS or (ages[0] == ages[1] and _born_together(first, second))):
+        return False  # ages above that are often written as that, and one age may be copied to every study
+    if None not in ages and (first.day is None or second.day is None or first.day == second.day):
+        apart = abs(ages[0] - ages[1])
+        return apart > (_SLACK_YEARS if first.day and is_whole(first.day) else _LONGEST_YEARS)
     births = [_year_of_birth(facts) for facts in (first, second)]
-    if None not in births:
-        return abs(births[0] - births[1]) > _SLACK_YEARS
-    ages = [facts.age for facts in (first, second)]
-    return None not in ages and abs(ages[0] - ages[1]) > _LONGEST_YEARS
+    return None not in births and abs(births[0] - births[1]) > _SLACK_YEARS
 
 
 def _year_of_birth(facts):
-    """Year of birth with decimals, by the birth date or by the age at the study."""
-    if facts.birth:
-        return facts.birth.toordinal() / _YEAR_DAYS
-    if facts.age is None or facts.day is None:
-        return None
-    return facts.day.toordinal() / _YEAR_DAYS - facts.age
+    """Year of birth with decimals, by the age at the study, else by the birth date."""
+    if facts.age is not None and facts.day is not None:
+        return facts.day.toordinal() / _YEAR_DAYS - facts.age
+    return facts.birth.toordinal() / _YEAR_DAYS if facts.birth else None

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.sources.dicom_exams import compare_images, gather_exams
-from epitome_kit.sources.dicom_names import contradictions
+from epitome_kit.sources.dicom_names import contradictions, is_whole
 
-_BY_FILE = {"", "anon", "anonymous", "anonymized", "anonymised", "none", "unknown", "0"}
+_NAMELESS = {"", "anon", "anonymous", "anonymized", "anonymised", "none", "unknown", "0"}
 _WORDS = {
     "sex": "two sexes",
     "age": "birth dates or ages of two people",
@@ -115,7 +115,10 @@ def _by_headers(exams, shared, root):
 
 
 def _linked(members, exams, shared):
-    """Join the exams of nobody that are surely of one person: one study, one name or one birth date."""
+    """Join exams of nobody that are of one person: by study, frame in one folder, images, or name or birth date.
+
+    A name or a birth date that all of them share is one that a program wrote.
+    """
     home = {index: index for index in members}
 
     def find(index):
@@ -124,24 +127,23 @@ def _linked(members, exams, shared):
         return index
 
     facts = {index: exams[index].facts for index in members}
-    telling = {
-        "study": {exams[index].study for index in members},
-        "words": {of.words for of in facts.values() if of.words},
-        "birth": {of.birth for of in facts.values() if of.birth},
-    }
+    tells_words = len({of.words for of in facts.values() if of.words}) > 1
+    tells_birth = len({of.birth for of in facts.values() if is_whole(of.birth)}) > 1
     buckets = defaultdict(list)
     for index in members:
-        of = facts[index]
-        if exams[index].study:
-            buckets["study", exams[index].study].append(index)
-        if of.words and len(telling["words"]) > 1:
+        exam, of = exams[index], facts[index]
+        buckets["study", exam.study or index].append(index)
+        for frame in exam.frames:
+            buckets["frame", frame, exam.folder].append(index)
+        if of.words and tells_words:
             buckets["words", of.words].append(index)
-        if of.birth and of.sex and len(telling["birth"]) > 1:
+        if is_whole(of.birth) and of.sex and tells_birth:
             buckets["birth", of.birth, of.sex].append(index)
-    pairs = [pair for found in buckets.values() for pair in combinations(found, 2)]
-    for first, second in pairs:
-        if not _apart(first, second, exams, shared, named=False):
-            home[find(second)] = find(first)
+    for (kind, *_), found in buckets.items():
+        for first, second in combinations(found, 2):
+            doubtful = kind == "study" and _two_studies(exams[first], exams[second])
+            if not (doubtful or _apart(first, second, exams, shared, named=False)):
+                home[find(second)] = find(first)
     for first, second in shared.same:
         if first in home and second in home:
             home[find(second)] = find(first)
@@ -149,6 +151,17 @@ def _linked(members, exams, shared):
     for index in members:
         groups[find(index)].append(index)
     return list(groups.values())
+
+
+def _two_studies(first, second):
+    """Tell whether one identifier stands for two studies: in two folders, of two days or with other series."""
+    numbers = [
+        {header["physics"]["number"]: header["series"] for header in exam.headers if header["physics"]["number"]}
+        for exam in (first, second)
+    ]
+    again = any(numbers[1].get(number, series) != series for number, series in numbers[0].items())
+    days = {exam.facts.day for exam in (first, second)} - {None}
+    return first.folder != second.folder and (again or len(days) > 1)
 
 
 def _owners(group, exams, shared):
@@ -173,7 +186,7 @@ def _settle(patient, members, exams, shared):
     apart = {pair: _apart(*pair, exams, shared, named=True) for pair in combinations(members, 2)}
     kinds = {kind for found in apart.values() for kind in found}
     if not kinds:
-        births = sorted({exams[index].facts.birth for index in members} - {None})
+        births = sorted({exams[index].facts.birth for index in members if is_whole(exams[index].facts.birth)})
         slip = [f"birth dates {(births[-1] - births[0]).days} days apart"] if len(births) > 1 else []
         return [_Group(patient, members, slip)]
     parts = _parts(members, apart)
@@ -236,7 +249,7 @@ def _keep_name(group, groups, exams):
     patients = {exams[index].patient for index in group.members}
     patient = min(patients)
     alone = sum(patient in {exams[index].patient for index in other.members} for other in groups) == 1
-    if len(patients) == 1 and alone and patient.lower() not in _BY_FILE:
+    if len(patients) == 1 and alone and patient.lower() not in _NAMELESS:
         return group._replace(name=patient)
     return group._replace(shared=not alone and group.name.endswith(")"))
 

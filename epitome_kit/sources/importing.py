@@ -134,7 +134,7 @@ def is_finished(out, name, origin, *, strict=True):
         What is there came from other files, or with other options.
     """
     together = []
-    for path in sorted((Path(out) / name / "anat").glob("*.json")):
+    for path in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
         notes = read_json(path)
         if {key: notes.get(key) for key in origin} != origin:
             if not strict:
@@ -212,6 +212,6 @@ def read_repairs(out, subject_ids):
     """
     found = {}
     for name in subject_ids:
-        for sidecar in sorted((Path(out) / name / "anat").glob("*.json")):
+        for sidecar in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
             found |= {(name, repair): None for repair in read_json(sidecar).get("Repairs", ())}
     return list(found)

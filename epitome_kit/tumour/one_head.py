@@ -7,6 +7,7 @@ from joblib import cpu_count
 
 from epitome_kit.cohort import CONTRASTS, Subject
 from epitome_kit.errors import BadParameter
+from epitome_kit.files import write_json
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
 from epitome_kit.sources.contrasts import judge_scan
@@ -69,7 +70,9 @@ def prepare_head(images, out, *, spacing_mm=SPACING_MM):
     images = {name: Path(path) for name, path in images.items()}
     subject = Subject(head_name(images), images, annotated_on=leading(images))
     files = Preprocessed(Path(out) / "preprocessed", subject.id)
-    preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
+    files.record.unlink(missing_ok=True)
+    quality = preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
+    write_json(files.record, {"quality": quality})
     return subject, files
 
 

@@ -86,6 +86,7 @@ def segment_cohort(
         and ``covered``, whether the interval holds the reference. ``spread`` is
         that of :func:`epitome_kit.tumour.interval.map_spread`. What has a unit,
         ``voxel_ml`` included, is missing where the voxel size is unknown.
+        ``warnings`` says what preprocessing found doubtful in the input.
 
     Raises
     ------
@@ -297,7 +298,8 @@ def _outline(subject, *, weights, preprocessed, out):
     if reference_path(subject) is not None:
         rival = own_outline(subject, preprocessed, outline_by_symmetry(scans))
         figures["dice_classical"] = compare_outline(subject, rival)["dice"]
-    return {"participant_id": subject.id, **describe_outline(subject, mask), **figures}
+    said = " ".join(Preprocessed(preprocessed, subject.id).warnings) or np.nan
+    return {"participant_id": subject.id, **describe_outline(subject, mask), **figures, "warnings": said}
 
 
 def _with_intervals(tumours, misfits=None):

@@ -8,12 +8,15 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import made_dicom
-from tiny import head
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from tiny import head, lesion
 
 from epitome_kit.cohort import open_cohort
 from epitome_kit.errors import EpitomeError
 from epitome_kit.grade.table import read_features
-from epitome_kit.images import load_image
+from epitome_kit.images import load_image, load_mask
 from epitome_kit.records import read_annotated_slices, read_table
 from epitome_kit.sources.dicom_headers import read_volumes
 from epitome_kit.sources.upload import receive_scan
@@ -33,6 +36,16 @@ def scan(data, folder):
 def packed_scan(data, folder):
     """One volume in gzip."""
     load_image(_write(folder, "a.nii.gz", data))
+
+
+def other_scan(data, folder):
+    """One volume in another format, whose name says nothing."""
+    load_image(_write(folder, "a", data))
+
+
+def mask(data, folder):
+    """A mask in the places of a scan."""
+    load_mask(_write(folder, "a.nii", data), like=head())
 
 
 def dicom(data, folder):
@@ -70,7 +83,8 @@ def cohort(data, folder):
     open_cohort(folder)
 
 
-READERS = {each.__name__: each for each in (scan, packed_scan, dicom, upload, features, participants, sidecar, cohort)}
+_ALL = (scan, packed_scan, other_scan, mask, dicom, upload, features, participants, sidecar, cohort)
+READERS = {each.__name__: each for each in _ALL}
 
 
 def read(name, data):
@@ -96,6 +110,8 @@ def sound(name):
     return {
         "scan": [plain],
         "packed_scan": [_gzipped(plain)],
+        "other_scan": [*_in_other_formats()],
+        "mask": [lesion(head()).to_bytes()],
         "dicom": [images[0].getvalue()],
         "upload": [plain, _gzipped(plain), archive.getvalue()],
         "features": [table.encode(), table.replace(",", "\t").encode()],
@@ -103,6 +119,15 @@ def sound(name):
         "sidecar": [b'{"AnnotatedSlices": [1, 2, 3], "Sources": ["bids:raw:a"]}'],
         "cohort": [b'{"Name": "a"}', b"participant_id\tgrade\nsub-1\t2\n"],
     }[name]
+
+
+def _in_other_formats():
+    data = np.asarray(head().dataobj)
+    yield nib.MGHImage(data.astype(np.int32), head().affine).to_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.nrrd", "a.mha"):
+            sitk.WriteImage(sitk.GetImageFromArray(data), f"{folder}/{name}")
+            yield Path(folder, name).read_bytes()
 
 
 def _gzipped(data):
