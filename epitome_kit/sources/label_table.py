@@ -9,7 +9,7 @@ import pandas as pd
 from epitome_kit.cohort import COLUMNS, TARGETS
 from epitome_kit.errors import BadCohort, BadTable
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.label_words import find_columns, id_rank, looks_like, read_value
+from epitome_kit.sources.label_words import find_code, find_columns, id_rank, is_number, looks_like, read_value
 from epitome_kit.sources.names import match_names, strictness
 from epitome_kit.tables import read_text_table
 
@@ -196,11 +196,13 @@ def _understand(table, columns, counted):
     """Values of every label, row by row; and what was not understood, with the number of rows and the reason."""
     rows, faults = pd.DataFrame(pd.NA, index=table.index, columns=LABELS, dtype=object), Counter()
     for label, names in columns.items():
-        joined = []
+        joined, codes = [], [find_code(label, table[name].dropna()) for name in names]
         for counts, *texts in zip(counted, *(table[name] for name in names), strict=True):
             said = []
-            for text in filter(pd.notna, texts):
-                value, fault = read_value(label, text)
+            for text, code in zip(texts, codes, strict=True):
+                if pd.isna(text):
+                    continue
+                value, fault = (pd.NA, code) if code and is_number(text) else read_value(label, text)
                 faults.update([(label, text, fault)] if fault and counts else [])
                 said.append((text, fault) if fault else value)
             said = list(filter(is_stated, said))
