@@ -103,7 +103,7 @@ def show_warnings(table):
     table : DataFrame
         With ``participant_id`` and ``warnings``, missing where there are none.
     """
-    for row in table.dropna(subset="warnings").itertuples():
+    for row in table.reindex(columns=["participant_id", "warnings"]).dropna(subset="warnings").itertuples():
         typer.echo(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
 
 

@@ -5,6 +5,8 @@ import io
 import math
 import re
 import struct
+import warnings
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import nibabel as nib
@@ -42,6 +44,21 @@ class Opened(NamedTuple):
     remarks: list
 
 
+@contextmanager
+def _quiet():
+    """Keep from the screen what a library says of the headers that it repairs."""
+    logger = nib.imageglobals.logger
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logger.disabled = before
+
+
+@_quiet()
 def open_scan(path, where):
     """Open a scan by its content.
 
@@ -72,9 +89,8 @@ def open_scan(path, where):
         return _open_pair(path, _twin(path, "img", where), where)
     if kind is None or (packed and kind in ("nrrd", "meta")):
         raise no_scan(path, start, packed, where)
-    return {"nifti": _open_nifti, "mgh": _open_mgh, "nrrd": _open_itk, "meta": _open_itk}[kind](
-        path, start, packed, where
-    )
+    reader = {"nifti": _open_nifti, "mgh": _open_mgh, "nrrd": _open_itk, "meta": _open_itk}[kind]
+    return reader(path, start, packed, where)
 
 
 def no_scan(path, start, packed, where):
@@ -174,7 +190,7 @@ def _open_itk(path, start, packed, where):
     reader.SetImageIO(io_name)
     reader.SetFileName(str(path))
     try:
-        with _quiet(sitk):
+        with _quiet_itk(sitk.ProcessObject):
             found = reader.Execute()
     except RuntimeError as error:
         kind = SCANS[scan_kind(start)]
@@ -234,15 +250,12 @@ def _bounded(path, size, packed, where):
         return stream.read(size)
 
 
-class _quiet:
-    """Keeps what ITK would print on the screen from it."""
-
-    def __init__(self, sitk):
-        self.process = sitk.ProcessObject
-
-    def __enter__(self):
-        self.before = self.process.GetGlobalWarningDisplay()
-        self.process.SetGlobalWarningDisplay(False)
-
-    def __exit__(self, *_):
-        self.process.SetGlobalWarningDisplay(self.before)
+@contextmanager
+def _quiet_itk(process):
+    """Keep from the screen what ITK would print there."""
+    before = process.GetGlobalWarningDisplay()
+    process.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        process.SetGlobalWarningDisplay(before)

@@ -1,5 +1,6 @@
 """Images: nibabel NIfTI in and out, with their grid respected and checked."""
 
+import gzip
 import warnings
 import zlib
 from pathlib import Path
@@ -121,8 +122,9 @@ def _say(remarks):
 
 
 def _unreadable(where, name, error):
-    reason = " ".join(str(error).split())[:160]
-    return BadImage(where, "a readable NIfTI file", f"{name} ({reason})", "copy or download the file again")
+    damaged = isinstance(error, (zlib.error, EOFError, gzip.BadGzipFile))
+    reason = "cut off or damaged" if damaged else " ".join(str(error).split())[:160]
+    return BadImage(where, "a readable scan", f"{name} ({reason})", "copy or download the file again")
 
 
 def _check_values(data, where, name):

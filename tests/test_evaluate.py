@@ -10,6 +10,7 @@ from epitome_kit.errors import Leak
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.grade.evaluate import cross_validate, grade_features, majority, score_models
+from epitome_kit.grade.nested import _inner_folds
 from epitome_kit.grade.score import score
 from epitome_kit.learn.probes import add_probe
 
@@ -188,3 +189,24 @@ def test_constant_features_are_never_selected(tmp_path):
     features = _table(shift=2.5, columns=6).assign(f01=1.0, f02=2.0)
     grade_features(features, tmp_path, **QUICK)
     assert set(read_tsv(tmp_path / "selected.tsv").feature) <= {"f00", "f03", "f04", "f05"}
+
+
+def _of_two(table):
+    """Give every two subjects, in alphabetical order, a group."""
+    number = table.participant_id.str[-3:].astype(int) // 2
+    return table.assign(group_id=[f"g{each:02d}" for each in number])
+
+
+def test_a_group_on_both_sides_is_three_lines(tmp_path):
+    with raises_three_lines(Leak, "each group on one side", "fold 1"):
+        grade_features(_of_two(_table()), tmp_path, **QUICK)
+    assert not (tmp_path / "scores.json").exists()
+
+
+def test_groups_stay_together_in_the_inner_folds():
+    labels, groups = np.repeat([0, 1], 30), np.repeat(np.arange(20), 3).astype(str)
+    masks = _inner_folds(labels, 0, groups)
+    assert len(masks) == 2 and all((learn ^ check).all() for learn, check in masks)
+    assert not [fold for fold, (learn, check) in enumerate(masks) if set(groups[learn]) & set(groups[check])]
+    apart = _inner_folds(labels, 0)
+    assert set(groups[apart[0][0]]) & set(groups[apart[0][1]])

@@ -154,6 +154,14 @@ def test_an_impossible_header_is_three_lines(tmp_path):
         load_image(path)
 
 
+def test_what_a_library_repairs_does_not_reach_the_screen(tmp_path, capfd):
+    content = bytearray(head().to_bytes())
+    content[:4] = struct.pack("<i", 999)
+    (tmp_path / "a.nii").write_bytes(content)
+    assert load_image(tmp_path / "a.nii").shape == head().shape
+    assert capfd.readouterr() == ("", "")
+
+
 def test_text_is_no_image(tmp_path):
     (tmp_path / "a.nii.gz").write_text("see README")
     with raises_three_lines(BadImage, "a.nii.gz"):

@@ -15,7 +15,7 @@ from epitome_kit.files import read_json, read_tsv
 KEYS = {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"}
 
 
-def _write(folder, n=44, shift=5.0):
+def _write(folder, n=44, shift=2.6):
     rng = np.random.default_rng(0)
     label = np.arange(n) % 2
     table = pd.DataFrame(rng.standard_normal((n, 12)), columns=[f"f{number}" for number in range(12)])
@@ -25,6 +25,17 @@ def _write(folder, n=44, shift=5.0):
     table = table.assign(status=np.where(label, "mutant", "wild"), flat=1.0, age=rng.normal(50, 9, n))
     table.to_csv(folder / "mine.csv.gz", index=False)
     return folder / "mine.csv.gz"
+
+
+def _write_visits(folder, people=24, visits=2):
+    """Several rows a person, saved with the numbers of the rows; the label is of the person, the features are noise."""
+    rng = np.random.default_rng(1)
+    who = np.repeat(np.arange(people), visits)
+    table = pd.DataFrame(rng.normal(size=(people, 4))[who] + rng.normal(scale=0.05, size=(len(who), 4))).add_prefix("f")
+    table.insert(0, "scan", [f"{number:03d}" for number in range(len(who))])
+    table = table.assign(patient=who + 1, status=np.where(who % 2, "mutant", "wild"))
+    table.to_csv(folder / "visits.csv")
+    return str(folder / "visits.csv")
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +118,29 @@ def test_a_wrong_column_ends_in_three_lines_and_code_1(tmp_path):
         app, ["grade", str(_write(tmp_path)), "--label", "Status", "--out", str(tmp_path / "x")]
     )
     assert result.exit_code == 1 and "status" in result.output and not (tmp_path / "x").exists()
+
+
+def test_rows_of_a_person_are_kept_together_and_it_is_said(graded, tmp_path):
+    command = ["grade", _write_visits(tmp_path), "--label", "status", "--id", "scan", "--out", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 1 and "--group patient" in refused.output and not (tmp_path / "out").exists()
+    more = ["--group", "patient", "--repeats", "1", "--folds", "2", "--workers", "1"]
+    result = CliRunner().invoke(app, [*command, *more])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "Row numbers, no features: Unnamed: 0" in said and "whole groups of patient in one fold (24 groups)" in said
+    lines = (tmp_path / "out" / "predictions.tsv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split("\t")[:2] == ["participant_id", "group_id"] and lines[1].split("\t")[:2] == ["000", "1"]
+    predictions = read_tsv(tmp_path / "out" / "predictions.tsv")
+    assert (predictions.groupby("group_id").fold.nunique() == 1).all() and len(predictions) == 48
+    scores = read_json(tmp_path / "out" / "scores.json")
+    assert scores["source"]["group"] == {"column": "patient", "groups": 24} and scores["n_groups"] == 24
+    assert scores["features"]["offered"] == 4 and scores["source"]["row_numbers"] == ["Unnamed: 0"]
+    card = " ".join((tmp_path / "out" / "model_card.md").read_text(encoding="utf-8").split())
+    assert "All rows of one patient stand in one fold" in card
+
+
+def test_a_feature_that_tells_the_label_ends_in_three_lines(tmp_path):
+    command = ["grade", str(_write(tmp_path, shift=60.0)), "--label", "status", "--id", "patient"]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "x")])
+    assert result.exit_code == 1 and "--allow-leak f0" in result.output and not (tmp_path / "x").exists()

@@ -26,7 +26,7 @@ UNUSABLE = {
     "sub-001": "NaN",
     "sub-002": "every voxel equal to 0",
     "sub-003": "mask on the grid of its scan",
-    "sub-004": "readable NIfTI file",
+    "sub-004": "readable scan",
     "sub-005": "3-D image",
 }
 """What is done to five of the eight subjects, and a word of the reason that is given."""

@@ -115,7 +115,7 @@ def row_numbers(frame):
     Returns
     -------
     sure : list of str
-        Whole numbers that go on by the same step, or that are named like a saved index.
+        Numbers that go on by the same step, or whole ones that are named like a saved index.
     likely : dict of str to str
         Others that follow the order of the rows, or are a permutation of their
         numbers: name, and what they do. Where most columns are
@@ -132,9 +132,9 @@ def row_numbers(frame):
         usual = steps[np.argmin(np.abs(steps - np.median(steps)))]
         steady = usual != 0 and np.mean(np.isclose(steps, usual, rtol=1e-4, atol=0)) >= _STEADY
         named = _UNNAMED.fullmatch(str(name)) or unique and "".join(_words(name)) in _ROWS
-        if whole and (steady or named):
+        if steady or whole and named:
             sure.append(name)
-        elif steady or whole and unique and ((steps > 0).all() or (steps < 0).all()):
+        elif whole and unique and ((steps > 0).all() or (steps < 0).all()):
             likely[name] = "follows the order of the rows"
         elif whole and unique and np.ptp(values) < 1.1 * len(frame):
             permuted.append(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from epitome_kit.files import read_json
 from epitome_kit.folders import walk_entries
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.contrasts import ENDINGS
+from epitome_kit.sources.contrast_names import ENDINGS
 
 ELSEWHERE = {"sourcedata", "code", "stimuli", "rawdata"}
 """Folders of a BIDS dataset in which no scan or mask is looked for."""

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.sources.contrasts import ENDINGS, judge_scan
+from epitome_kit.sources.contrast_names import ENDINGS
+from epitome_kit.sources.contrasts import judge_scan
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_headers import read_volumes
 

@@ -1,60 +1,14 @@
 """What a line of text says of a contrast and of an agent: words as tokens, never as parts of other words."""
 
-import re
 import unicodedata
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON, OTHER_STEM
+from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS
+from epitome_kit.sources.contrast_tokens import cut_words
 
-_SEP = r"[\s_.-]*"
-_AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
-_SIGNS = [
-    (r"(?<![a-z0-9])w[\s_./-]{0,3}(?:o|out)(?![a-z0-9])|with[\s_-]out|w/o(?![a-z])", " wo "),
-    (r"(?<![a-z0-9])s/\s?(?=c|gd|gad|mdc)", " sin "),
-    (r"(?<![a-z0-9])c/\s?(?=c|gd|gad|mdc)", " con "),
-    (r"(?<![a-z0-9])i\.\s?v\.?(?![a-z0-9])", " iv "),
-    (r"(?<![a-z])(?:time[\s_-]*points?|time|zeitpunkt|tp)[\s_-]*t?\d+(?![0-9]*[a-z])", " "),
-    (r"(?<![a-z0-9])w\s*/(?=\s|[a-z]|$)", " w "),
-    (r"\bn\s*/\s*a\b", " "),
-    (r"±|\+\s*[/|]?\s*-", " plusminus "),
-    (r"t2[\s_-]*(?:\*|star|stern)", " t2star "),
-    (rf"(?<![a-z0-9]){_AGENT}\s?\+|\+[\s_]?{_AGENT}(?![a-z])|\(\+\)", " signplus "),
-    (r"(?<=t1)c\+|(?<=t1w)c\+", " signplus "),
-    (r"(?<=t1)c-(?![a-z0-9])|(?<=t1w)c-(?![a-z0-9])", " signminus "),
-    (rf"(?<![a-z0-9]){_AGENT}-(?![a-z0-9])|(?<=[\s_(])-{_AGENT}(?![a-z0-9])|\(-\)", " signminus "),
-    (r"(?<=t1)\+(?![a-z0-9])|(?<=t1w)\+(?![a-z0-9])|(?<=mprage)\+(?![a-z0-9])|(?<=bravo)\+(?![a-z0-9])", " signplus "),
-    (r"\+\s*$", " ? "),
-    (r"\s*(?:[&,]|(?<=t1)/|(?<=t1w)/|\+(?=\s*(?:t[12]|flair)))\s*", " and "),
-    (rf"gd{_SEP}dtpa", " gddtpa "),
-    (rf"dark{_SEP}fluid", " darkfluid "),
-    (r"(?<![a-z0-9])da[\s_-]fl(?![a-z0-9])", " darkfluid "),
-    (rf"fluid{_SEP}attenuated", " fluidattenuated "),
-    (rf"mp{_SEP}2{_SEP}rage", " mp2rage "),
-    (rf"mp{_SEP}rage", " mprage "),
-    (rf"field{_SEP}map", " fieldmap "),
-    (rf"t1{_SEP}rho", " t1rho "),
-    (rf"bias{_SEP}field", " biasfield "),
-    (r"fat[\s_-]*(?:sat|sup)[a-z]*", " fatsat "),
-    (r"water[\s_-]*exc[a-z]*", " waterexc "),
-    (r"(?:3|three)[\s_-]*plane", " 3plane "),
-    (r"(?<![a-z0-9])ep[\s_-]?2d", " ep2d "),
-    (r"(?<![a-z0-9])brain[\s_-]fl(?![a-z0-9])", " flair "),
-    (r"(?:multi|high|tissue|image|soft)[\s_-]*contrast", " "),
-    (r"nati(?:ve|v)[\s_-]*(?:space|res[a-z]*|grid)", " "),
-    (r"(?<=t[12])-w(?![a-z0-9])", "w "),
-    (r"(?<=t[12])[\s_-]*(?:weighted|gewichtet)", "w "),
-    *((rf"(?<![a-z0-9]){short}[\s_.]*km(?![a-z])", f" {word} ") for short, word in (("n", "nkm"), ("m", "mkm"))),
-    *((rf"(?<![a-z0-9]){short}[\s_.]*km(?![a-z])", f" {word} ") for short, word in (("o", "okm"), ("v", "vkm"))),
-]
-_SIGNS = [(re.compile(pattern, re.IGNORECASE), word) for pattern, word in _SIGNS]
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
-_LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
-_PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
-_MEASURE = re.compile(r"\d+(p\d+)?(mm|ms|sl|min|iso|deg|x\d+)(iso)?")
-_LONGEST_TEXT, _LONGEST_WORD = 400, 40
 _RELATIONS = {"with", "without", "after", "before"}
 _SKIPPED = {"joint", "hint"}
+_PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
 
 
 class Words(NamedTuple):
@@ -93,7 +47,7 @@ def read_words(text):
     -------
     Words
     """
-    tokens = _tokens(text)
+    tokens = cut_words(text)
     foreign = _drop_targets(tokens)
     kind, said = ("unclear", "a scan that another one was brought to") if foreign is None else _kind(tokens)
     agent, agent_said = _agent(tokens)
@@ -102,69 +56,6 @@ def read_words(text):
     if kind == "T1w" and agent is None and _strange(text):
         agent, agent_said = "unclear", "letters that are not Latin"
     return Words(kind, agent, said, agent_said)
-
-
-def _tokens(text):
-    """List the words of a text as [word, group]; group None is not known."""
-    text = unicodedata.normalize("NFKD", str(text)[:_LONGEST_TEXT])
-    text = "".join(letter for letter in text if not unicodedata.combining(letter)).replace("ß", "ss")
-    for pattern, word in _SIGNS:
-        text = pattern.sub(word, text)
-    tokens = []
-    for chunk in re.findall(r"[^\W_]+|\?", text):
-        for word in _split(chunk):
-            group = LEXICON.get(word) or ("number" if word.isdigit() else None)
-            group = group or ("neutral" if _MEASURE.fullmatch(word) else None)
-            stem = None if group else OTHER_STEM.match(word)
-            word, group = (stem[0], "other") if stem else (word, group)
-            tokens += [[word, part] for part in group.split()] if group and " " in group else [[word, group]]
-    return tokens
-
-
-def _split(chunk):
-    """Cut a run of letters and digits into words that are known, or leave it whole."""
-    word = chunk.lower()
-    counted = re.fullmatch(r"([a-z]+?)(\d+)", word)
-    if word in LEXICON or word.isdigit():
-        return [word]
-    prefix = re.match(r"[a-z]{1,3}(?=T[12]|FLAIR)", chunk)
-    if prefix:
-        return [prefix[0], *_split(chunk[prefix.end() :])]
-    if counted and counted[1] in LEXICON:
-        return ["glued" + counted[1], counted[2]] if counted[1] in ("post", "pre") else [counted[1], counted[2]]
-    if "flair" in word:
-        before, _, after = word.partition("flair")
-        return [*filter(None, (before, "flair", after))]
-    found = _segment(word, kind=False) if len(word) <= _LONGEST_WORD else None
-    if found:
-        kinds = [_tells(piece, LEXICON.get(piece, "")) for piece in found]
-        return ["to" if word == "2" and any(kinds[:n]) and n + 1 < len(found) else word for n, word in enumerate(found)]
-    parts = _CAMEL.split(chunk)
-    return [word] if len(parts) == 1 else [each for part in parts for each in _split(part)]
-
-
-def _segment(word, *, kind, last=""):
-    """Cut a word wholly into known words, one of them a kind; None where that cannot be."""
-    if not word:
-        return [] if kind else None
-    digits = re.match(r"\d+(?![a-z]?d)", word)
-    if digits and last and not last[-1].isdigit() and not last.isdigit():
-        rest = _segment(word[digits.end() :], kind=kind, last=digits[0])
-        if rest is not None:
-            return [digits[0], *rest]
-    for length in range(len(word), 1, -1):
-        piece = word[:length]
-        group = LEXICON.get(piece)
-        if group is None or group in _LOOSE or not (kind or length > 2 or piece in _SHORT | {"t1", "t2"}):
-            continue
-        rest = _segment(word[length:], kind=kind or _tells(piece, group), last=piece)
-        if rest is not None:
-            return [piece, *rest]
-    return None
-
-
-def _tells(piece, group):
-    return bool(KINDS & set(group.split())) or (group == "other" and len(piece) > 2)
 
 
 def _strange(text):

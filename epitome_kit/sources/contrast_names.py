@@ -1,0 +1,105 @@
+"""The names of image files: suffix, entities and free words, and the sidecars that lie beside them."""
+
+import re
+
+from epitome_kit.files import read_json
+from epitome_kit.sources.contrast_fields import agent_of
+from epitome_kit.sources.contrast_lexicon import LEXICON
+from epitome_kit.sources.contrast_words import Words, read_words
+
+ENDINGS = (".nii.gz", ".nii", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".img", ".hdr", ".gipl", ".mnc")
+"""How the names of image files end."""
+
+SUFFIXES = ("T1w", "T2w", "FLAIR")
+"""BIDS suffixes that are a kind of contrast each."""
+
+_OTHER_SUFFIXES = re.compile(
+    "PDw|PDT2|T2starw?|T2\\*|inplaneT[12]|angio|MP2RAGE|UNIT1|[A-Za-z0-9]+map|MTsat|MTS|MTR|MPM|MEGRE|MESE|VFA|"
+    "IRT1|TB1[A-Z]+|RB1[A-Z]+|[a-z]*mask|dseg|probseg|dwi|sbref|bold|cbv|asl|m0scan|epi|phase[12]?|phasediff|fieldmap|"
+    "magnitude[12]?|svs|mrsi|unloc|mrsref|pet|ct|swi|SWI|xfm|blood|physio"
+)
+_BIDS = re.compile(r"sub-[^_]+((?:_[A-Za-z]+-[^_]+)*)_([A-Za-z0-9*]+)")
+_SILENT = re.compile(r"(?:^|(?<=_))(?:sub|ses|run|space|res|dir|task|hemi|split|chunk|trc)-[A-Za-z0-9]+(?=_|$)")
+_FREE_ENTITIES = ("acq", "desc", "rec", "label", "mod")
+_MOST_BESIDE = 500
+
+
+def read_name(name):
+    """Read the name of a file.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    suffix : str or None
+        Of a BIDS name; None for any other.
+    entities : dict of str to str
+        Of a BIDS name.
+    words : Words
+        What its free words say: all but labels of people, visits and grids.
+    """
+    lower = name.lower()
+    ending = next((ending for ending in ENDINGS if lower.endswith(ending)), "")
+    stem = name[: len(name) - len(ending)]
+    match = _BIDS.fullmatch(stem)
+    if match and (match[2] in SUFFIXES or _OTHER_SUFFIXES.fullmatch(match[2])):
+        entities = dict(part.split("-", 1) for part in match[1].split("_") if part)
+        free = " ".join(entities[name] for name in _FREE_ENTITIES if name in entities)
+        words, alone = (read_words(f"{match[2]} {free}"), read_words(free)) if free else 2 * (Words(None, None),)
+        told = None if alone.kind == "other" != words.kind else alone.kind
+        return match[2], entities, words._replace(kind=told, said=alone.said)
+    words = read_words(_SILENT.sub("", stem))
+    part = re.search(r"(?:^|[^A-Za-z])([A-Za-z]+)$", stem)
+    if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in SUFFIXES:
+        words = words._replace(kind="unclear", said=f"{words.said} {part[1].lower()}")
+    return None, {}, words
+
+
+def other_name(suffix, entities):
+    """Tell in words why an image is none of the four by its BIDS name; None where it may be one."""
+    if suffix and suffix not in SUFFIXES:
+        return f"suffix {suffix}"
+    if entities.get("part", "mag") != "mag":
+        return "entity part-: no magnitude"
+    if "inv" in entities:
+        return "entity inv-: a part of MP2RAGE"
+    return "entity echo-: a later echo" if entities.get("echo", "1").lstrip("0") not in ("1", "") else None
+
+
+def entity_agent(entities):
+    """Tell the state of the entity `ce-`: any name counts as an agent but a negation."""
+    if "ce" not in entities:
+        return None, ""
+    state, _ = agent_of({"ContrastBolusAgent": entities["ce"]})
+    known = entities["ce"].lower() in LEXICON or state == "without"
+    return state if state in ("without", "unclear") else "with", f"ce-{entities['ce'] if known else ''}"
+
+
+def sidecar_beside(path):
+    """Where the notes on an image file are, whatever its ending."""
+    lower = path.name.lower()
+    ending = next((ending for ending in ENDINGS if lower.endswith(ending)), path.suffix)
+    return path.with_name(path.name[: len(path.name) - len(ending)] + ".json")
+
+
+def read_sidecar(path):
+    """Read a sidecar; one that is missing or damaged says nothing."""
+    try:
+        notes = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def read_beside(path):
+    """Read the sidecars of the other scans in the folder of one: (name without ending, notes)."""
+    own = sidecar_beside(path).name
+    try:
+        found = sorted(
+            each for each in path.parent.glob("*.json") if each.name != own and not each.name.startswith(".")
+        )
+    except OSError:
+        return []
+    return [(each.name.removesuffix(".json"), read_sidecar(each)) for each in found[:_MOST_BESIDE]]
