@@ -147,10 +147,12 @@ def describe_content(start, path=None):
 
 def _archive(path):
     """Say what a zip holds: an Office document, or scans."""
+    if path is None:
+        return "a zip archive"
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not Path(name).name.startswith("._")]
-    except (zipfile.BadZipFile, OSError, ValueError, TypeError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return "a zip archive"
     office = next((words for start, words in _OFFICE.items() if any(name.startswith(start) for name in names)), None)
     scans = [name for name in names if name.lower().endswith(_SCAN_NAMES)]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from epitome_kit.content import describe_content, first_bytes
 from epitome_kit.errors import BadCohort
 from epitome_kit.files import read_json, read_tsv
 
@@ -22,8 +23,11 @@ def read_table(path):
     try:
         return read_tsv(path)
     except (OSError, ValueError) as error:
-        received = f"{path} ({str(error)[:160]})"
-        raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, "repair the table") from error
+        received, hint = f"{path} ({str(error)[:160]})", "repair the table"
+        if isinstance(error, UnicodeDecodeError):
+            what = describe_content(first_bytes(path)[0], path).replace("something else", "text in another encoding")
+            received, hint = f"{path}, {what}", "save it as text with tabs, in UTF-8"
+        raise BadCohort("open_cohort", "a tab-separated table in UTF-8", received, hint) from error
 
 
 def read_notes(path):
@@ -41,7 +45,7 @@ def read_notes(path):
 def sidecar_path(image):
     """Where the notes on an image are kept."""
     image = Path(image)
-    return image.with_name(re.sub(r"(\.nii)?(\.gz)?$", "", image.name, count=1, flags=re.IGNORECASE) + ".json")
+    return image.parent / (re.sub(r"(\.nii)?(\.gz)?$", "", image.name, count=1, flags=re.IGNORECASE) + ".json")
 
 
 def read_annotated_slices(annotation):

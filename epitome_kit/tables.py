@@ -94,6 +94,8 @@ def _read(path):
         raise ValueError("a link to nothing: its content was not fetched", _FETCH)
     if path.is_dir():
         raise ValueError("a folder", "name the table in it")
+    if path.exists() and not path.is_file():
+        raise ValueError("a pipe or a device", "write it to a file first")
     if is_unfetched(path):
         raise ValueError("a pointer to content that was not fetched", _FETCH)
     with open(path, "rb") as stream:

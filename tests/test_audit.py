@@ -1,5 +1,6 @@
 """Audit: every fault that a cohort can have is found in the right row, and a sound cohort has none."""
 
+import os
 import warnings
 
 import nibabel as nib
@@ -255,6 +256,19 @@ def test_every_image_that_is_not_read_has_a_row(root):
     table = audit_cohort(open_cohort(root))
     assert (table.participant_id[table.file == strays[1]] == "sub-06").all()
     assert (table.findings[table.contrast.notna()] == "").all(), "the scans that are read are as sound as before"
+
+
+def test_documents_and_pipes_in_the_folder_are_no_images(root):
+    for name, start in {
+        "a.xlsx": b"PK\x03\x04",
+        "b.pdf": b"%PDF-1.7",
+        "c.json": b"{",
+        "d.gz": b"\x1f\x8bx",
+        "e": b"",
+    }.items():
+        (root / "sub-01" / name).write_bytes(start)
+    os.mkfifo(root / "sub-01" / "pipe")
+    assert _unread(root) == {"sub-01/pipe": "not read: neither a file nor a folder"}
 
 
 def test_dicom_in_the_folder_is_one_row(root):

@@ -148,6 +148,18 @@ def test_a_damaged_table_is_three_lines(root, content):
         open_cohort(root)
 
 
+def test_a_table_in_another_encoding_is_named_as_what_it_is(root):
+    path = root / "participants.tsv"
+    text = path.read_text()
+    for content, words in (
+        (text.encode("utf-16"), "which is text in UTF-16"),
+        (b"PK\x03\x04\xff", "which is a zip archive"),
+    ):
+        path.write_bytes(content)
+        with raises_three_lines(BadCohort, "participants.tsv", words, "UTF-8"):
+            open_cohort(root)
+
+
 def test_damaged_json_is_three_lines(root):
     (root / "dataset_description.json").write_text("{")
     with raises_three_lines(BadCohort, "dataset_description.json"):

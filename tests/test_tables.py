@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import io
+import os
 
 import numpy as np
 import openpyxl
@@ -198,3 +199,9 @@ def test_cells_come_back_as_they_were_written(tmp_path_factory, cells):
     found = _read(path, "\t".join("x" * (1 + n) for n in range(len(cells))) + "\n" + "\t".join(cells) + "\n")
     want = [cell.strip() or None for cell in cells]
     assert (_cells(found) if any(want) else want) == want
+
+
+def test_a_pipe_is_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with raises_three_lines(BadTable, "pipe.csv", "a pipe or a device"):
+        read_text_table(tmp_path / "pipe.csv", where="here")

@@ -1,6 +1,7 @@
 """TCGA-LGG slices: any way they are packed, whole patients in, broken ones out by name."""
 
 import io
+import os
 import shutil
 import zipfile
 
@@ -305,6 +306,16 @@ def test_a_file_that_is_no_zip_is_three_lines(tmp_path):
     (tmp_path / "a.zip").write_text("no zip")
     with raises_three_lines(BadCohort, "a.zip", "readable zip"):
         import_tcga_lgg(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_a_pipe_and_a_link_to_itself_are_three_lines(source, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, words in {"pipe": "neither a folder nor a file", "loop": "does not exist"}.items():
+        with raises_three_lines(BadCohort, tmp_path / name, words):
+            import_tcga_lgg(tmp_path / name, tmp_path / "out")
+    with raises_three_lines(BadOutput, tmp_path / "loop"):
+        import_tcga_lgg(source, tmp_path / "loop")
 
 
 def test_when_every_patient_is_broken_it_is_three_lines(tmp_path):

@@ -22,7 +22,7 @@ def inspect(
 ):
     """List what is in a cohort, scan by scan, what looks wrong, and what its import left out.
 
-    Images in the folder that are not read have a line each, without a contrast. Below,
+    Images in the folder that are not read have a line each, below the scans. Below them,
     the ledger of the import is summed up: what it took, and each scan, mask and row of a
     table that it left out, with the reason. `--ledger` shows all of it.
 
@@ -42,10 +42,13 @@ def inspect(
     if xlsx:
         write_spreadsheet(opened, audit, xlsx)
         typer.echo(f"Wrote {xlsx}", err=True)
-    unread = audit.assign(file=audit.file.where(audit.contrast.isna()))
-    columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "file", "findings"]
-    show_frame(audit if as_json else unread, as_json, columns)
-    if not as_json and len(opened.ledger):
+    unread = audit.contrast.isna() & audit.file.notna()
+    columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
+    show_frame(audit if as_json else audit[~unread], as_json, columns)
+    if unread.any() and not as_json:
+        typer.echo(f"\nNot read: {unread.sum()}")
+        show_frame(audit[unread], False, ["file", "findings"])
+    if len(opened.ledger) and not as_json:
         _show_ledger(opened.ledger)
 
 

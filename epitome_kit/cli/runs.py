@@ -1,5 +1,6 @@
 """Verbs of many runs: a grid of them, or one of them again."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +70,8 @@ def rerun(
     """
     from epitome_kit.run.rerun import rerun_notebooks
 
-    out = out or run.resolve().with_name(f"{run.resolve().name}_rerun")
+    place = Path(os.path.realpath(run))
+    out = out or place.with_name(f"{place.name}_rerun")
     compared = rerun_notebooks(run, out, notebooks=notebooks, workers=workers)
     show_rerun(compared, out, as_json)
     if not compared[compared.part == "figures"].same.all():

@@ -76,7 +76,8 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     path, workspace = Path(path), Path(workspace).absolute()
     hand_ins, passed_over = read_hand_ins(path)
     if not hand_ins:
-        raise BadParameter("grade", "a notebook, or a folder with some", str(path), "name the folder of their work")
+        state = "which holds no file" if path.is_dir() else "which is not there" if not path.exists() else "no file"
+        raise BadParameter("grade", "a notebook, or a folder with some", f"{path}, {state}", "check the path")
     alone = path.is_file() and len(hand_ins) == 1
     taken, marks = {}, {}
     for hand_in in hand_ins:

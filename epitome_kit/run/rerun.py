@@ -1,5 +1,6 @@
 """A run done again from what it says of itself, and whatever came out differently."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +56,7 @@ def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
     BadCohort, BadOutput, NotebookFailed
         As for :func:`epitome_kit.run.notebooks.run_notebooks`.
     """
-    run = Path(run).resolve()
+    run = Path(os.path.realpath(run))
     out = Path(out).absolute() if out else run.with_name(f"{run.name}_rerun")
     stated = run_parameters(run)
     if out == run:

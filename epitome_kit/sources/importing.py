@@ -1,5 +1,6 @@
 """What every import does: bad subjects left out by name, the rest kept and described."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def check_folders(source, out, subject_ids):
         `out` is a file, or holds subjects that are not in the source, or an import by
         older rules.
     """
-    source, out = Path(source).resolve(), Path(out).resolve()
+    source, out = Path(os.path.realpath(source)), Path(os.path.realpath(out))
     if out.is_relative_to(source) or source.is_relative_to(out):
         raise BadParameter(
             "import",

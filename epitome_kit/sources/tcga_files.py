@@ -71,8 +71,9 @@ def find_patients(source):
     BadCohort
         `source` is not there, or holds no slice.
     """
-    if not source.exists():
-        raise BadCohort("import_tcga_lgg", "a folder or a zip", f"{source}, which does not exist", "check the path")
+    if not (source.is_dir() or source.is_file()):
+        state = "is neither a folder nor a file" if source.exists() else "does not exist"
+        raise BadCohort("import_tcga_lgg", "a folder or a zip", f"{source}, which {state}", "check the path")
     copies, tables, entries, faults = defaultdict(list), [], [], []
     for archive, name, shown in _names(source, entries, faults):
         folder, _, last = shown.rpartition("/")
