@@ -192,8 +192,16 @@ def test_a_header_that_says_nothing_does_not_join_what_contradicts(tmp_path):
 def test_headers_that_one_person_can_have_are_one_person(tmp_path, second):
     _exam(tmp_path / "a", 1, patient="LGG-7", PatientName="Berg^Ola")
     _exam(tmp_path / "b", 2, **{"patient": "LGG-7", "PatientName": "Berg^Ola", **second})
-    (one,) = _people(tmp_path)
+    _exam(tmp_path / "c", 3, patient="LGG-8")
+    one, _ = _people(tmp_path)
     assert not one.reason and bool(one.notes) == ("19610302" in second.values())
+
+
+def test_one_patient_id_for_a_whole_source_of_folders_is_said(tmp_path):
+    for number in (1, 2):
+        _exam(tmp_path / str(number), number, patient="TRIAL-9")
+    (one,) = _people(tmp_path)
+    assert "all 2 folders" in one.notes[0] and "--person-folders" in one.notes[0]
 
 
 def test_ages_that_are_written_as_the_oldest_contradict_nobody(tmp_path):
