@@ -235,7 +235,7 @@ def _import_subject(out, deface, item):
     images = {contrast: convert(volume) for contrast, volume in scans.items()}
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    said = {"Repairs": [*notes, *repairs]}
+    said = {"Repairs": [*repairs, *notes]}
     notes = {contrast: {**describe(volume), **origin, **said} for contrast, volume in scans.items()}
     write_scans(out, name, images, notes)
 
