@@ -30,8 +30,8 @@ _MIRRORED = {(1,): "front and back", (2,): "top and bottom", (1, 2): "front and 
 def doubts(image, mask, small=None, probability=None):
     """List what speaks against a brain mask.
 
-    The thresholds lie outside of what 66 whole heads of people (51 clinical FLAIR
-    scans, a clinical exam of four contrasts and others) and 56 simulated heads
+    The thresholds lie outside of what 58 whole heads of people (51 clinical FLAIR
+    scans, a clinical exam of four contrasts, three others) and 56 simulated heads
     show, and were set on them and on heads that were cut, spoiled and turned on
     purpose. A whole head of another kind may raise an alarm; a mask without one
     need not be right.
