@@ -1,12 +1,13 @@
 """Errors: three lines that teach, one line for tables, whole across processes."""
 
 import pickle
+import warnings
 
 import pytest
 
 from epitome_kit import errors
 
-KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+KINDS = [each for each in vars(errors).values() if isinstance(each, type) and not issubclass(each, Warning)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -25,3 +26,11 @@ def test_an_error_survives_a_process_boundary(kind):
 def test_every_error_can_be_caught_as_one():
     assert all(issubclass(kind, errors.EpitomeError) for kind in KINDS)
     assert issubclass(errors.UnknownVoxelSize, errors.BadImage)
+
+
+def test_a_warning_is_text_that_can_be_printed_anywhere():
+    with errors.noticed() as found:
+        warnings.warn("sub-\udcff\n\x1b[2J", errors.EpitomeWarning, stacklevel=1)
+        with pytest.warns(DeprecationWarning):
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert found == ["sub-\\udcff [2J"]

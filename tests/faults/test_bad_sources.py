@@ -61,6 +61,7 @@ def test_a_deflated_bomb_among_dicom_files_is_passed_over(bounded, tmp_path):
 def test_a_spreadsheet_that_is_a_bomb_is_refused(bounded, tmp_path):
     write_series(tmp_path / "in", series(patient="LGG-104", **T2))
     with zipfile.ZipFile(tmp_path / "in" / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
         archive.writestr("xl/worksheets/sheet1.xml", bytes(200 * 2**20))
     three_lines(bounded("lgg", tmp_path / "in", tmp_path / "out"), "bomb.xlsx", "200 MB")
 
