@@ -101,9 +101,10 @@ def show_warnings(table):
     Parameters
     ----------
     table : DataFrame
-        With ``participant_id`` and ``warnings``, missing where there are none.
+        With ``participant_id`` and ``warnings``, missing where there are none; a
+        table that an earlier version wrote has no such column.
     """
-    for row in table.reindex(columns=["participant_id", "warnings"]).dropna(subset="warnings").itertuples():
+    for row in table.reindex(columns=["participant_id", "warnings"]).dropna().itertuples():
         typer.echo(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
 
 

@@ -78,6 +78,25 @@ def check_header(path, start, where):
     return header
 
 
+def check_count(shape, where, name):
+    """Make sure that a header claims no more voxels than a scan of a head has.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    where, name : str
+        The step and the file to name in an error.
+
+    Raises
+    ------
+    BadImage
+        It does.
+    """
+    if math.prod(int(n) for n in shape) > MOST_VOXELS:
+        received = f"a header that claims {tuple(map(int, shape))} voxels in {name}"
+        raise BadImage(where, f"at most {MOST_VOXELS} voxels", received, "export the scan of the head alone")
+
+
 def check_size(claimed, held, packed, where, name):
     """Make sure that a file can hold the bytes that its header claims.
 
@@ -122,9 +141,7 @@ def check_claims(image, where, *, affine=None, name=None):
     """
     path = image.file_map["image"].filename if getattr(image, "file_map", None) else None
     name = name or (Path(path).name if path else "an image in memory")
-    if math.prod(image.shape) > MOST_VOXELS:
-        received = f"a header that claims {image.shape} voxels in {name}"
-        raise BadImage(where, f"at most {MOST_VOXELS} voxels", received, "export the scan of the head alone")
+    check_count(image.shape, where, name)
     if path and nib.is_proxy(image.dataobj):
         claimed = math.prod(image.shape) * image.get_data_dtype().itemsize + int(image.dataobj.offset)
         packed = str(path).lower().endswith(("gz", "mgz"))

@@ -53,6 +53,9 @@ class EpitomeError(Exception):
 class EpitomeWarning(UserWarning):
     """What a person has to know of a result, such as what was assumed of an input, in a sentence that names it."""
 
+    def __init__(self, text):
+        super().__init__(plain(text))
+
 
 @contextmanager
 def noticed():

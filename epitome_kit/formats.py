@@ -12,7 +12,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.claims import LOST_VOXEL_SIZE, MOST_VOXELS, check_header, check_size
+from epitome_kit.claims import LOST_VOXEL_SIZE, check_count, check_header, check_size
 from epitome_kit.content import SCANS, describe_content, first_bytes, scan_kind
 from epitome_kit.errors import BadImage
 from epitome_kit.geometry import SIDES_UNKNOWN
@@ -52,7 +52,8 @@ def _quiet():
     logger.disabled = True
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
+            for category in (UserWarning, RuntimeWarning):
+                warnings.simplefilter("ignore", category)
             yield
     finally:
         logger.disabled = before
@@ -111,8 +112,7 @@ def _open_nifti(path, start, packed, where):
     header = check_header(path, start, where)
     if path.name.endswith(_PACKED if packed else _PLAIN):
         return Opened(nib.load(path, mmap=False), header, [])
-    if math.prod(int(n) for n in header.get_data_shape()) > MOST_VOXELS:
-        raise BadImage(where, f"at most {MOST_VOXELS} voxels", f"more in the header of {path.name}", "give one head")
+    check_count(header.get_data_shape(), where, path.name)
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     size = int(header["vox_offset"]) + _bytes_of(header.get_data_shape(), header.get_data_dtype().itemsize)
     content = _bounded(path, size, packed, where)
@@ -162,8 +162,7 @@ def _stem(path):
 
 def _open_mgh(path, start, packed, where):
     shape, begin, item_bytes = mgh_voxels(start)
-    if math.prod(shape) > MOST_VOXELS:
-        raise BadImage(where, f"at most {MOST_VOXELS} voxels", f"{shape} in {path.name}", "give the scan of the head")
+    check_count(shape, where, path.name)
     content = _bounded(path, begin + _bytes_of(shape, item_bytes), packed, where)
     opened = nib.MGHImage.from_file_map({"image": nib.FileHolder(fileobj=io.BytesIO(content))})
     image = as_nifti(np.asarray(opened.dataobj), opened.affine)
@@ -181,9 +180,6 @@ def _open_itk(path, start, packed, where):
         (read_nrrd_header, "NrrdImageIO") if scan_kind(start) == "nrrd" else (read_meta_header, "MetaImageIO")
     )
     claimed = read(path, where)
-    if math.prod(claimed.shape) > MOST_VOXELS:
-        received = f"a header that claims {claimed.shape} voxels in {path.name}"
-        raise BadImage(where, f"at most {MOST_VOXELS} voxels", received, "export the scan of the head alone")
     size = _bytes_of(claimed.shape, claimed.item_bytes)
     check_size(size + claimed.begin, claimed.data.stat().st_size, claimed.packed, where, claimed.data.name)
     reader = sitk.ImageFileReader()

@@ -121,11 +121,11 @@ def check_agreement(image, header, *, where, name):
         return
     sform, sizes = header.get_sform(), np.abs(np.asarray(header["pixdim"][1:4], float))
     stated = nib.affines.voxel_sizes(sform)
-    if not np.isfinite(sform).all() or not stated.all() or not (np.isfinite(sizes) & (sizes > 0)).all():
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
         return
     said = f"{_sizes(stated)} mm by the sform and {_sizes(sizes)} mm by pixdim in {name}"
     way_out = "say which is right, with `--trust sform` or `--trust qform`, or convert the scan from DICOM again"
-    if (np.abs(stated / sizes - 1) > _SIZE_TOLERANCE).any():
+    if not (np.abs(stated / sizes - 1) <= _SIZE_TOLERANCE).all():
         raise BadImage(where, "a header with one voxel size", said, way_out)
     if int(header["qform_code"]) <= 0:
         return
@@ -133,7 +133,7 @@ def check_agreement(image, header, *, where, name):
     apart = _voxels_apart(sform, qform, image.shape)
     if apart > TOLERANCE_VOXELS:
         by_how_much = f"{apart:.3g} voxels apart at a corner" if np.isfinite(apart) else "one of them no place at all"
-        sides = ["".join(nib.aff2axcodes(each)) for each in (sform, qform) if each is not None]
+        sides = ["".join(each or "?" for each in nib.aff2axcodes(form)) for form in (sform, qform) if form is not None]
         said = f"sform and qform {by_how_much} ({' and '.join(sides)}; {_sizes(stated)} mm) in {name}"
         raise BadImage(where, "a header whose sform and qform agree", said, way_out)
 

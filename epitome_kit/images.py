@@ -105,11 +105,17 @@ def _place(image, header, where, name, trust):
     if not isinstance(header, nib.Nifti1Header) or not isinstance(image, nib.Nifti1Pair):
         check_claims(image, where, name=name)
         return image
-    if trust is None and not np.allclose(image.affine, image.header.get_best_affine()):
+    if trust is None and not np.allclose(image.affine, image.header.get_best_affine(), equal_nan=True):
         check_claims(image, where, name=name)  # put elsewhere in memory; its header follows when it is saved
         return image
     affine, remarks = stated_affine(image, header, trust, where=where, name=name)
-    check_claims(image, where, affine=affine, name=name)
+    both = int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0
+    try:
+        check_claims(image, where, affine=affine, name=name)
+    except BadImage:
+        if trust is None and both:  # the other of the two may be a way out
+            check_agreement(image, header, where=where, name=name)
+        raise
     if trust is None:
         check_agreement(image, header, where=where, name=name)
     _say(remarks)

@@ -1,9 +1,12 @@
 """Headers of NRRD and MetaImage, read far enough to hold them against their files before SimpleITK does."""
 
 import math
+import re
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from epitome_kit.claims import check_count
 from epitome_kit.errors import BadImage
 
 MOST_HEADER = 2**20
@@ -26,6 +29,9 @@ _META_BYTES = {
     **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
 }
 _SPACES = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior", "ras", "las", "lps")
+_LARGEST_SIZE = 1e5
+_BLOCK = 1 << 20
+_LONGEST_LINE = 4000
 _PACKED, _PLAIN = ("gzip", "gz"), ("raw",)
 _MM = ("mm", "millimeter", "millimetre", "")
 
@@ -88,6 +94,7 @@ def read_nrrd_header(path, where):
         known = len(shape) == int(fields["dimension"]) and encoding in _PACKED + _PLAIN
     except (KeyError, ValueError) as error:
         raise _odd(path, where, str(error)) from error
+    check_count(shape, where, path.name)
     if not known or not _sound(shape) or fields.get("block size"):
         raise _odd(path, where, f"sizes {fields['sizes']}, encoding {encoding}")
     units = [unit.strip() for unit in fields.get("space units", fields.get("units", "")).split('"')]
@@ -122,11 +129,13 @@ def read_meta_header(path, where):
     Raises
     ------
     BadImage
-        As :func:`read_nrrd_header`.
+        As :func:`read_nrrd_header`; or compressed voxels that are cut off.
     """
     text, begin = _header_text(path, where, b"ElementDataFile")
     fields = {}
     for line in text.splitlines():
+        if len(line) > _LONGEST_LINE:
+            raise _odd(path, where, f"a line of {len(line)} letters")
         name, equals, value = line.partition("=")
         if equals:
             _add(fields, name.strip(), value.strip(), path, where)
@@ -137,16 +146,27 @@ def read_meta_header(path, where):
         local = fields["ElementDataFile"].upper() == "LOCAL"
     except (KeyError, ValueError) as error:
         raise _odd(path, where, str(error)) from error
+    check_count(shape, where, path.name)
     if not known or not _sound(shape) or item_bytes <= 0:
         raise _odd(path, where, f"sizes {fields['DimSize']}, BinaryData {fields.get('BinaryData', 'True')}")
     _check_unit([fields.get("DistanceUnits", "")], path, where)
+    sizes = fields.get("ElementSpacing", fields.get("ElementSize", "1 " * len(shape))).split()
+    if len(sizes) != len(shape) or not all(_is_size(each) for each in sizes):
+        raise _odd(path, where, f"voxels of {' x '.join(sizes)}")
     data = _data_file(None if local else fields["ElementDataFile"], path, where)
+    begin = begin + 1 if data == path else 0
+    packed = fields.get("CompressedData", "False").lower() == "true"
+    held, size = data.stat().st_size - begin, math.prod(shape) * item_bytes
+    if packed and not (0 < _whole(fields.get("CompressedDataSize")) <= held and _unpacks(data, begin, size)):
+        raise _odd(path, where, "compressed voxels that are cut off or damaged, or of no stated size")
+    if "HeaderSize" in fields and not -1 <= _whole(fields["HeaderSize"]) <= (0 if packed else held - size):
+        raise _odd(path, where, f"HeaderSize {fields['HeaderSize']}")
     return Claimed(
         shape,
         item_bytes,
         data,
-        begin if data == path else 0,
-        fields.get("CompressedData", "False").lower() == "true",
+        begin,
+        packed,
         size_known=bool({"ElementSpacing", "ElementSize"} & set(fields)),
         sides_known=bool({"TransformMatrix", "Orientation", "Rotation"} & set(fields)),
     )
@@ -170,6 +190,34 @@ def _add(fields, name, value, path, where):
     if name in fields and fields[name] != value:
         raise _odd(path, where, f"{name} twice")
     fields[name] = value
+
+
+def _whole(text):
+    """Read a whole number; -2 where there is none."""
+    return int(text) if re.fullmatch(r"-?\d{1,15}", text or "") else -2
+
+
+def _is_size(text):
+    try:
+        return 0 < float(text) < _LARGEST_SIZE
+    except ValueError:
+        return False
+
+
+def _unpacks(data, begin, size):
+    """Whether compressed voxels become as many bytes as they should: SimpleITK makes noise of what does not."""
+    unzip = zlib.decompressobj(wbits=47)
+    try:
+        with open(data, "rb") as stream:
+            stream.seek(begin)
+            while size > 0 and not unzip.eof:
+                block = unzip.decompress(unzip.unconsumed_tail or stream.read(_BLOCK), _BLOCK)
+                size -= len(block)
+                if not block and not unzip.unconsumed_tail and stream.tell() == data.stat().st_size:
+                    break
+    except zlib.error:
+        return False
+    return size == 0
 
 
 def _sound(shape):

@@ -276,7 +276,8 @@ def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
 
 def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epitome, tmp_path, monkeypatch):
     workspace = make_workspace(tmp_path)
-    quality = pd.DataFrame({"participant_id": ["sub-001"], "brain_mask_dice": [np.nan], "template_dice": [0.94444]})
+    row = {"participant_id": "sub-001", "brain_mask_dice": None, "template_dice": 0.94444, "warnings": "Look at it."}
+    quality = pd.DataFrame([row]).astype({"brain_mask_dice": float})
     asked, pages = [], []
     _stand_in(
         monkeypatch,
@@ -289,10 +290,10 @@ def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epi
         write_quality_page=lambda cohort, out, **options: pages.append(out) or out / "qc.html",
     )
     answer = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--json")
-    row = {"participant_id": "sub-001", "brain_mask_dice": None, "template_dice": 0.94444}
     assert json.loads(answer.stdout) == [row] and f"Open {workspace / 'ready' / 'qc.html'}" in answer.stderr
     told = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--no-bias", "--no-register")
-    assert "0.944 " in told.stdout and f"Open {workspace / 'ready' / 'qc.html'}" in told.stdout
+    assert "Warning: sub-001: Look at it." in told.stderr and "Look at it" not in told.stdout
+    assert "0.944" in told.stdout and f"Open {workspace / 'ready' / 'qc.html'}" in told.stdout
     epitome("preprocess", tmp_path / "cohort", "x", "--no-strip", "--no-normalise", "--method", "fsl")
     assert [options["steps"] for options in asked] == [
         ("strip", "bias", "register", "normalise"),

@@ -23,6 +23,22 @@ def test_of_many_names_none_is_taken_wrongly_and_most_are_known():
     assert len(missed) <= 0.03 * len(named), missed
 
 
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [
+        ("flair_to_t1ce", "FLAIR"),
+        ("T2_reg_T1ce", "T2w"),
+        ("T1gd_onto_T2", "T1ce"),
+        ("flair2t1", "FLAIR"),
+        ("T1_to_T2_postGd", None),
+        ("case_to_T1", None),
+        ("P01_reg_T1", None),
+    ],
+)
+def test_a_scan_is_told_from_the_one_that_it_was_brought_to(name, contrast):
+    assert judge_scan("none", notes={}, name=name).contrast == contrast
+
+
 @pytest.mark.parametrize("case", [str.upper, str.lower, lambda name: name.replace(" ", "_") + ".nii.gz"])
 def test_capitals_and_blanks_change_nothing_that_is_told(case):
     changed = [

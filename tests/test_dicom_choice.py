@@ -5,7 +5,6 @@ import pytest
 from made_dicom import FLAIR, T1, T1CE, T2, lps_affine, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.answers import show_cohort
 from epitome_kit.cli import app
 from epitome_kit.errors import BadCohort
 from epitome_kit.images import load_image
@@ -186,4 +185,3 @@ def test_nothing_of_a_person_stands_beside_the_scans(source, tmp_path):
     cohort = import_dicom(source, tmp_path / "out")
     said = [*cohort.excluded.reason, *cohort.repaired.repair]
     assert said and not [text for text in said if "exam" in text or "HOSP" in text or "1.2.9" in text]
-    show_cohort(cohort, as_json=True)

@@ -73,7 +73,13 @@ def test_a_protocol_of_the_whole_exam_says_nothing(tmp_path, protocol):
 
 def test_an_agent_in_every_header_of_an_exam_does_not_outweigh_what_one_series_says(tmp_path):
     exam = t1("AX T1 PRE", "GADAVIST"), t1("AX T1 POST", "GADAVIST"), t1("COR T1", "GADAVIST")
-    assert judge(tmp_path, *exam) == ["T1w", "T1ce", "T1ce"]
+    assert judge(tmp_path, *exam) == ["T1w", "T1ce", None]
+
+
+@pytest.mark.parametrize(("agent", "contrast"), [("GADAVIST", None), (None, "T1ce")])
+def test_an_agent_that_stands_in_all_headers_tells_nothing_of_a_series_without_words(tmp_path, agent, contrast):
+    other = {**T2, "ContrastBolusAgent": agent} if agent else T2
+    assert judge(tmp_path, t1("AX T1", "GADAVIST"), t1("AX T1 +C", "GADAVIST"), other)[:2] == [contrast, "T1ce"]
 
 
 def test_without_another_t1_after_the_agent_the_two_disagree(tmp_path):

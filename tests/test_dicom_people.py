@@ -192,8 +192,16 @@ def test_a_header_that_says_nothing_does_not_join_what_contradicts(tmp_path):
 def test_headers_that_one_person_can_have_are_one_person(tmp_path, second):
     _exam(tmp_path / "a", 1, patient="LGG-7", PatientName="Berg^Ola")
     _exam(tmp_path / "b", 2, **{"patient": "LGG-7", "PatientName": "Berg^Ola", **second})
-    (one,) = _people(tmp_path)
+    _exam(tmp_path / "c", 3, patient="LGG-8")
+    one, _ = _people(tmp_path)
     assert not one.reason and bool(one.notes) == ("19610302" in second.values())
+
+
+def test_one_patient_id_for_a_whole_source_of_folders_is_said(tmp_path):
+    for number in (1, 2):
+        _exam(tmp_path / str(number), number, patient="TRIAL-9")
+    (one,) = _people(tmp_path)
+    assert "all 2 folders" in one.notes[0] and "--person-folders" in one.notes[0]
 
 
 def test_ages_that_are_written_as_the_oldest_contradict_nobody(tmp_path):
@@ -270,7 +278,9 @@ def test_folders_are_people_where_a_person_says_so(tmp_path):
     assert _sizes(_people(tmp_path / "in", by_folder=True)) == [("p1", 2), ("p2", 1), ("p3", 1)]
     write_tsv(tmp_path / "in" / "participants.tsv", _table({"p1": 2, "p2": 3}))
     cohort = import_dicom(tmp_path / "in", tmp_path / "out", person_folders=True)
-    assert cohort.participants.grade.tolist()[:2] == [2, 3] and "two sexes" in cohort.repaired.repair[0]
+    assert cohort.participants.grade.tolist()[:2] == [2, 3] and any(
+        "two sexes" in text for text in cohort.repaired.repair
+    )
     _exam(tmp_path / "in", 9)
     assert any("no folder" in one.reason for one in _people(tmp_path / "in", by_folder=True))
 
@@ -279,3 +289,12 @@ def test_numbers_follow_patient_ids_as_ever(tmp_path):
     for number, patient in enumerate(("P10", "P2", "ANON-3", "111", "112")):
         _exam(tmp_path / f"f{number}", number, patient=patient)
     assert [one.name for one in _people(tmp_path)] == sorted(["P10", "P2", "ANON-3", "111", "112"])
+
+
+def test_one_equal_image_among_others_makes_two_names_one_exam(tmp_path):
+    _exam(tmp_path / "K-1", 1, patient="K-1", study="1.2.7.1")
+    images = series(voxels(SMALL, seed=2), patient="K-2", study="1.2.7.1", **T2)
+    images[0].PixelData = series(voxels(SMALL, seed=1), **T2)[0].PixelData
+    write_series(tmp_path / "K-2", images)
+    first, second = _people(tmp_path)
+    assert second.twin == "K-1" and not first.twin and not first.notes + second.notes

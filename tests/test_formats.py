@@ -1,6 +1,7 @@
 """Formats: the same voxels in the same places whatever holds them, and nothing guessed where a header is silent."""
 
 import gzip
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -106,6 +107,11 @@ def test_a_meta_image_has_its_sides(tmp_path_factory, turn, flip):
     assert_holds(load_image(path), voxels(), oblique(turn, flip=flip))
 
 
+def test_compressed_voxels_of_a_meta_image_are_read(tmp_path):
+    (tmp_path / "a.mha").write_bytes(_compressed())
+    assert_holds(load_image(tmp_path / "a.mha"), voxels(), oblique())
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha"])
 def test_every_type_of_number_is_read(tmp_path, dtype, name):
@@ -201,6 +207,12 @@ def _layers():
     return two.replace(b"directions: ", b"directions: none ")
 
 
+def _compressed(**changed):
+    packed = zlib.compress(voxels().tobytes("F"))
+    told = {"CompressedData": "True", "CompressedDataSize": len(packed)} | changed
+    return meta(voxels(), oblique(), **told)[: -voxels().nbytes] + packed
+
+
 BAD = {
     "nrrd of 64 TB": (nrrd(voxels(), oblique()).replace(b"5 6 7", b"90000 90000 9000"), "voxels"),
     "nrrd that is cut": (nrrd(voxels(), oblique())[:-9], "claims"),
@@ -223,7 +235,17 @@ BAD = {
     "meta elsewhere": (meta(voxels(), oblique(), ElementDataFile="../secret.raw"), "in the folder"),
     "meta in many files": (meta(voxels(), oblique(), ElementDataFile="LIST"), "one file"),
     "meta in micrometres": (meta(voxels(), oblique(), DistanceUnits="um"), "a header in mm"),
-    "meta of no size": (meta(voxels(), oblique(), ElementSpacing="0 0 0"), ""),
+    "meta of no size": (meta(voxels(), oblique(), ElementSpacing="0 0 0"), "0 x 0 x 0"),
+    "meta of negative size": (meta(voxels(), oblique(), ElementSpacing="-1 1 1"), "-1 x 1 x 1"),
+    "meta of two sizes": (meta(voxels(), oblique(), ElementSpacing="1 1"), "1 x 1"),
+    "meta cut in its compressed voxels": (_compressed()[:-40], "cut off"),
+    "meta that is compressed and is not": (meta(voxels(), oblique(), CompressedData="True"), "cut off"),
+    "meta of no compressed size": (_compressed(CompressedDataSize=None), "no stated size"),
+    "meta of a compressed size that is too large": (_compressed(CompressedDataSize=10**12), "no stated size"),
+    "meta with a header in front that is too long": (meta(voxels(), oblique(), HeaderSize=10**9), "HeaderSize"),
+    "meta with a line that is too long": (meta(voxels(), oblique(), Name="x" * 9000), "9007 letters"),
+    "meta that unpacks to less": (_compressed(DimSize="5 6 70"), "cut off"),
+    "meta that unpacks to more": (_compressed(DimSize="5 6 3"), "cut off"),
     "mgh of 64 TB": (b"\0\0\0\1" + b"\0\1\0\0" * 3 + b"\0\0\0\1" + bytes(600), "voxels"),
     "mgh that is cut": (nib.MGHImage(voxels("int32"), oblique()).to_bytes()[:-300], "claims"),
     "nrrd in gzip": (gzip.compress(nrrd(voxels(), oblique())), "unpack"),

@@ -86,6 +86,16 @@ def test_both_sizes_are_named(tmp_path):
         load_image(path)
 
 
+@pytest.mark.parametrize("row", [[0, 0, 0, 0], [np.nan] * 4, [0.9, 0.9, 5, 0]])
+def test_an_sform_that_is_no_place_leaves_the_qform(row, tmp_path):
+    content = bytearray(scan(oblique(), oblique()).to_bytes())
+    struct.pack_into("<12f", content, 280, *row * 3)
+    (tmp_path / "a.nii").write_bytes(content)
+    with raises_three_lines(BadImage, "--trust qform", "a.nii"):
+        load_image(tmp_path / "a.nii")
+    np.testing.assert_allclose(load_image(tmp_path / "a.nii", trust="qform").affine, oblique(), atol=1e-5)
+
+
 @pytest.mark.parametrize(("share", "fits"), [(1.008, True), (1.02, False)])
 def test_the_size_of_the_sform_is_that_of_pixdim(share, fits, tmp_path):
     image = scan(oblique(), oblique(), codes=(1, 0), pixdim=np.array(SPACING) * [1, 1, share])

@@ -94,6 +94,42 @@ def test_what_is_stated_as_missing_is_no_fault(tmp_path, text):
     assert found.warnings == ["t.tsv: no row for sub-02, sub-03"]
 
 
+@pytest.mark.parametrize(
+    ("label", "text", "reason"),
+    [
+        ("grade", "WHO IV", "outside of 2 and 3"),
+        ("grade", "HGG", "not understood"),
+        ("codeletion", "relative co-deletion", "relative"),
+        ("sex", "1", "number"),
+    ],
+)
+def test_a_value_is_left_for_a_reason(label, text, reason):
+    assert reason in read_value(label, text)[1]
+
+
+def test_what_rows_of_others_say_is_not_counted(tmp_path):
+    found = _read(tmp_path, "participant_id|grade", "01|2", "02|4", "77|4", "78|low")
+    assert found.unknown == ["grade 4 (1 row: outside of 2 and 3)"]
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "taken"),
+    [
+        ("grade", ["1", "2", "2"], [None] * 3),
+        ("neoplasm_histologic_grade", ["1.0", "2.0", "II"], [None, None, 2]),
+        ("grade", ["0", "2", "3"], [None] * 3),
+        ("grade", ["1", "2", "3"], [None, 2, 3]),
+        ("grade", ["2", "2", "2"], [2, 2, 2]),
+        ("1p/19q", ["1", "2", "intact"], [None, None, "intact"]),
+        ("1p/19q", ["0", "1", "-1"], ["intact", "codeleted", None]),
+    ],
+)
+def test_numbers_that_may_be_codes_are_not_taken(tmp_path, column, written, taken):
+    found = _read(tmp_path, f"participant_id|{column}", *(f"0{n}|{text}" for n, text in enumerate(written, start=1)))
+    label = "codeletion" if "19q" in column else "grade"
+    assert [None if pd.isna(value) else value for value in found.table[label]] == taken
+
+
 def test_a_grade_outside_is_told_from_one_that_is_not_understood(tmp_path):
     found = _read(tmp_path, "participant_id|grade", "01|4", "02|IV", "03|HGG")
     assert "outside of 2 and 3" in found.unknown[0] and "not understood" in found.unknown[1]

@@ -20,6 +20,7 @@ from epitome_kit.preprocess.pipeline import (
     preprocess_cohort,
     registration_error_mm,
 )
+from epitome_kit.preprocess.quality import SAID
 from epitome_kit.preprocess.registration import load_template, template_grid
 
 UNUSABLE = {
@@ -84,13 +85,14 @@ def sizeless(phantom, tmp_path_factory):
 
 def test_the_truth_is_met(phantom, preprocessed):
     quality = read_tsv(preprocessed / "quality.tsv")
-    assert list(quality.columns) == ["participant_id", *QUALITY]
+    assert list(quality.columns) == ["participant_id", *QUALITY, *SAID]
     assert list(quality.participant_id) == list(phantom.subjects)
     assert quality.brain_mask_dice.mean() >= 0.95
     assert quality.bias_residual_sd.mean() < 0.035, "the raw fields have 0.10"
     assert quality.registration_error_mm.max() < 2.5, "no head goes astray, and every one is off by about 1 mm"
     assert quality.brain_volume_ml.between(1000, 2100).all()
     assert read_tsv(preprocessed / "excluded.tsv").empty
+    assert set(quality.taken_as) == {"head"} and quality.warnings.isna().all()
 
 
 def test_every_scan_arrives_on_the_template_grid_and_scale(phantom, preprocessed):
@@ -140,6 +142,37 @@ def test_a_second_call_changes_no_byte(phantom, preprocessed):
     assert again.equals(first)
     assert {path: found for path, found in _contents(preprocessed).items() if path in before} == before
     assert read_tsv(preprocessed / "quality.tsv").equals(first)
+
+
+def test_what_is_doubtful_stands_in_the_record_and_in_the_table(phantom, tmp_path):
+    """The upper half of a head, with two voxels gone wild; and a FLAIR that shows little of the brain."""
+    shutil.copytree(phantom.root, tmp_path / "cohort", ignore=shutil.ignore_patterns("sub-00[2-8]", "truth"))
+    cohort = open_cohort(tmp_path / "cohort")
+    subject = replace(cohort["sub-001"], annotation=None, annotated_on="T2w", annotated_slices=None, truth=None)
+    scan = load_image(subject.images["T2w"])
+    data = scan.get_fdata(dtype=np.float32)
+    data[30, 30, 30:32] = 1e7
+    save_image(nib.Nifti1Image(data, scan.affine).slicer[:, :, scan.shape[2] // 2 :], subject.images["T2w"])
+    _change(subject.images["T1ce"], lambda image: image.slicer[:, :, : image.shape[2] // 2])
+    one = replace(cohort, subjects={"sub-001": subject})
+    (row,) = preprocess_cohort(one, tmp_path / "out", spacing_mm=8.0).itertuples()
+    files = Preprocessed(tmp_path / "out", "sub-001")
+    assert row.warnings == " ".join(files.warnings) and row.taken_as == "head"
+    assert "T2w: 2 voxels lie far away" in row.warnings and "T2w: The brain reaches the bottom edge" in row.warnings
+    assert "T1ce: the scan shows" in row.warnings
+
+
+def test_a_subject_that_was_finished_before_warnings_were_recorded_is_kept(phantom, preprocessed, tmp_path):
+    shutil.copytree(preprocessed, tmp_path / "out")
+    record = Preprocessed(tmp_path / "out", "sub-004").record
+    found = read_json(record)
+    for name in SAID:
+        del found["quality"][name]
+    write_json(record, found)
+    before = _contents(tmp_path / "out" / "sub-004")
+    quality = preprocess_cohort(phantom, tmp_path / "out", spacing_mm=4.0).set_index("participant_id")
+    assert _contents(tmp_path / "out" / "sub-004") == before
+    assert quality.taken_as.isna().sum() == 1 and quality.taken_as.isna()["sub-004"]
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

@@ -49,6 +49,8 @@ def made(phantom, preprocessed, tmp_path_factory):
     shutil.copytree(preprocessed, out)
     quality = read_tsv(out / "quality.tsv")
     quality.loc[quality.participant_id == "sub-005", "brain_volume_ml"] = 300.0
+    quality["warnings"] = np.where(quality.participant_id == "sub-007", "The brain <ends> in a straight cut.", None)
+    quality.loc[quality.participant_id == "sub-008", "taken_as"] = "stripped before"
     write_tsv(out / "quality.tsv", quality)
     write_tsv(out / "excluded.tsv", pd.DataFrame({"id": ["sub-099"], "reason": ["expected a <3-D> image"]}))
     return out, Page(write_quality_page(phantom, out))
@@ -105,9 +107,11 @@ def test_the_page_has_every_picture_in_itself_with_its_description(phantom, made
     assert outside == [] and not re.search("https?://(?!www.w3.org/)", (out / "qc.html").read_text(encoding="utf-8"))
 
 
-def test_the_outlier_comes_first_and_the_page_says_by_which_rule(phantom, made):
+def test_a_warning_comes_first_then_the_outlier_and_the_page_says_by_which_rule(phantom, made):
     _, page = made
-    assert page.order[0] == "sub-005" and sorted(page.order) == list(phantom.subjects)
+    assert page.order[:2] == ["sub-007", "sub-005"] and sorted(page.order) == list(phantom.subjects)
+    assert "Warning: The brain <ends> in a straight cut." in page.text and "1 with a warning" in page.text
+    assert page.text.count("taken as stripped before") == 1
     assert "brain volume 300 mL:" in page.text and "deviations away" in page.text
     assert f"more than {LIMIT} deviations away in any figure" in page.text
     assert "expected a <3-D> image" in page.text
@@ -130,7 +134,8 @@ def test_few_subjects_make_no_outlier(phantom, made, tmp_path):
     shutil.copytree(made[0], out)
     quality = read_tsv(out / "quality.tsv")
     alike = {"brain_mask_dice": 0.97, "template_dice": 0.95, "bias_field_sd": 0.1, "bias_residual_sd": 0.03}
-    write_tsv(out / "quality.tsv", quality.iloc[2:5].assign(**alike, registration_error_mm=1.0))
+    table = quality.iloc[2:5].assign(**alike, registration_error_mm=1.0).drop(columns=["taken_as", "warnings"])
+    write_tsv(out / "quality.tsv", table)  # as an earlier version wrote it
     page = Page(write_quality_page(open_cohort(phantom.root), out))
     assert len(page.order) == 3 and page.order[0] == "sub-005" and f"at least {FEWEST} are needed" in page.text
     assert "deviations away" not in page.text.replace("deviations away in any figure", "")

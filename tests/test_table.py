@@ -123,6 +123,11 @@ def test_one_scan_under_two_names_is_a_leak():
         _read(table)
 
 
+def test_rows_of_few_and_coarse_features_are_alike_by_chance():
+    table = _table(columns=0).assign(count=np.random.default_rng(0).poisson(2, 40), flag=np.arange(40) % 2)
+    assert len(_read(table)[0]) == 40
+
+
 def test_the_label_in_other_words_is_a_leak():
     table = _table().assign(code=lambda table: table.status.map({"wild": 0, "mutant": 1}))
     with raises_three_lines(Leak, "code", "--drop code"):

@@ -115,6 +115,7 @@ def test_a_formula_that_was_never_worked_out_is_not_an_empty_cell(tmp_path):
         ("a,b,\n1,2,\n", ["a", "b"], ["1", "2"]),
         ("a\tb\nr1\t1\t2\nr2\t3\t4\n", ["Unnamed: 0", "a", "b"], ["r1", "1", "2"]),
         ('a,b\n1,"never closed\n2,x\n', ["a", "b"], ["1", '"never closed']),
+        ('a, "b"\n1, "x, y"\n', ["a", "b"], ["1", "x, y"]),
         ('a\tb\n5" wide\t"x, y"\n', ["a", "b"], ['5" wide', "x, y"]),
         ("a,b,c\n1\n4,5\n", ["a", "b", "c"], ["1", None, None]),
     ],

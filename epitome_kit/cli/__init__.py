@@ -147,7 +147,7 @@ def preprocess(
     opened = open_cohort(cohort)
     quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
     page = write_quality_page(opened, out, workers=workers)
-    show_frame(quality if as_json else quality.drop(columns="warnings").round(3), as_json)
+    show_frame(quality if as_json else quality.drop(columns="warnings", errors="ignore").round(3), as_json)
     show_warnings(quality)
     typer.echo(f"Open {page}", err=as_json)
 

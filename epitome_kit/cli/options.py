@@ -46,16 +46,6 @@ Decisions = Annotated[
         "`leave out` for scans and series, tumour or `leave out` for masks."
     ),
 ]
-Trust = Annotated[
-    str | None,
-    typer.Option(metavar="sform|qform", help="Which to take where the two disagree in a header.  [default: neither]"),
-]
-MaskLabels = Annotated[
-    str | None,
-    typer.Option(
-        help="Labels that are the tumour in a mask with several: `1,2,4`, `all`, or a scheme as `brats21:WT`."
-    ),
-]
 Method = Annotated[
     str,
     typer.Option(help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet`, `synthstrip`."),

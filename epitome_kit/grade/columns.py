@@ -99,8 +99,8 @@ def subjects_of_ids(names):
     str or None
         A subject with several ids.
     """
-    subjects = names.str.extract(r"^(sub-[0-9A-Za-z]+)_", expand=False)
-    twice = subjects[subjects.notna() & subjects.duplicated()]
+    subjects = names[names.str.match(r"sub-[0-9A-Za-z]+_")].str.split("_").str[0]
+    twice = subjects[subjects.duplicated()]
     return twice.iloc[0] if len(twice) else None
 
 

@@ -263,9 +263,9 @@ def _code(values, label, positive):
 
 
 def _require_different(features, names, groups):
-    """Complain of two rows with the same features, unless they are of one group."""
+    """Complain of two rows with the same features, unless they are of one group, or chance makes such pairs."""
     twins = features.duplicated(keep=False) & features.notna().any(axis=1)
-    if not twins.any():
+    if not twins.any() or _alike_by_chance(features) >= 0.5:
         return
     first = features[twins].groupby(list(features.columns), dropna=False, sort=False).ngroup()
     if groups is not None:
@@ -275,3 +275,10 @@ def _require_different(features, names, groups):
         pair = names[first.index[first == first.iloc[0]]]
         received = f"the same features for {' and '.join(pair[:2])}, and {len(first)} such rows in all"
         raise Leak("grade", "each scan under one name", received, "keep one of them")
+
+
+def _alike_by_chance(features):
+    """Pairs of rows to expect with the same value in every feature, if features knew nothing of each other."""
+    pairs = len(features) * (len(features) - 1) / 2
+    counts = [features[name].value_counts(dropna=False).to_numpy() for name in features]
+    return pairs * float(np.prod([(each * (each - 1) / 2).sum() / pairs for each in counts]))

@@ -14,13 +14,14 @@ from epitome_kit.simulate.wild import GRID_MM
 
 _INSIDE = 0.5
 _LARGEST_BARE_BRAIN, _DARK = 1.4, 0.15
-_TOUCHES, _FLAT_AT_EDGE, _FLAT_ANYWHERE, _NEAR_EDGE = 0.12, 0.38, 0.45, 2
+_TOUCHES, _FLAT_AT_EDGE, _FLAT_ANYWHERE, _NEAR_EDGE = 0.2, 0.38, 0.45, 2
 _BRAIN_ML = (700, 2200)
 _SHORTEST, _LONGEST = 0.98, (1.65, 1.95)
 _TURNED = -0.02
 _UNSURE, _CERTAIN = 8.0, 0.8
 _SECOND_PIECE, _RAGGED, _EVEN, _EMPTY_BESIDE = 0.03, 10.3, 0.04, 0.15
-_FULL = 0.9
+_CONSTANT, _DIM, _MOST_DIM = 1e-3, 0.3, 2
+_FULL = 0.8
 _COVERED, _TEMPLATE_DICE = 0.9, 0.8
 _SIDES = (("left", "right"), ("back", "front"), ("bottom", "top"))
 _MIRRORED = {(1,): "front and back", (2,): "top and bottom", (1, 2): "front and back, top and bottom"}
@@ -29,8 +30,8 @@ _MIRRORED = {(1,): "front and back", (2,): "top and bottom", (1, 2): "front and 
 def doubts(image, mask, small=None, probability=None):
     """List what speaks against a brain mask.
 
-    The thresholds lie outside of what 66 whole heads of people (51 clinical FLAIR
-    scans, a clinical exam of four contrasts and others) and 56 simulated heads
+    The thresholds lie outside of what 58 whole heads of people (51 clinical FLAIR
+    scans, a clinical exam of four contrasts, three others) and 56 simulated heads
     show, and were set on them and on heads that were cut, spoiled and turned on
     purpose. A whole head of another kind may raise an alarm; a mask without one
     need not be right.
@@ -59,7 +60,8 @@ def doubts(image, mask, small=None, probability=None):
     if not brain.any():
         return ["What was taken for the brain is smaller than a voxel of 4 mm."]
     seen = _field_of_view(image, small)
-    cut = _cut(brain, np.asarray(small.dataobj), seen, _touched(mask))
+    data = np.asarray(small.dataobj)
+    cut = [*_cut(brain, data, seen, _touched(mask)), *_blank(image, mask, brain, data, seen)]
     said = [
         *cut,
         *_wrong_size(image, mask, brain, small.affine),
@@ -106,8 +108,8 @@ def outliers(count):
     list of str
         Empty for none.
     """
-    voxels = "1 voxel lies" if count == 1 else f"{count} voxels lie"
-    return [f"{voxels} far away from all other values and was cut off."] if count else []
+    voxels, were = ("1 voxel lies", "was") if count == 1 else (f"{count} voxels lie", "were")
+    return [f"{voxels} far away from all other values and {were} cut off."] if count else []
 
 
 def uncovered(scans, brain):
@@ -174,14 +176,11 @@ def _touched(mask):
 
 
 def _cut(brain, data, seen, touched):
-    said, blank = [], 0.0
+    """Brain that ends at the edge of the scan, or flat: on each of the six sides."""
+    said = []
     for axis, names in enumerate(_SIDES):
         area = brain.sum(tuple({0, 1, 2} - {axis}))
-        filled = np.flatnonzero(area)
-        layers = zip(np.moveaxis(data, axis, 0), np.moveaxis(seen, axis, 0), strict=True)
-        alive = np.array([shown.any() and np.ptp(layer[shown]) > 1e-3 for layer, shown in layers])
-        edges = np.flatnonzero(alive)[[0, -1]]
-        blank = max(blank, np.mean(~alive[max(edges[0], filled[0]) : min(edges[1], filled[-1]) + 1]))
+        filled, edges = np.flatnonzero(area), _edges(data, seen, axis)
         for side, (end, last) in enumerate(((filled[0], area[filled[:2]]), (filled[-1], area[filled[-2:]]))):
             flat = last.max() / area.max()
             near = abs(end - edges[side]) <= _NEAR_EDGE
@@ -189,9 +188,27 @@ def _cut(brain, data, seen, touched):
                 said.append(f"The brain reaches the {names[side]} edge of the scan: part of it may lie outside.")
             elif flat > _FLAT_ANYWHERE:
                 said.append(f"The brain ends in a straight cut at its {names[side]}.")
-    if blank:
-        said.append("Some slices through the brain are blank.")
     return said
+
+
+def _blank(image, mask, brain, data, seen):
+    """Slices, across any axis, that go through the brain and hold one value, or are dark."""
+    scan, inside = np.asarray(image.dataobj), np.asarray(mask.dataobj) > 0
+    bright, blank = data[brain].mean(), False
+    for axis in range(3):
+        across = tuple({0, 1, 2} - {axis})
+        flat = scan.min(across) == scan.max(across)
+        first, last = np.flatnonzero(~flat)[[0, -1]]
+        blank = blank or (flat & inside.any(across))[first:last].any()
+        slices = [np.take(data, i, axis)[np.take(seen, i, axis)] for i in np.flatnonzero(brain.any(across))]
+        blank = blank or sum(np.percentile(part, 98) < _DIM * bright for part in slices if part.size) > _MOST_DIM
+    return ["Some slices through the brain are blank or nearly so."] if blank else []
+
+
+def _edges(data, seen, axis):
+    """First and last slice that hold more than one value."""
+    slices = zip(np.moveaxis(data, axis, 0), np.moveaxis(seen, axis, 0), strict=True)
+    return np.flatnonzero([shown.any() and np.ptp(part[shown]) > _CONSTANT for part, shown in slices])[[0, -1]]
 
 
 def _wrong_size(image, mask, brain, affine):
@@ -245,7 +262,7 @@ def _unlike_a_brain(brain, probability, small, seen):
     if not core.size or core.std() < _EVEN * max(core.mean(), 1e-6):
         said.append("There is hardly any structure inside what was taken for the brain.")
     beside = data[_shell(brain, 1) & seen]
-    if beside.size and np.mean(beside <= 1e-3) > _EMPTY_BESIDE and not was_stripped(small, probability):
+    if beside.size and np.mean(beside <= _CONSTANT) > _EMPTY_BESIDE and not was_stripped(small, probability):
         said.append("Beside the brain, where its skull should be, the scan is empty: part of it may be missing.")
     return said
 

@@ -1,5 +1,7 @@
 """The head against the air around it: a threshold between the darkest and the brightest voxels."""
 
+from itertools import combinations
+
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
@@ -9,7 +11,7 @@ from epitome_kit.simulate.wild import GRID_MM, unit_range
 
 _ABOVE_DARK = 0.1
 _FEW, _FAR_BELOW, _FAR_ABOVE = 0.001, 1.0, 4.0
-_AIR_ON_FACES, _DARKER = 0.6, 0.03
+_AIR_ON_EDGES, _DARKER = 0.9, 0.03
 
 
 def robust_range(data):
@@ -91,13 +93,13 @@ def darken_air(image):
     Returns
     -------
     Nifti1Image
-        The same one, unless most of its faces hold one value and a part of
+        The same one, unless its twelve edges hold one value and a part of
         the scan is clearly darker.
     """
     data = np.asarray(image.dataobj)
-    faces = np.concatenate([data.take((0, -1), axis).ravel() for axis in range(3)])
-    air = np.median(faces)
-    if np.mean(faces == air) < _AIR_ON_FACES:
+    edges = np.concatenate([data.take((0, -1), a).take((0, -1), b).ravel() for a, b in combinations(range(3), 2)])
+    air = np.median(edges)
+    if np.mean(edges == air) < _AIR_ON_EDGES:
         return image
     low, dark, high = np.quantile(data, (_FEW, _DARKER, 1 - _FEW))
     if air - dark <= _ABOVE_DARK * (high - low):

@@ -99,7 +99,10 @@ class CasePage(ipw.VBox):
     def _make_controls(self):
         self.choice = ipw.RadioButtons(options=[*PHANTOMS, OWN], value=next(iter(PHANTOMS)), layout={"width": "auto"})
         self.upload = ipw.FileUpload(
-            accept=".nii,.gz,.zip", multiple=True, description="Choose files", layout={"width": "180px"}
+            accept=".nii,.gz,.nrrd,.mha,.mgz,.mgh,.zip",
+            multiple=True,
+            description="Choose files",
+            layout={"width": "180px"},
         )
         self.contrasts = ipw.VBox()
         self.own = ipw.VBox([ipw.HTML(_HOW_TO_SEND.format(most=self._upload_mb)), self.upload, self.contrasts])

@@ -5,7 +5,6 @@ from pathlib import Path
 from epitome_kit.errors import BadOutput, BadParameter
 from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.grade.deal import deal_folds, shuffle_labels
-from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading
 from epitome_kit.grade.table import read_features
 from epitome_kit.run.cards import write_model_card
 from epitome_kit.run.provenance import describe_run
@@ -70,16 +69,19 @@ def grade_table(
     BadParameter
         Fewer than one repeat.
     BadOutput
-        `out` holds the grading of another label, or of labels that were (or were not) shuffled.
+        `out` holds the grading of another label, of labels that were (or were not) shuffled, or
+        of other groups.
     """
     if repeats < 1:
         raise BadParameter("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out = Path(out)
-    _require_same(out, label, shuffle)
+    _require_same(out, label, shuffle, group)
     columns = {"label": label, "id": id, "group": group, "drop": drop, "probes": probes}
     features, notes = read_features(table, **columns, positive=positive, no_group=no_group, allow_leak=allow_leak)
     if shuffle:
         features = shuffle_labels(features, seed=seed)
+    from epitome_kit.grade.evaluate import assemble, cross_validate, save_grading  # slow: it loads Keras
+
     dealt = deal_folds(features, repeats=repeats, folds=folds, seed=seed)
     answers, settings = cross_validate(dealt, out, seed=seed, workers=workers)
     scores = assemble(answers, dealt, seed=seed)
@@ -97,12 +99,14 @@ def grade_table(
     return scores
 
 
-def _require_same(out, label, shuffle):
-    """Complain where the grading of another label, or of shuffled ones, would be lost."""
+def _require_same(out, label, shuffle, group):
+    """Complain where the grading of another label, of shuffled ones or by other groups would be lost."""
     if not (out / "scores.json").is_file():
         return
     before = read_json(out / "scores.json")
     target, shuffled = before.get("target"), before.get("shuffled", False)
-    if (target, shuffled) != (label, shuffle):
-        received = f"{out}, which holds {target}{', labels shuffled' if shuffled else ''}"
+    by = ((before.get("source") or {}).get("group") or {}).get("column")
+    if (target, shuffled, by) != (label, shuffle, group):
+        told = f"{', labels shuffled' if shuffled else ''}{f', by {by}' if by else ''}"
+        received = f"{out}, which holds {target}{told}"
         raise BadOutput("grade", f"a folder of its own for {label}", received, "name another `--out`")

@@ -34,7 +34,8 @@ _GROUPS = {
     "thickness heatmap glistrboost sub subs subtr subtraction subtractions subtracted substraction "
     "soustraction sustraccion sottrazione subtraktion subt subtract difference t1t2 t1wt2w ct cta pet fdg "
     "fet spect xray tractography sinogram swi3d dyna fsbb susceptibility susceptibilidad suszeptibilitat "
-    "vasc vaso tumorseg tumourseg sswip opp ip ph",
+    "vasc vaso tumorseg tumourseg sswip opp ip ph overlay overlaid synth synthesized synthesised "
+    "generated fake fused fusion qt1 qt2 me3d",
     "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
     "multihance omniscan clariscan elucirem vueway gadoterate gadoteric gadoteridol gadodiamide "
     "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
@@ -58,7 +59,7 @@ _GROUPS = {
     "before": "pre prae before vor avant antes prima pra",
     "both": "wwo plusminus",
     "hint": "iv delayed late tardif tardive tardivo spat spaet washout uptake enhancing pos positive positiv "
-    "positivo ev",
+    "positivo ev pc",
     "time": "op ops oper operation operated operative operativ operativo operativa operatoire operatorio "
     "operatoria opera surgery surgical surg surgically chirurgie cirugia chirurgia resection resektion "
     "resected res rt rx rtx xrt crt rct radiation radio radiotherapy radiotherapie radiochemo chemo "
@@ -66,21 +67,21 @@ _GROUPS = {
     "bx biopsy biopsie biopsia partum natal mortem trauma traumatic stroke ictal ictally implant "
     "intervention interventional craniotomy crani gk srs gammaknife shunt fossa day days week weeks month "
     "months year years proc process processing processed baseline dbs ablation embolization evd vps "
-    "anesthesia exercise",
+    "anesthesia exercise bestrahlung bestrahlt quirurgico quirurgica gamma avastin bevacizumab",
     "moment": "postop preop praeop intraop perioperative postoperative preoperative intraoperative postoperativ "
     "praeoperativ preoperativ postoperatoire preoperatoire postoperatorio preoperatorio postoperatoria "
     "preoperatoria postsurgery presurgery postsurgical presurgical postresection postrt prert postrx "
     "prerx postchemo prechemo posttreatment pretreatment posttx pretx posttherapy pretherapy postpartum "
     "postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
-    "postcrt postsrs posttrauma poststroke",
+    "postcrt postsrs posttrauma poststroke postquirurgico postquirurgica prequirurgico prequirurgica",
     "joint": "and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
     "mittel stoff produit mezzo material mezzi via e gabe administration",
     "toward": "to onto in on into zu auf vers reg rreg coreg coregistered registered registriert aligned warped "
     "resampled resliced",
     "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc "
     "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
-    "fluid": "fl f df fluid ge",
+    "fluid": "fl f df fluid ge me",
     "frei": "free frei neg negative negativ negativo negativa",
     "neutral": "se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
     "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse "

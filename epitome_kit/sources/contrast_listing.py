@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from epitome_kit.errors import BadParameter
+from epitome_kit.folders import walk_files
 from epitome_kit.sources.contrast_names import ENDINGS
 from epitome_kit.sources.contrasts import judge_scan
 from epitome_kit.sources.dicom_contrast import judge_volumes
@@ -15,8 +16,8 @@ def list_contrasts(paths):
     Parameters
     ----------
     paths : sequence of path
-        Image files, DICOM files, or folders of either, at any depth. Files whose
-        names begin with a full stop are passed over.
+        Image files, DICOM files, or folders of either, at any depth. What systems
+        leave there, such as ``._*``, is passed over.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def list_contrasts(paths):
 def _judge(path):
     """Judge one file, or what a folder holds: (file, judgement)."""
     if path.is_dir():
-        images = sorted(each for each in path.rglob("[!.]*") if _is_image(each))
+        images = [each for each in walk_files(path) if _is_image(each)]
         return [*((each, judge_scan(each)) for each in images), *_judge_dicom(path)]
     if _is_image(path):
         return [(path, judge_scan(path))]

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from urllib.parse import unquote
 
 from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_STEM
 
@@ -67,7 +68,7 @@ def cut_words(text):
         Word in small letters, and its group as in
         :data:`epitome_kit.sources.contrast_lexicon.LEXICON`; None is not known.
     """
-    text = unicodedata.normalize("NFKD", str(text)[:_LONGEST_TEXT])
+    text = unicodedata.normalize("NFKD", unquote(str(text)[:_LONGEST_TEXT]))
     text = "".join(letter for letter in text if not unicodedata.combining(letter)).replace("ß", "ss")
     for pattern, word in _SIGNS:
         text = pattern.sub(word, text)

@@ -1,6 +1,8 @@
 """What a line of text says of a contrast and of an agent: words as tokens, never as parts of other words."""
 
+import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS
@@ -34,6 +36,7 @@ class Words(NamedTuple):
     agent_said: str = ""
 
 
+@lru_cache(maxsize=4096)
 def read_words(text):
     """Read what a text says of the contrast of a scan and of an agent.
 
@@ -100,6 +103,9 @@ def _kind(tokens):
     ends = [index for index, (_, group) in enumerate(tokens) if group in KINDS]
     between = {group for _, group in tokens[ends[0] : ends[-1]]} if ends else set()
     apart = {"joint"} if "t2" in found else {"joint", "number", None}
+    t1s = {word for word, group in tokens if group == "t1"}
+    if t1s & {"t1", "t1w"} and any(re.match("t1w?[cgkn]|[cgk][a-z]*t1", word) for word in t1s):
+        return "unclear", words
     if len(found) > 1 and found & {"flair", "tirm"} and apart & between:
         return "unclear", words
     if "mp2rage" in found and found <= {"mp2rage", "t1"}:
@@ -124,7 +130,10 @@ def _kind(tokens):
 def _echo(tokens):
     """Whether one of several echoes is named: the first of a T2 is proton density."""
     pairs = zip(tokens, tokens[1:], strict=False)
-    return any(word in ("echo", "echoes") and group == "number" for (word, _), (_, group) in pairs)
+    return any(
+        (word in ("echo", "echoes") and after[1] == "number") or (group == "t2" and after[0] == "de")
+        for (word, group), after in pairs
+    )
 
 
 def _no_other(tokens, index):

@@ -184,6 +184,8 @@ def _agent(series, suffix, entities, texts, others):
         return "without", "no word of an agent"
     if not stated and len(clear) < len(told):
         return "unclear", f"{_joined(told)}: cannot tell"
+    if stated and not told and not entity and _in_every_header(others):
+        return "unclear", f"cannot tell: {why}, but it stands in headers of T1 before and after it alike"
     states = {state for state, _ in [*stated, *clear]}
     if len(states) == 1:
         return states.pop(), _joined([*stated, *clear])
@@ -193,13 +195,28 @@ def _agent(series, suffix, entities, texts, others):
     return "unclear", _disagree(*(why for _, why in [*stated, *clear]))
 
 
+def _in_every_header(others):
+    """Whether the field for the agent is the same all through an exam whose T1 differ by their words."""
+    carrying = [other for other in others if agent_of(other.notes)[0] == "with"]
+    words = [_agent_words(other) for other in carrying]
+    return "without" in words or ("with" in words and len(carrying) == len(others))
+
+
+def _agent_words(series):
+    """Tell what a T1 itself says of an agent in words; None where it says nothing, or is no T1."""
+    suffix, entities, texts = _texts(series, [])
+    if _kind(series, suffix, entities, texts)[0] != "T1w":
+        return None
+    words = {words.agent for where, words in texts if where != "protocol" and words.agent}
+    return words.pop() if len(words) == 1 else None
+
+
 def _after_agent(series):
     """Whether a series is a T1 after an agent, by its fields or its words."""
     suffix, entities, texts = _texts(series, [])
     if _kind(series, suffix, entities, texts)[0] != "T1w":
         return False
-    words = {words.agent for where, words in texts if where != "protocol"}
-    return "without" not in words and ("with" in words or agent_of(series.notes)[0] == "with")
+    return _agent_words(series) in ("with", None) and "with" in (_agent_words(series), agent_of(series.notes)[0])
 
 
 def _same(one, other):
@@ -216,7 +233,8 @@ def _and(why, reason):
     """Join what was found of the kind and of the agent; what stands in one place is said once."""
     place, says, word = reason.partition(" says ")
     if says and why.rsplit(", ", 1)[-1].startswith(f"{place} says "):
-        return why if why.endswith(f" {word}") else f"{why} and {word}"
+        before, _, kinds = why.rpartition(f"{place} says ")
+        return f"{before}{place} says {' and '.join(dict.fromkeys([*kinds.split(' and '), *word.split(' and ')]))}"
     return f"{why}, {reason}"
 
 

@@ -29,6 +29,7 @@ from epitome_kit.sources.importing import (
 from epitome_kit.sources.labels import find_labels
 
 _OLDEST = 89
+_DISEASE = ["grade", "codeletion", "histology"]
 _README = """\
 Converted from DICOM with dcm2niix. Scans were chosen by their headers: T1w and T1ce (after contrast agent), T2w
 and FLAIR. Names, identifiers, dates and free text of the headers were left behind; age and sex were kept, ages
@@ -184,8 +185,10 @@ def _reasons(patients, names, labels):
             expected = "images of one subject under one PatientID"
             first = names[person.twin]
             reasons[patient] = f"expected {expected}; received those of {first} under another: kept as {first}"
-            rows = labels.table.reindex([patient, person.twin]).dropna(how="all")
-            if len(rows) == 2 and not rows.iloc[0].equals(rows.iloc[1]):
+            rows = labels.table.reindex([person.twin, patient], columns=_DISEASE).dropna(how="all")
+            if person.twin in reasons:
+                reasons[patient] = f"expected {expected}; received those of {first} under another, who is left out"
+            elif len(rows) == 2 and not rows.iloc[0].equals(rows.iloc[1]):
                 reasons[patient] = f"expected {expected}; received those of {first} under another, with other labels"
                 reasons.setdefault(person.twin, reasons[patient].replace(first, names[patient]))
     return reasons
@@ -232,7 +235,7 @@ def _import_subject(out, deface, item):
     images = {contrast: convert(volume) for contrast, volume in scans.items()}
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    said = {"Repairs": [*notes, *repairs]}
+    said = {"Repairs": [*repairs, *notes]}
     notes = {contrast: {**describe(volume), **origin, **said} for contrast, volume in scans.items()}
     write_scans(out, name, images, notes)
 

@@ -111,6 +111,10 @@ def _by_headers(exams, shared, root):
         else:
             strangers.append((group, len(owners)))
     groups = [group for patient, members in named.items() for group in _settle(patient, members, exams, shared)]
+    folders = {exam.folder for exam in exams}
+    if len(groups) == 1 and not strangers and 1 < len(folders) <= len({exam.study for exam in exams}):
+        note = f"one PatientID in all {len(folders)} folders, taken as one person: if each is one, --person-folders"
+        groups = [groups[0]._replace(notes=[*groups[0].notes, note])]
     return groups + _settle_strangers(strangers, named, exams, shared, root)
 
 

@@ -143,7 +143,7 @@ def is_finished(out, name, origin, *, strict=True):
             raise BadOutput(
                 "import",
                 "a new folder, or one with an earlier import of the same files in the same way",
-                f"{path}, from other files or with another choice about faces",
+                f"{path}, from other files, or with other decisions or another choice about faces",
                 "choose another output",
             )
         together = notes.get("ImportedTogether", [])

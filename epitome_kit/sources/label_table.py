@@ -9,7 +9,7 @@ import pandas as pd
 from epitome_kit.cohort import COLUMNS, TARGETS
 from epitome_kit.errors import BadCohort, BadTable
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.label_words import find_columns, id_rank, looks_like, read_value
+from epitome_kit.sources.label_words import find_code, find_columns, id_rank, is_number, looks_like, read_value
 from epitome_kit.sources.names import match_names, strictness
 from epitome_kit.tables import read_text_table
 
@@ -147,14 +147,14 @@ def _find_ids(table, subjects, path):
     columns = []
     for number, column in enumerate(table.columns):
         rank = id_rank(column)
-        if rank is None and number >= _MOST_TRIED:
+        ids, sure = _plain_ids(table[column]), rank is not None and rank < _NAMING
+        if (rank is None and number >= _MOST_TRIED) or not (sure or ids.str.contains(r"[^\W\d_]").any()):
             continue
-        ids = _plain_ids(table[column])
         found = match_names(ids.dropna().tolist(), subjects)
-        if rank is None or rank >= _NAMING:  # a number may count rows there, or anything else
+        if not sure:  # a number may count rows there, or anything else
             found = {name: (None, match[1]) if name.isdigit() else match for name, match in found.items()}
         score = sum(strictness(rule) for subject, rule in found.values() if subject)
-        if score or rank is not None and rank < _NAMING:
+        if score or sure:
             columns.append((score, -(_NAMING if rank is None else rank), column, ids, found))
     if not columns:
         received = f"columns {', '.join(map(str, table.columns[:8]))} in {path}"
@@ -196,14 +196,18 @@ def _understand(table, columns, counted):
     """Values of every label, row by row; and what was not understood, with the number of rows and the reason."""
     rows, faults = pd.DataFrame(pd.NA, index=table.index, columns=LABELS, dtype=object), Counter()
     for label, names in columns.items():
-        for index, texts in table[names].iterrows():
+        joined, codes = [], [find_code(label, table[name].dropna()) for name in names]
+        for counts, *texts in zip(counted, *(table[name] for name in names), strict=True):
             said = []
-            for text in texts.dropna():
-                value, fault = read_value(label, text)
-                faults.update([(label, text, fault)] if fault and counted[index] else [])
+            for text, code in zip(texts, codes, strict=True):
+                if pd.isna(text):
+                    continue
+                value, fault = (pd.NA, code) if code and is_number(text) else read_value(label, text)
+                faults.update([(label, text, fault)] if fault and counts else [])
                 said.append((text, fault) if fault else value)
             said = list(filter(is_stated, said))
-            rows.at[index, label] = agreed(said[:1] if label in FREE else said, label)
+            joined.append(agreed(said[:1] if label in FREE else said, label))
+        rows[label] = pd.Series(joined, index=table.index, dtype=object)
     unknown = [
         f"{label} {text[:60]} ({count} row{'s' * (count > 1)}: {fault})"
         for (label, text, fault), count in sorted(faults.items())

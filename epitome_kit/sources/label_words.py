@@ -137,6 +137,35 @@ def read_value(label, text):
     return found if isinstance(found, tuple) else (found, None) if found is not None else (pd.NA, "not understood")
 
 
+def find_code(label, texts):
+    """Say why the numbers of a column cannot be taken for what they seem to be.
+
+    Parameters
+    ----------
+    label : str
+    texts : iterable of str
+        All values of the column.
+
+    Returns
+    -------
+    str or None
+        Grades with 0, or with 1 and neither 3 nor 4, may be numbers of classes: 1 for
+        grade II in one public table. Numbers of 1p/19q status are 0 and 1, or may
+        be anything.
+    """
+    numbers = {int(float(text)) for text in texts if is_number(text)}
+    if label == "grade" and (0 in numbers or 1 in numbers and not numbers & {3, 4}):
+        return "a number that may be the code of another grade, as 0 or 1 beside it: write II or III"
+    if label == "codeletion" and numbers - {0, 1}:
+        return "a number that may be a code of anything, as not all are 0 or 1: write intact or codeleted"
+    return None
+
+
+def is_number(text):
+    """Tell whether a value is a bare whole number."""
+    return re.fullmatch(r"\s*[0-9]{1,9}(\.0*)?\s*", text) is not None
+
+
 def _read_grade(words):
     match = _GRADE.fullmatch(words)
     return match and (_GRADES.get(match[1]) or (pd.NA, "outside of 2 and 3"))

@@ -105,7 +105,7 @@ def sound(name):
             images.append(io.BytesIO())
             image.save_as(images[-1], enforce_file_format=True)
             packed.writestr(f"{number}.dcm", images[-1].getvalue())
-    table = "name,label,size\n" + "".join(f"s{number},{number % 2},{number}.5\n" for number in range(30))
+    table = "name,label,size\n" + "".join(f"s{number},{number % 2},{number * 7 % 30}.5\n" for number in range(30))
     plain = head().to_bytes()
     return {
         "scan": [plain],

@@ -1,0 +1,145 @@
+"""Alarms: heads that are cut, spoiled or turned are noticed or stripped rightly; whole ones raise no alarm."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from ellipsoids import ellipsoid, grid
+from spoiled_heads import CUT, FINE, KINDS, NO_HEAD, SPOILED, TURNED, spoil
+
+from epitome_kit.errors import BadImage
+from epitome_kit.images import load_image, load_mask, mark_voxel_size_unknown
+from epitome_kit.overlap import dice
+from epitome_kit.preprocess.alarms import doubts, outliers, uncovered, unlike_template, was_stripped
+from epitome_kit.preprocess.skull_strip import StripWarning, skull_strip, strip_with_warnings
+
+RIGHT = 0.9
+"""Dice against what is left of the brain, from which a mask counts as right."""
+
+
+@pytest.fixture(scope="module")
+def whole(phantom):
+    """A head that no threshold was set on, and its brain."""
+    subject = phantom["sub-003"]
+    brain = load_mask(subject.truth / "sub-003_space-T2w_desc-brain_mask.nii.gz")
+    return load_image(subject.images["T2w"]), brain
+
+
+@pytest.fixture(scope="module")
+def outcomes(whole):
+    """Warnings and Dice by kind; warnings are the reason where a scan is refused. Printed with `pytest -s`."""
+    found = {}
+    for kind in KINDS:
+        scan, brain = spoil(kind, *whole)
+        try:
+            stripped = strip_with_warnings(scan)
+            overlap = dice(np.asarray(stripped.mask.dataobj) > 0, np.asarray(brain.dataobj) > 0)
+            found[kind] = (stripped.warnings, overlap, stripped.taken_as)
+        except BadImage as error:
+            found[kind] = ((error.reason,), 0.0, "refused")
+        print(f"{kind:24}{found[kind][1]:6.2f}  {found[kind][2]:16}{' '.join(found[kind][0])}")
+    return found
+
+
+@pytest.mark.parametrize("group", [CUT, SPOILED, TURNED, NO_HEAD], ids=["cut", "spoiled", "turned", "no head"])
+def test_nine_in_ten_of_each_group_are_noticed_or_stripped_rightly(outcomes, group):
+    missed = [kind for kind in group if not outcomes[kind][0] and outcomes[kind][1] < RIGHT]
+    assert len(missed) <= len(group) / 10, missed
+
+
+@pytest.mark.parametrize("kind", [name for name in CUT if name.endswith(("35%", "50%"))])
+def test_of_a_brain_of_which_half_or_more_is_missing_it_is_said(outcomes, kind):
+    assert outcomes[kind][0]
+
+
+@pytest.mark.parametrize("kind", FINE)
+def test_what_is_right_raises_no_alarm_and_is_stripped_rightly(outcomes, kind):
+    warnings, overlap, _ = outcomes[kind]
+    assert not warnings and overlap > 0.94
+
+
+def test_only_a_brain_without_a_head_is_taken_as_stripped_before(outcomes):
+    taken = {kind for kind, (_, _, taken_as) in outcomes.items() if taken_as == "stripped before"}
+    assert {"stripped", "scores", "cut after stripping"} <= taken
+    assert not taken - {"stripped", "scores", "cut after stripping", *NO_HEAD}
+
+
+@pytest.mark.parametrize("kind", ["hot voxel", "cold voxel", "twenty hot voxels", "hot line", "hot cube"])
+def test_outliers_change_nothing_and_are_told(outcomes, kind):
+    warnings, overlap, _ = outcomes[kind]
+    assert overlap == pytest.approx(outcomes["whole"][1], abs=0.003)
+    assert len(warnings) == 1 and "far away from all other values" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("top 50%", "bottom edge of the scan"),
+        ("left 50%", "right edge of the scan"),
+        ("missing slices", "blank"),
+        ("sides x 0.75", "brains of adults have 900 to 1900 mL"),
+        ("sides x 2 1 1", "a voxel size wrong"),
+        ("axes 1 0 2", "axes may be exchanged"),
+        ("upside down", "front and back, top and bottom may be exchanged"),
+        ("sphere", "hardly any structure"),
+        ("only noise", "unsure"),
+    ],
+)
+def test_it_is_said_what_is_wrong(outcomes, kind, words):
+    assert words in " ".join(outcomes[kind][0])
+
+
+def test_a_user_of_the_library_is_warned(whole):
+    with pytest.warns(StripWarning, match="edge of the scan"):
+        skull_strip(spoil("top 50%", *whole)[0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_simulated_head_raises_an_alarm(phantom):
+    for subject in list(phantom)[3:]:
+        for path in subject.images.values():
+            skull_strip(path)
+
+
+def test_a_mask_by_another_tool_is_looked_at_as_well(whole):
+    scan, brain = whole
+    assert doubts(scan, brain) == []
+    cut_scan, cut_brain = spoil("back 50%", *whole)
+    assert "front edge of the scan" in " ".join(doubts(cut_scan, cut_brain))
+    nothing = nib.Nifti1Image(np.zeros(scan.shape, np.uint8), scan.affine)
+    assert "smaller than a voxel" in doubts(scan, nothing)[0]
+
+
+def test_without_a_voxel_size_no_size_is_doubted(whole):
+    scan, brain = spoil("sides x 0.75", *whole)
+    lost, affine = mark_voxel_size_unknown(scan), brain.affine
+    assert "mL" in " ".join(doubts(scan, brain))
+    assert doubts(lost, nib.Nifti1Image(np.asarray(brain.dataobj), affine)) == []
+
+
+def test_a_bare_brain_is_dark_around_and_a_head_is_not():
+    shape, affine = grid(spacing=(4.0, 4.0, 4.0), shape=(48, 48, 48))
+    brain = ellipsoid(shape, affine, (0, 0, 0), (60, 72, 60))
+    scalp = ellipsoid(shape, affine, (0, 0, 0), (76, 88, 76)) & ~ellipsoid(shape, affine, (0, 0, 0), (66, 78, 66))
+    probability = brain.astype(np.float32)
+    bare, slab = brain * 0.8, (brain * 0.8 + scalp * 0.9)[:, :, 18:30]
+    assert was_stripped(nib.Nifti1Image(bare, affine), probability)
+    assert not was_stripped(nib.Nifti1Image(slab, affine), probability[:, :, 18:30])
+
+
+def test_outliers_are_counted():
+    assert outliers(0) == []
+    assert outliers(1)[0].startswith("1 voxel lies far away") and outliers(7)[0].startswith("7 voxels lie far away")
+
+
+def test_a_scan_that_shows_a_part_of_the_brain_is_named():
+    brain = nib.Nifti1Image(np.ones((10, 10, 10), np.uint8), np.diag([3.0, 3.0, 3.0, 1]))
+    scan = nib.Nifti1Image(np.ones((10, 10, 10), np.float32), np.diag([3.0, 3.0, 3.0, 1]))
+    half = scan.slicer[:, :, :5]
+    assert uncovered({"T1w": (scan, np.eye(4)), "FLAIR": (half, np.eye(4))}, brain) == [
+        "FLAIR: the scan shows 50% of the brain only."
+    ]
+
+
+def test_a_poor_fit_to_the_template_is_said():
+    assert unlike_template(None) == [] and unlike_template(0.93) == []
+    assert "Dice 0.60" in unlike_template(0.6)[0]
