@@ -10,7 +10,7 @@ import pandas as pd
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
-from epitome_kit.cohort import TARGETS
+from epitome_kit.cohort import CONTRASTS, NO_SCAN, TARGETS, annotation_path, image_path
 from epitome_kit.errors import EpitomeError, noticed
 from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
@@ -76,7 +76,7 @@ def audit_cohort(cohort, *, workers=1):
     listed = _listed(cohort)
     scanless = sorted(set(listed.index) - set(cohort.subjects))
     rows += [{"participant_id": name, "findings": ["in participants.tsv, but has no scan"]} for name in scanless]
-    rows += _left_out(cohort, scanless)
+    rows += _left_out(cohort)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _compare_grids(table)
     _find_copies(table)
@@ -123,17 +123,20 @@ def write_spreadsheet(cohort, audit, path):
     return Path(path)
 
 
-def _left_out(cohort, scanless):
+def _left_out(cohort):
     """Rows of what lies in the folder and is not read: images, and subjects that cannot be opened or have none."""
     used = {path for subject in cohort for path in (*subject.images.values(), subject.annotation)}
+    listed = cohort.excluded[cohort.excluded.reason != NO_SCAN].itertuples(index=False)
+    reasons = {name: reason for name, reason in listed if (cohort.root / name).is_dir()}
+    for name in reasons:
+        own = [annotation_path(cohort.root, name), *(image_path(cohort.root, name, each) for each in CONTRASTS)]
+        used |= {path for path in own if path.is_file()}
     strays = find_strays(cohort.root, used)
     rows = [{"participant_id": stray.subject, "file": stray.file, "findings": [stray.finding]} for stray in strays]
-    folders = {path.name for path in cohort.root.glob("sub-*") if path.is_dir()}
-    reasons = {name: reason for name, reason in cohort.excluded.itertuples(index=False) if name in folders}
-    rows += [{"participant_id": name, "findings": [f"left out: {reason}"]} for name, reason in reasons.items()]
-    said = {stray.subject for stray in strays} | set(scanless) | set(reasons) | set(cohort.subjects)
-    rows += [{"participant_id": name, "findings": ["no scan in its folder"]} for name in sorted(folders - said)]
-    return rows
+    told = {stray.subject for stray in strays} | set(cohort.subjects) | set(reasons)
+    without = {path.name for path in cohort.root.glob("sub-*") if path.is_dir()} - told
+    reasons |= dict.fromkeys(sorted(without), "no scan in its folder")
+    return rows + [{"participant_id": name, "findings": [f"left out: {reason}"]} for name, reason in reasons.items()]
 
 
 def _measure(root, scan):

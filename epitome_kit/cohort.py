@@ -36,6 +36,7 @@ COLUMNS = {
 """Columns of ``participants.tsv`` and their BIDS descriptions."""
 
 BIDS_VERSION = "1.10.0"
+NO_SCAN = "no scan named as the kit's cohorts are; `epitome inspect` names what is there"
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def open_cohort(path):
     ----------
     path : path
         Folder with ``participants.tsv`` and ``sub-*/anat``. A subject with a damaged
-        sidecar, or a name that BIDS does not allow, is left out by name and reason.
+        sidecar, a name that BIDS does not allow or no scan is left out by name and reason.
         A cohort that an older version imported is opened with a warning: the rules
         by which scans, masks and labels are chosen have changed since.
 
@@ -181,14 +182,15 @@ def open_cohort(path):
         raise BadCohort(
             "open_cohort", "a folder of scans", f"{root}, which is empty", "make one with `epitome cohort phantom`"
         )
-    subjects, faults = {}, []
-    for folder in sorted(root.glob("sub-*")):
+    subjects, faults, without = {}, [], []
+    for folder in sorted(path for path in root.glob("sub-*") if path.is_dir()):
         try:
             subject = _read_subject(folder)
         except BadCohort as error:
             faults.append((plain(folder.name), error.reason))
         else:
             subjects |= {subject.id: subject} if subject.images else {}
+            without += [] if subject.images else [(subject.id, NO_SCAN)]
     if not subjects and faults:
         raise BadCohort("open_cohort", "a subject that can be used", ": ".join(faults[0]), "repair what it names")
     if not subjects:
@@ -202,7 +204,8 @@ def open_cohort(path):
         )
     ledger = read_ledger(root)
     left_out = ledger[(ledger.kind == "subject") & (ledger.taken_as == "")]
-    excluded = pd.DataFrame([*zip(left_out.source, left_out.reason, strict=True), *faults], columns=["id", "reason"])
+    listed = zip(left_out.source, left_out.reason, strict=True)
+    excluded = pd.DataFrame([*listed, *faults, *(without if ledger.empty else ())], columns=["id", "reason"])
     noticed = ledger[ledger.kind == "note"]
     repaired = pd.DataFrame({"id": noticed.subject, "repair": noticed.reason}).reset_index(drop=True)
     people = _read_participants(root, subjects)

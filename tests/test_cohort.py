@@ -18,6 +18,7 @@ from epitome_kit.cohort import (
 from epitome_kit.errors import BadCohort, BadParameter
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import save_image
+from epitome_kit.ledger import Entry, write_ledger
 
 
 @pytest.fixture
@@ -78,6 +79,16 @@ def test_subjects_left_out_come_back(root):
     excluded = [("case-9", "expected a 3-D image; received shape (2, 2)")]
     write_dataset(root, name="tiny", readme="", participants=read_tsv(root / "participants.tsv"), excluded=excluded)
     assert open_cohort(root).excluded.to_numpy().tolist() == [list(excluded[0])]
+
+
+def test_a_subject_whose_scans_have_other_names_is_left_out_by_name(root):
+    (root / "sub-77" / "anat").mkdir(parents=True)
+    (root / "sub-77" / "anat" / "sub-77_T1w.nii").write_bytes(b"named otherwise")
+    (root / "sub-notes.txt").write_text("a file")
+    ((name, reason),) = open_cohort(root).excluded.to_numpy().tolist()
+    assert name == "sub-77" and "epitome inspect" in reason
+    write_ledger(root, [Entry("a.nii", "scan", "sub-01", "T1w")])
+    assert open_cohort(root).excluded.empty, "the ledger of an import tells already"
 
 
 @pytest.mark.parametrize(("target", "expected"), [("grade", [0, 1, 0, 1]), ("codeletion", [1, 0, 1, 0])])
