@@ -116,7 +116,7 @@ def describe_columns(source):
         if source.get(name)
     ]
     if source.get("group"):
-        kept = "whole groups of {column} in one fold ({groups}); intervals and permutations draw whole groups"
+        kept = "whole groups of {column} in one fold ({groups} groups); intervals and permutations draw whole groups"
         found.append(f"Groups: {kept.format(**source['group'])}")
     if source.get("rows_apart"):
         found.append(f"Names repeat in {source['rows_apart']}; rows were dealt one by one, as `--no-group` asked")
