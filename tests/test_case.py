@@ -1,13 +1,16 @@
 """One case: from scans to a sheet that says how far to believe it, and a page that says what is wrong in words."""
 
 import gzip
+import io
 import shutil
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_dicom import T1, T2, series, write_series
 from made_model import make_model
 from tiny import head, raises_three_lines
 
@@ -226,6 +229,25 @@ def test_the_page_hands_on_how_each_contrast_is_known(page, report, monkeypatch)
     monkeypatch.setattr(case_module, "case_report", lambda *args, **how: told.update(how["evidence"]) or report)
     page.start.click()
     assert told == {"FLAIR": "file name says FLAIR", "T2w": "as stated"}
+
+
+def test_a_series_that_cannot_be_told_is_asked_about_and_can_be_left_out(page, report, monkeypatch, tmp_path):
+    unsure = {"SeriesDescription": "AX T1 W AND WO"}
+    write_series(tmp_path / "exam", series(number=1, **T2) + series(number=7, **unsure, **T1))
+    stream, told = io.BytesIO(), {}
+    with zipfile.ZipFile(stream, "w") as archive:
+        for path in (tmp_path / "exam").iterdir():
+            archive.write(path, path.name)
+    send(page, **{"exam.zip": stream.getvalue()})
+    known, asked = page.contrasts.children
+    assert known.value == "T2w" and asked.value is None and "series 7" in asked.description and page.start.disabled
+    asked.value = "other"
+    monkeypatch.setattr(case_module, "case_report", lambda images, *rest, **how: told.update(images) or report)
+    page.start.click()
+    assert list(told) == ["T2w"]
+    known.value = "other"
+    page.start.click()
+    assert "a scan to look at" in page.message.value
 
 
 def test_the_page_says_what_was_wrong_with_a_file_and_escapes_its_name(page):

@@ -11,10 +11,11 @@ import pytest
 from made_dicom import series, write_series
 from tiny import head, raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import BadImage, BadParameter, EpitomeWarning
 from epitome_kit.images import load_image, mark_voxel_size_unknown, voxel_size_known
 from epitome_kit.sources import upload
 from epitome_kit.sources.upload import receive_scan, safe_name
+from epitome_kit.tumour.one_head import name_received
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -133,6 +134,19 @@ def test_a_dicom_exam_tells_its_contrasts_and_leaves_the_person_behind(tmp_path,
         assert load_image(path).shape == made_dicom.SHAPE
         assert not [secret for secret in made_dicom.SECRETS if secret.encode() in path.read_bytes()]
     assert everything_below(tmp_path / "in") == ["sub-case_FLAIR.nii.gz", "sub-case_T2w.nii.gz"]
+
+
+def test_a_series_whose_contrast_cannot_be_told_is_kept_under_its_name(tmp_path):
+    source, unsure = tmp_path / "dicom", {"SeriesDescription": "AX T1 W AND WO"}
+    write_series(source, series(number=1, **made_dicom.T2) + series(number=7, **unsure, **made_dicom.T1))
+    found = receive_scan(packed({path.name: path.read_bytes() for path in source.iterdir()}), tmp_path / "in")
+    assert list(found) == ["T2w", "series 7"]
+    with pytest.warns(EpitomeWarning, match="series 7 is left out"):
+        images, _ = name_received(found, "exam.zip")
+    assert list(images) == ["T2w"]
+    with raises_three_lines(BadParameter, "series 7", "cannot be told"):
+        name_received({"series 7": found["series 7"]}, "exam.zip")
+    assert list(name_received({"series 7": found["series 7"]}, "exam.zip", stated="T1w")[0]) == ["T1w"]
 
 
 def test_names_in_an_archive_are_never_paths(tmp_path, dicom):

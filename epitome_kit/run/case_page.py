@@ -24,12 +24,14 @@ from epitome_kit.teach.widgets import SliceViewer
 
 OWN = "A scan of my own"
 
+_LEFT_OUT = "other"
 _SHOWS = {
     "Say what it shows": None,
     "T1": "T1w",
     "T1 after contrast agent": "T1ce",
     "T2": "T2w",
     "FLAIR": "FLAIR",
+    "Something else: leave it out": _LEFT_OUT,
 }
 
 
@@ -161,13 +163,16 @@ class CasePage(ipw.VBox):
             self.contrasts.children = [menu for _, menu, _ in self._received]
             self._allow()
 
-    def _ask(self, path, contrast, name):
+    def _ask(self, path, known, name):
         """Ask what a scan shows; the headers of DICOM or a telling name answer first, else nothing is chosen."""
-        judged = Judgement(contrast, "the header of its DICOM series") if contrast else judge_scan(name, notes={})
+        if known:
+            judged = Judgement(known if known in CONTRASTS else None, "the header of its DICOM series")
+        else:
+            judged = judge_scan(name, notes={})
         menu = ipw.Dropdown(
             options=_SHOWS,
             value=judged.contrast if judged.contrast in CONTRASTS else None,
-            description=safe_name(name),
+            description=f"{safe_name(name)}, {known}" if known and judged.contrast is None else safe_name(name),
             style={"description_width": "50%"},
             layout={"width": "100%"},
         )
@@ -200,12 +205,14 @@ class CasePage(ipw.VBox):
         if self.choice.value != OWN:
             cohort, name = load_phantoms(self._cohorts), PHANTOMS[self.choice.value]
             return cohort[name].images, true_facts(cohort, name), None
-        images = {menu.value: path for path, menu, _ in self._received}
-        if len(images) < len(self._received):
+        wanted = [each for each in self._received if each[1].value != _LEFT_OUT]
+        images = {menu.value: path for path, menu, _ in wanted}
+        if not wanted:
+            raise BadImage("upload", "a scan to look at", "none that is not left out", "say what one of them shows")
+        if len(images) < len(wanted):
             raise BadImage("upload", "one scan of each contrast", "two of one", "say of each scan what it shows")
         evidence = {
-            menu.value: judged.evidence if menu.value == judged.contrast else "as stated"
-            for _, menu, judged in self._received
+            menu.value: judged.evidence if menu.value == judged.contrast else "as stated" for _, menu, judged in wanted
         }
         return {name: images[name] for name in CONTRASTS if name in images}, None, evidence
 
@@ -233,8 +240,8 @@ _KEEP = (
 )
 
 _HOW_TO_SEND = (
-    "<p>NIfTI (.nii or .nii.gz), one file a contrast, or one exam as a .zip of its DICOM files; "
-    "at most {most} MB together. Send only what you may, and leave names out of file names.</p>"
+    "<p>NIfTI (.nii or .nii.gz), NRRD, MetaImage or MGZ, one file a contrast, or one exam as a .zip of its DICOM "
+    "files; at most {most} MB together. Send only what you may, and leave names out of file names.</p>"
 )
 
 

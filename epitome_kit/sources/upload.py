@@ -55,8 +55,9 @@ def receive_scan(data, folder, *, name="the file"):
     Returns
     -------
     dict of str to Path
-        By contrast where the headers tell, as DICOM does; those of other formats do
-        not, and the key is ``""``.
+        By contrast where the headers tell, as DICOM does. A series of DICOM whose
+        contrast cannot be told is under its name, such as ``"series 4"``; a scan of
+        another format, whose header never tells, under ``""``.
 
     Raises
     ------
@@ -254,11 +255,15 @@ def _choose_and_keep(images, folder, name):
         several = f"those of {len(patients)} in {name}"
         received = several if len(patients) > 1 else f"studies in {name} that can be of several"
         raise BadImage("upload", "images of one person", received, hint)
-    scans, repairs, _ = choose(patients[0].volumes)[0]
-    if not scans:
+    scans, repairs, seen = choose(patients[0].volumes)[0]
+    untold = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.fault}
+    if not scans and not untold:
         reason = "; ".join(repairs) or "none among its series"
         raise BadImage("upload", "a T1w, T2w or FLAIR series", reason, "look at the series in a viewer")
-    return {
+    kept = {
         contrast: keep_scan(convert(volume), folder / image_path("", NAME, contrast).name)
         for contrast, volume in scans.items()
     }
+    for number, (title, volume) in enumerate(untold.items()):
+        kept[title] = keep_scan(convert(volume), folder / f"untold_{number}.nii.gz")
+    return kept

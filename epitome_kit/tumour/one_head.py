@@ -1,12 +1,13 @@
 """One head, straight from its scans: preprocess, outline, measure."""
 
 import re
+import warnings
 from pathlib import Path
 
 from joblib import cpu_count
 
 from epitome_kit.cohort import CONTRASTS, Subject
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import BadParameter, EpitomeWarning
 from epitome_kit.files import write_json
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
@@ -141,8 +142,7 @@ def name_received(received, scan, *, stated=""):
     Parameters
     ----------
     received : dict of str to path
-        From :func:`epitome_kit.sources.upload.receive_scan`: by contrast where
-        DICOM tells it, else under ``""``.
+        From :func:`epitome_kit.sources.upload.receive_scan`.
     scan : path
         As it was called before.
     stated : str, default=""
@@ -162,9 +162,12 @@ def name_received(received, scan, *, stated=""):
     """
     if stated and len(received) == 1:
         return {stated: next(iter(received.values()))}, {stated: "as stated"}
-    if "" not in received:
-        return received, dict.fromkeys(received, "the header of its DICOM series")
-    contrast, evidence = judge_scan(scan)
+    told = {name: path for name, path in received.items() if name in CONTRASTS}
+    if told:
+        for name in received.keys() - told.keys():
+            warnings.warn(f"{name} is left out: its contrast cannot be told", EpitomeWarning, stacklevel=2)
+        return told, dict.fromkeys(told, "the header of its DICOM series")
+    contrast, evidence = judge_scan(scan) if "" in received else (None, f"DICOM, {', '.join(received)}")
     if contrast not in CONTRASTS:
         raise BadParameter(
             "case",
