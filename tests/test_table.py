@@ -338,3 +338,13 @@ def test_visits_in_the_name_of_a_row_are_asked_for():
 def test_groups_that_cannot_be_kept_together_are_three_lines(change, how, words):
     with raises_three_lines((BadTable, Leak), words):
         read_features(_visits().assign(**change), label="status", id="row", **how)
+
+
+def test_columns_that_stand_twice_or_have_odd_names_are_read():
+    table = (
+        pd.concat([_table(), _table(seed=1)[["f1"]]], axis=1).assign(self_=1.0).rename(columns={"f2": "self", "f3": 7})
+    )
+    features, _ = _read(table)
+    assert {"f1", "f1.1", "self", "7"} <= set(feature_columns(features)) and len(feature_columns(features)) == 7
+    with raises_three_lines(BadTable, "one column 'status'"):
+        _read(pd.concat([_table(), _table()[["status"]]], axis=1))

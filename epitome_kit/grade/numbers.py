@@ -35,7 +35,8 @@ def without_gaps(frame):
     """
     texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
     cells = frame[texts].astype(object)
-    return frame.assign(**cells.mask(cells.isin(_GAPS | _ERRORS)))
+    cells = cells.mask(cells.isin(_GAPS | _ERRORS))
+    return pd.concat([frame.drop(columns=texts), cells], axis=1)[list(frame.columns)]
 
 
 def as_numbers(frame):

@@ -1,6 +1,7 @@
 """A table of one's own: any features, one row a subject or several, made ready for grading."""
 
 import difflib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def read_features(
     frame, reading = (
         (table.copy(), []) if isinstance(table, pd.DataFrame) else _read(table, {label, id, group} - {None})
     )
-    frame.columns = [str(name).strip() for name in frame.columns]
+    frame.columns = _unique([str(name).strip() for name in frame.columns])
     for name in filter(None, (label, id, group, *drop, *probes, *allow_leak)):
         _require_column(frame, name)
     _require_roles(frame, label, id, group, no_group, drop)
@@ -88,7 +89,8 @@ def read_features(
     numbers = as_numbers(others)
     text = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
     kept, set_aside, likely = _set_aside(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
-    require_no_copy(numbers.assign(**others[text])[labelled], codes, label, allowed=allow_leak)
+    for part in (others[text], numbers.drop(columns=text)):
+        require_no_copy(part[labelled], codes, label, allowed=allow_leak)
     features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
     constant = features.columns[features.nunique() < 2].tolist()
     features = features.drop(columns=constant)
@@ -124,7 +126,17 @@ def _read(path, columns):
     notes = frame.attrs.pop("notes")
     frame = frame.astype(object)
     commas = has_decimal_commas(frame)
-    return frame.assign(**{name: frame[name].str.replace(",", ".") for name in commas}), notes
+    frame[commas] = frame[commas].apply(lambda texts: texts.str.replace(",", "."))
+    return frame, notes
+
+
+def _unique(names):
+    """Let names that stand twice end in ``.1`` and so on."""
+    before, found = Counter(), []
+    for name in names:
+        found.append(f"{name}.{before[name]}" if before[name] else name)
+        before[name] += 1
+    return found
 
 
 def _with_roles(features, names, codes, groups):
@@ -149,7 +161,7 @@ def _require_column(frame, name):
 
 def _require_roles(frame, label, id, group, no_group, drop):
     """Complain of a column that is asked to be two things, or that stands twice."""
-    twice = [name for name in (label, id, group) if f"{name}.1" in frame or list(frame.columns).count(name) > 1]
+    twice = [name for name in (label, id, group) if f"{name}.1" in frame]
     if twice:
         raise BadTable("grade", f"one column {twice[0]!r}", "several of that name", "rename all but one")
     if {label, id} & set(drop):
