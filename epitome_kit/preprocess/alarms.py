@@ -15,7 +15,7 @@ from epitome_kit.simulate.wild import GRID_MM
 _INSIDE = 0.5
 _LARGEST_BARE_BRAIN, _DARK = 1.4, 0.15
 _TOUCHES, _FLAT_AT_EDGE, _FLAT_ANYWHERE, _NEAR_EDGE = 0.2, 0.38, 0.45, 2
-_BRAIN_ML = (700, 2200)
+_BRAIN_ML = (900, 2200)
 _SHORTEST, _LONGEST = 0.98, (1.65, 1.95)
 _TURNED = -0.02
 _UNSURE, _CERTAIN = 8.0, 0.8
@@ -60,13 +60,16 @@ def doubts(image, mask, small=None, probability=None):
     if not brain.any():
         return ["What was taken for the brain is smaller than a voxel of 4 mm."]
     seen = _field_of_view(image, small)
-    data = np.asarray(small.dataobj)
-    cut = [*_cut(brain, data, seen, _touched(mask)), *_blank(image, mask, brain, data, seen)]
+    data, bare = np.asarray(small.dataobj), was_stripped(small, probability)
+    blank = _has_constant_slices(image, mask) or (not bare and _has_dark_slices(brain, data, seen))
+    cut = _cut(brain, data, seen, _touched(mask))
+    cut += ["Some slices through the brain are blank or nearly so."] if blank else []
     said = [
         *cut,
         *_wrong_size(image, mask, brain, small.affine),
         *([] if cut else _turned(brain, small, seen)),  # half a brain is like none that is mirrored
-        *_unlike_a_brain(brain, probability, small, seen),
+        *_unlike_a_brain(brain, probability, data),
+        *([] if bare else _empty_beside(brain, data, seen)),
     ]
     return said + _unsure(brain, probability) if certain else said
 
@@ -191,18 +194,27 @@ def _cut(brain, data, seen, touched):
     return said
 
 
-def _blank(image, mask, brain, data, seen):
-    """Slices, across any axis, that go through the brain and hold one value, or are dark."""
+def _has_constant_slices(image, mask):
+    """Tell whether slices through the brain hold one value, across any axis of the scan."""
     scan, inside = np.asarray(image.dataobj), np.asarray(mask.dataobj) > 0
-    bright, blank = data[brain].mean(), False
     for axis in range(3):
         across = tuple({0, 1, 2} - {axis})
         flat = scan.min(across) == scan.max(across)
         first, last = np.flatnonzero(~flat)[[0, -1]]
-        blank = blank or (flat & inside.any(across))[first:last].any()
-        slices = [np.take(data, i, axis)[np.take(seen, i, axis)] for i in np.flatnonzero(brain.any(across))]
-        blank = blank or sum(np.percentile(part, 98) < _DIM * bright for part in slices if part.size) > _MOST_DIM
-    return ["Some slices through the brain are blank or nearly so."] if blank else []
+        if (flat & inside.any(across))[first:last].any():
+            return True
+    return False
+
+
+def _has_dark_slices(brain, data, seen):
+    """Tell whether 12 mm or more of slices through the brain are far darker than the brain, across any axis."""
+    for axis in range(3):
+        through = np.flatnonzero(brain.any(tuple({0, 1, 2} - {axis})))
+        slices = [np.take(data, i, axis)[np.take(seen, i, axis)] for i in through]
+        dark = [np.percentile(part, 98) < _DIM * data[brain].mean() for part in slices if part.size]
+        if sum(dark) > _MOST_DIM:
+            return True
+    return False
 
 
 def _edges(data, seen, axis):
@@ -250,8 +262,8 @@ def _turned(brain, small, seen):
     return [f"The head looks turned or mirrored: {_MIRRORED[best]} may be exchanged in the header."]
 
 
-def _unlike_a_brain(brain, probability, small, seen):
-    data, said = np.asarray(small.dataobj), []
+def _unlike_a_brain(brain, probability, data):
+    said = []
     pieces = np.sort(np.bincount(ndimage.label(probability > _INSIDE)[0].ravel())[1:])
     if len(pieces) > 1 and pieces[-2] > _SECOND_PIECE * pieces[-1]:
         said.append("What looks like brain lies in several pieces; the largest was kept.")
@@ -261,10 +273,14 @@ def _unlike_a_brain(brain, probability, small, seen):
     core = data[ndimage.binary_erosion(brain, iterations=2)]
     if not core.size or core.std() < _EVEN * max(core.mean(), 1e-6):
         said.append("There is hardly any structure inside what was taken for the brain.")
-    beside = data[_shell(brain, 1) & seen]
-    if beside.size and np.mean(beside <= _CONSTANT) > _EMPTY_BESIDE and not was_stripped(small, probability):
-        said.append("Beside the brain, where its skull should be, the scan is empty: part of it may be missing.")
     return said
+
+
+def _empty_beside(brain, data, seen):
+    beside = data[_shell(brain, 1) & seen]
+    if not beside.size or np.mean(beside <= _CONSTANT) <= _EMPTY_BESIDE:
+        return []
+    return ["Beside the brain, where its skull should be, the scan is empty: part of it may be missing."]
 
 
 def _unsure(brain, probability):

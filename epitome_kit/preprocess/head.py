@@ -11,7 +11,7 @@ from epitome_kit.simulate.wild import GRID_MM, unit_range
 
 _ABOVE_DARK = 0.1
 _FEW, _FAR_BELOW, _FAR_ABOVE = 0.001, 1.0, 4.0
-_AIR_ON_EDGES, _DARKER = 0.9, 0.03
+_AIR_ON_EDGES, _DARKER = 0.9, 0.01
 
 
 def robust_range(data):
