@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from epitome_kit.content import describe_content, first_bytes, scan_kind
 from epitome_kit.errors import BadParameter
 from epitome_kit.folders import walk_files
 from epitome_kit.sources.contrast_names import ENDINGS
-from epitome_kit.sources.contrasts import judge_scan
+from epitome_kit.sources.contrasts import Judgement, judge_scan
 from epitome_kit.sources.dicom_contrast import judge_volumes
+from epitome_kit.sources.dicom_files import looks_like_dicom
 from epitome_kit.sources.dicom_headers import read_volumes
 
 
@@ -47,8 +49,12 @@ def _judge(path):
         return [*((each, judge_scan(each)) for each in images), *_judge_dicom(path)]
     if _is_image(path):
         return [(path, judge_scan(path))]
-    own = [(file, judgement) for file, judgement, files in _volumes(path.parent) if path in files]
-    return own or [(path, judge_scan(path))]
+    start, _ = first_bytes(path)
+    if looks_like_dicom(start):
+        return [(file, judgement) for file, judgement, files in _volumes(path.parent) if path in files]
+    if scan_kind(start):
+        return [(path, judge_scan(path))]
+    return [(path, Judgement("other", f"no scan: {describe_content(start, path).removeprefix('which is ')}"))]
 
 
 def _is_image(path):
