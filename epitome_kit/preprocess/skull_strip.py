@@ -7,7 +7,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.errors import BadImage, BadParameter, EpitomeWarning
 from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import image_like, load_image, resample
 from epitome_kit.preprocess.alarms import doubts, outliers, was_stripped
@@ -32,7 +32,7 @@ METHODS = ("network", "surface", *TOOLS)
 """Ways to strip a skull."""
 
 
-class StripWarning(UserWarning):
+class StripWarning(EpitomeWarning):
     """What was taken for a brain may be a part of one, or none."""
 
 
