@@ -23,6 +23,21 @@ _OTHER = re.compile(
     r"deface(d|mask)?|cavity|resection|electrodes?|aseg|aparc\w*|thalamus|hippocampus|cortex|ventricles?|cerebellum|"
     r"white|grey|gray|background|healthy|fov|face|ears?|carveme|tissue|aroi|noise|valid|coverage"
 )
+_NEUTRAL = re.compile(
+    r"seg(mentation|mented)?|mask|manual|final|whole|gross|brain|roi|labels?|outline|expert|corrected|edited|reviewed|"
+    r"rater|reader|annotation|drawn|auto(matic)?|pred(icted|iction)?|nnunet|unet|v|r|all|full|union|consensus|staple|left|right"
+)
+_SEGMENTED = re.compile(r"seg|mask|annot|label|outline|contour|delineat|roi|drawn", re.IGNORECASE)
+_HINTED = re.compile(r"tumou?r|lesion|glioma|gbm|gtv", re.IGNORECASE)
+_BY_HAND = re.compile(
+    r"manual|expert|rater|reader|corrected|edited|gold|truth|annotation|consensus|drawn", re.IGNORECASE
+)
+_BY_NETWORK = re.compile(r"pred|auto|unet|deep|hdglio|model|algorithm|network|synth", re.IGNORECASE)
+_ANATOMY = re.compile(
+    r"[fsn]mriprep|freesurfer|fastsurfer|synthseg|fsl|fast|spm|cat12|ants|recon|tissue", re.IGNORECASE
+)
+"""Pipelines whose label maps are those of tissues."""
+
 _WHOLE = ({"oedema", "enhancing", "core"}, {"oedema", "tumour core"})
 """Parts that make up a whole tumour, as BraTS has them."""
 
@@ -57,35 +72,42 @@ def mask_role(file, notes):
     -------
     Role
     """
-    label, described = file.entities.get("label", ""), file.entities.get("desc", "")
-    if label:
-        return _by_word(label, f"label-{label}") or Role(OTHER, "", f"label-{label}")
-    if role := _by_word(described, f"desc-{described}"):
-        return role
+    if file.oddity:
+        return Role(None, "", f"{UNTOLD}: {file.oddity}")
+    for entity in ("label", "desc"):
+        word = file.entities.get(entity, "")
+        role = _by_word(word, f"{entity}-{word}")
+        if role:
+            return role
+        if _HINTED.search(word):
+            return Role(None, "", f"{UNTOLD}: {entity}-{word} may be the tumour or something about it")
+        if word and entity == "label":
+            return Role(OTHER, "", f"label-{word}")
     kind = notes.get("Type")
     if isinstance(kind, str) and kind:
         return Role(TUMOUR if kind.lower() == "lesion" else OTHER, "", f"its sidecar says Type {kind[:40]}")
+    words = [*file.extras, file.suffix]
+    found = [role for word in words if (role := _by_word(word, f"its name says {word}"))]
     pipeline = file.source.split("/")[1] if file.derived and file.source.count("/") > 1 else ""
-    name = file.path.name.split(".")[0].removeprefix(file.subject)
-    words = [re.sub("[^A-Za-z0-9]", "", pipeline), *re.split(r"[^A-Za-z0-9]+", f"{pipeline} {name}")]
-    found = [role for word in words if (role := _by_word(word, f"its path says {word}"))]
-    if found and (found[0].evidence.endswith(words[0]) or len({role[:2] for role in found}) == 1):
+    if not found and _HINTED.search(pipeline) and _SEGMENTED.search(pipeline):
+        found = [Role(TUMOUR, "", f"its pipeline is {pipeline}")]
+    if len({role[:2] for role in found}) == 1:
         return found[0]
     told = " and ".join(role.evidence for role in found)
     return Role(None, "", f"{UNTOLD}: {told or 'no label, description or type says what it outlines'}")
 
 
 def _by_word(word, evidence):
-    """Role that one word tells, in any capitals; None where it tells none, or two."""
-    if role := _by_piece(word.lower(), evidence):
+    """Role that one word tells, in any capitals; None where it tells none, two, or more than a role."""
+    if role := _by_piece(re.sub(r"[0-9]+$", "", word.lower()), evidence):
         return role
-    if re.search(r"non|no|free|healthy|contralateral|cavity|periphery", word, re.IGNORECASE):
-        return None
-    pieces = [_by_piece(piece.lower(), evidence) for piece in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
-    found = {role for role in pieces if role}
-    parts = {role for role in found if role.kind == PART}
-    (role,) = parts if len(parts) == 1 else found if len(found) == 1 else (None,)
-    return role
+    pieces = [piece.lower() for piece in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
+    roles = [_by_piece(piece, evidence) for piece in pieces]
+    parts = {role for role in roles if role and role.kind == PART}
+    others = [role for role, piece in zip(roles, pieces, strict=True) if not _NEUTRAL.fullmatch(piece)]
+    if len(parts) == 1 and all(role and role.kind in (PART, TUMOUR) for role in others):
+        return parts.pop()
+    return others[0] if len(others) > 0 and len(set(others)) == 1 else None
 
 
 def _by_piece(text, evidence):
@@ -97,8 +119,40 @@ def _by_piece(text, evidence):
     return Role(OTHER, "", evidence) if _OTHER.fullmatch(text) else None
 
 
+def label_map_role(file, role, mask_labels, others):
+    """Tell whether a label map (``_dseg``) is the tumour, with the labels that were asked for.
+
+    Parameters
+    ----------
+    file : BidsFile
+    role : Role
+        By its name and its sidecar.
+    mask_labels : str or None
+        Labels that a person named.
+    others : int
+        Masks of this subject that say tumour, and further label maps.
+
+    Returns
+    -------
+    Role
+    """
+    if role.kind == OTHER:
+        return role
+    if mask_labels is None:
+        return Role(None, "", f"{UNTOLD}: a label map; name the labels of the tumour with --mask-labels")
+    if role.kind == TUMOUR:
+        return Role(TUMOUR, "", f"label map that says tumour, its labels {mask_labels} were asked for")
+    if others or _ANATOMY.search(file.source):
+        return Role(None, "", f"{UNTOLD}: a label map that does not say tumour")
+    return Role(TUMOUR, "", f"the only label map, its labels {mask_labels} were asked for")
+
+
 def choose_masks(roles):
     """Choose the masks that make up the tumour of one subject.
+
+    Of several masks of the whole those drawn or corrected by hand come before those of
+    a network; of several runs, the first. Pieces that are numbered, or lie on two
+    sides, are joined; where others are left, a person has to choose.
 
     Parameters
     ----------
@@ -116,18 +170,48 @@ def choose_masks(roles):
     parts = {}
     for file, role in roles.items():
         if role.kind == PART:
-            parts.setdefault(role.part, file)
-    taken = whole[:1]
+            parts.setdefault(role.part, []).append(file)
+    taken, unclear = _whole(whole)
     if not whole:
-        taken = next(([parts[part] for part in sorted(scheme)] for scheme in _WHOLE if scheme <= set(parts)), [])
-    return taken, {file: _why(role, taken, parts) for file, role in roles.items() if file not in taken}
+        scheme = next((scheme for scheme in _WHOLE if scheme <= set(parts)), ())
+        taken = [file for part in sorted(scheme) for file in parts[part]]
+        if len({file.entities.get("label", file.entities.get("desc")) for file in taken}) < len(taken):
+            taken, unclear = [], taken
+    return taken, {file: _why(file, role, taken, unclear, parts) for file, role in roles.items() if file not in taken}
 
 
-def _why(role, taken, parts):
+def _whole(files):
+    """Masks of the whole tumour to take; and those among which a person has to choose."""
+    rank = [_rank(file) for file in files]
+    best = [file for file, place in zip(files, rank, strict=True) if place == min(rank)]
+    if len(best) < 2 or len({_but(file, "run") for file in best}) == 1:
+        return best[:1], []
+    pieces = {_but(file, "hemi", numbered=True) for file in best}
+    if len(pieces) == 1:
+        return best, []
+    return [], best
+
+
+def _rank(file):
+    """0 by hand, 2 by a network, 1 where nothing says which."""
+    if not file.derived or _BY_HAND.search(file.source):
+        return 0
+    return 2 if _BY_NETWORK.search(file.source) else 1
+
+
+def _but(file, entity, *, numbered=False):
+    """Place of a mask without one of its entities, and without the number at the end of its label."""
+    source = re.sub(rf"_{entity}-[^_.]+", "", file.source)
+    return re.sub(r"(_(?:label|desc)-[^_.]*?)[0-9]+(?=[_.])", r"\1", source) if numbered else source
+
+
+def _why(file, role, taken, unclear, parts):
     if role.kind == OTHER:
         return f"not the tumour: {role.evidence}"
     if role.kind is None:
         return role.evidence
+    if file in unclear:
+        return f"{UNTOLD}: one of several: {', '.join(each.source for each in unclear)}"
     if taken:
-        return f"another was taken: {' + '.join(file.path.name for file in taken)}"
+        return f"another was taken: {' + '.join(each.source for each in taken)}"
     return f"only a part of the tumour ({', '.join(parts)}): no mask of the whole, nor parts that make it up"
