@@ -30,7 +30,7 @@ LEAVE_OUT = "leave out"
 """Decision that nothing is taken from a file."""
 
 _CONTRASTS = ("T1w", "T1ce", "T2w", "FLAIR", LEAVE_OUT)
-DECISIONS = {"scan": _CONTRASTS, "series": _CONTRASTS, "mask": ("tumour", LEAVE_OUT)}
+DECISIONS = {"scan": (*_CONTRASTS, "tumour"), "series": _CONTRASTS, "mask": ("tumour", LEAVE_OUT)}
 """What a person can decide, by kind."""
 
 _BEFORE = "excluded.tsv", "repaired.tsv"
@@ -137,8 +137,8 @@ def read_decisions(path):
 
     Returns
     -------
-    dict of (str, str) to str
-        Source and kind to decision.
+    dict of (str, str) to str, or None
+        Source and kind to decision; None where `path` is.
 
     Raises
     ------
@@ -148,14 +148,51 @@ def read_decisions(path):
         It is no ledger, or a decision is none of these.
     """
     if path is None:
-        return {}
+        return None
     path = Path(path)
     table = read_text_table(path, where="decisions", columns={"source", "kind", "decision"}).fillna("")
     if not {"source", "kind", "decision"} <= set(table):
         expected, received = "columns source, kind and decision", f"{', '.join(table.columns[:6])} in {path}"
         raise BadParameter("decisions", expected, received, "fill in the column `decision` of the `sources.tsv`")
     decided = table[table.decision.str.replace("n/a", "").str.strip() != ""]
-    return dict(_decision(row, path) for row in decided.itertuples())
+    decisions = {}
+    for place, meant in (_decision(row, path) for row in decided.itertuples()):
+        if decisions.setdefault(place, meant) != meant:
+            received = f"{decisions[place]} and {meant} on the {place[1]} {place[0]} in {path}"
+            raise BadParameter("decisions", "one decision on each file", received, "leave one of the two rows")
+    return decisions
+
+
+def require_decisions(out, decisions):
+    """Make sure that what a person decided in the ledger of a cohort is not lost by importing it again.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the cohort, which may not be there yet.
+    decisions : dict or None
+        From :func:`read_decisions`; None: nothing was said of decisions.
+
+    Returns
+    -------
+    dict
+        The decisions.
+
+    Raises
+    ------
+    BadParameter
+        The ledger holds decisions, and none were given.
+    """
+    path = Path(out) / LEDGER
+    if decisions is not None or not path.is_file():
+        return decisions or {}
+    decided = read_ledger(out).decision.str.strip().ne("").sum()
+    if decided:
+        hint = f"`--decisions {path}`, or empty that column"
+        raise BadParameter(
+            "import", "`--decisions` where a ledger holds some", f"{decided} in {path} and none given", hint
+        )
+    return {}
 
 
 def _decision(row, path):

@@ -16,19 +16,20 @@ from epitome_kit.sources.bids_choice import choose_session, session_dates
         (["ses-postop", "ses-preop"], ["ses-postop"], {}, "ses-postop", "tumour mask"),
         (["ses-a", "ses-b"], [], {"ses-a": "2020-05-02", "ses-b": "2019-12-30"}, "ses-b", "date"),
         (["ses-10", "ses-9"], [], {}, "ses-9", "first by name"),
+        (["ses-1", "ses-2"], [], {"ses-2": "2019-12-30"}, "ses-1", "first by name"),
         (["", "ses-1"], ["ses-1"], {}, "ses-1", "tumour mask"),
     ],
 )
 def test_a_session_is_chosen_by_meaning(sessions, annotated, dates, expected, word):
     for order in (sessions, sessions[::-1]):
-        chosen, why = choose_session(order, annotated, dates)
+        chosen, why = choose_session(order, [], annotated, dates)
         assert chosen == expected and word in why and bool(why) == (len(sessions) > 1)
 
 
 @pytest.mark.parametrize("wanted", ["b", "ses-b"])
 def test_the_session_that_is_asked_for_is_taken_or_none(wanted):
-    assert choose_session(["ses-a", "ses-b"], ["ses-a"], {}, wanted=wanted)[0] == "ses-b"
-    assert choose_session(["ses-a"], [], {}, wanted=wanted)[0] is None
+    assert choose_session(["ses-a", "ses-b"], [], ["ses-a"], {}, wanted=wanted)[0] == "ses-b"
+    assert choose_session(["ses-a"], [], [], {}, wanted=wanted)[0] is None
 
 
 def test_dates_come_from_the_tables_of_sessions_and_of_scans(tmp_path):
@@ -40,3 +41,8 @@ def test_dates_come_from_the_tables_of_sessions_and_of_scans(tmp_path):
     assert session_dates(tmp_path, "sub-1") == {"ses-01": "2019-03-01T10:00:00", "ses-02": "2018-01-04T08:00:00"}
     (folder / "sub-1_sessions.tsv").write_bytes(b"\x00\x01")
     assert list(session_dates(tmp_path, "sub-1")) == ["ses-02"]
+
+
+def test_a_session_of_which_a_person_decided_comes_first():
+    chosen, why = choose_session(["ses-1", "ses-2"], ["ses-2"], ["ses-1"], {})
+    assert chosen == "ses-2" and "person" in why

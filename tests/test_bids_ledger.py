@@ -8,7 +8,7 @@ import pytest
 from tiny import head, lesion, raises_three_lines
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import BadCohort, BadParameter
 from epitome_kit.images import image_like, load_image, load_mask, save_image
 from epitome_kit.ledger import read_decisions
 from epitome_kit.sources.bids import import_bids
@@ -202,7 +202,9 @@ def test_a_person_decides_what_cannot_be_told(source, tmp_path):
     assert (
         rows[scan].decision == "T1ce" and "person" in rows[scan].evidence and "any more" in rows["gone.nii.gz"].reason
     )
-    third = import_bids(source, out)
+    with raises_three_lines(BadParameter, "sources.tsv", "--decisions"):
+        import_bids(source, out)
+    third = import_bids(source, out, decisions={})
     assert list(third.subjects) == ["sub-a", "sub-b"] and third["sub-a"].annotation is None
     assert not image_path(out, "sub-a", "T1ce").exists()
 
@@ -238,3 +240,126 @@ def test_a_subject_of_links_to_nothing_says_so(source, tmp_path):
     (source / "sub-c/anat/sub-c_T1w.nii.gz").symlink_to("../none")
     (reason,) = import_bids(source, tmp_path / "out").excluded.reason
     assert "received none; sub-c/anat/sub-c_T1w.nii.gz is a link to nothing" in reason
+
+
+@pytest.mark.parametrize(("before", "after"), [("ses-pre-op", "ses-post-op"), ("ses-1_preop", "ses-1_postop")])
+def test_sessions_with_odd_names_are_never_mixed(tmp_path, before, after):
+    source = tmp_path / "in"
+    for session in (before, after):
+        _put(source, f"sub-1/{session}/anat/sub-1_{session}_FLAIR.nii.gz")
+    _put(source, f"sub-1/{after}/anat/sub-1_{after}_T1w.nii.gz")
+    _put(source, f"derivatives/seg/sub-1/{before}/anat/sub-1_{before}_label-tumour_mask.nii.gz", lesion(head()))
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort["sub-1"].images) == ["FLAIR"] and cohort["sub-1"].annotation
+    assert before in _sidecar(cohort["sub-1"].images["FLAIR"])["SourceFile"]
+    assert list(import_bids(source, tmp_path / "other", session=after)["sub-1"].images) == ["T1w", "FLAIR"]
+
+
+def _sidecar(image):
+    return json.loads(image.with_name(image.name.replace(".nii.gz", ".json")).read_text())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sub-a/anat/sub-b_T1w.nii.gz",
+        "sub-a/post/anat/sub-a_T1w.nii.gz",
+        "sub-a/anat/c1sub-a_T1w.nii.gz",
+        "siteB/sub-a/anat/sub-a_T1w.nii.gz",
+        ".trash/sub-a/anat/sub-a_T1w.nii.gz",
+        "preprocessed/sub-a/anat/sub-a_T1w.nii.gz",
+        "Derivatives/x/sub-a/anat/sub-a_desc-preproc_T1w.nii.gz",
+        "sub-a/anat/sub-a_T1w.nii.bz2",
+    ],
+)
+def test_what_lies_or_is_called_unlike_bids_is_never_taken_and_said(source, tmp_path, place):
+    path = _put(source, "x.nii.gz")
+    (source / place).parent.mkdir(parents=True, exist_ok=True)
+    path.rename(source / place)
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort["sub-a"].images) == ["FLAIR"] and _rows(cohort)[place].reason
+
+
+def test_plain_names_come_before_those_with_more_parts(tmp_path):
+    for name in ("acq-lowres_T1w", "T1w", "rec-x_T1w"):
+        _put(tmp_path / "in", f"sub-1/anat/sub-1_{name}.nii.gz")
+    cohort = import_bids(tmp_path / "in", tmp_path / "out")
+    assert _sidecar(cohort["sub-1"].images["T1w"])["SourceFile"] == "sub-1/anat/sub-1_T1w.nii.gz"
+
+
+def test_the_scan_on_whose_grid_the_mask_lies_is_taken(tmp_path):
+    fine = head(4, shape=(20, 22, 14))
+    _put(tmp_path / "in", "sub-1/anat/sub-1_T2w.nii.gz")
+    _put(tmp_path / "in", "sub-1/anat/sub-1_acq-fine_T2w.nii.gz", fine)
+    _put(tmp_path / "in", "derivatives/x/sub-1/anat/sub-1_label-tumour_mask.nii.gz", lesion(fine))
+    cohort = import_bids(tmp_path / "in", tmp_path / "out")
+    assert "acq-fine" in _sidecar(cohort["sub-1"].images["T2w"])["SourceFile"]
+    assert "its grid" in _rows(cohort)["sub-1/anat/sub-1_T2w.nii.gz"].reason
+
+
+def test_a_mask_without_a_session_goes_to_the_session_it_names_or_asks(tmp_path):
+    for session in ("ses-1", "ses-2"):
+        _put(tmp_path / "in", f"sub-1/{session}/anat/sub-1_{session}_T2w.nii.gz")
+    mask = "derivatives/x/sub-1/anat/sub-1_label-tumour_mask.nii.gz"
+    _put(tmp_path / "in", mask, lesion(head()))
+    asked = import_bids(tmp_path / "in", tmp_path / "asked")
+    assert asked["sub-1"].annotation is None and "of which of 2 sessions" in _rows(asked)[mask].reason
+    _put(tmp_path / "in", mask, lesion(head()), {"Sources": ["bids::sub-1/ses-2/anat/sub-1_ses-2_T2w.nii.gz"]})
+    named = import_bids(tmp_path / "in", tmp_path / "named")["sub-1"]
+    assert named.annotation and "ses-2" in _sidecar(named.images["T2w"])["SourceFile"]
+
+
+def test_a_mask_drawn_anew_or_a_sidecar_changed_is_taken_anew(source, tmp_path):
+    mask, scan = lesion(head()), head()
+    place = "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii"
+    _put(source, place, mask)
+    import_bids(source, tmp_path / "out")
+    more = mask.get_fdata().astype(np.uint8)
+    more[2, 2, 2] = 1
+    _put(source, place, image_like(more, scan), {"AnnotatedSlices": [2, 5]})
+    subject = import_bids(source, tmp_path / "out")["sub-a"]
+    assert np.asarray(load_mask(subject.annotation).dataobj).sum() == more.sum()
+    assert subject.annotated_slices == (2, 5)
+
+
+@pytest.mark.parametrize("notes", [["a"], {"EchoTime": ["x", {}]}, {"SeriesDescription": {"a": []}}, {"Sources": 3}])
+def test_whatever_one_sidecar_holds_others_are_imported(source, tmp_path, notes):
+    _put(source, "sub-a/anat/sub-a_T1w.nii.gz", notes=notes)
+    assert "sub-b" in import_bids(source, tmp_path / "out").subjects
+
+
+def test_a_damaged_sidecar_leaves_the_contrast_of_a_t1_open(source, tmp_path):
+    _put(source, "sub-a/anat/sub-a_T1w.nii.gz")
+    (source / "sub-a/anat/sub-a_T1w.json").write_text('{"ContrastBolusAgent": "Gadovist",}')
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort["sub-a"].images) == ["FLAIR"]
+    assert "sub-a_T1w.json" in _rows(cohort)["sub-a/anat/sub-a_T1w.nii.gz"].reason
+
+
+def test_a_mask_that_is_called_a_scan_leaves_its_subject_out(source, tmp_path):
+    _put(source, "sub-a/anat/sub-a_T1w.nii.gz", lesion(head()))
+    cohort = import_bids(source, tmp_path / "out")
+    assert list(cohort.subjects) == ["sub-b"] and "2 different values" in cohort.excluded.reason[0]
+
+
+def test_a_file_called_tumour_can_be_decided_to_be_one(source, tmp_path):
+    _put(source, "derivatives/x/sub-a/anat/sub-a_growth.nii.gz", lesion(head()))
+    place = "derivatives/x/sub-a/anat/sub-a_growth.nii.gz"
+    cohort = import_bids(source, tmp_path / "out", decisions={(place, "scan"): "tumour"})
+    assert cohort["sub-a"].annotated_on == "FLAIR" and _rows(cohort)[place].taken_as == "tumour"
+
+
+def test_an_empty_tumour_mask_is_said(source, tmp_path):
+    empty = image_like(np.zeros(head().shape, np.uint8), head())
+    _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", empty)
+    assert "empty" in import_bids(source, tmp_path / "out").repaired.repair[0]
+
+
+def test_a_mask_that_names_another_scan_than_its_grid_says_so(tmp_path):
+    _put(tmp_path / "in", "sub-1/anat/sub-1_T2w.nii.gz", head(4, shape=(20, 22, 14)))
+    _put(tmp_path / "in", "sub-1/anat/sub-1_FLAIR.nii.gz")
+    _put(tmp_path / "in", "derivatives/x/sub-1/anat/sub-1_space-T2w_label-tumour_mask.nii.gz", lesion(head()))
+    cohort = import_bids(tmp_path / "in", tmp_path / "out")
+    assert cohort["sub-1"].annotated_on == "FLAIR" and "names T2w" in cohort.repaired.repair[0]
+    _put(tmp_path / "in", "sub-1/anat/sub-1_T2w.nii.gz")
+    assert import_bids(tmp_path / "in", tmp_path / "two")["sub-1"].annotated_on == "T2w"

@@ -7,7 +7,7 @@ from tiny import head, lesion
 
 from epitome_kit.images import save_image
 from epitome_kit.sources.bids_files import find_files
-from epitome_kit.sources.bids_masks import choose_masks, mask_role
+from epitome_kit.sources.bids_masks import Role, choose_masks, label_map_role, mask_role
 
 
 def _role(tmp_path, place, notes=None):
@@ -41,7 +41,6 @@ def test_a_mask_that_says_tumour_is_one(tmp_path, name):
         "label-WMH_mask.nii.gz",
         "desc-hdbet_mask.nii.gz",
         "desc-cortex_mask.nii.gz",
-        "label-nontumor_mask.nii.gz",
         "label-resectionCavity_mask.nii.gz",
         "label-contact_mask.nii.gz",
         "label-R_desc-thalamus_mask.nii.gz",
@@ -51,6 +50,23 @@ def test_a_mask_that_says_tumour_is_one(tmp_path, name):
 )
 def test_a_mask_that_says_something_else_is_none(tmp_path, name):
     assert _role(tmp_path, f"derivatives/tumour/sub-7/anat/sub-7_{name}").kind == "other"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("label-nontumor_mask", "desc-tumorMasked_mask", "label-lesionFilled_mask", "desc-tumourPlusMargin_mask"),
+        *(
+            "label-mirroredTumor_mask",
+            "desc-exclTumour_mask",
+            "label-tumorBed_mask",
+            "acq-tumour_mask",
+            "tumor_brain_mask",
+        ),
+    ],
+)
+def test_a_word_about_a_tumour_is_no_tumour(tmp_path, name):
+    assert _role(tmp_path, f"derivatives/any/sub-7/anat/sub-7_{name}.nii.gz").kind is None
 
 
 @pytest.mark.parametrize(
@@ -81,6 +97,8 @@ def test_parts_of_a_tumour_are_no_whole_tumour(tmp_path, name, part):
         ("derivatives/tumor-segmentation/sub-7/anat/sub-7_mask.nii.gz", {}, "tumour"),
         ("derivatives/brain_tumour_seg/sub-7/anat/sub-7_desc-rater2_mask.nii.gz", {}, "tumour"),
         ("derivatives/brainextraction/sub-7/sub-7_mask.nii.gz", {}, None),
+        ("derivatives/glioma/sub-7/sub-7_mask.nii.gz", {}, None),
+        ("derivatives/tumor-segmentation/sub-7/anat/sub-8_mask.nii.gz", {}, None),
         ("sub-7/anat/sub-7_mask.nii.gz", {}, None),
     ],
 )
@@ -119,3 +137,41 @@ def test_parts_that_leave_something_out_are_not_the_tumour(tmp_path, names):
 def test_of_several_masks_of_the_whole_the_first_in_natural_order_is_taken(tmp_path):
     taken, why = _choose(tmp_path, "label-tumour_run-10", "label-tumour_run-9")
     assert taken == {"label-tumour"} and "run-9" in why and "run-10" not in why
+
+
+def test_pieces_of_one_tumour_are_joined(tmp_path):
+    assert _choose(tmp_path / "a", "label-tumour_hemi-L", "label-tumour_hemi-R")[0] == {"label-tumour"}
+    assert _choose(tmp_path / "b", "label-lesion1", "label-lesion2")[0] == {"label-lesion1", "label-lesion2"}
+    four = {"label-ET", "label-NCR", "label-NET", "label-ED"}
+    assert _choose(tmp_path / "c", *four)[0] == four
+
+
+def _choose_from(tmp_path, *places):
+    for place in places:
+        save_image(lesion(head()), tmp_path / f"{place}.nii.gz")
+    files, _ = find_files(tmp_path)
+    masks, why = choose_masks({file: mask_role(file, {}) for file in files})
+    return [file.source for file in masks], list(why.values())
+
+
+def test_a_mask_by_hand_comes_before_one_of_a_network(tmp_path):
+    places = [f"derivatives/{name}/sub-7/anat/sub-7_label-tumour_mask" for name in ("auto_nnunet", "manual")]
+    taken, (why,) = _choose_from(tmp_path, *places)
+    assert taken == ["derivatives/manual/sub-7/anat/sub-7_label-tumour_mask.nii.gz"] and "another was taken" in why
+
+
+def test_among_masks_of_one_kind_a_person_has_to_choose(tmp_path):
+    places = [f"derivatives/{name}/sub-7/anat/sub-7_label-tumour_mask" for name in ("anna", "bert")]
+    taken, whys = _choose_from(tmp_path, *places)
+    assert taken == [] and all(why.startswith("cannot tell") and "anna" in why and "bert" in why for why in whys)
+
+
+def test_a_label_map_of_tissues_is_never_the_tumour(tmp_path):
+    for place in ("fmriprep/sub-7/anat/sub-7_dseg", "seg/sub-7/anat/sub-7_desc-tumour_dseg"):
+        save_image(lesion(head()), tmp_path / f"derivatives/{place}.nii.gz")
+    tissues, tumour = find_files(tmp_path)[0]
+    unsure = mask_role(tissues, {})
+    assert label_map_role(tissues, unsure, "1,2", 0).kind is None
+    assert label_map_role(tumour, mask_role(tumour, {}), "1,2", 1).kind == "tumour"
+    assert label_map_role(tumour, mask_role(tumour, {}), None, 0).kind is None
+    assert label_map_role(tumour, Role(None, "", ""), "1", 1).kind is None

@@ -13,6 +13,7 @@ from epitome_kit.ledger import (
     made_by_older_rules,
     read_decisions,
     read_ledger,
+    require_decisions,
     sum_up,
     unused_decisions,
     write_ledger,
@@ -61,7 +62,7 @@ def test_decisions_are_read_from_an_edited_ledger(tmp_path, quote):
     assert decisions == {("sub-1/anat/=b .nii.gz", "scan"): "T1ce", ("masks/1.nii.gz", "mask"): "leave out"}
     (unused,) = unused_decisions(decisions, ENTRIES[2:])
     assert unused.source == "sub-1/anat/=b .nii.gz" and "T1ce" in unused.reason
-    assert read_decisions(None) == {}
+    assert read_decisions(None) is None
 
 
 @pytest.mark.parametrize("content", ["", "# title\n", "id\treason\na\tb\n", "\x00\xff"])
@@ -72,7 +73,7 @@ def test_what_is_no_ledger_is_three_lines(tmp_path, content):
         read_decisions(path)
 
 
-@pytest.mark.parametrize(("row", "word"), [(0, "tumour"), (0, "T1"), (2, "T1w"), (3, "T1w")])
+@pytest.mark.parametrize(("row", "word"), [(0, "oedema"), (0, "T1"), (2, "T1w"), (3, "T1w")])
 def test_a_decision_that_is_none_is_three_lines(tmp_path, row, word):
     entries = [entry._replace(decision=word if index == row else "") for index, entry in enumerate(ENTRIES)]
     write_ledger(tmp_path, entries)
@@ -109,3 +110,17 @@ def test_the_sum_counts_what_was_taken_and_each_reason(tmp_path):
         ]
         or sum_up(read_ledger(tmp_path))[0][0] == "scan: taken"
     )
+
+
+def test_two_decisions_on_one_file_are_three_lines(tmp_path):
+    write_ledger(tmp_path, [ENTRIES[0]._replace(decision="T1w"), ENTRIES[0]._replace(decision="T1ce")])
+    with raises_three_lines(BadParameter, "T1w and T1ce", ENTRIES[0].source):
+        read_decisions(tmp_path / "sources.tsv")
+
+
+def test_decisions_in_a_ledger_are_never_lost_by_importing_again(tmp_path):
+    assert require_decisions(tmp_path, None) == {} == require_decisions(tmp_path, {})
+    write_ledger(tmp_path, [ENTRIES[0]._replace(decision="T1w")])
+    with raises_three_lines(BadParameter, "--decisions", tmp_path):
+        require_decisions(tmp_path, None)
+    assert require_decisions(tmp_path, {}) == {} and require_decisions(tmp_path, {"a": "b"}) == {"a": "b"}

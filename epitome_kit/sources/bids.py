@@ -1,6 +1,7 @@
 """A BIDS folder that a user already has, checked and adopted."""
 
 import shutil
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage, noticed, plain
-from epitome_kit.files import text_digest
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed, plain
+from epitome_kit.files import checksum, text_digest
 from epitome_kit.folders import walk_files
 from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
-from epitome_kit.ledger import RULES, unused_decisions
+from epitome_kit.ledger import RULES, Entry, require_decisions, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
 from epitome_kit.sources.bids_files import find_files, read_notes, read_sidecars
-from epitome_kit.sources.bids_plan import named_sources, plan_subject
+from epitome_kit.sources.bids_plan import Plan, named_sources, plan_subject
 from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
@@ -26,6 +27,7 @@ from epitome_kit.sources.importing import (
 )
 from epitome_kit.sources.labels import find_labels
 
+_LOOKED_AT, _FEWEST_VALUES = 500_000, 10
 _DRAWN_ON = ("FLAIR", "T2w", "T1ce", "T1w")
 
 _PHYSICS = {
@@ -93,13 +95,11 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     BadOutput
         `out` cannot be written, or holds other subjects.
     """
-    source, out, decisions = Path(source), Path(out), decisions or {}
+    source, out = Path(source), Path(out)
+    decisions = require_decisions(out, decisions)
     files, entries = _find(source)
     how = {"decisions": decisions, "session": session, "mask_labels": mask_labels}
-    plans = {
-        name: plan_subject(name, found, source, dates=session_dates(source, name), **how)
-        for name, found in files.items()
-    }
+    plans = {name: _plan(name, found, source, how) for name, found in files.items()}
     check_folders(source, out, plans)
     labels = find_labels(source, plans)
     lost = {entry.subject: f"; {entry.source} is {entry.reason}" for entry in reversed(entries) if entry.subject}
@@ -114,7 +114,7 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     entries += [_of_subject(entry, left_out) for plan in plans.values() for entry in plan.entries]
     participants = labels.table.reindex([name for name in items if name not in left_out], columns=list(COLUMNS)[1:])
     participants["source_id"] = participants["source_id"].fillna(participants.index.to_series())
-    description = read_notes(source / "dataset_description.json")
+    description = read_notes(source / "dataset_description.json") or {}
     return describe_cohort(
         out,
         source=source,
@@ -126,6 +126,16 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
         licence=plain(description.get("License", "n/a")),
         readme=_README.format(labels=labels.summary),
     )
+
+
+def _plan(name, files, source, how):
+    """Plan one subject; whatever its sidecars hold, it alone is left out for it."""
+    try:
+        return plan_subject(name, files, source, dates=session_dates(source, name), **how)
+    except Exception as error:  # a sidecar can hold anything
+        entries = [Entry(file.source, "mask" if file.is_mask else "scan", name) for file in files]
+        reason = f"expected names and sidecars that can be read; received {type(error).__name__}: {str(error)[:160]}"
+        return Plan(name, {}, [], [], [entry._replace(reason=reason) for entry in entries], reason)
 
 
 def _find(source):
@@ -162,13 +172,13 @@ def _import_subject(source, out, trust, mask_labels, plan):
     """Check a subject's files, then write them; with the last scan in place, it is complete."""
     name = plan.subject
     chosen = [*plan.scans.items(), *(("tumour", file) for file in plan.masks)]
-    stated = [f"{what} {file.source} {file.path.stat().st_size}" for what, file in chosen]
-    origin = {"SourceDigest": text_digest("\n".join([*stated, f"{trust} {mask_labels} {RULES}"]))}
+    stated = [f"{what} {file.source} {checksum(file.path)} {read_sidecars(file, source)}" for what, file in chosen]
+    origin = {"SourceDigest": text_digest("\n".join([*stated, *plan.notes, f"{trust} {mask_labels} {RULES}"]))}
     if is_finished(out, name, origin, strict=False):
         return
     _remove(out, name)
     with noticed() as remarks:
-        images = {contrast: load_image(file.path, where="import", trust=trust) for contrast, file in plan.scans.items()}
+        images = {contrast: _load_scan(file.path, trust) for contrast, file in plan.scans.items()}
         annotation = _annotation(plan, images, source, trust, mask_labels)
     said = [*plan.notes, *remarks]
     if annotation:
@@ -182,6 +192,18 @@ def _import_subject(source, out, trust, mask_labels, plan):
     write_scans(out, name, images, notes, save=_adopt)
 
 
+def _load_scan(path, trust):
+    image = load_image(path, where="import", trust=trust)
+    data = np.asarray(image.dataobj)
+    values = np.unique(data.reshape(-1)[:: 1 + data.size // _LOOKED_AT])
+    if len(values) < _FEWEST_VALUES:
+        received = f"{len(values)} different values in {path.name}, as in a mask or a label map"
+        raise BadImage(
+            "import", "a scan", received, "leave it out: `leave out` in the column `decision`, and --decisions"
+        )
+    return image
+
+
 def _remove(out, name):
     shutil.rmtree(out / name, ignore_errors=True)
     shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
@@ -192,10 +214,16 @@ def _annotation(plan, images, source, trust, mask_labels):
     if not plan.masks:
         return None
     masks = [load_mask(file.path, where="import", trust=trust, labels=mask_labels) for file in plan.masks]
-    mask, sidecar = masks[0], read_sidecars(plan.masks[0], source)
-    names = {file.path.name: contrast for contrast, file in plan.scans.items()}
+    mask, sidecar, file = masks[0], read_sidecars(plan.masks[0], source), plan.masks[0]
+    names = {scan.path.name: contrast for contrast, scan in plan.scans.items()}
     named = [names[name] for name in named_sources(sidecar) if name in names]
+    suffixes = {*file.extras, file.entities.get("space")}
+    named += [contrast for contrast, scan in plan.scans.items() if scan.suffix in suffixes]
     contrast = next((each for each in [*named, *_DRAWN_ON] if each in images and same_grid(mask, images[each])), None)
+    if contrast and named and contrast not in named:
+        warnings.warn(
+            f"{file.path.name} names {named[0]} and lies on the grid of {contrast}", EpitomeWarning, stacklevel=2
+        )
     if contrast is None or not all(same_grid(mask, other) for other in masks):
         shapes = ", ".join(f"{contrast} {image.shape}" for contrast, image in images.items())
         raise BadImage(
@@ -204,6 +232,8 @@ def _annotation(plan, images, source, trust, mask_labels):
             f"a mask on another grid: shape {mask.shape} in {plan.masks[0].path.name}",
             "resample the mask to its scan",
         )
+    if not any(np.any(each.dataobj) for each in masks):
+        warnings.warn(f"{file.path.name} is empty: no tumour is marked", EpitomeWarning, stacklevel=2)
     joined = np.any([np.asarray(each.dataobj) > 0 for each in masks], axis=0)
     return image_like(joined.astype(np.uint8), mask), contrast, _annotated_slices(sidecar, mask, plan.masks[0].path)
 

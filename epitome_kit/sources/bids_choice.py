@@ -14,21 +14,22 @@ _AFTER = re.compile(
     r"post|postop\w*|postsurg\w*|postoperative|posttreat\w*|postrt|postrx|intraop\w*|follow\w*|fu|fup|after|recur\w*|"
     r"progress\w*|residual|nadir|chemo\w*|radio\w*|rt"
 )
+_DATE = re.compile(r"(acq|scan|session|study)?_?(time|date)", re.IGNORECASE)
 
 
-def choose_session(sessions, annotated, dates, *, wanted=None):
+def choose_session(sessions, answered, annotated, dates, *, wanted=None):
     """Choose one session of a subject.
 
-    The one that is asked for; else one with a tumour mask before one without, one
-    before surgery before one after it, by their names; then the earlier by date;
-    then the first in natural order.
+    The one that is asked for; else one of which a person decided a file; one with a
+    tumour mask before one without, one before surgery before one after it, by their
+    names; where all have a date, the earlier; then the first in natural order.
 
     Parameters
     ----------
     sessions : collection of str
         Those with a scan that can be used; ``""`` is none.
-    annotated : collection of str
-        Those with a tumour mask.
+    answered, annotated : collection of str
+        Those with a file that a person decided on; those with a tumour mask.
     dates : dict of str to str
         ISO date of a session, where it is known.
     wanted : str, default=None
@@ -44,30 +45,26 @@ def choose_session(sessions, annotated, dates, *, wanted=None):
     if wanted is not None:
         named = [each for each in sessions if each.removeprefix("ses-") == wanted.removeprefix("ses-")]
         return (named[0] if named else None), f"asked for ({wanted})"
-    ranked = sorted(sessions, key=lambda each: [key(each, annotated, dates) for key, _ in _RULES])
-    first = ranked[0]
-    if len(ranked) == 1:
+    dates = dates if set(sessions) <= set(dates) else {}
+    rules = {
+        "a person decided on a file of it": lambda each: each not in answered,
+        "it has a tumour mask": lambda each: each not in annotated,
+        "by its name it is before surgery, or the other after it": _surgery,
+        "it is the earliest by date": lambda each: dates.get(each, ""),
+        "it is the first by name; no dates of all of them say which came first": natural_key,
+    }
+    first, *others = sorted(sessions, key=lambda each: [rule(each) for rule in rules.values()])
+    if not others:
         return first, ""
-    for key, why in _RULES:
-        if key(first, annotated, dates) != key(ranked[1], annotated, dates):
-            return first, why
-    return first, _RULES[-1][1]
+    return first, next(why for why, rule in rules.items() if rule(first) != rule(others[0]))
 
 
-def _surgery(session, *_):
+def _surgery(session):
     """0 before surgery, 1 unknown, 2 after it; by the words of a name."""
     words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", session.removeprefix("ses-")).lower())
     if any(_AFTER.fullmatch(word) for word in words):
         return 2
     return 0 if any(_BEFORE.fullmatch(word) for word in words) else 1
-
-
-_RULES = (
-    (lambda session, annotated, dates: session not in annotated, "it has a tumour mask"),
-    (_surgery, "by its name it is before surgery, or the other after it"),
-    (lambda session, annotated, dates: dates.get(session, "9999"), "it is the earliest by date"),
-    (lambda session, annotated, dates: natural_key(session), "it is the first by name; no date says which came first"),
-)
 
 
 def session_dates(source, subject):
@@ -88,11 +85,12 @@ def session_dates(source, subject):
     folder = source / subject
     for path in (folder / f"{subject}_sessions.tsv", source / "sessions.tsv", *sorted(folder.glob("*/*_scans.tsv"))):
         table = _table(path)
-        if "acq_time" not in table:
+        column = next((name for name in table if _DATE.fullmatch(name)), None)
+        if column is None:
             continue
         if "participant_id" in table:
             table = table[table.participant_id == subject]
-        days = pd.to_datetime(table.acq_time, errors="coerce", format="ISO8601").dt.strftime("%Y-%m-%dT%H:%M:%S")
+        days = pd.to_datetime(table[column], errors="coerce", format="ISO8601").dt.strftime("%Y-%m-%dT%H:%M:%S")
         names = table.session_id.fillna("") if "session_id" in table else pd.Series(path.parent.name, table.index)
         for name, day in zip(names, days, strict=True):
             name = name if name.startswith("ses-") else f"ses-{name}"
@@ -108,15 +106,17 @@ def _table(path):
         return pd.DataFrame()
 
 
-def choose_scans(judged, decided=()):
+def choose_scans(judged, preferred=(), because=""):
     """Choose one scan of each contrast, out of those of one session.
 
     Parameters
     ----------
     judged : dict of BidsFile to str
-        Contrast of each scan, in natural order.
-    decided : collection of BidsFile, default=()
-        Scans whose contrast a person stated: they come first.
+        Contrast of each scan, the plainest names first, then in natural order.
+    preferred : collection of BidsFile, default=()
+        Scans that come first.
+    because : str, default=""
+        Why they do.
 
     Returns
     -------
@@ -126,11 +126,12 @@ def choose_scans(judged, decided=()):
         For each scan that was not taken.
     """
     found = {}
-    for file, contrast in sorted(judged.items(), key=lambda item: item[0] not in decided):
+    for file, contrast in sorted(judged.items(), key=lambda item: item[0] not in preferred):
         found.setdefault(contrast, []).append(file)
     scans = {contrast: found[contrast][0] for contrast in CONTRASTS if contrast in found}
     why = {
-        file: f"another {contrast} was taken: {files[0].path.name}, the first in natural order"
+        file: f"another {contrast} was taken: {files[0].path.name}, "
+        + (because if files[0] in preferred and file not in preferred else "the plainest name, then the first in order")
         for contrast, files in found.items()
         for file in files[1:]
     }

@@ -8,11 +8,12 @@ from epitome_kit.errors import BadImage
 from epitome_kit.images import load_image, same_grid
 from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Entry
 from epitome_kit.sources.bids_choice import choose_scans, choose_session
-from epitome_kit.sources.bids_files import read_sidecars
-from epitome_kit.sources.bids_masks import OTHER, PART, TUMOUR, Role, choose_masks, mask_role
+from epitome_kit.sources.bids_files import DATATYPES, UNREADABLE, read_sidecars
+from epitome_kit.sources.bids_masks import OTHER, PART, TUMOUR, Role, choose_masks, label_map_role, mask_role
 from epitome_kit.sources.contrasts import judge_scan
 
-_NOT_ANATOMY = {"func", "dwi", "perf", "fmap", "pet", "meg", "eeg", "ieeg", "micr", "nirs", "beh", "mrs", "motion"}
+DECIDED = "decided by a person"
+"""Evidence of what a ledger was answered with."""
 
 
 class Plan(NamedTuple):
@@ -65,45 +66,38 @@ def plan_subject(subject, files, source, *, dates, decisions, session=None, mask
     Plan
     """
     decided = {file: decisions[place] for file in files if (place := (file.source, _kind(file))) in decisions}
-    why, taken_as, evidence, judged, roles = {}, {}, {}, {}, {}
-    for file in files:
-        if file.is_mask:
-            roles[file] = _role(file, read_sidecars(file, source), decided.get(file), mask_labels)
-            evidence[file] = roles[file].evidence
-        elif file.derived:
-            why[file] = "derived: scans are taken from the raw data"
-        else:
-            contrast, evidence[file] = _contrast(file, source, decided.get(file))
-            if contrast in CONTRASTS:
-                judged[file] = contrast
-            else:
-                why[file] = evidence[file] if contrast else f"{UNTOLD}: {evidence[file]}"
+    notes_on = {file: read_sidecars(file, source) for file in files}
+    roles = _judge_masks(files, notes_on, decided, mask_labels)
+    judged, evidence, why = _judge_scans([file for file in files if file not in roles], notes_on, decided)
+    evidence |= {file: role.evidence for file, role in roles.items()}
+    roles, at = _place_masks(roles, judged, notes_on, decided)
     notes, sessions = [], {file.session for file in judged}
-    annotated = {file.session for file, role in roles.items() if role.kind in (TUMOUR, PART)}
-    chosen, reason = choose_session(sessions, annotated, dates, wanted=session) if sessions else ("", "")
+    annotated = {at[file] for file, role in roles.items() if role.kind in (TUMOUR, PART)}
+    answered = {at.get(file, file.session) for file, answer in decided.items() if answer != LEAVE_OUT} - {None}
+    chosen, reason = ("", "")
+    if sessions:
+        chosen, reason = choose_session(sessions, answered, annotated, dates, wanted=session)
     if len(sessions) > 1 or (session is not None and sessions):
         notes.append(f"{len(sessions)} sessions: took {_named(chosen)}: {reason}")
     for file in {**judged, **roles}:
-        if file.session != chosen and not (file.is_mask and not file.session):
-            why[file] = (
-                f"of another session: {_named(chosen)} was taken: {reason}" if chosen is not None else "not asked for"
+        if at.get(file, file.session) not in (chosen, None):
+            other = (
+                f"{_named(chosen)} was taken{f': {reason}' if reason else ''}"
+                if chosen is not None
+                else "not asked for"
             )
-    here = {file: role for file, role in roles.items() if file not in why}
-    whole = [file for file, role in here.items() if role.kind == TUMOUR]
-    if len(whole) > 1:  # those on the grid of a scan come first
-        grids = [file.path for file in judged if file not in why]
-        here = dict(sorted(here.items(), key=lambda item: item[0] in whole and not _fits(item[0].path, grids)))
-    masks, left = choose_masks(here)
-    stated = [file for file, role in roles.items() if decided.get(file) == "tumour" and file not in why]
-    masks = stated or masks
-    why |= {file: text for file, text in left.items() if file not in masks}
+            why[file] = f"of another session: {other}"
+    here = {file: judged[file] for file in judged if file not in why}
+    masks, left = _tumour({file: role for file, role in roles.items() if file not in why}, here, decided)
+    why |= left
     if len(masks) > 1:
         notes.append(f"tumour: joined {' + '.join(file.path.name for file in masks)}")
-    drawn_on = {name for mask in masks for name in named_sources(read_sidecars(mask, source))}
-    first = {file for file in judged if file in decided or file.path.name in drawn_on}
-    scans, left = choose_scans({file: judged[file] for file in judged if file not in why}, first)
+    scans, left = choose_scans(here, *_preferred(here, masks, notes_on, decided))
     why |= left
-    taken_as |= {file: contrast for contrast, file in scans.items()} | dict.fromkeys(masks, "tumour")
+    taken_as = {file: contrast for contrast, file in scans.items()} | dict.fromkeys(masks, "tumour")
+    for file, answer in decided.items():
+        if answer != LEAVE_OUT and file not in taken_as:
+            notes.append(f"{file.path.name} was decided as {answer}, and not taken: {why.get(file)}")
     entries = [
         Entry(
             file.source,
@@ -119,6 +113,95 @@ def plan_subject(subject, files, source, *, dates, decisions, session=None, mask
     return Plan(subject, scans, masks, notes, entries, _fault(subject, scans, files, why, chosen, session))
 
 
+def _judge_masks(files, notes_on, decided, mask_labels):
+    """Role of each mask, and of each file that a person called a tumour."""
+    masks = [file for file in files if file.is_mask or decided.get(file) == "tumour"]
+    roles = {file: mask_role(file, notes_on[file]) for file in masks}
+    maps = [file for file in masks if file.suffix.lower() == "dseg"]
+    for file in maps:
+        tumours = sum(roles[other].kind == TUMOUR for other in masks if other is not file)
+        others = tumours + sum(other is not file and roles[other].kind != OTHER for other in maps)
+        roles[file] = label_map_role(file, roles[file], mask_labels, others)
+    by_hand = {"tumour": Role(TUMOUR, "", DECIDED), LEAVE_OUT: Role(OTHER, "", DECIDED)}
+    return roles | {file: by_hand[decided[file]] for file in masks if file in decided}
+
+
+def _judge_scans(files, notes_on, decided):
+    """Contrast of each scan that is one of the four, evidence, and why the others are left out."""
+    judged, evidence, why = {}, {}, {}
+    for file in files:
+        contrast, evidence[file] = _contrast(file, notes_on[file], decided.get(file))
+        if contrast in CONTRASTS:
+            judged[file] = contrast
+        else:
+            why[file] = evidence[file] if contrast else f"{UNTOLD}: {evidence[file]}"
+    return dict(sorted(judged.items(), key=lambda item: _plainness(item[0]))), evidence, why
+
+
+def _plainness(file):
+    """Names with fewer entities come first: ``sub-1_T1w`` before ``sub-1_acq-lowres_T1w``."""
+    return len(set(file.entities) - {"sub", "ses", "run"})
+
+
+def _contrast(file, notes, decision):
+    """Contrast of a scan and the evidence; a person's decision comes first."""
+    if decision:
+        return ("other" if decision == LEAVE_OUT else decision), DECIDED
+    if file.derived:
+        return "other", "derived: scans are taken from the raw data"
+    if file.oddity:
+        return None, file.oddity
+    if file.folder in DATATYPES - {"anat"}:
+        return "other", f"no anatomical scan: it lies in {file.folder}"
+    contrast, evidence = judge_scan(file.path, notes={key: value for key, value in notes.items() if key != UNREADABLE})
+    if contrast == "T1w" and UNREADABLE in notes:  # an agent may stand there
+        return None, f"{evidence}, and {notes[UNREADABLE]} cannot be read"
+    return contrast, evidence
+
+
+def _place_masks(roles, judged, notes_on, decided):
+    """Session of each mask: its own, else that of the scan it names; None for any; a question where neither tells."""
+    sessions, at, placed = {file.session for file in judged}, {}, {}
+    by_name = {file.path.name: file.session for file in judged}
+    for file, role in roles.items():
+        named = {by_name[name] for name in named_sources(notes_on[file]) if name in by_name}
+        at[file], placed[file] = file.session or None, role
+        if role.kind not in (TUMOUR, PART) or file in decided:
+            at[file] = file.session or next(iter(named), None)
+        elif len(named) == 1 and file.session in ("", *named):
+            (at[file],) = named
+        elif named:
+            placed[file] = Role(None, "", f"{UNTOLD}: its name and its sidecar speak of different sessions")
+        elif not file.session and len(sessions) > 1:
+            placed[file] = Role(None, "", f"{UNTOLD}: of which of {len(sessions)} sessions")
+    return placed, at
+
+
+def _tumour(roles, scans, decided):
+    """Choose the masks that make up the tumour, and say why the others do not."""
+    stated = [file for file in roles if decided.get(file) == "tumour"]
+    whole = [file for file, role in roles.items() if role.kind == TUMOUR]
+    if len(whole) > 1:  # those on the grid of a scan come first
+        fitting = [file for file in whole if _fits(file.path, [scan.path for scan in scans])]
+        far = [file for file in whole if fitting and file not in fitting and file not in stated]
+        masks, why = choose_masks({file: role for file, role in roles.items() if file not in far})
+        why |= dict.fromkeys(far, "on the grid of no scan, where another is")
+    else:
+        masks, why = choose_masks(roles)
+    masks = stated or masks
+    return masks, {file: text for file, text in why.items() if file not in masks}
+
+
+def _preferred(scans, masks, notes_on, decided):
+    """Name the scans that come first, and why: those a person or the mask names, then those on the grid of the mask."""
+    named = {name for mask in masks for name in named_sources(notes_on[mask])}
+    runs = {mask.entities["run"] for mask in masks if "run" in mask.entities}
+    told = {file for file in scans if file in decided or file.path.name in named or file.entities.get("run") in runs}
+    if told or not masks:
+        return told, "a person or the mask names it"
+    return {file for file in scans if _fits(masks[0].path, [file.path])}, "the mask lies on its grid"
+
+
 def _fits(mask, scans):
     """Whether a mask lies on the grid of a scan, as far as their headers can be read."""
     try:
@@ -132,29 +215,10 @@ def _kind(file):
     return "mask" if file.is_mask else "scan"
 
 
-def _contrast(file, source, decision):
-    """Contrast of a scan and the evidence; a person's decision comes first."""
-    if decision:
-        return ("other" if decision == LEAVE_OUT else decision), "decided by a person"
-    if file.folder in _NOT_ANATOMY:
-        return "other", f"no anatomical scan: it lies in {file.folder}"
-    return judge_scan(file.path, notes=read_sidecars(file, source))
-
-
-def _role(file, notes, decision, mask_labels):
-    if decision:
-        return Role(TUMOUR if decision == "tumour" else OTHER, "", "decided by a person")
-    role = mask_role(file, notes)
-    if file.suffix.lower() == "dseg" and role.kind != OTHER:
-        if mask_labels is None:
-            return Role(None, "", f"{UNTOLD}: a label map; name the labels of the tumour with --mask-labels")
-        return Role(TUMOUR, "", f"label map, its labels {mask_labels} were asked for")
-    return role
-
-
 def named_sources(notes):
     """List the file names that a sidecar gives as the sources of a mask."""
-    return [text.rsplit("/", 1)[-1] for text in re.findall(r"[^\s\"'\[\],]+", str(notes.get("Sources", "")))]
+    said = " ".join(str(notes.get(key, "")) for key in ("Sources", "RawSources", "IntendedFor"))
+    return [text.rsplit("/", 1)[-1] for text in re.findall(r"[^\s\"'\[\],]+", said)]
 
 
 def _named(session):
