@@ -119,11 +119,10 @@ def test_the_first_run_and_the_first_session_are_taken(tmp_path):
 
 def test_the_sidecar_of_a_scan_comes_along(source, tmp_path):
     (source / "sub-1" / "anat" / "sub-1_T1w.json").write_text('{"EchoTime": 0.003, "CoregisteredAtOrigin": true}')
-    (source / "sub-2" / "anat" / "sub-2_T1w.json").write_text("{damaged")
+    (source / "sub-2" / "anat" / "sub-2_FLAIR.json").write_text("{damaged")
     cohort = import_bids(source, tmp_path / "out")
-    sidecars = [
-        read_json(cohort[name].images["T1w"].with_suffix("").with_suffix(".json")) for name in ("sub-1", "sub-2")
-    ]
+    scans = cohort["sub-1"].images["T1w"], cohort["sub-2"].images["FLAIR"]
+    sidecars = [read_json(path.with_suffix("").with_suffix(".json")) for path in scans]
     assert sidecars[0]["EchoTime"] == 0.003 and sidecars[0]["CoregisteredAtOrigin"] is True
     assert set(sidecars[1]) == {"SourceDigest", "SourceFile", "Repairs", "ImportedTogether"}
 
