@@ -63,7 +63,7 @@ def strip_with_brainextractor(path):
 
 def compare(name, scan, reference):
     """Strip one head both ways."""
-    truth = np.asarray(load_mask(reference).dataobj) > 0
+    truth = np.asarray(load_mask(reference, labels="all").dataobj) > 0
     ours, seconds, _, _ = in_a_fresh_process(strip_with_kit, str(scan))
     try:
         theirs, their_seconds = in_a_fresh_process(strip_with_brainextractor, str(scan))

@@ -16,7 +16,7 @@ from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 def whole(real_data):
     """A research scan, and its brain as others stripped it."""
     scan = load_image(real_data / "itk-head" / "t1.nii.gz")
-    brain = np.asarray(load_mask(real_data / "itk-head" / "t1_stripped.nii.gz").dataobj)
+    brain = np.asarray(load_mask(real_data / "itk-head" / "t1_stripped.nii.gz", labels="all").dataobj)
     return scan, image_like(brain, scan)
 
 
