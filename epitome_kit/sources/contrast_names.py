@@ -3,7 +3,7 @@
 import re
 
 from epitome_kit.files import read_json
-from epitome_kit.sources.contrast_fields import agent_of
+from epitome_kit.sources.contrast_agents import agent_of
 from epitome_kit.sources.contrast_lexicon import LEXICON
 from epitome_kit.sources.contrast_words import Words, read_words
 

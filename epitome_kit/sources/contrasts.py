@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_fields import agent_of, by_times, other_type
+from epitome_kit.sources.contrast_agents import agent_of
+from epitome_kit.sources.contrast_fields import by_times, other_type
 from epitome_kit.sources.contrast_names import (
     SUFFIXES,
     entity_agent,
@@ -14,6 +15,7 @@ from epitome_kit.sources.contrast_names import (
     read_sidecar,
     sidecar_beside,
 )
+from epitome_kit.sources.contrast_notes import UNREADABLE, tidy_notes
 from epitome_kit.sources.contrast_words import Words, read_words
 
 _SHOWN = {"signplus": "C+", "signminus": "C-", "nkm": "n. KM", "okm": "o. KM", "vkm": "v. KM", "mkm": "m. KM"}
@@ -76,9 +78,9 @@ def judge_scan(path, *, notes=None, name=None):
     Judgement
     """
     path = Path(path)
-    notes = read_sidecar(sidecar_beside(path)) if notes is None else notes
-    series = Series(notes, path.name if name is None else name)
-    asked = any(notes.get(field) for field in ("ProtocolName", "ContrastBolusAgent", "ContrastBolusIngredient"))
+    notes = tidy_notes(read_sidecar(sidecar_beside(path)) if notes is None else notes)
+    series = Series(notes, path.name if name is None else str(name))
+    asked = notes.get("ProtocolName") or agent_of(notes)[0]
     beside = [Series(fields, stem) for stem, fields in read_beside(path)] if asked else []
     return judge_series(series, beside)
 
@@ -98,6 +100,8 @@ def judge_series(series, others=(), *, after_agent=False):
     -------
     Judgement
     """
+    series = series._replace(notes=tidy_notes(series.notes))
+    others = [other._replace(notes=tidy_notes(other.notes)) for other in others]
     suffix, entities, texts = _texts(series, others)
     kind, why = _kind(series, suffix, entities, texts)
     if kind != "T1w":
