@@ -51,6 +51,12 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])
 _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
 _LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
 _MEASURE = re.compile(r"\d+(p\d+)?(mm|ms|sl|min|iso|deg|x\d+)(iso)?")
+_AFFIXES = ("contrast", "kontrast", "post", "prae", "pre", "plus", "gado", "gad", "gd", "km", "ce", "cm", "c")
+_OPEN = re.compile("^(post|ce)..|..(post|ce|plus|contr?|cm)$")
+_ENGLISH = re.compile(
+    "^ce(reb|rv|nt|ll|ph|rt|n|il)|(sli|sour|eren|devi|spa|tra|fa|quen|onan|van|lan|stan|on|ran|bra|for|choi|prin|rfa|"
+    "voi|servi|pla|pie|rian|edu|cien|for|nden|den|dan|rman|pli|pri|nni|offi|jui|practi|rodu|redu)ce$"
+)
 _LONGEST_TEXT, _LONGEST_WORD = 400, 40
 
 
@@ -83,6 +89,40 @@ def cut_words(text):
     return tokens
 
 
+def is_glued(text):
+    """Tell whether a word that is not known begins or ends like one of an agent: `stealthpost`.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    bool
+    """
+    unknown = [word for word, group in cut_words(text) if group is None]
+    return any(_OPEN.search(word) and not _ENGLISH.search(word) for word in unknown)
+
+
+def _unglue(word):
+    """Cut a word of an agent off known words of a sequence: `axpost`, `post3d`; None where that cannot be."""
+    for affix in _AFFIXES:
+        for first in (True, False):
+            rest = word[len(affix) :] if first else word[: -len(affix)]
+            whole = word.startswith(affix) if first else word.endswith(affix)
+            if not whole or len(rest) < (4 if len(affix) == 1 else 2) or (first and len(affix) == 1):
+                continue
+            pieces = _segment(rest, kind=True)
+            if pieces and all(_plain(piece) for piece in pieces):
+                sign = "?" if len(affix) == 1 or affix == "plus" else affix
+                return [sign, *pieces] if first else [*pieces, sign]
+    return None
+
+
+def _plain(piece):
+    return bool({"neutral", "gradient", *KINDS} & set(LEXICON.get(piece, "").split())) or piece.isdigit()
+
+
 def _split(chunk):
     """Cut a run of letters and digits into words that are known, or leave it whole."""
     word = chunk.lower()
@@ -101,6 +141,9 @@ def _split(chunk):
     if found:
         kinds = [_tells(piece, LEXICON.get(piece, "")) for piece in found]
         return ["to" if word == "2" and any(kinds[:n]) and n + 1 < len(found) else word for n, word in enumerate(found)]
+    unglued = _unglue(word) if len(word) <= _LONGEST_WORD else None
+    if unglued:
+        return unglued
     parts = _CAMEL.split(chunk)
     return [word] if len(parts) == 1 else [each for part in parts for each in _split(part)]
 

@@ -5,10 +5,11 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS
+from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON
 from epitome_kit.sources.contrast_tokens import cut_words
 
 _RELATIONS = {"with", "without", "after", "before"}
+_NAMES = {"agent", "short", "given", "plain", "both"}
 _SKIPPED = {"joint", "hint"}
 _PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
 
@@ -59,6 +60,22 @@ def read_words(text):
     if kind == "T1w" and agent is None and _strange(text):
         agent, agent_said = "unclear", "letters that are not Latin"
     return Words(kind, agent, said, agent_said)
+
+
+def names_agent(words):
+    """Tell whether words speak of an agent by its name, not only of a time before or after something.
+
+    Parameters
+    ----------
+    words : Words
+
+    Returns
+    -------
+    bool
+    """
+    groups = {group for word in words.agent_said.split() for group in LEXICON.get(word, "").split()}
+    by_stem = any(AGENT_STEM.search(word) for word in words.agent_said.split())
+    return by_stem or "a word of an agent" in words.agent_said or bool(groups & _NAMES) or "an agent" in words.agent_said
 
 
 def _strange(text):

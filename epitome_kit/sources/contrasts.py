@@ -13,10 +13,11 @@ from epitome_kit.sources.contrast_names import (
     read_beside,
     read_name,
     read_sidecar,
+    side_words,
     sidecar_beside,
 )
-from epitome_kit.sources.contrast_notes import UNREADABLE, tidy_notes
-from epitome_kit.sources.contrast_words import Words, read_words
+from epitome_kit.sources.contrast_notes import UNREADABLE, as_text, tidy_notes
+from epitome_kit.sources.contrast_words import Words, names_agent, read_words
 
 _SHOWN = {"signplus": "C+", "signminus": "C-", "nkm": "n. KM", "okm": "o. KM", "vkm": "v. KM", "mkm": "m. KM"}
 _OTHER_TIMES = ("PD", "T2*", "EPI", "STIR")
@@ -126,6 +127,10 @@ def _texts(series, others):
         if described.kind is None and told.kind or (described.agent is None and told.kind not in (None, "other")):
             own = told if described.kind is None else told._replace(kind=None)
             texts.append(("protocol", own if told.kind != "other" else own._replace(agent=None)))
+    comment = read_words(notes.get("ImageComments") or "")
+    if names_agent(comment):
+        texts.append(("comment", comment._replace(kind=None, said="")))
+    texts += [("entity", side) for side in side_words(series.name)]
     return suffix, entities, [*texts, ("label" if suffix else "file name", words)]
 
 
@@ -185,7 +190,8 @@ def _agent(series, suffix, entities, texts, others):
     if len({state for state, _ in stated}) > 1 or (state == "unclear" and not clear and not entity):
         return "unclear", _disagree(*(why for _, why in stated)) if stated else f"{why}: cannot tell"
     if not stated and not told:
-        return "without", "no word of an agent"
+        doubt = _doubt(series, others)
+        return ("unclear", f"cannot tell: {doubt}") if doubt else ("without", "no word of an agent")
     if not stated and len(clear) < len(told):
         return "unclear", f"{_joined(told)}: cannot tell"
     if stated and not told and not entity and _in_every_header(others):
@@ -197,6 +203,21 @@ def _agent(series, suffix, entities, texts, others):
     if plain and not entity and any(_after_agent(other) for other in others):
         return "without", f"{_joined(clear)}, and another T1 of the exam is after the agent"
     return "unclear", _disagree(*(why for _, why in [*stated, *clear]))
+
+
+def _doubt(series, others):
+    """Say why no word of an agent does not mean that none was given; empty where it does.
+
+    A protocol of its own is a hint for a file, of whose exam others may be missing.
+    """
+    if series.notes.get(UNREADABLE):
+        return f"cannot read {Path(as_text(series.notes[UNREADABLE])).name}"
+    protocol = series.notes.get("ProtocolName") or ""
+    shared = any(_same(protocol, other.notes.get("ProtocolName")) for other in others)
+    words = read_words(protocol)
+    if series.name and not shared and words.agent != "without" and names_agent(words):
+        return f"protocol says {_shown(words.agent_said)}"
+    return ""
 
 
 def _in_every_header(others):
