@@ -26,6 +26,8 @@ _FREE_ENTITIES = ("acq", "desc", "rec", "label", "mod")
 _OF_OTHERS = ("sub", "ce", "space", "from", "to", "res", "den", "atlas")
 _SILENT_KEYS = {"ses", "run", "task", "dir", "hemi", "split", "chunk", "trc"}
 _TIMES = {"ses", "task", "visit", "tp", "time", "timepoint", "wave", "date", "day", "stage", "cohort", "group", "scan"}
+_SPM = re.compile(r"(?:s\d*)?(?:m0?w[cp]|[rw]c)[1-6](?![0-9])|u_r?c[1-6]|iy_")
+_PERHAPS_SPM = re.compile(r"[rw]?p[1-6](?=[Tt][12]|sub-)|c[1-6](?=_|[Tt][12]|sub-)|[uyj]_|wj_")
 _MOST_BESIDE = 500
 
 
@@ -60,6 +62,9 @@ def read_name(name):
             words = words._replace(agent="unclear", agent_said="a word that is not understood")
         return match[2], entities, words._replace(kind=told, said=alone.said)
     words = read_words(_SILENT.sub("", stem))
+    if _SPM.match(stem) or _PERHAPS_SPM.match(stem):
+        kind = "other" if _SPM.match(stem) else "unclear"
+        return None, {}, words._replace(kind=kind, said="a prefix of SPM")
     part = re.search(r"(?:^|[^A-Za-z])([A-Za-z]+)$", stem)
     if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in SUFFIXES:
         words = words._replace(kind="unclear", said=f"{words.said} {part[1].lower()}")
@@ -111,8 +116,8 @@ def entity_agent(entities):
     state, _ = agent_of({"ContrastBolusAgent": value})
     told = read_words(f"T1w {value}").agent
     state = told if state == "with" and told in ("without", "unclear") and value.lower() not in LEXICON else state
-    known = value.lower() in LEXICON or (state == "without" and value.isalnum() and len(value) < 16)
-    return state or "unclear", f"ce-{value if known else ''}"
+    said = value if value.lower() in {*LEXICON, "0"} else " with a negation" if state == "without" else ""
+    return state or "unclear", f"ce-{said}"
 
 
 def sidecar_beside(path):

@@ -4,11 +4,13 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
-from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_STEM
+from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_END, OTHER_STEM
 
 _SEP = r"[\s_.-]*"
 _AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
 _SIGNS = [
+    (r"((?<![a-z0-9])[a-z]{0,3}t[12](?:w|ce|c|gd|gad)?|flair)(?:to|onto|into|2)(?=t[12](?![0-9])|flair|pd|mni)", r"\1 to "),
+    (r"(?<=\d)\s*cm(?![a-z])", "mm "),
     (r"(?<![a-z0-9])w[\s_./-]{0,3}(?:o|out)(?![a-z0-9])|with[\s_-]out|w/o(?![a-z])", " wo "),
     (r"(?<![a-z0-9])s/\s?(?=c|gd|gad|mdc)", " sin "),
     (r"(?<![a-z0-9])c/\s?(?=c|gd|gad|mdc)", " con "),
@@ -83,7 +85,7 @@ def cut_words(text):
         for word in _split(chunk):
             group = LEXICON.get(word) or ("number" if word.isdigit() else None)
             group = group or ("neutral" if _MEASURE.fullmatch(word) else None)
-            stem = None if group else OTHER_STEM.match(word)
+            stem = None if group else OTHER_STEM.match(word) or OTHER_END.search(word)
             word, group = (stem[0], "other") if stem else (word, group)
             tokens += [[word, part] for part in group.split()] if group and " " in group else [[word, group]]
     return tokens

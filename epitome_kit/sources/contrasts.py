@@ -211,7 +211,8 @@ def _doubt(series, others):
     A protocol of its own is a hint for a file, of whose exam others may be missing.
     """
     if series.notes.get(UNREADABLE):
-        return f"cannot read {Path(as_text(series.notes[UNREADABLE])).name}"
+        name = as_text(series.notes[UNREADABLE]).rpartition("/")[2]
+        return f"cannot read {name}" if name.startswith("sub-") else "its sidecar cannot be read"
     protocol = series.notes.get("ProtocolName") or ""
     shared = any(_same(protocol, other.notes.get("ProtocolName")) for other in others)
     words = read_words(protocol)
