@@ -27,7 +27,23 @@ _OTHER_TYPES = {
     **dict.fromkeys(("SCREEN SAVE", "SCREENSHOT", "FMRI", "MOSAIC", "SPECTROSCOPY"), "no anatomical scan"),
 }
 
-_MAGNETIC = {"MR", "MRI", "MRT", "NMR", "IRM", "RM", "RMN", "MAGNETIC", "T1", "T1W", "T1CE", "T2", "T2W", "FLAIR", "ANAT"}
+_MAGNETIC = {
+    "MR",
+    "MRI",
+    "MRT",
+    "NMR",
+    "IRM",
+    "RM",
+    "RMN",
+    "MAGNETIC",
+    "T1",
+    "T1W",
+    "T1CE",
+    "T2",
+    "T2W",
+    "FLAIR",
+    "ANAT",
+}
 _NOT_MAGNETIC = {"CT", "PT", "PET", "NM", "US", "SPECT", "SEG", "RTSTRUCT", "SR", "OT", "MG", "CR", "DX"}
 
 
@@ -90,7 +106,7 @@ def other_type(notes):
     words = set(re.findall("[A-Z0-9]+", modality))
     if not words & _MAGNETIC or words & _NOT_MAGNETIC:
         return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
-    if str(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
+    if as_text(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
         return "an angiography"
     types = as_list(notes.get("ImageType"))
     return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)

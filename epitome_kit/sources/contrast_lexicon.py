@@ -35,7 +35,8 @@ _GROUPS = {
     "soustraction sustraccion sottrazione subtraktion subt subtract difference t1t2 t1wt2w ct cta pet fdg "
     "fet spect xray tractography sinogram swi3d dyna fsbb susceptibility susceptibilidad suszeptibilitat "
     "vasc vaso tumorseg tumourseg sswip opp ip ph overlay overlaid synth synthesized synthesised "
-    "generated fake fused fusion qt1 qt2 me3d jac jacdet logjac jacobians thk thick mixeltype warpcoef coef coeff coeffs "
+    "generated fake fused fusion qt1 qt2 me3d jac jacdet logjac jacobians thk thick mixeltype warpcoef coef "
+    "coeff coeffs "
     "entropy homogeneity kurtosis skewness variance dissimilarity lacunarity wavelet laplacian sobel gabor "
     "uncertainty saliency gradcam attention curv curvature sulc pial displacement invwarp velocity kspace",
     "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
@@ -56,7 +57,8 @@ _GROUPS = {
     "sincontraste singado singd senzamdc woc wogad wocontrast withoutcontrast withoutgad kmfrei "
     "contrastfree cminus gdneg cneg basale beforegad smdc unenh",
     "with": "with w mit m avec con com met med plus",
-    "without": "utan uden uten ilman without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
+    "without": "utan uden uten ilman without wo ohne sans sin senza sem zonder bez no non not none nil aucun "
+    "kein keine pas minus "
     "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
     "after": "post after nach apres dopo despues tras efter etter",
     "before": "pre prae before vor avant antes prima pra innan før",
@@ -75,7 +77,8 @@ _GROUPS = {
     "praeoperativ preoperativ postoperatoire preoperatoire postoperatorio preoperatorio postoperatoria "
     "preoperatoria postsurgery presurgery postsurgical presurgical postresection postrt prert postrx "
     "prerx postchemo prechemo posttreatment pretreatment posttx pretx posttherapy pretherapy postpartum "
-    "prescan prenorm prenormalize prenormalized prenormalised postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
+    "prescan prenorm prenormalize prenormalized prenormalised postmortem postproc preproc postprocessed "
+    "preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
     "postcrt postsrs posttrauma poststroke postquirurgico postquirurgica prequirurgico prequirurgica",
     "joint": "and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
@@ -123,6 +126,7 @@ OTHER_STEM = re.compile(
 """How words of other images begin in many languages, and b-values."""
 
 AGENT_STEM = re.compile(
-    "gad|contrast|kontrast|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
+    "gad|contrast|kontrast|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|"
+    "injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
 )
 """Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""

@@ -9,8 +9,12 @@ from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_END, OTHE
 _SEP = r"[\s_.-]*"
 _AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
 _SIGNS = [
-    (r"((?<![a-z0-9])[a-z]{0,3}t[12](?:w|ce|c|gd|gad)?|flair)(?:to|onto|into|2)(?=t[12](?![0-9])|flair|pd|mni)", r"\1 to "),
-    (r"(?<=\d)\s*cm(?![a-z])", "mm "),
+    (
+        r"((?<![a-z0-9])[a-z]{0,3}t[12](?:w|ce|c|gd|gad)?|flair)(?:to|onto|into|2)(?=t[12](?![0-9])|flair|pd|mni)",
+        r"\1 to ",
+    ),
+    (r"(?<=\d)[\s_]*cm(?![a-z])", "mm "),
+    (r"(?<![a-z0-9])w/?o(?:ut)?\s*[/&+]\s*w(?:ith)?(?![a-z/])", " wwo "),
     (r"(?<![a-z0-9])w[\s_./-]{0,3}(?:o|out)(?![a-z0-9])|with[\s_-]out|w/o(?![a-z])", " wo "),
     (r"(?<![a-z0-9])s/\s?(?=c|gd|gad|mdc)", " sin "),
     (r"(?<![a-z0-9])c/\s?(?=c|gd|gad|mdc)", " con "),
