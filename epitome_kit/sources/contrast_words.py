@@ -11,6 +11,9 @@ from epitome_kit.sources.contrast_tokens import cut_words
 _RELATIONS = {"with", "without", "after", "before"}
 _NAMES = {"agent", "short", "given", "plain", "both"}
 _LESS = {"minus", "moins", "menos", "meno"}
+_SHORT_WORD = 5
+"""Letters of a word that may deny an agent in a language that is not listed."""
+
 _SKIPPED = {"joint", "hint"}
 _PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
 
@@ -212,7 +215,7 @@ def _around(tokens, index, used):
         return "without", f"{word} {later[0]}"
     kinds = [place for place, (_, group) in enumerate(tokens) if group in KINDS]
     strange = index and tokens[index - 1][1] is None and tokens[index - 1][0].isalpha() and kinds and kinds[0] < index
-    open_ = word == "cm" or (strange and len(tokens[index - 1][0]) > 2)
+    open_ = word == "cm" or (strange and 2 < len(tokens[index - 1][0]) <= _SHORT_WORD)
     if len(before) == 2 or re.fullmatch("0+(ml|cc|mmol)?", later[0]) or later[1] == "undo" or (open_ and not before):
         return "unclear", " ".join(said)
     if not before and kinds and index < kinds[0]:
