@@ -3,7 +3,7 @@
 import math
 import re
 
-from epitome_kit.sources.contrast_lexicon import LEXICON
+from epitome_kit.sources.contrast_notes import as_text
 
 LONG_ECHO_MS = 60
 LONG_REPETITION_MS = 1500
@@ -26,24 +26,25 @@ _OTHER_TYPES = {
     **dict.fromkeys(("UNI", "INV1", "INV2"), "part of MP2RAGE"),
     **dict.fromkeys(("SCREEN SAVE", "SCREENSHOT", "FMRI", "MOSAIC", "SPECTROSCOPY"), "no anatomical scan"),
 }
-_NEGATIONS = (
-    "no none non not without wo n nil null nein kein keine ohne sans aucun sin senza zonder nativ native nativo plain "
-    "unenhanced noncontrast nocontrast pre precontrast false f saline nacl vor avant before prior never withheld"
-)
-_NO = frozenset(_NEGATIONS.split())
-_UNKNOWN = {
-    "unknown",
-    "unk",
-    "unspecified",
-    "undefined",
-    "default",
-    "tbd",
-    "other",
-    "anonymized",
-    "anonymised",
-    "removed",
+
+_MAGNETIC = {
+    "MR",
+    "MRI",
+    "MRT",
+    "NMR",
+    "IRM",
+    "RM",
+    "RMN",
+    "MAGNETIC",
+    "T1",
+    "T1W",
+    "T1CE",
+    "T2",
+    "T2W",
+    "FLAIR",
+    "ANAT",
 }
-_BOTH = {"wwo"}
+_NOT_MAGNETIC = {"CT", "PT", "PET", "NM", "US", "SPECT", "SEG", "RTSTRUCT", "SR", "OT", "MG", "CR", "DX"}
 
 
 def by_times(notes):
@@ -62,7 +63,7 @@ def by_times(notes):
     """
     echo, repetition = number(notes.get("EchoTime")), number(notes.get("RepetitionTime"))
     repetition = repetition or number(notes.get("RepetitionTimePreparation"))
-    kinds = set(_list(notes.get("ScanningSequence")))
+    kinds = set(as_list(notes.get("ScanningSequence")))
     if "EP" in kinds:
         return "EPI", "an echo-planar sequence"
     if not echo or not repetition or echo >= _IMPOSSIBLE_ECHO_S:
@@ -101,74 +102,28 @@ def other_type(notes):
     -------
     str or None
     """
-    modality = str(notes.get("Modality") or "MR").strip().upper()
-    if modality != "MR":
+    modality = as_text(notes.get("Modality")).strip().upper() or "MR"
+    words = set(re.findall("[A-Z0-9]+", modality))
+    if not words & _MAGNETIC or words & _NOT_MAGNETIC:
         return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
-    if str(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
+    if as_text(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
         return "an angiography"
-    types = _list(notes.get("ImageType"))
+    types = as_list(notes.get("ImageType"))
     return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)
-
-
-def agent_of(notes):
-    """Tell whether the fields of a header say that an agent was given.
-
-    Parameters
-    ----------
-    notes : dict
-        BIDS names; of use are ContrastBolusAgent, ContrastBolusIngredient and ContrastBolusVolume.
-
-    Returns
-    -------
-    (str or None, str)
-        ``"with"``, ``"without"``, or ``"unclear"`` where fields disagree; None where
-        they are missing or say nothing. And the agent in words.
-    """
-    found = []
-    for name in ("ContrastBolusAgent", "ContrastBolusIngredient"):
-        for value in _list(notes.get(name)):
-            state, said = _agent(value.lower())
-            found += [(state, said)] if state else []
-    volume = number(notes.get("ContrastBolusVolume"))
-    if volume is not None:
-        found.append(("with", f"{volume:g} ml") if volume > 0 else ("without", "0 ml"))
-    states = {state for state, _ in found}
-    said = ", ".join(dict.fromkeys(said for _, said in found))
-    return (None if not found else states.pop() if len(states) == 1 else "unclear"), f"agent {said}" if said else ""
-
-
-def _agent(text):
-    """State of the text of one field, and what may be shown of it: nothing but known words."""
-    text = re.sub(r"w\s*/\s*o(?![a-z])", " wo ", re.sub(r"n\s*/\s*a|\bna\b", " none ", text))
-    words = re.findall(r"[a-z]+|\d+(?:[.,]\d+)?", text)
-    amounts = [float(word.replace(",", ".")) for word in words if word[0].isdigit()]
-    letters = [word for word in words if not word[0].isdigit()]
-    no = [word for word in letters if word in _NO]
-    names = [word for word in letters if LEXICON.get(word) in ("agent", "short", "given") and word not in _NO]
-    strange = [word for word in letters if word not in _NO | _UNKNOWN and len(word) > 2]
-    if {"with", "w", "mit", "avec", "con"} & set(letters) and no or _BOTH & set(letters):
-        return "unclear", "with and without"
-    if no or (amounts and not any(amounts)):
-        return "without", " ".join([*no, *names]).upper() or "0 ml"
-    if not words or (set(letters) & _UNKNOWN and not names and not any(amounts)):
-        return None, ""
-    if names or any(amounts):
-        return "with", " ".join(dict.fromkeys(names)).upper() or "stated by its amount"
-    yes = set(letters) & {"y", "yes", "ja", "oui", "si", "iv", "c", "w", "with", "true", "t"}
-    return ("with", "stated") if yes or strange else (None, "")
 
 
 def number(value):
     """Read a finite number; None where there is none."""
-    value = value[0] if isinstance(value, list) and value else value
+    value = value[0] if isinstance(value, (list, tuple)) and value else value
     try:
         value = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None
 
 
-def _list(value):
+def as_list(value):
     """Read a field of one or more values as words in capitals."""
-    values = value if isinstance(value, (list, tuple)) else re.split(r"[\\]", str(value)) if value is not None else []
-    return [str(each).strip().upper() for each in values if str(each).strip()]
+    values = value if isinstance(value, (list, tuple)) else re.split(r"[\\]", as_text(value))
+    texts = [as_text(each).strip().upper() for each in values]
+    return [text for text in texts if text]
