@@ -3,13 +3,15 @@
 import math
 import re
 
-from epitome_kit.sources.contrast_lexicon import LEXICON
+from epitome_kit.sources.contrast_agents import read_agent
 
 LONG_ECHO_MS = 60
 LONG_REPETITION_MS = 1500
 _SURELY_LONG_MS = 3000
+_FLAIR_REPETITION_MS = 6000
 _LATE_INVERSION_MS, _EARLY_INVERSION_MS = 1300, 400
 _IMPOSSIBLE_ECHO_S = 2
+_COMPLEX_PARTS = ("PHASE", "REAL", "IMAGINARY")
 _OTHER_TYPES = {
     **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP", "PHASEMAP"), "phase"),
     **dict.fromkeys(("R", "REAL", "I", "IMAGINARY", "R_IR", "R_SE", "R_FFE"), "real or imaginary part"),
@@ -26,24 +28,6 @@ _OTHER_TYPES = {
     **dict.fromkeys(("UNI", "INV1", "INV2"), "part of MP2RAGE"),
     **dict.fromkeys(("SCREEN SAVE", "SCREENSHOT", "FMRI", "MOSAIC", "SPECTROSCOPY"), "no anatomical scan"),
 }
-_NEGATIONS = (
-    "no none non not without wo n nil null nein kein keine ohne sans aucun sin senza zonder nativ native nativo plain "
-    "unenhanced noncontrast nocontrast pre precontrast false f saline nacl vor avant before prior never withheld"
-)
-_NO = frozenset(_NEGATIONS.split())
-_UNKNOWN = {
-    "unknown",
-    "unk",
-    "unspecified",
-    "undefined",
-    "default",
-    "tbd",
-    "other",
-    "anonymized",
-    "anonymised",
-    "removed",
-}
-_BOTH = {"wwo"}
 
 
 def by_times(notes):
@@ -80,7 +64,9 @@ def _kind(echo, repetition, inversion, kinds):
             return "T2*" if gradient else None
         if inversion >= _LATE_INVERSION_MS:
             return "FLAIR"
-        return "STIR" if 0 < inversion < _EARLY_INVERSION_MS else None if inversion else "T2w"
+        if not inversion:
+            return None if "IR" in kinds and repetition >= _FLAIR_REPETITION_MS else "T2w"
+        return "STIR" if inversion < _EARLY_INVERSION_MS else None
     short = echo < 12 if gradient else echo < 40
     if not short:
         return "T2*" if gradient else None
@@ -95,7 +81,7 @@ def other_type(notes):
     Parameters
     ----------
     notes : dict
-        BIDS names; of use are Modality, ImageType and AngioFlag.
+        BIDS names; of use are Modality, ImageType, ComplexImageComponent and AngioFlag.
 
     Returns
     -------
@@ -106,6 +92,9 @@ def other_type(notes):
         return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
     if str(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
         return "an angiography"
+    parts = [part for part in _list(notes.get("ComplexImageComponent")) if part in _COMPLEX_PARTS]
+    if parts:
+        return f"complex image component {parts[0]}"
     types = _list(notes.get("ImageType"))
     return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)
 
@@ -116,46 +105,32 @@ def agent_of(notes):
     Parameters
     ----------
     notes : dict
-        BIDS names; of use are ContrastBolusAgent, ContrastBolusIngredient and ContrastBolusVolume.
+        BIDS names; of use are those that begin with ContrastBolus: Agent, Ingredient,
+        Volume, TotalDose, Route and StartTime.
 
     Returns
     -------
     (str or None, str)
-        ``"with"``, ``"without"``, or ``"unclear"`` where fields disagree; None where
-        they are missing or say nothing. And the agent in words.
+        ``"with"``, ``"without"``, or ``"unclear"`` where fields disagree or hold what is
+        not understood; None where they are missing or say nothing. And the agent in words.
     """
     found = []
     for name in ("ContrastBolusAgent", "ContrastBolusIngredient"):
         for value in _list(notes.get(name)):
-            state, said = _agent(value.lower())
+            state, said = read_agent(value)
+            said = said if state != "unclear" or said else f"not understood in {name}"
             found += [(state, said)] if state else []
-    volume = number(notes.get("ContrastBolusVolume"))
+    volume, dose = (number(notes.get(f"ContrastBolus{name}")) for name in ("Volume", "TotalDose"))
     if volume is not None:
         found.append(("with", f"{volume:g} ml") if volume > 0 else ("without", "0 ml"))
+    if dose and dose > 0:
+        found.append(("with", f"of a dose of {dose:g}"))
+    traces = [name for name in ("Route", "StartTime") if _list(notes.get(f"ContrastBolus{name}"))]
+    if not found and traces:
+        found.append(("unclear", f"stated by nothing but ContrastBolus{traces[0]}"))
     states = {state for state, _ in found}
     said = ", ".join(dict.fromkeys(said for _, said in found))
     return (None if not found else states.pop() if len(states) == 1 else "unclear"), f"agent {said}" if said else ""
-
-
-def _agent(text):
-    """State of the text of one field, and what may be shown of it: nothing but known words."""
-    text = re.sub(r"w\s*/\s*o(?![a-z])", " wo ", re.sub(r"n\s*/\s*a|\bna\b", " none ", text))
-    words = re.findall(r"[a-z]+|\d+(?:[.,]\d+)?", text)
-    amounts = [float(word.replace(",", ".")) for word in words if word[0].isdigit()]
-    letters = [word for word in words if not word[0].isdigit()]
-    no = [word for word in letters if word in _NO]
-    names = [word for word in letters if LEXICON.get(word) in ("agent", "short", "given") and word not in _NO]
-    strange = [word for word in letters if word not in _NO | _UNKNOWN and len(word) > 2]
-    if {"with", "w", "mit", "avec", "con"} & set(letters) and no or _BOTH & set(letters):
-        return "unclear", "with and without"
-    if no or (amounts and not any(amounts)):
-        return "without", " ".join([*no, *names]).upper() or "0 ml"
-    if not words or (set(letters) & _UNKNOWN and not names and not any(amounts)):
-        return None, ""
-    if names or any(amounts):
-        return "with", " ".join(dict.fromkeys(names)).upper() or "stated by its amount"
-    yes = set(letters) & {"y", "yes", "ja", "oui", "si", "iv", "c", "w", "with", "true", "t"}
-    return ("with", "stated") if yes or strange else (None, "")
 
 
 def number(value):

@@ -41,7 +41,8 @@ _GROUPS = {
     "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
     "dtpa gddtpa gbca kontrast kontrastmittel contrast contraste contrasto contraststoff contrastmiddel "
     "enhanced enhancement enh mdc mdci injection injecte injectee inj iniezione kontrastmittelgabe civ "
-    "gadoline cte",
+    "gadoline cte gadoterato gadopiclenol gadoxetate gadofosveset ablavar vasovist dotagraf dotagita cyclolux "
+    "claritax",
     "short": "ce gd km pdc",
     "given": "signplus postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
     "postce postinj poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd "
