@@ -3,7 +3,7 @@
 import math
 import re
 
-from epitome_kit.sources.contrast_agents import read_agent
+from epitome_kit.sources.contrast_doses import read_agent
 
 LONG_ECHO_MS = 60
 LONG_REPETITION_MS = 1500

@@ -2,7 +2,7 @@
 
 import pytest
 
-from epitome_kit.sources.contrast_agents import read_agent
+from epitome_kit.sources.contrast_doses import read_agent
 from epitome_kit.sources.contrasts import judge_scan
 
 
