@@ -40,7 +40,10 @@ _AGENT = re.compile(
     r"contrast(e|o|ed|mittel|medium|media|middel|vloeistof|stof|stoff|agent)?|(varjo|tehoste)[a-z]*|[a-z]+vist|km|mdc|gbca|"
     r"sredek|srodek|ferumoxytol|kl|kontrastli"
 )
-_LESS = re.compile("(frei|free|fri|fritt|los|less|siz|suz|vrij|loze|ton)$")
+_GLUED_NO = re.compile(
+    "(?:no|non|not|without|wo|ohne|kein|keine|sans|sin|sem|senza|zonder|utan|uden|uten|bez|pre|prae|vor|avant|before|"
+    "minus|zero|null|nil|un)(.{2,})|(.{2,}?)(?:free|frei|fri|fritt|less|los|minus|none|siz|suz|vrij|loze|ton)"
+)
 _MOST_ML = 1000
 
 
@@ -66,8 +69,7 @@ def read_agent(text):
     amounts = [float(word.replace(",", ".")) for word in words if word[0].isdigit()]
     letters = [word for word in words if not word[0].isdigit()]
     names = [word for word in letters if _is_agent(word)]
-    no = [word for word in letters if word in _NO or _LESS.search(word) and _is_agent(_LESS.sub("", word))]
-    no += [word for word in letters if _REFUSED.search(word)]
+    no = [word for word in letters if word in _NO or _REFUSED.search(word) or _denies(word)]
     if not names:
         no += [word for word in letters if word in _FLUSH]
     if (_WITH | _AFTER) & set(letters) and no or _BOTH & set(letters):
@@ -98,8 +100,14 @@ def _without_name(text, letters, amounts):
     return ("with", "stated") if set(letters) & _GIVEN else ("unclear", "")
 
 
+def _denies(word):
+    """Whether a word is one of an agent with a negation: `nogad`, `kontrastfri`."""
+    match = None if _is_agent(word) else _GLUED_NO.fullmatch(word)
+    return LEXICON.get(word) == "plain" or bool(match) and any(part and _is_agent(part) for part in match.groups())
+
+
 def _is_agent(word):
     """Whether a word is one for an agent."""
-    if word in _NO or (_LESS.search(word) and word not in LEXICON):
+    if word in _NO or (_GLUED_NO.fullmatch(word) and word not in LEXICON):
         return False
     return LEXICON.get(word) in ("agent", "short", "given") or bool(_AGENT.fullmatch(word))

@@ -3,7 +3,7 @@
 import math
 import re
 
-from epitome_kit.sources.contrast_doses import read_agent
+from epitome_kit.sources.contrast_notes import as_text
 
 LONG_ECHO_MS = 60
 LONG_REPETITION_MS = 1500
@@ -29,6 +29,25 @@ _OTHER_TYPES = {
     **dict.fromkeys(("SCREEN SAVE", "SCREENSHOT", "FMRI", "MOSAIC", "SPECTROSCOPY"), "no anatomical scan"),
 }
 
+_MAGNETIC = {
+    "MR",
+    "MRI",
+    "MRT",
+    "NMR",
+    "IRM",
+    "RM",
+    "RMN",
+    "MAGNETIC",
+    "T1",
+    "T1W",
+    "T1CE",
+    "T2",
+    "T2W",
+    "FLAIR",
+    "ANAT",
+}
+_NOT_MAGNETIC = {"CT", "PT", "PET", "NM", "US", "SPECT", "SEG", "RTSTRUCT", "SR", "OT", "MG", "CR", "DX"}
+
 
 def by_times(notes):
     """Tell what the times of the sequence are those of.
@@ -46,7 +65,7 @@ def by_times(notes):
     """
     echo, repetition = number(notes.get("EchoTime")), number(notes.get("RepetitionTime"))
     repetition = repetition or number(notes.get("RepetitionTimePreparation"))
-    kinds = set(_list(notes.get("ScanningSequence")))
+    kinds = set(as_list(notes.get("ScanningSequence")))
     if "EP" in kinds:
         return "EPI", "an echo-planar sequence"
     if not echo or not repetition or echo >= _IMPOSSIBLE_ECHO_S:
@@ -87,63 +106,31 @@ def other_type(notes):
     -------
     str or None
     """
-    modality = str(notes.get("Modality") or "MR").strip().upper()
-    if modality != "MR":
+    modality = as_text(notes.get("Modality")).strip().upper() or "MR"
+    words = set(re.findall("[A-Z0-9]+", modality))
+    if not words & _MAGNETIC or words & _NOT_MAGNETIC:
         return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
     if str(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
         return "an angiography"
-    parts = [part for part in _list(notes.get("ComplexImageComponent")) if part in _COMPLEX_PARTS]
+    parts = [part for part in as_list(notes.get("ComplexImageComponent")) if part in _COMPLEX_PARTS]
     if parts:
         return f"complex image component {parts[0]}"
-    types = _list(notes.get("ImageType"))
+    types = as_list(notes.get("ImageType"))
     return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)
-
-
-def agent_of(notes):
-    """Tell whether the fields of a header say that an agent was given.
-
-    Parameters
-    ----------
-    notes : dict
-        BIDS names; of use are those that begin with ContrastBolus: Agent, Ingredient,
-        Volume, TotalDose, Route and StartTime.
-
-    Returns
-    -------
-    (str or None, str)
-        ``"with"``, ``"without"``, or ``"unclear"`` where fields disagree or hold what is
-        not understood; None where they are missing or say nothing. And the agent in words.
-    """
-    found = []
-    for name in ("ContrastBolusAgent", "ContrastBolusIngredient"):
-        for value in _list(notes.get(name)):
-            state, said = read_agent(value)
-            said = said if state != "unclear" or said else f"not understood in {name}"
-            found += [(state, said)] if state else []
-    volume, dose = (number(notes.get(f"ContrastBolus{name}")) for name in ("Volume", "TotalDose"))
-    if volume is not None:
-        found.append(("with", f"{volume:g} ml") if volume > 0 else ("without", "0 ml"))
-    if dose and dose > 0:
-        found.append(("with", f"of a dose of {dose:g}"))
-    traces = [name for name in ("Route", "StartTime") if _list(notes.get(f"ContrastBolus{name}"))]
-    if not found and traces:
-        found.append(("unclear", f"stated by nothing but ContrastBolus{traces[0]}"))
-    states = {state for state, _ in found}
-    said = ", ".join(dict.fromkeys(said for _, said in found))
-    return (None if not found else states.pop() if len(states) == 1 else "unclear"), f"agent {said}" if said else ""
 
 
 def number(value):
     """Read a finite number; None where there is none."""
-    value = value[0] if isinstance(value, list) and value else value
+    value = value[0] if isinstance(value, (list, tuple)) and value else value
     try:
         value = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None
 
 
-def _list(value):
+def as_list(value):
     """Read a field of one or more values as words in capitals."""
-    values = value if isinstance(value, (list, tuple)) else re.split(r"[\\]", str(value)) if value is not None else []
-    return [str(each).strip().upper() for each in values if str(each).strip()]
+    values = value if isinstance(value, (list, tuple)) else re.split(r"[\\]", as_text(value))
+    texts = [as_text(each).strip().upper() for each in values]
+    return [text for text in texts if text]

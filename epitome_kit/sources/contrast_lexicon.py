@@ -35,7 +35,9 @@ _GROUPS = {
     "soustraction sustraccion sottrazione subtraktion subt subtract difference t1t2 t1wt2w ct cta pet fdg "
     "fet spect xray tractography sinogram swi3d dyna fsbb susceptibility susceptibilidad suszeptibilitat "
     "vasc vaso tumorseg tumourseg sswip opp ip ph overlay overlaid synth synthesized synthesised "
-    "generated fake fused fusion qt1 qt2 me3d",
+    "generated fake fused fusion qt1 qt2 me3d jac jacdet logjac jacobians thk thick mixeltype warpcoef coef coeff coeffs "
+    "entropy homogeneity kurtosis skewness variance dissimilarity lacunarity wavelet laplacian sobel gabor "
+    "uncertainty saliency gradcam attention curv curvature sulc pial displacement invwarp velocity kspace",
     "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
     "multihance omniscan clariscan elucirem vueway gadoterate gadoteric gadoteridol gadodiamide "
     "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
@@ -43,21 +45,22 @@ _GROUPS = {
     "enhanced enhancement enh mdc mdci injection injecte injectee inj iniezione kontrastmittelgabe civ "
     "gadoline cte gadoterato gadopiclenol gadoxetate gadofosveset ablavar vasovist dotagraf dotagita cyclolux "
     "claritax",
-    "short": "ce gd km pdc",
+    "short": "ce gd km cm pdc",
+    "undo": "removed remove withdrawn cancelled canceled declined refused aborted failed missing absent entfernt",
     "given": "signplus postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
     "postce postinj poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd "
     "avecgado avecinj apresinj apresgado congado condecontraste conmdc contrastenhanced gdenhanced congd "
-    "pluskm plusc plusgd cplus gdplus kmplus cpos gdpos aftergad aftercontrast",
+    "mitcm withcm cmplus pluscm pluskm plusc plusgd cplus gdplus kmplus cpos gdpos aftergad aftercontrast",
     "plain": "signminus nativ native nativo nativa noncontrast noncontrasted noncon nocontrast nocon noc noce "
     "nogad nogd nc nce plain unenhanced nonenhanced nonenh precontrast prekontrast prec precon pregad "
     "pregado pregd pregadolinium prekm preinj prece ohnekm okm vorkm vkm keinkm sansgado sansinj avantinj "
     "sincontraste singado singd senzamdc woc wogad wocontrast withoutcontrast withoutgad kmfrei "
     "contrastfree cminus gdneg cneg basale beforegad smdc unenh",
-    "with": "with w mit m avec con com met plus",
-    "without": "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
+    "with": "with w mit m avec con com met med plus",
+    "without": "utan uden uten ilman without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
     "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
-    "after": "post after nach apres dopo despues tras",
-    "before": "pre prae before vor avant antes prima pra",
+    "after": "post after nach apres dopo despues tras efter etter",
+    "before": "pre prae before vor avant antes prima pra innan før",
     "both": "wwo plusminus",
     "hint": "iv delayed late tardif tardive tardivo spat spaet washout uptake enhancing pos positive positiv "
     "positivo ev pc",
@@ -73,7 +76,7 @@ _GROUPS = {
     "praeoperativ preoperativ postoperatoire preoperatoire postoperatorio preoperatorio postoperatoria "
     "preoperatoria postsurgery presurgery postsurgical presurgical postresection postrt prert postrx "
     "prerx postchemo prechemo posttreatment pretreatment posttx pretx posttherapy pretherapy postpartum "
-    "postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
+    "prescan prenorm prenormalize prenormalized prenormalised postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
     "postcrt postsrs posttrauma poststroke postquirurgico postquirurgica prequirurgico prequirurgica",
     "joint": "and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
@@ -110,6 +113,9 @@ for _suffix in ("c", "ce", "gd", "gad", "gado", "gadolinium", "km"):
 for _suffix in ("n", "nc"):
     LEXICON[f"t1{_suffix}"] = LEXICON[f"t1w{_suffix}"] = "t1 plain"
 
+OTHER_END = re.compile("(prob|segs?|mask|(?<!grad)(?<!un)(?<!de)warp|pve|map|labels?)$")
+"""How words of images that are computed from others end."""
+
 KINDS = frozenset({"t1", "t2", "flair", "pd", "tirm", "mp2rage"})
 OTHER_STEM = re.compile(
     "^(angiogra|perfus|diffus|locali|lokali|spe[ck]tro|subtra|segment|calibr|tractogr|suscept|suszept|parcell|scout|"
@@ -117,5 +123,7 @@ OTHER_STEM = re.compile(
 )
 """How words of other images begin in many languages, and b-values."""
 
-AGENT_STEM = re.compile("gad|contrast|kontrast|enhanc|injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$")
+AGENT_STEM = re.compile(
+    "gad|contrast|kontrast|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
+)
 """Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""

@@ -4,11 +4,16 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
-from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_STEM
+from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_END, OTHER_STEM
 
 _SEP = r"[\s_.-]*"
 _AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
 _SIGNS = [
+    (
+        r"((?<![a-z0-9])[a-z]{0,3}t[12](?:w|ce|c|gd|gad)?|flair)(?:to|onto|into|2)(?=t[12](?![0-9])|flair|pd|mni)",
+        r"\1 to ",
+    ),
+    (r"(?<=\d)\s*cm(?![a-z])", "mm "),
     (r"(?<![a-z0-9])w[\s_./-]{0,3}(?:o|out)(?![a-z0-9])|with[\s_-]out|w/o(?![a-z])", " wo "),
     (r"(?<![a-z0-9])s/\s?(?=c|gd|gad|mdc)", " sin "),
     (r"(?<![a-z0-9])c/\s?(?=c|gd|gad|mdc)", " con "),
@@ -51,6 +56,12 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])
 _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
 _LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
 _MEASURE = re.compile(r"\d+(p\d+)?(mm|ms|sl|min|iso|deg|x\d+)(iso)?")
+_AFFIXES = ("contrast", "kontrast", "post", "prae", "pre", "plus", "gado", "gad", "gd", "km", "ce", "cm", "c")
+_OPEN = re.compile("^(post|ce)..|..(post|ce|plus|contr?|cm)$")
+_ENGLISH = re.compile(
+    "^ce(reb|rv|nt|ll|ph|rt|n|il)|(sli|sour|eren|devi|spa|tra|fa|quen|onan|van|lan|stan|on|ran|bra|for|choi|prin|rfa|"
+    "voi|servi|pla|pie|rian|edu|cien|for|nden|den|dan|rman|pli|pri|nni|offi|jui|practi|rodu|redu)ce$"
+)
 _LONGEST_TEXT, _LONGEST_WORD = 400, 40
 
 
@@ -77,10 +88,44 @@ def cut_words(text):
         for word in _split(chunk):
             group = LEXICON.get(word) or ("number" if word.isdigit() else None)
             group = group or ("neutral" if _MEASURE.fullmatch(word) else None)
-            stem = None if group else OTHER_STEM.match(word)
+            stem = None if group else OTHER_STEM.match(word) or OTHER_END.search(word)
             word, group = (stem[0], "other") if stem else (word, group)
             tokens += [[word, part] for part in group.split()] if group and " " in group else [[word, group]]
     return tokens
+
+
+def is_glued(text):
+    """Tell whether a word that is not known begins or ends like one of an agent: `stealthpost`.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    bool
+    """
+    unknown = [word for word, group in cut_words(text) if group is None]
+    return any(_OPEN.search(word) and not _ENGLISH.search(word) for word in unknown)
+
+
+def _unglue(word):
+    """Cut a word of an agent off known words of a sequence: `axpost`, `post3d`; None where that cannot be."""
+    for affix in _AFFIXES:
+        for first in (True, False):
+            rest = word[len(affix) :] if first else word[: -len(affix)]
+            whole = word.startswith(affix) if first else word.endswith(affix)
+            if not whole or len(rest) < (4 if len(affix) == 1 else 2) or (first and len(affix) == 1):
+                continue
+            pieces = _segment(rest, kind=True)
+            if pieces and all(_plain(piece) for piece in pieces):
+                sign = "?" if len(affix) == 1 or affix == "plus" else affix
+                return [sign, *pieces] if first else [*pieces, sign]
+    return None
+
+
+def _plain(piece):
+    return bool({"neutral", "gradient", *KINDS} & set(LEXICON.get(piece, "").split())) or piece.isdigit()
 
 
 def _split(chunk):
@@ -101,6 +146,9 @@ def _split(chunk):
     if found:
         kinds = [_tells(piece, LEXICON.get(piece, "")) for piece in found]
         return ["to" if word == "2" and any(kinds[:n]) and n + 1 < len(found) else word for n, word in enumerate(found)]
+    unglued = _unglue(word) if len(word) <= _LONGEST_WORD else None
+    if unglued:
+        return unglued
     parts = _CAMEL.split(chunk)
     return [word] if len(parts) == 1 else [each for part in parts for each in _split(part)]
 

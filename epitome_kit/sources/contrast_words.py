@@ -5,10 +5,12 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS
+from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON
 from epitome_kit.sources.contrast_tokens import cut_words
 
 _RELATIONS = {"with", "without", "after", "before"}
+_NAMES = {"agent", "short", "given", "plain", "both"}
+_LESS = {"minus", "moins", "menos", "meno"}
 _SKIPPED = {"joint", "hint"}
 _PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
 
@@ -61,6 +63,24 @@ def read_words(text):
     return Words(kind, agent, said, agent_said)
 
 
+def names_agent(words):
+    """Tell whether words speak of an agent by its name, not only of a time before or after something.
+
+    Parameters
+    ----------
+    words : Words
+
+    Returns
+    -------
+    bool
+    """
+    groups = {group for word in words.agent_said.split() for group in LEXICON.get(word, "").split()}
+    by_stem = any(AGENT_STEM.search(word) for word in words.agent_said.split())
+    return (
+        by_stem or "a word of an agent" in words.agent_said or bool(groups & _NAMES) or "an agent" in words.agent_said
+    )
+
+
 def _strange(text):
     return any(letter.isalpha() and "LATIN" not in unicodedata.name(letter, "LATIN") for letter in str(text))
 
@@ -96,6 +116,8 @@ def _kind(tokens):
     places = {}
     for index, (word, group) in enumerate(tokens):
         places.setdefault(group, index)
+        if word in _LESS and index and tokens[index + 1 : index + 2] and _is_scan(tokens[index + 1][1]):
+            return "other", word
         if group == "other" and not _no_other(tokens, index):
             return "other", word
     found = {group for group in places if group in KINDS}
@@ -125,6 +147,10 @@ def _kind(tokens):
     if not found:
         return ("other", words) if "gradient" in places and tokens[places["gradient"]][0] == "gre" else (None, "")
     return "unclear", words
+
+
+def _is_scan(group):
+    return bool(group) and bool({*KINDS, "before", "after", "plain", "given"} & set(group.split()))
 
 
 def _echo(tokens):
@@ -185,9 +211,11 @@ def _around(tokens, index, used):
     if not before and (later[1] == "frei" or (later[1] == "without" and ends)):
         used.add(index + 1)
         return "without", f"{word} {later[0]}"
-    if len(before) == 2 or later[0] == "0":
-        return "unclear", " ".join(said)
     kinds = [place for place, (_, group) in enumerate(tokens) if group in KINDS]
+    strange = index and tokens[index - 1][1] is None and tokens[index - 1][0].isalpha() and kinds and kinds[0] < index
+    open_ = word == "cm" or (strange and len(tokens[index - 1][0]) > 2)
+    if len(before) == 2 or re.fullmatch("0+(ml|cc|mmol)?", later[0]) or later[1] == "undo" or (open_ and not before):
+        return "unclear", " ".join(said)
     if not before and kinds and index < kinds[0]:
         between = [group for _, group in tokens[index + 1 : kinds[0]]]
         if None in between or "number" in between:
@@ -217,6 +245,8 @@ def _alone(tokens, index, word, group, sure):
         return [("unclear", word)]
     if group in ("hint", "frei") or (word == "w" and later[1] == "end"):
         return [("hint", word)]
+    if word in ("plus", "con", "cont", "contr") and later[1] == "end" and not sure:
+        return [("unclear", word)]
     if word == "c" and not sure and any(group in KINDS for _, group in tokens[:index]):
         return [("unclear", "c")]
     return []

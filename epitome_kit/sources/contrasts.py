@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from epitome_kit.sources.contrast_fields import agent_of, by_times, other_type
+from epitome_kit.sources.contrast_agents import agent_of
+from epitome_kit.sources.contrast_fields import by_times, other_type
 from epitome_kit.sources.contrast_names import (
     SUFFIXES,
     entity_agent,
@@ -12,9 +13,11 @@ from epitome_kit.sources.contrast_names import (
     read_beside,
     read_name,
     read_sidecar,
+    side_words,
     sidecar_beside,
 )
-from epitome_kit.sources.contrast_words import Words, read_words
+from epitome_kit.sources.contrast_notes import UNREADABLE, as_text, tidy_notes
+from epitome_kit.sources.contrast_words import Words, names_agent, read_words
 
 _SHOWN = {"signplus": "C+", "signminus": "C-", "nkm": "n. KM", "okm": "o. KM", "vkm": "v. KM", "mkm": "m. KM"}
 _OTHER_TIMES = ("PD", "T2*", "EPI", "STIR")
@@ -76,9 +79,9 @@ def judge_scan(path, *, notes=None, name=None):
     Judgement
     """
     path = Path(path)
-    notes = read_sidecar(sidecar_beside(path)) if notes is None else notes
-    series = Series(notes, path.name if name is None else name)
-    asked = any(notes.get(field) for field in ("ProtocolName", "ContrastBolusAgent", "ContrastBolusIngredient"))
+    notes = tidy_notes(read_sidecar(sidecar_beside(path)) if notes is None else notes)
+    series = Series(notes, path.name if name is None else str(name))
+    asked = notes.get("ProtocolName") or agent_of(notes)[0]
     beside = [Series(fields, stem) for stem, fields in read_beside(path)] if asked else []
     return judge_series(series, beside)
 
@@ -98,6 +101,8 @@ def judge_series(series, others=(), *, after_agent=False):
     -------
     Judgement
     """
+    series = series._replace(notes=tidy_notes(series.notes))
+    others = [other._replace(notes=tidy_notes(other.notes)) for other in others]
     suffix, entities, texts = _texts(series, others)
     kind, why = _kind(series, suffix, entities, texts)
     if kind != "T1w":
@@ -122,6 +127,10 @@ def _texts(series, others):
         if described.kind is None and told.kind or (described.agent is None and told.kind not in (None, "other")):
             own = told if described.kind is None else told._replace(kind=None)
             texts.append(("protocol", own if told.kind != "other" else own._replace(agent=None)))
+    comment = read_words(notes.get("ImageComments") or "")
+    if names_agent(comment):
+        texts.append(("comment", comment._replace(kind=None, said="")))
+    texts += [("entity", side) for side in side_words(series.name)]
     return suffix, entities, [*texts, ("label" if suffix else "file name", words)]
 
 
@@ -181,7 +190,8 @@ def _agent(series, suffix, entities, texts, others):
     if len({state for state, _ in stated}) > 1 or (state == "unclear" and not clear and not entity):
         return "unclear", _disagree(*(why for _, why in stated)) if stated else f"{why}: cannot tell"
     if not stated and not told:
-        return "without", "no word of an agent"
+        doubt = _doubt(series, others)
+        return ("unclear", f"cannot tell: {doubt}") if doubt else ("without", "no word of an agent")
     if not stated and len(clear) < len(told):
         return "unclear", f"{_joined(told)}: cannot tell"
     if stated and not told and not entity and _in_every_header(others):
@@ -193,6 +203,22 @@ def _agent(series, suffix, entities, texts, others):
     if plain and not entity and any(_after_agent(other) for other in others):
         return "without", f"{_joined(clear)}, and another T1 of the exam is after the agent"
     return "unclear", _disagree(*(why for _, why in [*stated, *clear]))
+
+
+def _doubt(series, others):
+    """Say why no word of an agent does not mean that none was given; empty where it does.
+
+    A protocol of its own is a hint for a file, of whose exam others may be missing.
+    """
+    if series.notes.get(UNREADABLE):
+        name = as_text(series.notes[UNREADABLE]).rpartition("/")[2]
+        return f"cannot read {name}" if name.startswith("sub-") else "its sidecar cannot be read"
+    protocol = series.notes.get("ProtocolName") or ""
+    shared = any(_same(protocol, other.notes.get("ProtocolName")) for other in others)
+    words = read_words(protocol)
+    if series.name and not shared and words.agent != "without" and names_agent(words):
+        return f"protocol says {_shown(words.agent_said)}"
+    return ""
 
 
 def _in_every_header(others):
