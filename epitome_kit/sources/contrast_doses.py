@@ -26,9 +26,9 @@ _REFUSED = re.compile(
     "kieltay|skipped|missed|aborted|notgiven|notadmin|undone|visszautas"
 )
 _OPEN = re.compile(
-    "allerg|contraind|kontraind|defer|delayed|postpon|verschob|^(if|maybe|possibl[ey]|perhaps|ggf|gegebenenfalls|evtl|ev|"
-    "eventuell|eventueel|eventuellt|event|falls|bedarf|optional|need|needed|necessary|required|pending|planned|geplant|"
-    "plan|scheduled|ordered|requested|consider|unless|only|stop|stopped|failed|fail|extravasation|extravasated|"
+    "allerg|contraind|kontraind|defer(?!ox)|postpon|verschob|^(if|maybe|possibl[ey]|perhaps|ggf|ggfs|gegebenenfalls|evtl|"
+    "eventuell|eventueel|eventuellt|falls|bedarf|optional|need|needed|necessary|required|pending|planned|geplant|"
+    "scheduled|ordered|requested|consider|unless|stopped|failed|fail|extravasation|extravasated|"
     "paravasat|premed|premedication|risk|eventualmente|besoin|necesario|eventuel)$"
 )
 _WITH = {"with", "w", "mit", "avec", "con", "com", "med", "met"}
@@ -83,6 +83,21 @@ def read_agent(text):
     if names:
         return "with", " ".join(dict.fromkeys(shown)).upper() or "by name"
     return _without_name(text, letters, amounts)
+
+
+def is_doubtful(word):
+    """Tell whether a word means a refusal or a condition: `declined`, `evtl`.
+
+    Parameters
+    ----------
+    word : str
+        In small letters.
+
+    Returns
+    -------
+    bool
+    """
+    return bool(_REFUSED.search(word) or _OPEN.search(word))
 
 
 def _without_name(text, letters, amounts):
