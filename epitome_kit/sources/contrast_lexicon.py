@@ -93,7 +93,17 @@ _GROUPS = {
     "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
     "fluid": "fl f df fluid ge me",
     "frei": "free frei neg negative negativ negativo negativa",
-    "neutral": "pituitary hypophyse hypophysis sella iac mt recon reformat volumetric navigation thins slice se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
+    "neutral": "for repeat repeated rpt rep again rfmt refmt ref reference recons reformats reformatted reform fsat skull "
+    "base high low temporal frontal parietal occipital lobe lobes hippocampus hippocampal amygdala brainstem "
+    "cerebellum cerebellar ventricle pons optic chiasm navigator fiducial fiducials frame frameless "
+    "stereotactic stereotaxy gammaplan cyberknife planning plan level vertex medial left right only all first "
+    "second third last best good motion slices skip gap thru through angled angle parallel acpc quick siemens "
+    "philips hitachi toshiba canon tesla breve ultrafast flip volumen volumetrik ml mls cc mmol tumorpath "
+    "resolution isovoxel voxel full complete orbitomeatal ventricular trigeminal nerve nerves temple pediatric "
+    "adult child infant baby epilepsy msprotocol combined composed multiplanar mpvr hypofyse hypofysis hoved "
+    "hode huvud glava glowa mozg mozek aivot beyin kafa cabeca testa tilt tilted angulated center centre "
+    "isotrop isotropisch coil channel trigeminus sinus petrous internal auditory canal canals cisternal "
+    "pituitary hypophyse hypophysis sella iac mt recon reformat volumetric navigation thins slice se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
     "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse "
     "transv obl oblique iso isotropic fs fatsat fatsupp nofs spair spir sat supp blade propeller space "
     "spc cube vista haste ssfse mtc mag magnitude grappa sense ipat caipi cs wave mprvol vol volume sms "

@@ -14,6 +14,7 @@ _NAMES = {"agent", "short", "given", "plain", "both"}
 _LESS = {"minus", "moins", "menos", "meno"}
 _SKIPPED = {"joint", "hint"}
 _SAYS_NOT_FAT = {"fatsat", "fs", "sat", "gap", "mt", "mtc"}
+_DENYING_AFTER = {"oncesi", "olmadan", "nelkul"}
 _ONLY_BESIDE = {"po", "na", "fore", "voor", "pred", "once", "utani"}
 _PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
 
@@ -212,7 +213,7 @@ def _around(tokens, index, used):
         place -= 1
     later = tokens[index + 1] if index + 1 < len(tokens) else ("", "")
     ends = index + 2 == len(tokens)
-    if not before and (later[1] == "frei" or (later[1] == "without" and ends)):
+    if not before and (later[1] == "frei" or later[0] in _DENYING_AFTER or (later[1] == "without" and ends)):
         used.add(index + 1)
         return "without", f"{word} {later[0]}"
     kinds = [place for place, (_, group) in enumerate(tokens) if group in KINDS]
