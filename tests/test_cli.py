@@ -175,8 +175,10 @@ def test_measure_counts_voxels_where_their_size_is_unknown(epitome, ball):
 def test_contrasts_tells_files_sidecars_and_dicom_in_one_list(epitome, tmp_path):
     odd = tmp_path / "Größe 1" / "T1 mit KM.nii.gz"
     odd.parent.mkdir()
-    for path in (odd, tmp_path / "scan.nii", tmp_path / "._scan.nii", tmp_path / "notes.txt", tmp_path / "T2_seg.nrrd"):
-        path.write_bytes(b"")
+    for path in (odd, tmp_path / "scan.nii", tmp_path / "._scan.nii"):
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
+    (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "T2_seg.nrrd").write_bytes(b"NRRD0004\n")
     (tmp_path / "empty").mkdir()
     write_series(tmp_path / "dicom", series(**FLAIR)[:5])
     answer = epitome("contrasts", tmp_path, odd, "--json")

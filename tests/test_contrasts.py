@@ -5,8 +5,11 @@ import time
 
 import pytest
 from contrast_names import listed
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from epitome_kit.sources.contrasts import judge_scan
+from epitome_kit.sources.contrast_notes import UNREADABLE, tidy_notes
+from epitome_kit.sources.contrasts import Series, judge_scan, judge_series
 
 SE = {"EchoTime": 0.012, "RepetitionTime": 0.55, "ScanningSequence": "SE"}
 TSE = {"EchoTime": 0.098, "RepetitionTime": 4.2, "ScanningSequence": "SE"}
@@ -112,11 +115,31 @@ def test_the_evidence_names_both_sides_and_no_word_from_outside():
     assert "Gadenfels" not in judge_scan("Gadenfels_T1.nii", notes={}).evidence
 
 
-def test_a_sidecar_beside_the_scan_is_read_and_a_damaged_one_says_nothing(tmp_path):
+def test_a_sidecar_beside_the_scan_is_read(tmp_path):
     (tmp_path / "a.json").write_text('{"SeriesDescription": "Sag T2 FLAIR"}')
-    (tmp_path / "t1.json").write_text("{ no json")
     assert judge_scan(tmp_path / "a.nii.gz").contrast == "FLAIR"
-    assert judge_scan(tmp_path / "t1.nii.gz").contrast == "T1w"
+
+
+@pytest.mark.parametrize("content", [b"{ no json", b"\xff\xfe\x00", b"[1, 2]", b"[" * 50_000])
+def test_a_sidecar_that_cannot_be_read_leaves_open_whether_a_t1_is_after_an_agent(tmp_path, content):
+    for name in ("t1", "t2", "flair", "t1_gad"):
+        (tmp_path / f"{name}.json").write_bytes(content)
+    judged = [judge_scan(tmp_path / f"{name}.nii.gz") for name in ("t1", "t2", "flair", "t1_gad")]
+    assert [contrast for contrast, _ in judged] == [None, "T2w", "FLAIR", "T1ce"]
+    assert "its sidecar cannot be read" in judged[0].evidence
+
+
+def test_an_empty_file_beside_a_scan_is_no_sidecar_but_in_bids(tmp_path):
+    for name in ("t1", "sub-1_T1w"):
+        (tmp_path / f"{name}.json").touch()
+    assert judge_scan(tmp_path / "t1.nii").contrast == "T1w"
+    assert judge_scan(tmp_path / "sub-1_T1w.nii").contrast is None
+
+
+def test_a_sidecar_that_others_could_not_read_is_named():
+    judged = judge_scan("sub-1_T1w.nii", notes={UNREADABLE: "sub-1_T1w.json"})
+    assert judged.contrast is None and "cannot read sub-1_T1w.json" in judged.evidence
+    assert judge_scan("sub-1_T2w.nii", notes={UNREADABLE: "sub-1_T2w.json"}).contrast == "T2w"
 
 
 def write_pair(folder, **more):
@@ -145,3 +168,79 @@ def test_a_name_of_any_length_is_judged_at_once(name):
     start = time.perf_counter()
     judge_scan("none", notes={"SeriesDescription": name}, name=name[:9000])
     assert time.perf_counter() - start < 2
+
+
+BEFORE = {"T1w"}
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["t1", "gad", "MR"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = (
+    "SeriesDescription ProtocolName SequenceName ImageType ScanningSequence Modality AngioFlag EchoTime RepetitionTime "
+    "RepetitionTimePreparation InversionTime ContrastBolusAgent ContrastBolusIngredient ContrastBolusVolume "
+    "ContrastBolusTotalDose ContrastBolusRoute ContrastBolusStartTime ContrastFlowRate ContrastAgent ImageComments "
+    f"Comments ContrastEnhanced Contrast seriesdescription protocol_name {UNREADABLE}"
+).split()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), JSON, max_size=6), st.text(max_size=12))
+@example(dict.fromkeys(FIELDS, ["t1", "gad"]), "t1")
+@example(dict.fromkeys(FIELDS, {"a": [None, {"b": 10**5000}]}), "sub-1_T1w")
+@example(dict.fromkeys(FIELDS, 10**400), "sub-1_T1w")
+@example(dict.fromkeys(FIELDS), "sub-1_T1w")
+@example(dict.fromkeys(FIELDS, "\ud800"), "\ud800_T1")
+def test_whatever_json_holds_a_scan_is_judged(notes, name):
+    for other in (name, f"sub-1_{name}_T1w.nii", "sub-1_T1w.nii"):
+        judged = judge_scan("none", notes=notes, name=other)
+        assert judged.contrast in ("T1w", "T1ce", "T2w", "FLAIR", "other", None) and judged.evidence
+    assert judge_series(Series(notes), [Series(notes, "sub-2_T1w")]).evidence
+
+
+@pytest.mark.parametrize("notes", [None, [], "t1", 7])
+def test_a_sidecar_that_is_no_object_says_nothing(notes):
+    assert tidy_notes(notes) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "contrasts"),
+    [
+        ("T2toT1", {"T2w"}),
+        ("t1ontoflair", BEFORE),
+        ("T1gdtoT2", {"T1ce"}),
+        ("T1_uten_kontrast", BEFORE),
+        ("T1_ilman_gado", BEFORE),
+        ("T1_bezz_gad", {None}),
+        ("T1_gad_withdrawn", {None}),
+        ("T1_gadavist_0cc", {None}),
+        ("T1_med_kontrast", {"T1ce"}),
+        ("T1_withCM", {"T1ce"}),
+        ("T1_fov_22_cm", BEFORE),
+        ("T1_tse_plus", {None}),
+        ("T1_multihanse_magnevista", {None}),
+        ("wc2T1", {"other"}),
+        ("mwp2sub-1_T1w", {"other"}),
+        ("c3T1", {None}),
+        ("C3_T1", BEFORE),
+        ("p2_T1", BEFORE),
+        ("y_T1", {None}),
+        ("T1_logjac", {"other"}),
+        ("T1_csfprob", {"other"}),
+        ("T1_lesionseg", {"other"}),
+        ("T1_invwarp", {"other"}),
+        ("T1_kurtosis", {"other"}),
+        ("T1_gradwarp", BEFORE),
+        ("T1_gd_minus_T1", {"other"}),
+        ("T1_post_minus_pre", {"other"}),
+        ("T1_minus_gd", BEFORE),
+    ],
+)
+def test_what_was_computed_brought_or_denied_is_told_by_name(name, contrasts):
+    assert judge_scan("none", notes={}, name=name).contrast in contrasts

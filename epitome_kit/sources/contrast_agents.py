@@ -13,17 +13,18 @@ _NEGATIONS = (
     "utan uden uten ilman bez sem off minus free frei"
 )
 _NO = frozenset(_NEGATIONS.split())
-_UNKNOWN = frozenset(
-    "unknown unk unspecified undefined default tbd other anonymized anonymised removed na nan xxx".split()
-)
+_UNSAID = "unknown unk unspecified undefined default tbd other anonymized anonymised removed na nan xxx"
+_UNKNOWN = frozenset(_UNSAID.split())
 _YES = {"y", "yes", "ja", "oui", "si", "iv", "c", "w", "with", "true", "t", "post", "1"}
 _TRACES = (
     *("ContrastBolusRoute", "ContrastBolusStartTime", "ContrastBolusStopTime", "ContrastFlowRate"),
     *("ContrastFlowDuration", "ContrastBolusIngredientConcentration"),
 )
 _READ = {*_TRACES, "ContrastBolusAgent", "ContrastBolusIngredient", "ContrastBolusVolume", "ContrastBolusTotalDose"}
-_OF_AGENT = re.compile("contrast|kontrast|gadol|bolus|injec|enhanced|enhancement|^agents?$|^(gd|gad|gado|km|gbca)$")
-_NOT_OF_AGENT = re.compile("noise|ratio|window|phase|map|multi|acquisition|edge|filter|skull|resolution|level|user")
+_OF_AGENT = re.compile("contrast|kontrast|gad|bolus|injec|enhanced|enhancement|^agent|^(post|pre)?(gd|km)|gbca")
+_NOT_OF_AGENT = re.compile(
+    "noise|ratio|window|phase|map|multi|acquisition|edge|filter|skull|resolution|level|user|gadget"
+)
 
 
 def agent_of(notes):

@@ -26,7 +26,7 @@ _REFUSED = re.compile(
     "kieltay|skipped|missed|aborted|notgiven|notadmin|undone|visszautas"
 )
 _OPEN = re.compile(
-    "allerg|contraind|kontraind|defer(?!ox)|postpon|verschob|^(if|maybe|possibl[ey]|perhaps|ggf|ggfs|gegebenenfalls|evtl|"
+    "allerg|contraind|kontraind|defer(?!ox)|postpon|verschob|^(neg|negativ[aeo]?|baseline|if|maybe|possibl[ey]|perhaps|ggf|ggfs|gegebenenfalls|evtl|"
     "eventuell|eventueel|eventuellt|falls|bedarf|optional|need|needed|necessary|required|pending|planned|geplant|"
     "scheduled|ordered|requested|consider|unless|stopped|failed|fail|extravasation|extravasated|"
     "paravasat|premed|premedication|risk|eventualmente|besoin|necesario|eventuel)$"
@@ -41,7 +41,7 @@ _AGENT = re.compile(
     r"sredek|srodek|ferumoxytol|kl|kontrastli"
 )
 _GLUED_NO = re.compile(
-    "(?:no|non|not|without|wo|ohne|kein|keine|sans|sin|sem|senza|zonder|utan|uden|uten|bez|pre|prae|vor|avant|before|"
+    "(?:non|not|no|without|wo|ohne|keine|kein|sans|sin|sem|senza|zonder|utan|uden|uten|bez|pre|prae|vor|avant|before|"
     "minus|zero|null|nil|un)(.{2,})|(.{2,}?)(?:free|frei|fri|fritt|less|los|minus|none|siz|suz|vrij|loze|ton)"
 )
 _MOST_ML = 1000
@@ -75,7 +75,7 @@ def read_agent(text):
     if (_WITH | _AFTER) & set(letters) and no or _BOTH & set(letters):
         return "unclear", "with and without"
     if "?" in text or any(_OPEN.search(word) for word in letters):
-        return "unclear", ""
+        return "unclear", "in words that leave it open"
     shown = [word for word in names if word in LEXICON]
     if no or (amounts and not any(amounts)):
         shown = [*(word for word in no if word in _NO), *shown]

@@ -110,7 +110,7 @@ def other_type(notes):
     words = set(re.findall("[A-Z0-9]+", modality))
     if not words & _MAGNETIC or words & _NOT_MAGNETIC:
         return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
-    if str(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
+    if as_text(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
         return "an angiography"
     parts = [part for part in as_list(notes.get("ComplexImageComponent")) if part in _COMPLEX_PARTS]
     if parts:

@@ -13,9 +13,11 @@ _GROUPS = {
     "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d",
     "mp2rage": "mp2rage uni uniden unit1",
     "other": "hws lws bws cspine tspine lspine spine spinal spines wirbelsaule rachis columna colonna cervical lumbar "
-    "thoracic sacral sacrum knee knie genou rodilla orbit orbits orbita orbital neck hals shoulder schulter hip hufte abdomen "
+    "thoracic sacral sacrum knee knie genou rodilla orbit orbits orbita orbital neck hals shoulder "
+    "schulter hip hufte abdomen "
     "abdominal pelvis becken thorax breast mamma brust prostate prostata liver leber cardiac wrist ankle elbow "
-    "differenz difference differenza diferencia soustr lavaflex loc localizer localiser localizador localizzatore lokalizer locator scout aascout survey reperage "
+    "differenz difference differenza diferencia soustr lavaflex loc localizer localiser localizador "
+    "localizzatore lokalizer locator scout aascout survey reperage "
     "aahscout aahead 3plane threeplane smartbrain topogram calibration calib coilsens shim phoenix report "
     "screen screenshot screensave dwi dwis dti dki noddi adc eadc dadc adcmap ep2d epi epfid2d diff "
     "diffusion diffusione difusion trace tracew colfa fa tensor ivim bvals b0 b50 b500 b800 b900 b1000 "
@@ -38,7 +40,8 @@ _GROUPS = {
     "soustraction sustraccion sottrazione subtraktion subt subtract difference t1t2 t1wt2w ct cta pet fdg "
     "fet spect xray tractography sinogram swi3d dyna fsbb susceptibility susceptibilidad suszeptibilitat "
     "vasc vaso tumorseg tumourseg sswip opp ip ph overlay overlaid synth synthesized synthesised "
-    "generated fake fused fusion qt1 qt2 me3d jac jacdet logjac jacobians thk thick mixeltype warpcoef coef coeff coeffs "
+    "generated fake fused fusion qt1 qt2 me3d jac jacdet logjac jacobians thk thick mixeltype warpcoef coef "
+    "coeff coeffs "
     "entropy homogeneity kurtosis skewness variance dissimilarity lacunarity wavelet laplacian sobel gabor "
     "uncertainty saliency gradcam attention curv curvature sulc pial displacement invwarp velocity kspace",
     "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
@@ -52,7 +55,8 @@ _GROUPS = {
     "gadolinem gadoliniem tehoste tehostetta tehosteen tehosteaine varjoaine varjoainetta varjoaineen",
     "short": "ce gd km cm pdc",
     "undo": "removed remove withdrawn cancelled canceled declined refused aborted failed missing absent entfernt",
-    "given": "cmdc kontrastli medkontrast comcontraste tehosteella varjoaineella tehostettu signplus postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
+    "given": "cmdc kontrastli medkontrast comcontraste tehosteella varjoaineella tehostettu signplus postc postcon "
+    "postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
     "postce postinj poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd "
     "avecgado avecinj apresinj apresgado congado condecontraste conmdc contrastenhanced gdenhanced congd "
     "mitcm withcm cmplus pluscm pluskm plusc plusgd cplus gdplus kmplus cpos gdpos aftergad aftercontrast",
@@ -63,10 +67,12 @@ _GROUPS = {
     "sincontraste singado singd senzamdc woc wogad wocontrast withoutcontrast withoutgad kmfrei "
     "contrastfree cminus gdneg cneg basale beforegad smdc unenh",
     "with": "with w mit m avec con com met med plus med z",
-    "without": "geen niet nicht ingen inget inte ikke ilman fara nelkul olmadan utan uden uten ilman without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
+    "without": "geen niet nicht ingen inget inte ikke ilman fara nelkul olmadan utan uden uten ilman without wo ohne "
+    "sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
     "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
     "after": "post after nach apres dopo despues tras efter etter apos depois sonra sonrasi jalkeen po na utani",
-    "before": "pre prae before vor avant antes prima pra innan før innan inden fore voor przed pred once oncesi ennen elott",
+    "before": "pre prae before vor avant antes prima pra innan før innan inden fore voor przed pred once oncesi "
+    "ennen elott",
     "both": "wwo plusminus",
     "hint": "iv delayed late tardif tardive tardivo spat spaet washout uptake enhancing pos positive positiv "
     "positivo ev pc",
@@ -82,7 +88,8 @@ _GROUPS = {
     "praeoperativ preoperativ postoperatoire preoperatoire postoperatorio preoperatorio postoperatoria "
     "preoperatoria postsurgery presurgery postsurgical presurgical postresection postrt prert postrx "
     "prerx postchemo prechemo posttreatment pretreatment posttx pretx posttherapy pretherapy postpartum "
-    "prescan prenorm prenormalize prenormalized prenormalised postmortem postproc preproc postprocessed preprocessed postprocessing preprocessing posterior "
+    "prescan prenorm prenormalize prenormalized prenormalised postmortem postproc preproc postprocessed "
+    "preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
     "postcrt postsrs posttrauma poststroke postquirurgico postquirurgica prequirurgico prequirurgica",
     "joint": "do and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
@@ -93,7 +100,8 @@ _GROUPS = {
     "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
     "fluid": "fl f df fluid ge me",
     "frei": "free frei neg negative negativ negativo negativa",
-    "neutral": "for repeat repeated rpt rep again rfmt refmt ref reference recons reformats reformatted reform fsat skull "
+    "neutral": "for repeat repeated rpt rep again rfmt refmt ref reference recons reformats reformatted reform fsat "
+    "skull "
     "base high low temporal frontal parietal occipital lobe lobes hippocampus hippocampal amygdala brainstem "
     "cerebellum cerebellar ventricle pons optic chiasm navigator fiducial fiducials frame frameless "
     "stereotactic stereotaxy gammaplan cyberknife planning plan level vertex medial left right only all first "
@@ -103,7 +111,8 @@ _GROUPS = {
     "adult child infant baby epilepsy msprotocol combined composed multiplanar mpvr hypofyse hypofysis hoved "
     "hode huvud glava glowa mozg mozek aivot beyin kafa cabeca testa tilt tilted angulated center centre "
     "isotrop isotropisch coil channel trigeminus sinus petrous internal auditory canal canals cisternal "
-    "pituitary hypophyse hypophysis sella iac mt recon reformat volumetric navigation thins slice se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
+    "pituitary hypophyse hypophysis sella iac mt recon reformat volumetric navigation thins slice se tse "
+    "fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
     "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse "
     "transv obl oblique iso isotropic fs fatsat fatsupp nofs spair spir sat supp blade propeller space "
     "spc cube vista haste ssfse mtc mag magnitude grappa sense ipat caipi cs wave mprvol vol volume sms "
@@ -140,6 +149,7 @@ OTHER_STEM = re.compile(
 """How words of other images begin in many languages, and b-values."""
 
 AGENT_STEM = re.compile(
-    "gad|contrast|kontras|tehost|varjoain|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
+    "gad|contrast|kontras|tehost|varjoain|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|"
+    "injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
 )
 """Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""

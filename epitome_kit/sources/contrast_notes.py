@@ -16,6 +16,18 @@ _ALIASES = {
     "contrastagent": "ContrastBolusAgent",
     "contrastbolusagentsequence": "ContrastBolusAgent",
     "contrastboluscode": "ContrastBolusAgent",
+    **dict.fromkeys(
+        (
+            "seriesname",
+            "scandescription",
+            "scanname",
+            "acquisitiondescription",
+            "acquisitionname",
+            "sequencedescription",
+        ),
+        "SeriesDescription",
+    ),
+    "description": "ImageComments",
     "imagecomment": "ImageComments",
     "seriescomments": "ImageComments",
     "acquisitioncomments": "ImageComments",

@@ -80,9 +80,8 @@ def names_agent(words):
     """
     groups = {group for word in words.agent_said.split() for group in LEXICON.get(word, "").split()}
     by_stem = any(AGENT_STEM.search(word) for word in words.agent_said.split())
-    return (
-        by_stem or "a word of an agent" in words.agent_said or bool(groups & _NAMES) or "an agent" in words.agent_said
-    )
+    whole = any(said in words.agent_said for said in ("an agent", "with and without"))
+    return whole or by_stem or bool(groups & _NAMES)
 
 
 def _strange(text):
