@@ -7,12 +7,12 @@ from epitome_kit.sources.contrasts import judge_scan
 AGENT_OR_ASK, BEFORE = {"T1ce", None}, {"T1w"}
 IN_ENTITIES = (
     "agent-dotarem medium-gd gado-yes c-gad time-afterGd series-T1gad scan-postgd visit-postkm "
-    "ses-postgado run-pgad bolus-after timing-post inj-gad CE-gadavist dir-postcontrast"
+    "ses-postgado run-pgad bolus-after timing-post inj-gad CE-gadavist dir-postcontrast run-1post"
 )
 OF_TIMES = "ses-post ses-postop ses-2post visit-pre tp-3 dir-AP space-T1ce gd-0 agent-none scan-pregad"
 GLUED = (
     "SAGPOST sagpost postcor corpost tfepost postmprage flashpost navpostX zzpost postzz braingd kmtra "
-    "axkm fsce CECOR tseplus BRAVOC cubec CM axcontrast contrastsag"
+    "axkm fsce CECOR tseplus BRAVOC cubec CM axcontrast contrastsag fatsatpost waterexcpost"
 )
 LIKE_AGENTS = (
     "axpre presag prescan prenorm slice reference cerebrum central face posterior space sequence stealth "

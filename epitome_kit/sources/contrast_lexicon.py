@@ -123,7 +123,8 @@ _GROUPS = {
     "session ses exam study mri irm rm mr mrt nmr raw orig original final new old copy std standard mni "
     "sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet pondere ponderee pesata "
     "pesado ponderado images tumorprotocol protocol routine early fov small large whole wholebrain pdgm "
-    "ucsf upenn",
+    "ucsf upenn volumetric iac iacs pituitary recon reformat frameless navigation neuronav "
+    "skull lava slice slices",
     "echoes": "dual multiecho e1 e2 e3 echo1 echo2 doubleecho doppelecho",
 }
 LEXICON = {"signplus": "given", "signminus": "plain"} | {

@@ -44,8 +44,8 @@ _SIGNS = [
     (rf"field{_SEP}map", " fieldmap "),
     (rf"t1{_SEP}rho", " t1rho "),
     (rf"bias{_SEP}field", " biasfield "),
-    (r"fat[\s_-]*(?:sat|sup)[a-z]*", " fatsat "),
-    (r"water[\s_-]*exc[a-z]*", " waterexc "),
+    (r"fat[\s_-]*(?:sat|sup)(?:[a-z]*?(?=post|pre(?!s)|gad|gd|km|ce)|[a-z]*)", " fatsat "),
+    (r"water[\s_-]*exc(?:[a-z]*?(?=post|pre|gad|gd|km|ce)|[a-z]*)", " waterexc "),
     (r"(?:3|three)[\s_-]*plane", " 3plane "),
     (r"(?<![a-z0-9])ep[\s_-]?2d", " ep2d "),
     (r"(?<![a-z0-9])brain[\s_-]fl(?![a-z0-9])", " flair "),
@@ -62,7 +62,7 @@ _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
 _LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
 _MEASURE = re.compile(r"\d+(p\d+)?(mm|ms|sl|min|iso|deg|x\d+)(iso)?")
 _AFFIXES = ("contrast", "kontrast", "post", "prae", "pre", "plus", "gado", "gad", "gd", "km", "ce", "cm", "c")
-_OPEN = re.compile("^(post|ce)..|..(post|ce|plus|contr?|cm)$")
+_OPEN = re.compile("^post.|^ce..|..(post|ce|plus|contr?|cm)$")
 _ENGLISH = re.compile(
     "^ce(reb|rv|nt|ll|ph|rt|n|il)|(sli|sour|eren|devi|spa|tra|fa|quen|onan|van|lan|stan|on|ran|bra|for|choi|prin|rfa|"
     "voi|servi|pla|pie|rian|edu|cien|for|nden|den|dan|rman|pli|pri|nni|offi|jui|practi|rodu|redu)ce$"
@@ -139,6 +139,8 @@ def _split(chunk):
     counted = re.fullmatch(r"([a-z]+?)(\d+)", word)
     if word in LEXICON or word.isdigit():
         return [word]
+    if re.fullmatch(r"\d+(post|pre)", word):
+        return [word[: word.index("p")], "glued" + word[word.index("p") :]]
     prefix = re.match(r"[a-z]{1,3}(?=T[12]|FLAIR)", chunk)
     if prefix:
         return [prefix[0], *_split(chunk[prefix.end() :])]
