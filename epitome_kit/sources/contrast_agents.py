@@ -2,8 +2,8 @@
 
 import re
 
+from epitome_kit.sources.contrast_doses import read_agent
 from epitome_kit.sources.contrast_fields import as_list, number
-from epitome_kit.sources.contrast_lexicon import AGENT_STEM, LEXICON
 from epitome_kit.sources.contrast_notes import as_text
 from epitome_kit.sources.contrast_words import read_words
 
@@ -15,13 +15,7 @@ _NEGATIONS = (
 _NO = frozenset(_NEGATIONS.split())
 _UNSAID = "unknown unk unspecified undefined default tbd other anonymized anonymised removed na nan xxx"
 _UNKNOWN = frozenset(_UNSAID.split())
-_DOUBT = {"neg", "negative", "negativ", "baseline", "maybe", "planned", "declined", "refused"}
-_BOTH = {"wwo"}
 _YES = {"y", "yes", "ja", "oui", "si", "iv", "c", "w", "with", "true", "t", "post", "1"}
-_GLUED_NO = re.compile(
-    "(?:no|non|not|without|wo|ohne|kein|keine|sans|sin|sem|senza|zonder|utan|uden|uten|bez|pre|prae|vor|avant|before|"
-    "minus|zero|null|nil|un)(.{2,})|(.{2,}?)(?:free|frei|fri|less|los|minus|none)"
-)
 _TRACES = (
     *("ContrastBolusRoute", "ContrastBolusStartTime", "ContrastBolusStopTime", "ContrastFlowRate"),
     *("ContrastFlowDuration", "ContrastBolusIngredientConcentration"),
@@ -52,7 +46,8 @@ def agent_of(notes):
     found = []
     for name in ("ContrastBolusAgent", "ContrastBolusIngredient"):
         for value in as_list(notes.get(name)):
-            state, said = _agent(value.lower())
+            state, said = read_agent(value)
+            said = said if state != "unclear" or said else f"not understood in {name}"
             found += [(state, said)] if state else []
     for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
         amount = _amount(notes.get(name))
@@ -101,37 +96,3 @@ def _other_field(key, value):
     if denied and state != "unclear":
         state = {"with": "without", "without": "with"}[state]
     return state, {"with": "stated", "without": "NONE"}.get(state, "in a field that is not understood")
-
-
-def _agent(text):
-    """State of the text of one field, and what may be shown of it: nothing but known words."""
-    text = re.sub(r"w\s*/\s*o(?![a-z])", " wo ", re.sub(r"n\s*/\s*a|\bna\b", " none ", text))
-    words = re.findall(r"[a-z]+|\d+(?:[.,]\d+)?", text)
-    amounts = [float(word.replace(",", ".")) for word in words if word[0].isdigit()]
-    letters = [part for word in words if not word[0].isdigit() for part in _unglued(word)]
-    no = [word for word in letters if word in _NO]
-    names = [word for word in letters if LEXICON.get(word) in ("agent", "short", "given") and word not in _NO]
-    strange = [word for word in letters if word not in _NO | _UNKNOWN and len(word) > 2]
-    if {"with", "w", "mit", "avec", "con"} & set(letters) and no or _BOTH & set(letters):
-        return "unclear", "with and without"
-    if _DOUBT & set(letters):
-        return "unclear", "in words that leave it open"
-    if no or (amounts and not any(amounts)):
-        return "without", " ".join([*no, *names]).upper() or "0 ml"
-    if not words or (set(letters) & _UNKNOWN and not names and not any(amounts)):
-        return None, ""
-    if names or any(amounts):
-        return "with", " ".join(dict.fromkeys(names)).upper() or "stated by its amount"
-    return ("with", "stated") if set(letters) & _YES or strange else (None, "")
-
-
-def _unglued(word):
-    """Cut a negation off the word of an agent that it is written together with: `nogad`, `gdfree`."""
-    group = LEXICON.get(word)
-    if word in _NO | _UNKNOWN | _DOUBT or group in ("agent", "short", "given"):
-        return [word]
-    match = _GLUED_NO.fullmatch(word)
-    rest = match and (match[1] or match[2])
-    if group == "plain" or (rest and (LEXICON.get(rest) in ("agent", "short") or AGENT_STEM.search(rest))):
-        return ["no", *([rest] if rest in LEXICON else [])]
-    return [word]

@@ -8,8 +8,10 @@ from epitome_kit.sources.contrast_notes import as_text
 LONG_ECHO_MS = 60
 LONG_REPETITION_MS = 1500
 _SURELY_LONG_MS = 3000
+_FLAIR_REPETITION_MS = 6000
 _LATE_INVERSION_MS, _EARLY_INVERSION_MS = 1300, 400
 _IMPOSSIBLE_ECHO_S = 2
+_COMPLEX_PARTS = ("PHASE", "REAL", "IMAGINARY")
 _OTHER_TYPES = {
     **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP", "PHASEMAP"), "phase"),
     **dict.fromkeys(("R", "REAL", "I", "IMAGINARY", "R_IR", "R_SE", "R_FFE"), "real or imaginary part"),
@@ -81,7 +83,9 @@ def _kind(echo, repetition, inversion, kinds):
             return "T2*" if gradient else None
         if inversion >= _LATE_INVERSION_MS:
             return "FLAIR"
-        return "STIR" if 0 < inversion < _EARLY_INVERSION_MS else None if inversion else "T2w"
+        if not inversion:
+            return None if "IR" in kinds and repetition >= _FLAIR_REPETITION_MS else "T2w"
+        return "STIR" if inversion < _EARLY_INVERSION_MS else None
     short = echo < 12 if gradient else echo < 40
     if not short:
         return "T2*" if gradient else None
@@ -96,7 +100,7 @@ def other_type(notes):
     Parameters
     ----------
     notes : dict
-        BIDS names; of use are Modality, ImageType and AngioFlag.
+        BIDS names; of use are Modality, ImageType, ComplexImageComponent and AngioFlag.
 
     Returns
     -------
@@ -108,6 +112,9 @@ def other_type(notes):
         return f"modality {modality}" if re.fullmatch("[A-Z]{2,9}", modality) else "another modality"
     if as_text(notes.get("AngioFlag")).strip().upper() in ("Y", "YES", "TRUE"):
         return "an angiography"
+    parts = [part for part in as_list(notes.get("ComplexImageComponent")) if part in _COMPLEX_PARTS]
+    if parts:
+        return f"complex image component {parts[0]}"
     types = as_list(notes.get("ImageType"))
     return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)
 

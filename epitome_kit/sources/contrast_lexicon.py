@@ -12,7 +12,12 @@ _GROUPS = {
     "gradient": "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d "
     "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d",
     "mp2rage": "mp2rage uni uniden unit1",
-    "other": "loc localizer localiser localizador localizzatore lokalizer locator scout aascout survey reperage "
+    "other": "hws lws bws cspine tspine lspine spine spinal spines wirbelsaule rachis columna colonna cervical lumbar "
+    "thoracic sacral sacrum knee knie genou rodilla orbit orbits orbita orbital neck hals shoulder "
+    "schulter hip hufte abdomen "
+    "abdominal pelvis becken thorax breast mamma brust prostate prostata liver leber cardiac wrist ankle elbow "
+    "differenz difference differenza diferencia soustr lavaflex loc localizer localiser localizador "
+    "localizzatore lokalizer locator scout aascout survey reperage "
     "aahscout aahead 3plane threeplane smartbrain topogram calibration calib coilsens shim phoenix report "
     "screen screenshot screensave dwi dwis dti dki noddi adc eadc dadc adcmap ep2d epi epfid2d diff "
     "diffusion diffusione difusion trace tracew colfa fa tensor ivim bvals b0 b50 b500 b800 b900 b1000 "
@@ -44,24 +49,30 @@ _GROUPS = {
     "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
     "dtpa gddtpa gbca kontrast kontrastmittel contrast contraste contrasto contraststoff contrastmiddel "
     "enhanced enhancement enh mdc mdci injection injecte injectee inj iniezione kontrastmittelgabe civ "
-    "gadoline cte",
+    "gadoline cte gadoterato gadopiclenol gadoxetate gadofosveset ablavar vasovist dotagraf dotagita cyclolux "
+    "claritax kontrastem kontrastu kontraste kontrasta kontrastom kontrastni kontrastne kontrastmedel contrastem "
+    "kontrastvloeistof contrastvloeistof contraststof kontrascie kontraszt kontrastvaeske kontrastmiddel gadolin "
+    "gadolinem gadoliniem tehoste tehostetta tehosteen tehosteaine varjoaine varjoainetta varjoaineen",
     "short": "ce gd km cm pdc",
     "undo": "removed remove withdrawn cancelled canceled declined refused aborted failed missing absent entfernt",
-    "given": "signplus postc postcon postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
+    "given": "cmdc kontrastli medkontrast comcontraste tehosteella varjoaineella tehostettu signplus postc postcon "
+    "postcontrast postkontrast postgad postgado postgd postgadolinium postkm "
     "postce postinj poscontraste posgd nachkm nkm mitkm mkm wcontrast wgad withcontrast withgad withgd "
     "avecgado avecinj apresinj apresgado congado condecontraste conmdc contrastenhanced gdenhanced congd "
     "mitcm withcm cmplus pluscm pluskm plusc plusgd cplus gdplus kmplus cpos gdpos aftergad aftercontrast",
-    "plain": "signminus nativ native nativo nativa noncontrast noncontrasted noncon nocontrast nocon noc noce "
+    "plain": "utankontrast utenkontrast udenkontrast kontrastfri kontrastfritt semcontraste bezkontrastu tehosteeton "
+    "signminus nativ native nativo nativa noncontrast noncontrasted noncon nocontrast nocon noc noce "
     "nogad nogd nc nce plain unenhanced nonenhanced nonenh precontrast prekontrast prec precon pregad "
     "pregado pregd pregadolinium prekm preinj prece ohnekm okm vorkm vkm keinkm sansgado sansinj avantinj "
     "sincontraste singado singd senzamdc woc wogad wocontrast withoutcontrast withoutgad kmfrei "
     "contrastfree cminus gdneg cneg basale beforegad smdc unenh",
-    "with": "with w mit m avec con com met med plus",
-    "without": "utan uden uten ilman without wo ohne sans sin senza sem zonder bez no non not none nil aucun "
-    "kein keine pas minus "
+    "with": "with w mit m avec con com met med plus med z",
+    "without": "geen niet nicht ingen inget inte ikke ilman fara nelkul olmadan utan uden uten ilman without wo ohne "
+    "sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
     "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
-    "after": "post after nach apres dopo despues tras efter etter",
-    "before": "pre prae before vor avant antes prima pra innan før",
+    "after": "post after nach apres dopo despues tras efter etter apos depois sonra sonrasi jalkeen po na utani",
+    "before": "pre prae before vor avant antes prima pra innan før innan inden fore voor przed pred once oncesi "
+    "ennen elott",
     "both": "wwo plusminus",
     "hint": "iv delayed late tardif tardive tardivo spat spaet washout uptake enhancing pos positive positiv "
     "positivo ev pc",
@@ -81,7 +92,7 @@ _GROUPS = {
     "preprocessed postprocessing preprocessing posterior "
     "posteriors posteriore posterieur prefrontal precentral postcentral previous presat postbx postbiopsy "
     "postcrt postsrs posttrauma poststroke postquirurgico postquirurgica prequirurgico prequirurgica",
-    "joint": "and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
+    "joint": "do and und et y ed or oder of de du di del the der die des i venous intravenous agent medium media "
     "mittel stoff produit mezzo material mezzi via e gabe administration",
     "toward": "to onto in on into zu auf vers reg rreg coreg coregistered registered registriert aligned warped "
     "resampled resliced",
@@ -89,7 +100,19 @@ _GROUPS = {
     "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
     "fluid": "fl f df fluid ge me",
     "frei": "free frei neg negative negativ negativo negativa",
-    "neutral": "se tse fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
+    "neutral": "for repeat repeated rpt rep again rfmt refmt ref reference recons reformats reformatted reform fsat "
+    "skull "
+    "base high low temporal frontal parietal occipital lobe lobes hippocampus hippocampal amygdala brainstem "
+    "cerebellum cerebellar ventricle pons optic chiasm navigator fiducial fiducials frame frameless "
+    "stereotactic stereotaxy gammaplan cyberknife planning plan level vertex medial left right only all first "
+    "second third last best good motion slices skip gap thru through angled angle parallel acpc quick siemens "
+    "philips hitachi toshiba canon tesla breve ultrafast flip volumen volumetrik ml mls cc mmol tumorpath "
+    "resolution isovoxel voxel full complete orbitomeatal ventricular trigeminal nerve nerves temple pediatric "
+    "adult child infant baby epilepsy msprotocol combined composed multiplanar mpvr hypofyse hypofysis hoved "
+    "hode huvud glava glowa mozg mozek aivot beyin kafa cabeca testa tilt tilted angulated center centre "
+    "isotrop isotropisch coil channel trigeminus sinus petrous internal auditory canal canals cisternal "
+    "pituitary hypophyse hypophysis sella iac mt recon reformat volumetric navigation thins slice se tse "
+    "fse ffse frfse spin echo turbo fast tfe tfl 3d 2d mpr mp rage mprs ax axi axial axiale "
     "axiales sag sagittal sagital sagittale cor coronal koronal coronale tra trans transversal transverse "
     "transv obl oblique iso isotropic fs fatsat fatsupp nofs spair spir sat supp blade propeller space "
     "spc cube vista haste ssfse mtc mag magnitude grappa sense ipat caipi cs wave mprvol vol volume sms "
@@ -100,7 +123,7 @@ _GROUPS = {
     "session ses exam study mri irm rm mr mrt nmr raw orig original final new old copy std standard mni "
     "sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet pondere ponderee pesata "
     "pesado ponderado images tumorprotocol protocol routine early fov small large whole wholebrain pdgm "
-    "ucsf upenn volumetric orbit orbits iac iacs pituitary recon reformat frameless navigation neuronav "
+    "ucsf upenn volumetric iac iacs pituitary recon reformat frameless navigation neuronav "
     "skull lava slice slices",
     "echoes": "dual multiecho e1 e2 e3 echo1 echo2 doubleecho doppelecho",
 }
@@ -127,7 +150,7 @@ OTHER_STEM = re.compile(
 """How words of other images begin in many languages, and b-values."""
 
 AGENT_STEM = re.compile(
-    "gad|contrast|kontrast|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|"
+    "gad|contrast|kontras|tehost|varjoain|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|"
     "injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
 )
 """Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""

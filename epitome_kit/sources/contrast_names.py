@@ -113,7 +113,8 @@ def entity_agent(entities):
     if "ce" not in entities:
         return None, ""
     value = entities["ce"]
-    state, _ = agent_of({"ContrastBolusAgent": value})
+    state, why = agent_of({"ContrastBolusAgent": value})
+    state = "with" if "not understood" in why else state
     told = read_words(f"T1w {value}").agent
     state = told if state == "with" and told in ("without", "unclear") and value.lower() not in LEXICON else state
     said = value if value.lower() in {*LEXICON, "0"} else " with a negation" if state == "without" else ""

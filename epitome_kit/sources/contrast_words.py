@@ -5,16 +5,17 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
+from epitome_kit.sources.contrast_doses import is_doubtful
 from epitome_kit.sources.contrast_lexicon import AGENT_STEM, KINDS, LEXICON
 from epitome_kit.sources.contrast_tokens import cut_words
 
 _RELATIONS = {"with", "without", "after", "before"}
 _NAMES = {"agent", "short", "given", "plain", "both"}
 _LESS = {"minus", "moins", "menos", "meno"}
-_SHORT_WORD = 5
-"""Letters of a word that may deny an agent in a language that is not listed."""
-
 _SKIPPED = {"joint", "hint"}
+_SAYS_NOT_FAT = {"fatsat", "fs", "sat", "gap", "mt", "mtc"}
+_DENYING_AFTER = {"oncesi", "olmadan", "nelkul"}
+_ONLY_BESIDE = {"po", "na", "fore", "voor", "pred", "once", "utani"}
 _PREPOSITIONS = {"to", "onto", "in", "on", "into", "zu", "auf", "vers"}
 
 
@@ -179,10 +180,11 @@ def _agent(tokens):
     states, used = [], set()
     for index, (word, group) in enumerate(tokens):
         if group in ("given", "plain"):
-            states.append(("with" if group == "given" else "without", word))
+            doubted = group == "given" and _doubted(tokens, index, index - 1, given=True)
+            states.append(("unclear" if doubted else "with" if group == "given" else "without", word))
         elif group == "both":
             states.append(("unclear", "with and without"))
-        elif group in ("agent", "short") or (word == "c" and index and tokens[index - 1][1] in _RELATIONS):
+        elif group in ("agent", "short") or (word in ("c", "kl") and index and tokens[index - 1][1] in _RELATIONS):
             states.append(_around(tokens, index, used))
         elif word == "?" or (group is None and AGENT_STEM.search(word)):
             states.append(("unclear", "a word of an agent" if word != "?" else "+"))
@@ -210,19 +212,46 @@ def _around(tokens, index, used):
         place -= 1
     later = tokens[index + 1] if index + 1 < len(tokens) else ("", "")
     ends = index + 2 == len(tokens)
-    if not before and (later[1] == "frei" or (later[1] == "without" and ends)):
+    if not before and (later[1] == "frei" or later[0] in _DENYING_AFTER or (later[1] == "without" and ends)):
         used.add(index + 1)
         return "without", f"{word} {later[0]}"
     kinds = [place for place, (_, group) in enumerate(tokens) if group in KINDS]
-    strange = index and tokens[index - 1][1] is None and tokens[index - 1][0].isalpha() and kinds and kinds[0] < index
-    open_ = word == "cm" or (strange and 2 < len(tokens[index - 1][0]) <= _SHORT_WORD)
-    if len(before) == 2 or re.fullmatch("0+(ml|cc|mmol)?", later[0]) or later[1] == "undo" or (open_ and not before):
+    if (
+        len(before) == 2
+        or re.fullmatch("0+(ml|cc|mmol)?", later[0])
+        or later[1] == "undo"
+        or (word == "cm" and not before)
+    ):
         return "unclear", " ".join(said)
     if not before and kinds and index < kinds[0]:
         between = [group for _, group in tokens[index + 1 : kinds[0]]]
         if None in between or "number" in between:
             return "unclear", word
-    return (before.pop() if before else "with"), " ".join(said)
+    state = before.pop() if before else "with"
+    doubted = state == "with" and _doubted(tokens, index, place, related=state == "with" and len(said) > 1)
+    return ("unclear" if doubted else state), " ".join(said)
+
+
+def _doubted(tokens, index, place, *, given=False, related=False):
+    """Whether what stands beside a word of an agent, or a word of refusal anywhere, may deny it."""
+    glued = given and index and tokens[index - 1][0] == tokens[index][0]
+    left = tokens[place] if place >= 0 else ("", "start")
+    rest = [token for token in tokens[index + 1 :] if token[1] not in _SKIPPED] + 2 * [("", "end")]
+    (right, group), later = rest[0], rest[1]
+    if any(is_doubtful(word) for word, _ in tokens) or group == "undo":
+        return True
+    if group == "without" and later[0] not in _SAYS_NOT_FAT:
+        return True
+    if (group == "before" and later[1] != "time") or (group is None and not glued and _is_strange(right)):
+        return True
+    if given or related:
+        return given and left[1] == "without"
+    told = any(kind in KINDS for _, kind in tokens[:index])
+    return left[0] in ("s", "ss", "u", "o", "k") or (told and left[1] is None and _is_strange(left[0]))
+
+
+def _is_strange(word):
+    return word.isalpha() and len(word) > 1
 
 
 def _alone(tokens, index, word, group, sure):
@@ -237,7 +266,12 @@ def _alone(tokens, index, word, group, sure):
         state = "with" if word == "post" else "without"
         odd = later[1] is None or earlier == "time" or (later[1] == "number" and index + 2 < len(tokens))
         return ([] if sure else [("unclear", word)]) if odd else [(state, word)]
-    if group in ("after", "before") and not sure and _next(tokens, index, "joint") != "time":
+    if (
+        group in ("after", "before")
+        and not sure
+        and word not in _ONLY_BESIDE
+        and _next(tokens, index, "joint") != "time"
+    ):
         return [("unclear", word)]
     if word in ("wo", "without", "ohne", "sans", "senza", "zonder", "bez", "sem"):
         return [("without" if later[1] == "end" else "unclear", word)] if later[0] not in ("fatsat", "fs") else []
@@ -249,8 +283,8 @@ def _alone(tokens, index, word, group, sure):
         return [("hint", word)]
     if word in ("plus", "con", "cont", "contr") and later[1] == "end" and not sure:
         return [("unclear", word)]
-    if word == "c" and not sure and any(group in KINDS for _, group in tokens[:index]):
-        return [("unclear", "c")]
+    if word in ("c", "kl") and not sure and any(group in KINDS for _, group in tokens[:index]):
+        return [("unclear", word)]
     return []
 
 
