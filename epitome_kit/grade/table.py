@@ -2,6 +2,7 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,15 @@ import pandas as pd
 from epitome_kit.errors import BadTable, Leak
 from epitome_kit.grade.columns import is_id, people_column, row_numbers, whole_or_text
 from epitome_kit.grade.leaks import require_no_copy, require_no_leaks
-from epitome_kit.grade.numbers import as_labels, as_numbers, has_decimal_commas, without_gaps
+from epitome_kit.grade.numbers import (
+    as_labels,
+    as_numbers,
+    has_decimal_commas,
+    is_no_word,
+    odd_values,
+    require_one_notation,
+    without_gaps,
+)
 from epitome_kit.grade.people import require_apart
 from epitome_kit.learn.features import GROUP, NOT_FEATURES, PROBE
 from epitome_kit.learn.probes import add_probe
@@ -73,9 +82,9 @@ def read_features(
         A subject has two rows; two subjects have the same features; a column names
         people and repeats; a column says the label in other words, or a feature gives it away.
     """
-    frame, reading = (
-        (table.copy(), []) if isinstance(table, pd.DataFrame) else _read(table, {label, id, group} - {None})
-    )
+    given = isinstance(table, pd.DataFrame)
+    frame, reading = (table.copy(), []) if given else _read(table, {label, id, group} - {None}, drop)
+    _require_cells(frame)
     frame.columns = _unique([str(name).strip() for name in frame.columns])
     for name in filter(None, (label, id, group, *drop, *probes, *allow_leak)):
         _require_column(frame, name)
@@ -85,14 +94,18 @@ def read_features(
     reading += require_apart(frame[labelled], label, id, group, no_group, drop)
     frame = frame.drop(columns=[name for name in drop if name != group])
     names = _names(frame, id)
-    codes, classes = _code(labels[labelled], label, positive)
+    unread = frame[label][~labelled].dropna().astype(str).unique()
+    codes, classes = _code(labels[labelled], label, positive, unread)
     others = without_gaps(frame.drop(columns=[name for name in (label, id, group) if name]))
     numbers = as_numbers(others)
     text = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
     kept, set_aside, likely = _set_aside(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
     for part in (others[text], numbers.drop(columns=text)):
         require_no_copy(part[labelled], codes, label, allowed=allow_leak)
-    features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
+    reading += odd_values(kept[labelled])
+    reading += [f"{text!r} in column {label} was read as no label" for text in unread]
+    with np.errstate(over="ignore"):
+        features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
     constant = features.columns[features.nunique() < 2].tolist()
     features = features.drop(columns=constant)
     if features.empty:
@@ -120,15 +133,29 @@ def read_features(
     return features.reset_index(drop=True), {"classes": classes, **notes}
 
 
-def _read(path, columns):
+def _read(path, columns, drop):
     frame = read_text_table(Path(path), where="grade", columns=columns)
     if not len(frame.columns) > 1:
         raise BadTable("grade", "a table of several columns", f"{path}, with one", "name a .csv, .tsv or .xlsx file")
     notes = frame.attrs.pop("notes")
     frame = frame.astype(object)
+    require_one_notation(frame.drop(columns=[*{*columns, *drop}], errors="ignore"))
     commas = has_decimal_commas(frame)
     frame[commas] = frame[commas].apply(lambda texts: texts.str.replace(",", "."))
     return frame, notes
+
+
+def _require_cells(frame):
+    """Complain of a table without any cell, and of cells that hold more than one value."""
+    if frame.empty:
+        received = f"{len(frame)} rows and {len(frame.columns)} columns"
+        raise BadTable("grade", "a table with rows", received, "name one with a line a subject")
+    for name, column in frame.items():
+        cells = column if column.dtype == object else column[:0]
+        several = cells.map(lambda cell: isinstance(cell, (Collection, np.ndarray)) and not np.isscalar(cell))
+        if several.any():
+            received = f"a {type(column[several].iloc[0]).__name__} in column {name}"
+            raise BadTable("grade", "one value a cell", received, f"give each value a column, or leave {name} out")
 
 
 def _unique(names):
@@ -204,13 +231,19 @@ def _columns_of_words(words):
     return columns
 
 
-def _code(values, label, positive):
+def _code(values, label, positive, unread):
     """Classes as 0 and 1, and their names."""
     kinds = sorted(values.unique())
     names = [f"{kind:g}" if isinstance(kind, float) else str(kind) for kind in kinds]
     if len(kinds) != 2:
         received = f"{len(kinds)} values in {label}: {', '.join(names[:5])}"
-        raise BadTable("grade", "a label of two values", received, "keep the subjects of two classes")
+        received += "".join(f", and {text!r}, which is read as missing" for text in unread[:2])
+        hint = "name that class in another word" if len(unread) else "keep the subjects of two classes"
+        raise BadTable("grade", "a label of two values", received, hint)
+    signs = [name for name in names if is_no_word(name)]
+    if signs and "+" not in names:
+        hint = "write the class as a word, or leave the cell empty where there is no label"
+        raise BadTable("grade", "a word for each class", f"{signs[0]!r} as a value of {label}", hint)
     if positive is not None and positive not in names:
         raise BadTable("grade", f"a positive class out of {' and '.join(names)}", repr(positive), "name one of them")
     if positive == names[0]:
