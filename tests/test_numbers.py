@@ -83,3 +83,9 @@ def test_cells_of_several_values_and_no_cells_are_three_lines():
             read_features(_table().assign(c=[cell] * 40), label="kind")
     with raises_three_lines(BadTable, "0 rows and 0 columns"):
         read_features(pd.DataFrame(), label="kind")
+
+
+def test_columns_of_times_and_categories_are_left_out_and_said():
+    times = pd.Series(pd.date_range("2019-03-01", periods=40))
+    table = _table().assign(when=times, long=times - times[0], kind_of=pd.Categorical(["p", "p", "q", "q"] * 10))
+    assert read_features(table, label="kind")[1]["not_numbers"] == ["when", "long", "kind_of"]

@@ -151,10 +151,10 @@ def _require_cells(frame):
         received = f"{len(frame)} rows and {len(frame.columns)} columns"
         raise BadTable("grade", "a table with rows", received, "name one with a line a subject")
     for name, column in frame.items():
-        cells = column if column.dtype == object else column[:0]
-        several = cells.map(lambda cell: isinstance(cell, (Collection, np.ndarray)) and not np.isscalar(cell))
-        if several.any():
-            received = f"a {type(column[several].iloc[0]).__name__} in column {name}"
+        cells = column if column.dtype == object else ()
+        several = [cell for cell in cells if isinstance(cell, (Collection, np.ndarray)) and not np.isscalar(cell)]
+        if several:
+            received = f"a {type(several[0]).__name__} in column {name}"
             raise BadTable("grade", "one value a cell", received, f"give each value a column, or leave {name} out")
 
 
