@@ -9,6 +9,7 @@ import zipfile
 from datetime import datetime, time
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ _SNIFFED = 200
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _OLD_EXCEL = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x09\x08", b"\x09\x04", b"\x09\x02")
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]+\d+:[A-Z]+\d+)"')
+_HIDDEN = re.compile(rb'<(?:\w+:)?(row|col)\s(?=[^>]*?\bhidden="(?:1|true)")(?=[^>]*?\b(?:r|min)="(\d+)")')
 _POINTER = re.compile(rb"version https://git-lfs|[./]*(\.git/)?annex/objects/")
 _FETCH = "fetch it with `datalad get` or `git lfs pull`, or download the table again"
 _SAVE_AS = "open it in a spreadsheet, and save it as .xlsx or .csv"
@@ -54,7 +57,8 @@ def read_text_table(path, *, where, columns=None):
     -------
     DataFrame of str
         Letter by letter: ``001`` and ``10E1`` stay; whole numbers of Excel have no
-        point, its dates are ISO. Only empty cells are missing. ``attrs["notes"]``
+        point, its dates are ISO, and a merged cell fills the rows it stands in. Only empty
+        cells are missing. ``attrs["notes"]``
         lists what was noticed, such as the sheet that was taken.
 
     Raises
@@ -193,37 +197,45 @@ def _from_excel(content, columns):
     sheets = _sheets(content)
     if not sheets:
         raise ValueError("no sheet with anything in it", "name a table with a line of names and one line a subject")
-    fitting = [each for each in sheets if columns is not None and _find_header(each[1], columns) is not None]
-    fitting = [each for each in fitting if each[2]] or fitting or sheets[:1]
+    fitting = [each for each in sheets if columns is not None and _find_header(each.rows, columns) is not None]
+    fitting = [each for each in fitting if each.shown] or fitting or sheets[:1]
     frames = []
-    for name, rows, _ in fitting:
+    for name, rows, _, _, notes in fitting:
         start = _find_header(rows, columns) or 0
         width = max(map(len, rows[start:]))
         rows = [row + [""] * (width - len(row)) for row in rows[start:]]
         of = f"sheet {name!r} of {len(sheets)}" if len(sheets) > 1 else None
-        frames.append(_frame(rows[0], rows[1:], [of, _above(start)]))
+        frames.append(_frame(rows[0], rows[1:], [of, _above(start), *notes]))
     if not all(frame.equals(frames[0]) for frame in frames):
         names = ", ".join(name for name, *_ in fitting[:5])
         raise ValueError(f"{len(frames)} sheets with such a header: {names}", "leave one, or save it as .csv")
     return frames[0]
 
 
+class _Sheet(NamedTuple):
+    name: str
+    rows: list
+    shown: bool
+    marked: set
+    notes: list
+
+
 def _sheets(content):
-    """Name, rows of text and whether it is shown of every sheet that is not empty; those that are shown first."""
+    """Sheets that are not empty; those that are shown first."""
     sheets = _cells(content, data_only=False)
-    formulas = {name: cells for name, _, _, cells in sheets if cells}
+    formulas = {sheet.name: sheet.marked for sheet in sheets if sheet.marked}
     if formulas:
         sheets = _cells(content, data_only=True)
-        for name, _, _, empty in sheets:
-            cells = sorted(empty & formulas.get(name, set()))
+        for sheet in sheets:
+            cells = sorted(sheet.marked & formulas.get(sheet.name, set()))
             if cells:
-                reason = f"a formula without its value in {cells[0]} of sheet {name!r}"
+                reason = f"a formula without its value in {cells[0]} of sheet {sheet.name!r}"
                 raise ValueError(reason, "open it in Excel, and save it again")
-    return [(name, rows, shown) for name, rows, shown, _ in sheets if rows]
+    return [sheet for sheet in sheets if sheet.rows]
 
 
 def _cells(content, *, data_only):
-    """Sheets as :func:`_sheets` gives them, each with the cells that have a formula, or for `data_only` no value."""
+    """Sheets, each with the cells that have a formula, or for `data_only` no value."""
     import openpyxl
 
     seen, sheets = 0, []
@@ -240,11 +252,36 @@ def _cells(content, *, data_only):
                 for cell in cells:
                     if cell.data_type == "f" or data_only and cell.data_type == "n" and cell.value is None:
                         marked.add(getattr(cell, "coordinate", None))
-                row = [_shown(cell) for cell in cells]
-                if any(row):
-                    rows.append(row)
-            sheets.append((sheet.title, rows, sheet.sheet_state == "visible", marked))
+                rows.append([_shown(cell) for cell in cells])
+            notes = _laid_out(sheet, rows)
+            rows = [row for row in rows if any(row)]
+            sheets.append(_Sheet(sheet.title, rows, sheet.sheet_state == "visible", marked, notes))
     return sheets
+
+
+def _laid_out(sheet, rows):
+    """Fill cells that are merged down, and say what is merged and what is hidden: no cell of a stream tells."""
+    from openpyxl.utils import range_boundaries
+
+    with sheet.parent._archive.open(sheet._worksheet_path) as stream:
+        content = stream.read()
+    filled = []
+    for place in _MERGED.findall(content):
+        column, first, _, last = range_boundaries(place.decode())
+        text = rows[first - 1][column - 1] if first <= len(rows) and column <= len(rows[first - 1]) else ""
+        below = rows[first : min(last, len(rows))] if text else []
+        for row in below:
+            row += [""] * (column - len(row))
+            row[column - 1] = text
+        filled += [place.decode()] * bool(below)
+    hidden = {kind: [int(number) for of, number in _HIDDEN.findall(content) if of == kind] for kind in (b"row", b"col")}
+    lines = [number for number in hidden[b"row"] if number <= len(rows) and any(rows[number - 1])]
+    notes = [
+        f"filled {len(filled)} merged cells down, such as {filled[0]}" if filled else None,
+        f"read hidden rows too, {len(lines)} in all, such as row {lines[0]}" if lines else None,
+        "read hidden columns too" if hidden[b"col"] else None,
+    ]
+    return [note for note in notes if note]
 
 
 def _shown(cell):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from epitome_kit.grade.columns import is_id, people_column, row_numbers, subjects_of_ids
+from epitome_kit.grade.columns import files_columns, is_id, people_column, row_numbers
 
 PEOPLE = (
     "patient Patients PatientID pat_nr PatNr Subject_ID subjid participant_id MRN pid Probandennummer Vpn RID",
@@ -45,9 +45,12 @@ def test_a_name_of_no_id_is_known(name):
     assert not is_id(name)
 
 
-def test_subjects_in_ids_are_seen():
-    assert subjects_of_ids(pd.Series(["sub-02_ses-1", "sub-01_ses-1", "sub-01_ses-2"])) == "sub-01"
-    assert subjects_of_ids(pd.Series(["sub-02", "sub-01_run-1", "x_1", "x_2"])) is None
+def test_names_of_files_and_of_people_are_known():
+    texts = pd.Series([f"a{number}.nii" for number in range(30)])
+    frame = pd.DataFrame(dict.fromkeys(("Image", "file_name", "name", "site name", "image quality"), texts))
+    assert files_columns(frame, besides=["name"]) == ["Image", "file_name"]
+    assert not files_columns(frame.assign(**{name: np.arange(30) for name in frame})), "numbers are no names"
+    assert people_column(frame.iloc[[*range(30), *range(5)]]) == "Image"
 
 
 ROWS = np.arange(30.0)

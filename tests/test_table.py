@@ -284,31 +284,6 @@ def _noise(seed, n=40):
     return np.random.default_rng(seed).normal(size=n)
 
 
-def _visits(name="patient", people=20, visits=3, seed=0):
-    """Several rows of each person, whose label is that of the person; the features are noise."""
-    rng = np.random.default_rng(seed)
-    who = np.repeat(np.arange(people), visits)
-    own = rng.normal(size=(people, 5))[who] + rng.normal(scale=0.05, size=(people * visits, 5))
-    table = pd.DataFrame(own, columns=list("abcde"))
-    return table.assign(**{"row": [f"r{n}" for n in range(len(who))], name: who * 7 + 5, "status": who % 2})
-
-
-@pytest.mark.parametrize(
-    "name", ["patient", "SubjectID", "mrn", "Patientennummer", "Fall-Nr", "record_id", "numéro_patient", "ID", "PTID"]
-)
-def test_a_person_with_several_rows_is_asked_for(name):
-    table, how = _visits(name), {"label": "status", "id": "row"}
-    with raises_three_lines(Leak, f"--group {name}", "--no-group"):
-        read_features(table, **how)
-    with raises_three_lines(Leak, f"--group {name}"):
-        read_features(table, **how, drop=[name])
-    features, notes = read_features(table, **how, group=name)
-    assert notes["group"] == {"column": name, "groups": 20} and features.group_id.nunique() == 20
-    assert feature_columns(features) == list("abcde")
-    alone, said = read_features(table, **how, no_group=True)
-    assert feature_columns(alone) == list("abcde") and said["rows_apart"] == name and "group_id" not in alone
-
-
 @pytest.mark.parametrize(
     "name", ["site", "scanner", "center", "hospital", "batch", "site_id", "patient_age", "n_cases"]
 )
@@ -316,28 +291,6 @@ def test_what_many_people_share_is_no_person(name):
     table = _table(60).assign(**{name: np.random.default_rng(0).integers(1, 9, 60)})
     features, notes = _read(table)
     assert (name in feature_columns(features)) == (name not in notes["ids"]) and len(features) == 60
-
-
-def test_visits_in_the_name_of_a_row_are_asked_for():
-    table = _visits().drop(columns="patient").assign(row=[f"sub-{n // 3:02d}_ses-{n % 3}" for n in range(60)])
-    with raises_three_lines(Leak, "sub-00", "--no-group"):
-        read_features(table, label="status", id="row")
-    assert len(read_features(table, label="status", id="row", no_group=True)[0]) == 60
-
-
-@pytest.mark.parametrize(
-    ("change", "how", "words"),
-    [
-        ({}, {"group": "patient", "no_group": True}, "one of"),
-        ({}, {"group": "row"}, "row for both"),
-        ({"patient": [None, *range(59)]}, {"group": "patient"}, "1 rows without one"),
-        ({"patient": ["01", "1", *(str(n // 2) for n in range(4, 62))]}, {"group": "patient"}, "'01' and '1'"),
-        ({"site": np.arange(60) % 4}, {"group": "site"}, "in 3 groups of site"),
-    ],
-)
-def test_groups_that_cannot_be_kept_together_are_three_lines(change, how, words):
-    with raises_three_lines((BadTable, Leak), words):
-        read_features(_visits().assign(**change), label="status", id="row", **how)
 
 
 def test_columns_that_stand_twice_or_have_odd_names_are_read():

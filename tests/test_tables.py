@@ -100,6 +100,29 @@ def test_of_sheets_with_such_a_header_none_is_taken_by_chance(tmp_path):
     assert _read(tmp_path / "t.xlsx", _book([["x"]], second, hidden=(2,)), columns={"id"}).grade.tolist() == ["3"]
 
 
+def test_merged_cells_fill_their_rows_and_hidden_rows_are_said(tmp_path):
+    table = [["who", "side", "size"], ["Abel", "l", 1], [None, "r", 2], ["Bea", "l", 3], ["Cy", "r", 4]]
+    rows = [["All cases"], [], *table]
+    book = openpyxl.load_workbook(io.BytesIO(_book(rows)))
+    sheet = book.active
+    sheet.merge_cells("A1:C1")
+    sheet.merge_cells("A4:A5")
+    sheet.merge_cells("C6:C7")
+    sheet.row_dimensions[6].hidden = True
+    sheet.row_dimensions[20].hidden = True
+    sheet.column_dimensions["B"].hidden = True
+    book.save(tmp_path / "t.xlsx")
+    found = read_text_table(tmp_path / "t.xlsx", where="here", columns={"who", "size"})
+    assert found.who.tolist() == ["Abel", "Abel", "Bea", "Cy"] and found["size"].tolist() == ["1", "2", "3", "3"]
+    assert found.attrs["notes"][1:] == [
+        "filled 2 merged cells down, such as A4:A5",
+        "read hidden rows too, 1 in all, such as row 6",
+        "read hidden columns too",
+    ]
+    plain = _read(tmp_path / "t.xlsx", _book(rows), columns={"who", "size"})
+    assert plain.who.isna().sum() == 1 and len(plain.attrs["notes"]) == 1
+
+
 def test_a_formula_that_was_never_worked_out_is_not_an_empty_cell(tmp_path):
     with raises_three_lines(BadTable, "formula", "B2"):
         _read(tmp_path / "t.xlsx", _book([["id", "grade"], [1, "=1+1"]]))

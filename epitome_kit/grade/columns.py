@@ -32,6 +32,25 @@ _OTHERS = (
 )
 """Words of what many people have in common."""
 
+_FILES = (
+    *(
+        "name",
+        "surname",
+        "lastname",
+        "nachname",
+        "vorname",
+        "nom",
+        "nombre",
+        "image",
+        "img",
+        "mask",
+        "file",
+        "filename",
+    ),
+    *("path", "filepath", "scan", "nifti", "datei", "dateiname", "bild"),
+)
+"""Names of columns that hold names of people or of files."""
+
 _UNNAMED = re.compile(
     r"\s*|[#№]|unnamed: ?\d+(_level_\d+)?(\.\d+)*|level_\d+|row[ _.-]?(names?|numbers?|nums?|ids?|index)", re.I
 )
@@ -72,12 +91,12 @@ def people_column(frame, *, besides=()):
     Returns
     -------
     str or None
-        Words such as patient go before case, and those before any other id;
-        columns of sites, scanners and the like are none.
+        Words such as patient go before case, and those before any other id, or name of a
+        file; columns of sites, scanners and the like are none.
     """
-    found = {}
+    found, files = {}, files_columns(frame, besides=besides)
     for name in frame:
-        strength = _person(_words(name)) if name not in besides else 0
+        strength = max(_person(_words(name)), int(name in files)) if name not in besides else 0
         values = frame[name].dropna()
         if strength and values.duplicated().any() and whole_or_text(values):
             few = {3: 1, 2: 3, 1: max(10, len(values) / 10)}[strength]
@@ -86,22 +105,22 @@ def people_column(frame, *, besides=()):
     return found[max(found)] if found else None
 
 
-def subjects_of_ids(names):
-    """Name the subject that several ids begin with, as BIDS writes them.
+def files_columns(frame, *, besides=()):
+    """Find columns of text that are named like names of people or of files.
 
     Parameters
     ----------
-    names : Series of str
-        Ids such as ``sub-01_ses-02``.
+    frame : DataFrame
+    besides : collection of str, default=()
+        Columns that are none.
 
     Returns
     -------
-    str or None
-        A subject with several ids.
+    list of str
+        Such as ``filename``, ``Image`` and ``name``.
     """
-    subjects = names[names.str.match(r"sub-[0-9A-Za-z]+_")].str.split("_").str[0]
-    twice = subjects[subjects.duplicated()]
-    return twice.iloc[0] if len(twice) else None
+    named = [name for name in frame if name not in besides and _words(name) and set(_words(name)) <= set(_FILES)]
+    return [name for name in named if frame[name].dropna().astype(str).str.contains("[^\\W\\d]").any()]
 
 
 def row_numbers(frame):

@@ -2,15 +2,25 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import BadTable, Leak
-from epitome_kit.grade.columns import is_id, people_column, row_numbers, subjects_of_ids, whole_or_text
+from epitome_kit.grade.columns import is_id, people_column, row_numbers, whole_or_text
 from epitome_kit.grade.leaks import require_no_copy, require_no_leaks
-from epitome_kit.grade.numbers import as_labels, as_numbers, has_decimal_commas, without_gaps
+from epitome_kit.grade.numbers import (
+    as_labels,
+    as_numbers,
+    has_decimal_commas,
+    is_no_word,
+    odd_values,
+    require_one_notation,
+    without_gaps,
+)
+from epitome_kit.grade.people import require_apart
 from epitome_kit.learn.features import GROUP, NOT_FEATURES, PROBE
 from epitome_kit.learn.probes import add_probe
 from epitome_kit.tables import read_text_table
@@ -72,26 +82,30 @@ def read_features(
         A subject has two rows; two subjects have the same features; a column names
         people and repeats; a column says the label in other words, or a feature gives it away.
     """
-    frame, reading = (
-        (table.copy(), []) if isinstance(table, pd.DataFrame) else _read(table, {label, id, group} - {None})
-    )
+    given = isinstance(table, pd.DataFrame)
+    frame, reading = (table.copy(), []) if given else _read(table, {label, id, group} - {None}, drop)
+    _require_cells(frame)
     frame.columns = _unique([str(name).strip() for name in frame.columns])
     for name in filter(None, (label, id, group, *drop, *probes, *allow_leak)):
         _require_column(frame, name)
     _require_roles(frame, label, id, group, no_group, drop)
     labels = as_labels(frame[label])
     labelled = labels.notna()
-    _require_apart(frame[labelled], label, id, group, no_group, drop)
+    reading += require_apart(frame[labelled], label, id, group, no_group, drop)
     frame = frame.drop(columns=[name for name in drop if name != group])
-    names = _names(frame, id, labelled)
-    codes, classes = _code(labels[labelled], label, positive)
+    names = _names(frame, id)
+    unread = frame[label][~labelled].dropna().astype(str).unique()
+    codes, classes = _code(labels[labelled], label, positive, unread)
     others = without_gaps(frame.drop(columns=[name for name in (label, id, group) if name]))
     numbers = as_numbers(others)
     text = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
     kept, set_aside, likely = _set_aside(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
     for part in (others[text], numbers.drop(columns=text)):
         require_no_copy(part[labelled], codes, label, allowed=allow_leak)
-    features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
+    reading += odd_values(kept[labelled])
+    reading += [f"{text!r} in column {label} was read as no label" for text in unread]
+    with np.errstate(over="ignore"):
+        features = kept[labelled].astype(np.float32).replace([np.inf, -np.inf], np.nan)
     constant = features.columns[features.nunique() < 2].tolist()
     features = features.drop(columns=constant)
     if features.empty:
@@ -119,15 +133,29 @@ def read_features(
     return features.reset_index(drop=True), {"classes": classes, **notes}
 
 
-def _read(path, columns):
+def _read(path, columns, drop):
     frame = read_text_table(Path(path), where="grade", columns=columns)
     if not len(frame.columns) > 1:
         raise BadTable("grade", "a table of several columns", f"{path}, with one", "name a .csv, .tsv or .xlsx file")
     notes = frame.attrs.pop("notes")
     frame = frame.astype(object)
+    require_one_notation(frame.drop(columns=[*{*columns, *drop}], errors="ignore"))
     commas = has_decimal_commas(frame)
     frame[commas] = frame[commas].apply(lambda texts: texts.str.replace(",", "."))
     return frame, notes
+
+
+def _require_cells(frame):
+    """Complain of a table without any cell, and of cells that hold more than one value."""
+    if frame.empty:
+        received = f"{len(frame)} rows and {len(frame.columns)} columns"
+        raise BadTable("grade", "a table with rows", received, "name one with a line a subject")
+    for name, column in frame.items():
+        cells = column if column.dtype == object else ()
+        several = [cell for cell in cells if isinstance(cell, (Collection, np.ndarray)) and not np.isscalar(cell)]
+        if several:
+            received = f"a {type(several[0]).__name__} in column {name}"
+            raise BadTable("grade", "one value a cell", received, f"give each value a column, or leave {name} out")
 
 
 def _unique(names):
@@ -174,62 +202,10 @@ def _require_roles(frame, label, id, group, no_group, drop):
         raise BadTable("grade", "a group that is neither the label nor the name of a row", received, hint)
 
 
-def _require_apart(frame, label, id, group, no_group, drop):
-    """Complain where rows of one person could come apart: nobody says which column names the people or the rows."""
-    if id and frame[id].duplicated().any():
-        twice = frame[id][frame[id].duplicated()].unique()
-        received = f"{len(twice)} names twice in column {id}, such as {twice[0]}"
-        hint = f"average the rows of a subject, keep one of them, or say `--group {id}` in place of `--id {id}`"
-        raise Leak("grade", "one row a subject", received, hint)
-    people = None if no_group else people_column(frame, besides=(label, id, group, *(drop if group else ())))
-    if people and group:
-        shared = frame.groupby(people)[group].nunique()
-        if shared.max() > 1:
-            received = f"{people} {shared.idxmax()} in {shared.max()} groups of {group}"
-            hint = f"`--group {people}`, or `--drop {people}` where it names no people"
-            raise Leak("grade", "all rows of a person in one group", received, hint)
-    elif people:
-        often = frame[people].value_counts()
-        received = f"a column {people} in which names repeat, such as {often.index[0]} in {often.iloc[0]} rows"
-        hint = f"`--group {people}`, or `--no-group` where each row is of another person"
-        raise Leak("grade", "all rows of a person in one fold", received, hint)
-    subject = subjects_of_ids(frame[id].astype(str)) if id and not group and not no_group else None
-    if subject:
-        hint = "add a column of the subject and name it by `--group`, or say `--no-group`"
-        raise Leak("grade", "all rows of a person in one fold", f"several rows of {subject} in column {id}", hint)
-    if group:
-        _require_spelt_alike(frame[group], group)
-    likely = [
-        name for name in frame if is_id(name) and name not in (label, group, *drop) and whole_or_text(frame[name])
-    ]
-    likely = [name for name in likely if frame[name].nunique() > 0.9 * len(frame)]
-    if id is None and likely and not no_group:
-        received = f"no `--id`, and a column {likely[0]} that looks like it"
-        hint = f"`--id {likely[0]}`, or `--drop {likely[0]}` where rows are subjects and it is no feature"
-        raise BadTable("grade", "the column that names the subject", received, hint)
-
-
-def _require_spelt_alike(groups, name):
-    """Complain of rows without a group, and of one group that is spelt in two ways."""
-    if groups.isna().any():
-        received = f"{int(groups.isna().sum())} rows without one"
-        raise BadTable("grade", f"a group for every row in {name}", received, "fill the column, or drop the rows")
-    spelt = pd.Series(groups.astype(str).unique())
-    folded = spelt.str.strip().str.casefold().str.replace(r"\.0+$|(?<!\d)0+(?=\d)", "", regex=True)
-    twice = spelt[folded.duplicated(keep=False)].groupby(folded).agg(list)
-    if len(twice):
-        received = " and ".join(map(repr, twice.iloc[0][:3]))
-        raise BadTable("grade", f"each group of {name} spelt in one way", received, "spell them alike, or apart")
-
-
-def _names(frame, id, labelled):
+def _names(frame, id):
     """Name of each row, letter by letter; its number where no column has it."""
     if id is None:
         return pd.Series(np.arange(1, len(frame) + 1), frame.index).astype(str)
-    missing = int(frame[id][labelled].isna().sum())
-    if missing:
-        received, hint = f"{missing} rows without one", f"fill column {id}, or leave `--id` out to number the rows"
-        raise BadTable("grade", f"a name for every row in {id}", received, hint)
     return frame[id].astype(str)
 
 
@@ -255,13 +231,19 @@ def _columns_of_words(words):
     return columns
 
 
-def _code(values, label, positive):
+def _code(values, label, positive, unread):
     """Classes as 0 and 1, and their names."""
     kinds = sorted(values.unique())
     names = [f"{kind:g}" if isinstance(kind, float) else str(kind) for kind in kinds]
     if len(kinds) != 2:
         received = f"{len(kinds)} values in {label}: {', '.join(names[:5])}"
-        raise BadTable("grade", "a label of two values", received, "keep the subjects of two classes")
+        received += "".join(f", and {text!r}, which is read as missing" for text in unread[:2])
+        hint = "name that class in another word" if len(unread) else "keep the subjects of two classes"
+        raise BadTable("grade", "a label of two values", received, hint)
+    signs = [name for name in names if is_no_word(name)]
+    if signs and "+" not in names:
+        hint = "write the class as a word, or leave the cell empty where there is no label"
+        raise BadTable("grade", "a word for each class", f"{signs[0]!r} as a value of {label}", hint)
     if positive is not None and positive not in names:
         raise BadTable("grade", f"a positive class out of {' and '.join(names)}", repr(positive), "name one of them")
     if positive == names[0]:
