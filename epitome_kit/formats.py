@@ -177,10 +177,9 @@ def _open_mgh(path, start, packed, where):
     known = struct.unpack(">h", start[28:30])[0] == 1
     sizes, axes = np.split(np.array(struct.unpack(">12f", start[30:78])), [3])
     if known and not ((sizes > 0).all() and is_turn(axes)):
-        received = f"voxels of {' x '.join(f'{size:g}' for size in sizes)}, axes {axes.tolist()} in {path.name}"
-        raise BadImage(
-            where, "sizes above zero and axes of length one", received[:200], "save the scan again from its origin"
-        )
+        numbers = f"{' x '.join(f'{size:g}' for size in sizes)}, axes {' '.join(f'{axis:.3g}' for axis in axes)}"
+        received, hint = f"voxels of {numbers} in {path.name}", "save the scan again from its origin"
+        raise BadImage(where, "sizes above zero and perpendicular axes of length one", received, hint)
     content = _bounded(path, begin + _bytes_of(shape, item_bytes), packed, where)
     opened = nib.MGHImage.from_file_map({"image": nib.FileHolder(fileobj=io.BytesIO(content))})
     image = as_nifti(np.asarray(opened.dataobj), opened.affine)

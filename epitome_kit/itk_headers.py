@@ -172,7 +172,8 @@ def read_meta_header(path, where):
     matrix = _one_of(fields, ("TransformMatrix", "Orientation", "Rotation"), path, where)
     place = _one_of(fields, ("Offset", "Position", "Origin"), path, where)
     if matrix and not is_turn(matrix):
-        raise _odd(path, where, f"axes that are not of length one and upright on each other: {matrix}")
+        numbers = " ".join(f"{each:.3g}" for each in matrix)
+        raise _odd(path, where, f"axes {numbers}, which are not perpendicular and of length one")
     sizes = fields.get("ElementSpacing", fields.get("ElementSize", "1 " * len(shape))).split()
     if len(sizes) != len(shape) or not all(_is_size(each) for each in sizes):
         raise _odd(path, where, f"voxels of {' x '.join(sizes)}")
@@ -199,7 +200,7 @@ def read_meta_header(path, where):
 
 
 def is_turn(numbers):
-    """Tell whether numbers are axes of length one, upright on each other, within 1 %.
+    """Tell whether numbers are axes of length one, perpendicular to each other, within 1 %.
 
     Parameters
     ----------
