@@ -1,5 +1,6 @@
 """What the header of a scan claims, held against its file and against what a head can be, before a voxel is read."""
 
+import gzip
 import math
 from pathlib import Path
 
@@ -17,6 +18,10 @@ LOST_VOXEL_SIZE = b"voxel size unknown"
 _GZIP_AT_MOST = 1032
 """Bytes that one byte of gzip can become."""
 
+_PADDED_TO = 512
+"""Bytes in a block of a disk or a tape, which some writers fill up with zeros."""
+
+_BLOCK = 1 << 20
 _MOST_BEFORE_VOXELS = 2**24
 _VOXEL_MM = 0.01, 100.0
 _MOST_FIELD_MM = 5000.0
@@ -63,10 +68,11 @@ def check_header(path, start, where):
     Raises
     ------
     BadImage
-        It claims voxels that begin where no header ends, or a voxel size of zero or less
-        that nothing else corrects.
+        It claims voxels that begin where no header ends, a voxel size of zero or less
+        that nothing else corrects, or voxels of two lengths.
     """
     header = nifti_header(start)
+    _check_bits(header, path, where)
     begin = float(header["vox_offset"])
     if not 0 <= begin <= _MOST_BEFORE_VOXELS:
         received = f"voxels that begin at byte {begin:.4g} of {path.name}"
@@ -76,6 +82,15 @@ def check_header(path, start, where):
         received = f"a voxel size of {' x '.join(f'{size:g}' for size in sizes)} in {path.name}"
         raise BadImage(where, "voxel sizes above zero", received, "convert the scan from DICOM again")
     return header
+
+
+def _check_bits(header, path, where):
+    """Refuse a type of voxel that has another length than is stated beside it."""
+    known = nib.nifti1.data_type_codes
+    code, bits = int(header["datatype"]), int(header["bitpix"])
+    if code in known.value_set("code") and known.dtype[code].itemsize * 8 not in (0, bits):
+        received = f"{bits} bits a voxel of type {known.label[code]} in {path.name}"
+        raise BadImage(where, "one length of a voxel", received, "convert the scan from DICOM again")
 
 
 def check_count(shape, where, name):
@@ -117,6 +132,52 @@ def check_size(claimed, held, packed, where, name):
     if claimed > held * (_GZIP_AT_MOST if packed else 1):
         received = f"{held} bytes in {name}, whose header claims {claimed}"
         raise BadImage(where, "a file with all of its voxels", received, "copy or download the file again")
+
+
+def check_length(path, claimed, packed, where):
+    """Make sure that nothing stands behind the voxels of a file: then they may begin later than its header says.
+
+    Parameters
+    ----------
+    path : Path
+    claimed : int
+        Bytes up to the end of the voxels, by the header.
+    packed : bool
+        Whether the file is gzip; counted is what it unpacks to.
+    where : str
+        The step to name in an error.
+
+    Returns
+    -------
+    list of str
+        What has to be said: zeros that fill up the last block of 512 bytes.
+
+    Raises
+    ------
+    BadImage
+        There is more, and it is no padding.
+    """
+    held = path.stat().st_size
+    with open(path, "rb") as stream:
+        if packed:  # gzip ends in how much it unpacks to, where it is in one piece
+            stream.seek(max(held - 4, 0))
+            held = int.from_bytes(stream.read(4), "little")
+    if held == claimed % 2**32 if packed else held <= claimed:
+        return []
+    more, zeros = 0, True
+    with gzip.open(path) if packed else open(path, "rb") as stream:
+        stream.seek(claimed)
+        while block := stream.read(_BLOCK):
+            more, zeros = more + len(block), zeros and not any(block)
+            if more > MOST_VOXELS or not zeros:
+                break
+    if not more:
+        return []
+    if zeros and more < _PADDED_TO and (claimed + more) % _PADDED_TO == 0:
+        return [f"{path.name} has {more} zeros after its voxels, taken as padding"]
+    received = f"{'at least ' * (not zeros)}{more} bytes more in {path.name} than its header claims"
+    hint = "save the scan again from its origin: its voxels may begin elsewhere than the header says"
+    raise BadImage(where, "a file that ends with its voxels", received, hint)
 
 
 def check_claims(image, where, *, affine=None, name=None):

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.claims import LOST_VOXEL_SIZE, check_count, check_header, check_size
+from epitome_kit.claims import LOST_VOXEL_SIZE, check_count, check_header, check_length, check_size
 from epitome_kit.content import SCANS, describe_content, first_bytes, scan_kind
 from epitome_kit.errors import BadImage
 from epitome_kit.geometry import SIDES_UNKNOWN
-from epitome_kit.itk_headers import read_meta_header, read_nrrd_header
+from epitome_kit.itk_headers import is_turn, read_meta_header, read_nrrd_header
 
 OTHER_FORMAT = "or bring DICOM into a cohort with `epitome cohort dicom`"
 """What to do with what is no scan in one file."""
@@ -111,12 +111,21 @@ def no_scan(path, start, packed, where):
 def _open_nifti(path, start, packed, where):
     header = check_header(path, start, where)
     if path.name.endswith(_PACKED if packed else _PLAIN):
-        return Opened(nib.load(path, mmap=False), header, [])
+        return Opened(opened := nib.load(path, mmap=False), header, _behind(opened, path, packed, where))
     check_count(header.get_data_shape(), where, path.name)
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     size = int(header["vox_offset"]) + _bytes_of(header.get_data_shape(), header.get_data_dtype().itemsize)
     content = _bounded(path, size, packed, where)
-    return Opened(kind.from_file_map({"image": nib.FileHolder(fileobj=io.BytesIO(content))}), header, [])
+    opened = kind.from_file_map({"image": nib.FileHolder(fileobj=io.BytesIO(content))})
+    return Opened(opened, header, _behind(opened, path, packed, where))
+
+
+def _behind(opened, path, packed, where):
+    """Hold the length of a file against the shape that nibabel reads from its header."""
+    check_count(opened.shape, where, path.name)
+    claimed = int(opened.dataobj.offset) + _bytes_of(opened.shape, opened.get_data_dtype().itemsize)
+    check_size(claimed, path.stat().st_size, packed, where, path.name)
+    return check_length(path, claimed, packed, where)
 
 
 def _open_pair(hdr, img, where):
@@ -128,7 +137,8 @@ def _open_pair(hdr, img, where):
     if kind == "pair":
         header = check_header(hdr, start, where)
         pair = nib.Nifti2Pair if isinstance(header, nib.Nifti2Header) else nib.Nifti1Pair
-        return Opened(pair.from_file_map(files, mmap=False), header, [])
+        opened = pair.from_file_map(files, mmap=False)
+        return Opened(opened, header, _behind(opened, img, first_bytes(img)[1], where))
     sizes = np.array(nib.AnalyzeHeader(start[:348], check=False)["pixdim"][1:4], float)
     if not (sizes > 0).all():
         received = f"a voxel size of {' x '.join(f'{size:g}' for size in sizes)} in {hdr.name}"
@@ -139,7 +149,8 @@ def _open_pair(hdr, img, where):
     if (np.abs(nib.affines.voxel_sizes(opened.affine) / sizes - 1) > 0.01).any():
         received = f"another size in {mat.name} than in {hdr.name}"
         raise BadImage(where, "one voxel size", received, f"take away {mat.name} where it is wrong")
-    return Opened(opened, None, [] if mat.is_file() else [f"{hdr.name} is Analyze, which {SIDES_UNKNOWN}"])
+    remarks = _behind(opened, img, first_bytes(img)[1], where)
+    return Opened(opened, None, remarks + [f"{hdr.name} is Analyze, which {SIDES_UNKNOWN}"] * (not mat.is_file()))
 
 
 def _twin(path, ending, where):
@@ -163,10 +174,16 @@ def _stem(path):
 def _open_mgh(path, start, packed, where):
     shape, begin, item_bytes = mgh_voxels(start)
     check_count(shape, where, path.name)
+    known = struct.unpack(">h", start[28:30])[0] == 1
+    sizes, axes = np.split(np.array(struct.unpack(">12f", start[30:78])), [3])
+    if known and not ((sizes > 0).all() and is_turn(axes)):
+        numbers = f"{' x '.join(f'{size:g}' for size in sizes)}, axes {' '.join(f'{axis:.3g}' for axis in axes)}"
+        received, hint = f"voxels of {numbers} in {path.name}", "save the scan again from its origin"
+        raise BadImage(where, "sizes above zero and perpendicular axes of length one", received, hint)
     content = _bounded(path, begin + _bytes_of(shape, item_bytes), packed, where)
     opened = nib.MGHImage.from_file_map({"image": nib.FileHolder(fileobj=io.BytesIO(content))})
     image = as_nifti(np.asarray(opened.dataobj), opened.affine)
-    if struct.unpack(">h", start[28:30])[0] != 1:
+    if not known:
         image.header["descrip"] = LOST_VOXEL_SIZE
         return Opened(image, None, [f"{path.name} says neither how large its voxels are nor which side is left"])
     return Opened(image, None, [])
@@ -182,6 +199,7 @@ def _open_itk(path, start, packed, where):
     claimed = read(path, where)
     size = _bytes_of(claimed.shape, claimed.item_bytes)
     check_size(size + claimed.begin, claimed.data.stat().st_size, claimed.packed, where, claimed.data.name)
+    behind = check_length(claimed.data, size + claimed.begin, False, where) if claimed.counted else []
     reader = sitk.ImageFileReader()
     reader.SetImageIO(io_name)
     reader.SetFileName(str(path))
@@ -202,11 +220,13 @@ def _open_itk(path, start, packed, where):
     data = sitk.GetArrayFromImage(found).T
     axes = np.reshape(found.GetDirection(), (3, 3)) * found.GetSpacing()
     image = as_nifti(data, _LPS @ nib.affines.from_matvec(axes, found.GetOrigin()))
-    remarks = [] if claimed.sides_known else [f"{path.name} {SIDES_UNKNOWN}"]
+    remark = None if claimed.sides_known else SIDES_UNKNOWN
     if not claimed.size_known:
         image.header["descrip"] = LOST_VOXEL_SIZE
-        remarks = [f"{path.name} says neither how large its voxels are nor which side is left"]
-    return Opened(image, None, remarks)
+        remark = "says neither how large its voxels are nor which side is left"
+    if not claimed.place_known:
+        remark = f"{f'{remark}; it also ' if remark else ''}does not say where it lies, and is placed at 0 0 0"
+    return Opened(image, None, behind + [f"{path.name} {remark}"] * bool(remark))
 
 
 def mgh_voxels(start):

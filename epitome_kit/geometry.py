@@ -17,10 +17,15 @@ _UNIT_NAMES = {1: "metres", 3: "micrometres"}
 _LEAST_FIELD_MM = 20.0
 """Of a head whose header counts in another unit: less, and the unit is wrong."""
 
+_SMALL_FIELD_MM = 30.0
+"""Of a scan in mm: a head in centimetres that are taken for mm has less."""
+
 _ROUNDING = 4e-7
 """Of the fourth part of a turn, squared: a qform keeps the other three, in 32 bits, and near half a turn it shows."""
 
-SIDES_UNKNOWN = "does not say which side is left; sizes are right, but left and right may be swapped"
+SIDES_UNKNOWN = "does not say which side is left; sizes are as its header states them, left and right may be swapped"
+
+_NO_CODE = "says by no code where it lies; sizes are as pixdim states them, left and right are unknown"
 
 
 def corners(shape):
@@ -49,6 +54,31 @@ def same_grid(first, second):
     apart = nib.affines.apply_affine(first.affine, places) - nib.affines.apply_affine(second.affine, places)
     side = min(nib.affines.voxel_sizes(image.affine).min() for image in (first, second))
     return bool(np.linalg.norm(apart, axis=1).max() <= TOLERANCE_VOXELS * side)
+
+
+def reorient_like(mask, scan):
+    """Turn a mask to the axes of its scan, where it lies on the same grid with axes in another order or direction.
+
+    Parameters
+    ----------
+    mask, scan : Nifti1Image
+
+    Returns
+    -------
+    Nifti1Image or None
+        The voxels of the mask, none of them changed or resampled; the mask itself
+        where it already lies on that grid, None where no exchange or flip of axes puts it there.
+    """
+    if same_grid(mask, scan):
+        return mask
+    if sorted(mask.shape[:3]) != sorted(scan.shape[:3]):
+        return None
+    turns = np.linalg.inv(scan.affine[:3, :3]) @ mask.affine[:3, :3]
+    axes = nib.orientations.io_orientation(nib.affines.from_matvec(turns))
+    if np.isnan(axes).any():
+        return None
+    turned = mask.as_reoriented(axes)
+    return turned if same_grid(turned, scan) else None
 
 
 def stated_affine(image, header, trust=None, *, where="load_image", name="an image in memory"):
@@ -89,9 +119,9 @@ def stated_affine(image, header, trust=None, *, where="load_image", name="an ima
         if affine is None:
             raise BadImage(where, "a qform that is a turn", f"another one in {name}", "leave out `--trust qform`")
     remarks = []
-    if not (sform or qform) or (trust == "qform" and not qform):
-        remarks.append(f"{name} {SIDES_UNKNOWN}")
     unit = int(header["xyzt_units"]) & 7
+    if not (sform or qform) or (trust == "qform" and not qform):
+        remarks.append(f"{name} {_NO_CODE}{'' if unit else ', and so is their unit, taken as mm'}")
     if unit in _UNIT_MM:
         affine = np.diag([*[_UNIT_MM[unit]] * 3, 1]) @ affine
         remarks.append(f"the header of {name} counts in {_UNIT_NAMES[unit]}, which are converted to mm")
@@ -159,6 +189,20 @@ def with_affine(image, affine):
     moved.header.set_sform(affine, code=1)
     moved.header.set_xyzt_units("mm")
     return moved
+
+
+def remark_on_field(image):
+    """Say that a field of view is too small for a head, as where centimetres are taken for mm; None where it is not."""
+    field = nib.affines.voxel_sizes(image.affine) * image.shape[:3]
+    if field.max() >= _SMALL_FIELD_MM:
+        return None
+    return f"is {_sizes(field)} mm in all, less than a head: where it is no cut-out, its unit may not be mm"
+
+
+def agrees_with_affine(image):
+    """Tell whether the voxel sizes in the header of a NIfTI image are those of its affine."""
+    sizes = np.asarray(image.header["pixdim"][1:4], float)
+    return np.allclose(sizes, nib.affines.voxel_sizes(image.affine), rtol=_SIZE_TOLERANCE / 2)
 
 
 def _check_unit(image, header, where, name):

@@ -13,7 +13,14 @@ from epitome_kit.claims import LOST_VOXEL_SIZE, check_claims, forget_text
 from epitome_kit.errors import BadImage, BadOutput, EpitomeWarning, UnknownVoxelSize
 from epitome_kit.files import whole_file
 from epitome_kit.formats import OTHER_FORMAT, as_nifti, open_scan
-from epitome_kit.geometry import check_agreement, same_grid, stated_affine, with_affine
+from epitome_kit.geometry import (
+    agrees_with_affine,
+    check_agreement,
+    remark_on_field,
+    same_grid,
+    stated_affine,
+    with_affine,
+)
 from epitome_kit.mask_labels import voxels_inside
 
 _LARGEST_VALUE = 1e15
@@ -68,6 +75,8 @@ def load_image(image, *, where="load_image", check_voxels=True, trust=None):
     if opened is not image:
         placed = placed if isinstance(placed, nib.Nifti1Pair) else as_nifti(np.asarray(placed.dataobj), placed.affine)
         forget_text(placed.header)
+        small = remark_on_field(placed) if voxel_size_known(placed) else None
+        _say([f"{name} {small}"] if small else [])
     image = placed
     try:
         data = np.asarray(image.dataobj) if check_voxels else None
@@ -119,7 +128,7 @@ def _place(image, header, where, name, trust):
     if trust is None:
         check_agreement(image, header, where=where, name=name)
     _say(remarks)
-    return image if trust is None and not remarks else with_affine(image, affine)
+    return image if trust is None and not remarks and agrees_with_affine(image) else with_affine(image, affine)
 
 
 def _say(remarks):

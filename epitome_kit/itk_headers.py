@@ -6,6 +6,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from epitome_kit.claims import check_count
 from epitome_kit.errors import BadImage
 
@@ -30,6 +32,9 @@ _META_BYTES = {
 }
 _SPACES = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior", "ras", "las", "lps")
 _LARGEST_SIZE = 1e5
+_TURN = 0.02
+"""Between two axes, or off the square of their length: 1 % of a length."""
+
 _BLOCK = 1 << 20
 _LONGEST_LINE = 4000
 _PACKED, _PLAIN = ("gzip", "gz"), ("raw",)
@@ -49,8 +54,10 @@ class Claimed(NamedTuple):
     begin : int
         Byte where they begin at the earliest.
     packed : bool
-    size_known, sides_known : bool
-        Whether the header says how large a voxel is, and which side is left.
+    size_known, sides_known, place_known : bool
+        Whether the header says how large a voxel is, which side is left, and where the first one lies.
+    counted : bool
+        Whether the voxels end where the file does, and are not compressed.
     """
 
     shape: tuple
@@ -60,6 +67,8 @@ class Claimed(NamedTuple):
     packed: bool
     size_known: bool
     sides_known: bool
+    place_known: bool
+    counted: bool
 
 
 def read_nrrd_header(path, where):
@@ -102,14 +111,24 @@ def read_nrrd_header(path, where):
     directions = fields.get("space directions")
     spacings = [each for each in fields.get("spacings", "").lower().split() if each != "nan"]
     data = _data_file(fields.get("data file", fields.get("datafile")), path, where)
+    begin = begin if data == path else 0
+    skipped = _whole(fields.get("byte skip", fields.get("byteskip", "0")))
+    lines = _whole(fields.get("line skip", fields.get("lineskip", "0")))
+    packed, size = encoding in _PACKED, math.prod(shape) * item_bytes
+    if skipped < -1 or lines < 0 or (skipped < 0 and packed):
+        raise _odd(path, where, f"byte skip {skipped}, line skip {lines}")
+    if packed and not lines and not _unpacks(data, begin, size + skipped):
+        raise _odd(path, where, "compressed voxels of another length than its sizes make")
     return Claimed(
         shape,
         item_bytes,
         data,
-        begin if data == path else 0,
-        encoding in _PACKED,
+        begin + (0 if packed else max(skipped, 0)),
+        packed,
         size_known=bool(directions) or len(spacings) >= 3,
         sides_known=bool(directions) and fields.get("space", "").lower().removesuffix("-time") in _SPACES,
+        place_known="space origin" in fields,
+        counted=not packed and not lines and skipped >= 0,
     )
 
 
@@ -150,6 +169,11 @@ def read_meta_header(path, where):
     if not known or not _sound(shape) or item_bytes <= 0:
         raise _odd(path, where, f"sizes {fields['DimSize']}, BinaryData {fields.get('BinaryData', 'True')}")
     _check_unit([fields.get("DistanceUnits", "")], path, where)
+    matrix = _one_of(fields, ("TransformMatrix", "Orientation", "Rotation"), path, where)
+    place = _one_of(fields, ("Offset", "Position", "Origin"), path, where)
+    if matrix and not is_turn(matrix):
+        numbers = " ".join(f"{each:.3g}" for each in matrix)
+        raise _odd(path, where, f"axes {numbers}, which are not perpendicular and of length one")
     sizes = fields.get("ElementSpacing", fields.get("ElementSize", "1 " * len(shape))).split()
     if len(sizes) != len(shape) or not all(_is_size(each) for each in sizes):
         raise _odd(path, where, f"voxels of {' x '.join(sizes)}")
@@ -161,15 +185,48 @@ def read_meta_header(path, where):
         raise _odd(path, where, "compressed voxels that are cut off or damaged, or of no stated size")
     if "HeaderSize" in fields and not -1 <= _whole(fields["HeaderSize"]) <= (0 if packed else held - size):
         raise _odd(path, where, f"HeaderSize {fields['HeaderSize']}")
+    skipped = _whole(fields.get("HeaderSize", "0"))
     return Claimed(
         shape,
         item_bytes,
         data,
-        begin,
+        begin + (0 if packed else max(skipped, 0)),
         packed,
         size_known=bool({"ElementSpacing", "ElementSize"} & set(fields)),
-        sides_known=bool({"TransformMatrix", "Orientation", "Rotation"} & set(fields)),
+        sides_known=bool(matrix),
+        place_known=bool(place),
+        counted=not packed and skipped >= 0,
     )
+
+
+def is_turn(numbers):
+    """Tell whether numbers are axes of length one, perpendicular to each other, within 1 %.
+
+    Parameters
+    ----------
+    numbers : sequence of float
+        One axis after the other.
+
+    Returns
+    -------
+    bool
+    """
+    axes = np.asarray(numbers, float)
+    n = round(axes.size**0.5)
+    return n * n == axes.size and np.allclose(axes.reshape(n, n) @ axes.reshape(n, n).T, np.eye(n), atol=_TURN)
+
+
+def _one_of(fields, names, path, where):
+    """Numbers that stand under one of several names; under two of them they have to be the same."""
+    try:
+        stated = {name: [float(each) for each in fields[name].split()] for name in names if name in fields}
+    except ValueError as error:
+        raise _odd(path, where, str(error)) from error
+    first = next(iter(stated), None)
+    for name, numbers in stated.items():
+        if len(numbers) != len(stated[first]) or not np.allclose(numbers, stated[first], atol=1e-3):
+            raise _odd(path, where, f"{first} and {name} that differ")
+    return stated.get(first)
 
 
 def _header_text(path, where, *ends):
@@ -183,7 +240,9 @@ def _header_text(path, where, *ends):
     if ends == (b"ElementDataFile",):
         line_end = start.find(b"\n", place)
         place = line_end if line_end >= 0 else len(start)
-    return start[:place].decode("utf-8", "replace"), place
+        return start[:place].decode("utf-8", "replace"), place
+    ended = next((len(end) for end in ends if start.startswith(end, place)), 0)
+    return start[:place].decode("utf-8", "replace"), place + ended
 
 
 def _add(fields, name, value, path, where):

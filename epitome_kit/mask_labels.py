@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from epitome_kit.errors import BadImage, BadParameter
 
@@ -29,6 +30,7 @@ _ALMOST = 0.005
 _WHOLE = 1e-3
 _OVERSHOOT = 0.25
 _SHOWN = 8
+_BROAD = 0.5
 
 
 class Inside(NamedTuple):
@@ -132,8 +134,8 @@ def voxels_inside(data, labels=None, *, where="load_mask", name="a mask in memor
     if asked is not None:
         return _asked_for(data, asked, table)
     found = _unasked(data, table)
-    _refuse_inverted(found.voxels, table)
-    return Inside(found.voxels, [*found.remarks, *(["has every voxel inside"] if found.voxels.all() else [])])
+    whole = ["has every voxel inside"] if found.voxels.all() else _check_inverted(found.voxels, table)
+    return Inside(found.voxels, [*found.remarks, *whole])
 
 
 class _Table(NamedTuple):
@@ -247,16 +249,26 @@ def _cut(data, level, what, table):
     return Inside(inside, [f"{what}; {how}"])
 
 
-def _refuse_inverted(inside, table):
-    """Refuse a mask that holds the corners and most of the image: 0 may mark the tumour in it."""
-    corners = inside[np.ix_(*[[0, -1]] * inside.ndim)]
-    if corners.all() and not inside.all() and inside.mean() > 0.5:
-        outside = table.amount(int(inside.size - np.count_nonzero(inside)))
-        received = (
-            f"{inside.mean():.0%} of the image inside, all its corners too, and {outside} outside in {table.name}"
-        )
-        low, high = (f"`--mask-labels {value:g}`" for value in table.values[[0, -1]])
-        raise table.error("the tumour inside of the mask", received, f"say which value marks it: {low} or {high}")
+def _check_inverted(inside, table):
+    """Refuse a mask that is a block with a hole, for 0 may mark the tumour in it; say of another that it has holes."""
+    if inside.all() or inside.mean() <= 0.5:
+        return []
+    cut_off = table.amount(int(inside.size - np.count_nonzero(inside)))
+    share = f"{inside.mean():.0%} of the image inside"
+    if not (_is_block(inside) or inside[np.ix_(*[[0, -1]] * inside.ndim)].all()):
+        holes = int(np.count_nonzero(ndimage.binary_fill_holes(inside) & ~inside))
+        return [f"has {share}, around holes of {table.amount(holes)}: does 0 mark the tumour?"] if holes else []
+    received = f"{share}, up to its edges, and {cut_off} outside in {table.name}"
+    low, high = (f"`--mask-labels {value:g}`" for value in table.values[[0, -1]])
+    raise table.error("the tumour inside of the mask", received, f"say which value marks it: {low} or {high}")
+
+
+def _is_block(inside):
+    """Whether a mask fills most faces of the box around it, as no part of a head does, and not all of the box."""
+    ends = [np.flatnonzero(inside.any(tuple(set(range(inside.ndim)) - {axis})))[[0, -1]] for axis in range(inside.ndim)]
+    box = inside[tuple(slice(first, last + 1) for first, last in ends)]
+    faces = [box.take(end, axis).mean() for axis in range(box.ndim) for end in (0, -1)]
+    return sum(share > _BROAD for share in faces) >= len(faces) - 1 and not box.all()
 
 
 def _almost_two(values):

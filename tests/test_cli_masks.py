@@ -60,10 +60,10 @@ def test_the_labels_that_are_named_are_measured(epitome, parts, labels, voxels):
 def test_fractions_are_cut_and_said_on_the_screen_and_in_the_answer(epitome, tmp_path):
     data = np.zeros((10, 10, 10), np.float32)
     data[2:8, 2:8, 2:8], data[4:6, 4:6, 4:6] = 0.3, 0.8
-    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "soft.nii.gz")
+    nib.save(nib.Nifti1Image(data, np.diag([4, 4, 4, 1])), tmp_path / "soft.nii.gz")
     answer = epitome("measure", tmp_path / "soft.nii.gz", "--json")
     size = json.loads(answer.stdout)
-    assert size["volume_voxels"] == 8 and "fractions" in size["notes"][0] and "0.216 mL" in size["notes"][0]
+    assert size["volume_voxels"] == 8 and "fractions" in size["notes"][0] and "13.8 mL" in size["notes"][0]
     assert f"Warning: {size['notes'][0]}." in answer.stderr
 
 
@@ -106,7 +106,7 @@ def test_segment_outlines_a_head_where_the_affine_that_is_trusted_lies(epitome, 
 def test_the_answer_may_go_to_a_file_with_the_name_of_the_mask(epitome, tmp_path):
     data = np.zeros((9, 9, 9), np.uint8)
     data[3:6, 3:6, 3:6] = 1
-    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "a.nii.gz")
+    nib.save(nib.Nifti1Image(data, np.diag([4, 4, 4, 1])), tmp_path / "a.nii.gz")
     (tmp_path / "a.json").touch()  # as a shell does for `> a.json`, before the program begins
     answer = epitome("measure", tmp_path / "a.nii.gz", "--json")
     assert json.loads(answer.stdout)["volume_voxels"] == 27 and "a.json" in answer.stderr
@@ -132,5 +132,5 @@ def test_the_kit_s_own_warnings_are_sentences_on_the_screen(epitome, tmp_path):
     image.set_sform(None, 0)
     nib.save(image, tmp_path / "old.nii.gz")
     answer = epitome("strip", tmp_path / "old.nii.gz", "--mask", tmp_path / "m.nii.gz", "--method", "none")
-    assert "Warning: old.nii.gz does not say which side is left" in answer.stderr
+    assert "Warning: old.nii.gz says by no code where it lies" in answer.stderr
     assert "EpitomeWarning" not in answer.stderr

@@ -1,6 +1,7 @@
 """Formats: the same voxels in the same places whatever holds them, and nothing guessed where a header is silent."""
 
 import gzip
+import struct
 import zlib
 
 import nibabel as nib
@@ -176,6 +177,7 @@ SILENT = {
     "meta": (lambda: meta(voxels(), oblique(), ElementSpacing=None, TransformMatrix=None), False),
     "meta with a size": (lambda: meta(voxels(), oblique(), TransformMatrix=None), True),
     "mgh": (lambda: _mgh_without_places(), False),
+    "nrrd without a place or sides": (lambda: _without_directions("spacings: 0.8 1.1 5"), True),
 }
 
 
@@ -202,6 +204,11 @@ def test_what_a_header_leaves_out_is_unknown_and_said(tmp_path, kind):
     assert np.array_equal(np.asarray(found.dataobj), voxels())
 
 
+def _nrrd_packed(more=b"", extra=""):
+    content = nrrd(voxels(), oblique(), extra=extra)[: -voxels().nbytes].replace(b"encoding: raw", b"encoding: gzip")
+    return content + gzip.compress(more + voxels().tobytes("F"))
+
+
 def _layers():
     two = nrrd(np.stack([voxels()] * 2), oblique(), extra="kinds: list domain domain domain")
     return two.replace(b"directions: ", b"directions: none ")
@@ -213,7 +220,29 @@ def _compressed(**changed):
     return meta(voxels(), oblique(), **told)[: -voxels().nbytes] + packed
 
 
+def _mgh(sizes=(0.8, 1.1, 5.0), scale=1):
+    content = bytearray(nib.MGHImage(voxels("int32"), oblique()).to_bytes())
+    content[30:42] = struct.pack(">3f", *sizes)
+    content[42:78] = (np.frombuffer(content[42:78], ">f4") * np.repeat([scale, 1, 1], 3)).astype(">f4").tobytes()
+    return bytes(content)
+
+
+TURN = "0 1 0 -1 0 0 0 0 1"
 BAD = {
+    "meta of long axes": (meta(voxels(), oblique(), TransformMatrix="2 0 0 0 2 0 0 0 2"), "length one"),
+    "meta of slanted axes": (meta(voxels(), oblique(), TransformMatrix="1 0 0 0.3 0.954 0 0 0 1"), "perpendicular"),
+    "meta of too few axes": (meta(voxels(), oblique(), TransformMatrix="1 0 0 1"), "bad.nrrd"),
+    "meta turned twice": (meta(voxels(), oblique(), TransformMatrix=TURN, Rotation="1 0 0 0 1 0 0 0 1"), "differ"),
+    "meta in two places": (meta(voxels(), oblique(), Position="30 41.5 8"), "Offset and Position"),
+    "meta in no place": (meta(voxels(), oblique(), Offset="a b c"), "could not convert"),
+    "mgh of negative size": (_mgh((0.8, -1.1, 5)), "-1.1"),
+    "mgh of size zero": (_mgh((0.8, 0, 5)), "above zero"),
+    "mgh of long axes": (_mgh(scale=2), "length one"),
+    "nrrd with more": (nrrd(voxels(), oblique()) + b"\1" * 77, "bytes more"),
+    "nrrd with zeros": (nrrd(voxels(), oblique()) + bytes(77), "77 bytes more"),
+    "meta with more": (meta(voxels(), oblique()) + b"\1" * 77, "bytes more"),
+    "nrrd that unpacks to more": (_nrrd_packed(b"\0" * 40), "another length"),
+    "nifti with more": (nib.Nifti1Image(voxels(), oblique()).to_bytes() + b"\0\1", "bytes more"),
     "nrrd of 64 TB": (nrrd(voxels(), oblique()).replace(b"5 6 7", b"90000 90000 9000"), "voxels"),
     "nrrd that is cut": (nrrd(voxels(), oblique())[:-9], "claims"),
     "nrrd with a size twice": (nrrd(voxels(), oblique(), extra="sizes: 50 60 70"), "sizes twice"),
@@ -261,6 +290,67 @@ def test_a_header_that_lies_is_three_lines(tmp_path, kind, capfd):
     with raises_three_lines(BadImage, "bad.nrrd", words):
         load_image(tmp_path / "in" / "bad.nrrd")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "content", [meta(voxels(), oblique(), Offset=None), nrrd(voxels(), oblique()).replace(b"space origin", b"# origin")]
+)
+def test_a_scan_without_a_place_is_said_to_be_at_zero(tmp_path, content):
+    (tmp_path / "placeless").write_bytes(content)
+    with noticed() as remarks:
+        found = load_image(tmp_path / "placeless")
+    assert np.allclose(found.affine[:3, 3], 0) and remarks == [
+        "placeless does not say where it lies, and is placed at 0 0 0"
+    ]
+
+
+@pytest.mark.parametrize("front", [0, 77])
+def test_voxels_in_a_file_of_their_own_begin_where_the_header_says(tmp_path, front):
+    apart = {
+        "a.mhd": meta(voxels(), oblique(), ElementDataFile="a.raw", HeaderSize=front),
+        "a.nhdr": nrrd(voxels(), oblique(), extra=f"byte skip: {front}\ndata file: a.raw")[: -voxels().nbytes],
+    }
+    for name, content in apart.items():
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / "a.raw").write_bytes(b"\7" * front + voxels().tobytes("F"))
+        assert_holds(load_image(tmp_path / name), voxels(), oblique())
+        for more in (b"\7" * 30, bytes(30)):
+            (tmp_path / "a.raw").write_bytes(b"\7" * front + more + voxels().tobytes("F"))
+            with raises_three_lines(BadImage, "30 bytes more", "a.raw"):
+                load_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "b.img"])
+def test_bytes_before_or_behind_the_voxels_are_not_taken_for_them(tmp_path, name, pack):
+    whole = nib.Nifti1Image(voxels(), oblique()).to_bytes()
+    head, body = whole[:352], whole[352:]
+    if name == "b.img":
+        nib.save(nib.Nifti1Pair(voxels(), oblique()), tmp_path / name)
+        head, body = b"", (tmp_path / name).read_bytes()
+    path = tmp_path / name
+    for content in (head + b"\0" * 9 + body, head + body + bytes(600), head + body + b"\1"):
+        path.write_bytes(pack(content))
+        if name != "b.img" or pack is bytes:
+            with raises_three_lines(BadImage, "more", name):
+                load_image(path)
+    if name == "b.img" and pack is not bytes:
+        return
+    path.write_bytes(pack(head + body + bytes(-len(head + body) % 512)))
+    with noticed() as remarks:
+        assert_holds(load_image(path), voxels(), oblique())
+    assert len(remarks) == 1 and "padding" in remarks[0]
+    path.write_bytes(pack(head) + pack(body))  # gzip in two pieces is gzip
+    assert_holds(load_image(path), voxels(), oblique())
+
+
+@pytest.mark.parametrize("bits", [8, 32, 0])
+def test_two_lengths_of_a_voxel_are_three_lines(tmp_path, bits):
+    content = bytearray(nib.Nifti1Image(voxels(), oblique()).to_bytes())
+    content[72:74] = struct.pack("<h", bits)
+    (tmp_path / "a.nii").write_bytes(content)
+    with raises_three_lines(BadImage, f"{bits} bits a voxel of type int16", "a.nii"):
+        load_image(tmp_path / "a.nii")
 
 
 @given(data=st.data())

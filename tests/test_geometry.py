@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny import head, lesion, raises_three_lines
 
 from epitome_kit.errors import BadImage, BadParameter, EpitomeWarning, noticed
-from epitome_kit.geometry import same_grid
+from epitome_kit.geometry import reorient_like, same_grid
 from epitome_kit.images import (
     axis_codes,
     image_like,
@@ -156,7 +156,8 @@ def test_without_a_code_the_size_counts_and_the_sides_are_said_to_be_unknown(tmp
     with noticed() as remarks:
         found = load_image(path)
     assert np.allclose(spacing_mm(found), SPACING)
-    assert len(remarks) == 1 and "old.nii" in remarks[0] and "left" in remarks[0]
+    assert len(remarks) == 1 and "old.nii" in remarks[0] and "left and right are unknown" in remarks[0]
+    assert "right," not in remarks[0] and "unit" not in remarks[0]
     with noticed() as remarks:  # once said, and not again of what was made from it
         load_image(saved(found, tmp_path / "next.nii"))
     assert remarks == []
@@ -226,3 +227,75 @@ def test_nothing_that_the_kit_writes_is_refused(turn, spacing, flip, origin, tmp
         save_image(made, path)
         found = load_image(path, check_voxels=False)
         assert axis_codes(found) == axis_codes(made) and same_grid(found, made)
+
+
+def test_an_array_without_an_affine_is_said_to_have_no_place_and_no_unit():
+    data = np.random.default_rng(0).integers(0, 500, SHAPE).astype(np.int16)
+    with noticed() as remarks:
+        load_image(nib.Nifti1Image(data, None))
+    assert len(remarks) == 1 and "sizes are as pixdim states them" in remarks[0] and "unit" in remarks[0]
+
+
+@given(data=st.data())
+def test_what_is_loaded_and_saved_is_loaded_again_in_the_same_place(data, tmp_path_factory):
+    draw = data.draw
+    affine = oblique(draw(st.sampled_from([(1, 1, 1), (0.9, 0.9, 5), (4, 2, 3)])))
+    if draw(st.booleans()):
+        affine = affine @ np.array([[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    codes = draw(st.sampled_from([(1, 0), (4, 0), (0, 1), (1, 1), (0, 0)]))
+    image = scan(affine, affine, codes=codes, units=draw(st.sampled_from(["mm", "unknown"])), shape=(9, 7, 11))
+    image = draw(st.sampled_from([nib.Nifti1Image, nib.Nifti2Image])).from_image(image)
+    content, number = bytearray(image.to_bytes()), isinstance(image, nib.Nifti2Image)
+    start, kind = (112, "<3d") if number else (80, "<3f")
+    share = draw(st.tuples(*[st.sampled_from([1, 1, 0, 1.004, 0.993, -1, np.nan])] * 3))
+    sizes = np.multiply(struct.unpack_from(kind, content, start), share)
+    struct.pack_into(kind, content, start, *sizes)
+    first, again = (tmp_path_factory.getbasetemp() / name for name in ("first.nii", "again.nii.gz"))
+    first.write_bytes(content)
+    try:
+        with noticed():
+            found = load_image(first)
+    except BadImage:
+        return
+    for made in (found, image_like(np.ones(found.shape, np.uint8), found)):
+        save_image(made, again)
+        np.testing.assert_allclose(load_image(again, check_voxels=False).affine, found.affine, atol=1e-3)
+
+
+def test_pixdim_of_zero_is_written_again_as_the_affine_has_it(tmp_path):
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    content = bytearray(scan(affine, affine, codes=(2, 1)).to_bytes())
+    struct.pack_into("<3f", content, 80, 0, 0, 0)
+    (tmp_path / "a.nii").write_bytes(content)
+    save_image(load_image(tmp_path / "a.nii"), tmp_path / "b.nii")
+    found = load_image(tmp_path / "b.nii")
+    assert np.array_equal(found.affine, affine) and np.array_equal(found.header["pixdim"][1:4], [2, 2, 3])
+
+
+@pytest.mark.parametrize(("size", "small"), [(0.09, True), (0.9, False)])
+def test_a_head_in_centimetres_is_said_to_be_small(size, small, tmp_path):
+    affine = np.diag([size, size, size, 1.0])
+    with noticed() as remarks:
+        load_image(saved(scan(affine, affine, shape=(250, 40, 9)), tmp_path / "a.nii"))
+        load_image(mark_voxel_size_unknown(scan(affine, affine, shape=(250, 40, 9))))
+    assert [("22.5 x 3.6 x 0.81 mm" in each and "unit" in each) for each in remarks] == [True] * small
+
+
+@given(order=st.permutations(range(3)), flips=st.tuples(*[st.booleans()] * 3), turn=st.tuples(*[st.floats(-3, 3)] * 3))
+def test_a_mask_stored_along_other_axes_is_turned_to_its_scan(order, flips, turn):
+    image = nib.Nifti1Image(np.zeros((6, 8, 5), np.int16), oblique((1, 1.5, 3), turn=turn))
+    drawn = nib.Nifti1Image(np.random.default_rng(0).integers(0, 2, image.shape).astype(np.uint8), image.affine)
+    stored = drawn.as_reoriented(np.column_stack([order, [-1 if flip else 1 for flip in flips]]))
+    found = reorient_like(stored, image)
+    assert same_grid(found, image) and np.array_equal(np.asarray(found.dataobj), np.asarray(drawn.dataobj))
+    assert same_grid(load_image(found, check_voxels=False), image)
+    assert reorient_like(nib.Nifti1Image(stored.dataobj, moved(stored.affine, (2, 0, 0))), image) is None
+    assert reorient_like(nib.Nifti1Image(np.zeros((6, 8, 6), np.uint8), stored.affine), image) is None
+
+
+def test_a_mask_turned_by_half_a_right_angle_is_not_forced_onto_its_scan():
+    image = nib.Nifti1Image(np.zeros((6, 6, 6), np.uint8), np.eye(4))
+    for angle in (0.05, np.pi / 4):
+        turned = nib.Nifti1Image(image.dataobj, nib.affines.from_matvec(nib.eulerangles.euler2mat(angle)))
+        assert reorient_like(turned, image) is None
+    assert reorient_like(image, image) is image

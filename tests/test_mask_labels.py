@@ -148,6 +148,59 @@ def test_a_mask_where_zero_marks_the_tumour_is_a_question():
     assert voxels_inside(data, "1").voxels.sum() == 8000 - 64
 
 
+def inverted(change):
+    data = 1 - boxes([1], dtype=np.uint8)
+    change(data)
+    return data
+
+
+def _set(*places):
+    def change(data):
+        for place in places:
+            data[place] = 0
+
+    return change
+
+
+def _one(data):
+    data[:] = 1
+    data[7, 0, 3] = 0
+
+
+ENDS = slice(None, 3), slice(-2, None)
+INVERTED = {
+    "with a corner at zero": _set((0, 0, 0)),
+    "with all corners at zero": _set(np.ix_(*[[0, -1]] * 3)),
+    "between empty slices": _set(*((..., end) for end in ENDS)),
+    "in a frame": _set(*ENDS, *((slice(None), end) for end in ENDS)),
+    "with salt": lambda data: np.putmask(data, np.random.default_rng(3).random(data.shape) < 0.03, 0),
+    "with a hole at a face": _set((slice(4, 9), slice(5, 11), slice(0, 6))),
+    "but for one voxel": _one,
+}
+
+
+@pytest.mark.parametrize("kind", INVERTED)
+def test_a_block_with_a_hole_is_a_question_whatever_is_cut_off_it(kind):
+    data = inverted(INVERTED[kind])
+    with raises_three_lines(BadImage, "of the image", "`--mask-labels 0`", "`--mask-labels 1`"):
+        voxels_inside(data)
+    assert voxels_inside(data, "1").voxels.sum() == data.sum()
+
+
+def _ball(flat=False):
+    places = np.indices((26, 30, 28)) - np.reshape([12.5, 14.5, 13.5], (3, 1, 1, 1))
+    return (((places / np.reshape([13, 15, 14], (3, 1, 1, 1)))[: 2 if flat else 3] ** 2).sum(0) < 1).astype(np.uint8)
+
+
+def test_a_head_that_fills_its_image_is_a_mask_and_holes_in_it_are_said():
+    whole, slab, half = _ball(), _ball(flat=True), np.zeros((20, 20, 20), np.uint8)
+    half[4:] = 1
+    for data in (whole, slab, half):
+        assert data.mean() > 0.5 and voxels_inside(data).remarks == []
+    slab[11:14, 12:17, 12:15] = 0
+    assert "holes of 45 voxels" in voxels_inside(slab).remarks[0]
+
+
 def test_a_byte_read_with_a_sign_is_three_lines():
     with raises_three_lines(BadImage, "from -1 to 0"):
         voxels_inside(boxes([-1], dtype=np.int8))
@@ -172,7 +225,7 @@ def test_the_file_and_its_volumes_are_named(tmp_path):
     with raises_three_lines(BadImage, "1: 0.64 mL, 2: 0.64 mL", "seg.nii.gz"):
         load_mask(tmp_path / "seg.nii.gz")
     assert np.asarray(load_mask(tmp_path / "seg.nii.gz", labels="2").dataobj).sum() == 64
-    nib.save(nib.Nifti1Image(boxes([0.3, 0.8]), np.eye(4)), tmp_path / "soft.nii.gz")
+    nib.save(nib.Nifti1Image(boxes([0.3, 0.8]), np.diag([2, 2, 2, 1])), tmp_path / "soft.nii.gz")
     with noticed() as remarks:
         load_mask(tmp_path / "soft.nii.gz")
     assert len(remarks) == 1 and remarks[0].startswith("soft.nii.gz holds fractions")
