@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from epitome_kit.ledger import Entry
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_geometry import find_remarks
 from epitome_kit.sources.dicom_headers import Volume
+from epitome_kit.sources.dicom_physics import overrule
 
 _BEFORE, _AFTER = 0, 2
 _TIMES = {
@@ -125,7 +127,7 @@ def _left_for(choice, reason):
 
 def _choose_in_study(volumes, judge, decisions):
     seen = []
-    for volume, judged in zip(volumes, judge(volumes), strict=True):
+    for volume, judged in zip(volumes, _judge_all(volumes, judge), strict=True):
         decision = decisions.get(volume, "")
         contrast, evidence = judged
         if decision:
@@ -142,6 +144,28 @@ def _choose_in_study(volumes, judge, decisions):
             scans[contrast] = min(candidates, key=_preference)
     taken = {contrast: each.volume for contrast, each in scans.items()}
     return Choice(taken, _notice(taken, seen), [_compare(each, scans) for each in seen])
+
+
+def _judge_all(volumes, judge):
+    """Judge each volume by all of its images, and by what the judge of contrasts is not asked."""
+    judged = [(contrast, evidence) for contrast, evidence in judge(volumes)]
+    for index, volume in enumerate(volumes):
+        fields = [name for name, values in volume.varied.items() if not _agree(index, volumes, judge, values)]
+        if fields:
+            judged[index] = None, f"its images disagree on {' and '.join(fields)}"
+        elif judged[index][0] in CONTRASTS:
+            judged[index] = overrule(volume, *judged[index])
+    return judged
+
+
+def _agree(index, volumes, judge, values):
+    """Whether a volume is judged alike by each of several values of a field."""
+    found = set()
+    for value in values:
+        other = replace(volumes[index], physics={**volumes[index].physics, **value})
+        contrast = judge([*volumes[:index], other, *volumes[index + 1 :]])[index][0]
+        found.add(overrule(other, contrast, "")[0] if contrast in CONTRASTS else contrast)
+    return len(found) < 2
 
 
 def _look(volume, contrast, evidence, decision):
