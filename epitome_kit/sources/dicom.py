@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadImage
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
 from epitome_kit.ledger import Entry, unused_decisions
+from epitome_kit.sources.dicom_alike import say_alike
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_exams import drop_copies
@@ -107,8 +109,13 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     choices = {patient: choose(patients[patient].volumes, decisions=answers) for patient in names}
     reasons = _reasons(patients, names, labels)
     excluded = [(names[patient], reason) for patient, reason in reasons.items()]
+    alike = _say_alike({names[each]: patients[each].person.headers for each in names if each not in reasons})
     items = {
-        names[patient]: (names[patient], *choices[patient][0][:2], patients[patient].person.notes)
+        names[patient]: (
+            names[patient],
+            *choices[patient][0][:2],
+            [*patients[patient].person.notes, *alike.get(names[patient], [])],
+        )
         for patient in names
         if patient not in reasons
     }
@@ -192,6 +199,15 @@ def _reasons(patients, names, labels):
                 reasons[patient] = f"expected {expected}; received those of {first} under another, with other labels"
                 reasons.setdefault(person.twin, reasons[patient].replace(first, names[patient]))
     return reasons
+
+
+def _say_alike(people):
+    """Warn of subjects that may be one person; returns notes by subject."""
+    notes, sentences = say_alike(people)
+    for sentence in sentences:
+        hint = "if so, put them into one folder and import with --person-folders, else folds share a person"
+        warnings.warn(f"import_dicom: {sentence}: {hint}", EpitomeWarning, stacklevel=3)
+    return notes
 
 
 def _with_its_subject(entry, left_out):
