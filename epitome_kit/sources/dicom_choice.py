@@ -16,10 +16,17 @@ from epitome_kit.sources.dicom_physics import overrule
 
 _BEFORE, _AFTER = 0, 2
 _TIMES = {
-    _BEFORE: re.compile(r"\bpre\W?(op\b|oper|surg)|\bbefore (surgery|operation|resection)"),
+    _BEFORE: re.compile(
+        r"\bpr[ae]{1,2}\W?(op\b|oper|surg|chir)|\bvor (op|operation|resektion)\b|"
+        r"\bbefore (the )?(surgery|operation|resection)"
+    ),
     _AFTER: re.compile(
-        r"\bpost\W?(op\b|oper|surg|resect)|\b(after|s/p|status post) ?(surgery|operation|resection|cranio|crani)|"
-        r"\bintra\W?op"
+        r"\bpost\W?(op\b|op day|oper|surg|resect|cranio|crani|chir)|"
+        r"\b(after|s/p|s\.p\.|status post|nach|z\W{0,2}n\W|zustand nach|apres|st\W{0,2}p\W|état après)"
+        r"\W{0,2}((?!km|[ck]ontrast|gad|gd|inj)\w+ ){0,2}"
+        r"(surg|op\b|oper|(tumor|teil)?rese[ck]t|[ck]rani|trepan|exstirp|chir)|"
+        r"\b(s/p|status post)\W*$|\b(s/p|status post)\b(?! (fall|trauma|mva|biopsy|stroke))|"
+        r"\bday \d+ post\b(?! ([ck]ontrast|gad|inj))|\bpod\W?#?\d|\bpost\W?op\w* day|\bintra\W?op"
     ),
 }
 
@@ -96,13 +103,15 @@ def choose(volumes, *, judge=judge_volumes, decisions=None):
     choices = [_choose_in_study(study, judge, decisions or {}) for study in studies.values()]
     if len(choices) < 2:
         return choices
+    dated = all(re.search(r"\d", study[0].physics["date"]) for study in studies.values())
+    order = "by date" if dated else "of unknown order, for not all of their dates are known"
     ranks = [(*_rank(choice), number) for number, choice in enumerate(choices, start=1)]
     for choice, rank in zip(choices, ranks, strict=True):
-        which = f"{len(choices)} studies: took study {rank[-1]} by date, with {' and '.join(choice.scans) or 'nothing'}"
+        which = f"{len(choices)} studies: took study {rank[-1]} {order}, with {' and '.join(choice.scans) or 'nothing'}"
         after = [str(other[-1]) for other in ranks if other[2] == _AFTER and other != rank]
         choice.repairs.insert(0, which + (f"; after surgery by its words: study {', '.join(after)}" if after else ""))
     first, *rest = (choice for _, choice in sorted(zip(ranks, choices, strict=True), key=lambda pair: pair[0]))
-    reason = f"study {min(ranks)[-1]} of {len(choices)} by date was taken"
+    reason = f"study {min(ranks)[-1]} of {len(choices)} {order} was taken"
     return [first, *(_left_for(choice, reason) for choice in rest)]
 
 

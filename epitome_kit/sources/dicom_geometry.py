@@ -124,6 +124,12 @@ def find_remarks(volume):
     times = step / stated if stated >= 0.9 * (volume.physics["thickness_mm"] or math.inf) else 1
     if round(times) >= 2 and abs(times - round(times)) < 0.05:
         remarks.append(f"slices of {title} lie {step:.1f} mm apart, stated {stated:.1f} mm: some may be missing")
+    thick = volume.physics["thickness_mm"] or 0
+    if volume.physics["acquisition"].upper() == "3D" and thick > 0 and not stated and step > _GAP * thick:
+        remarks.append(
+            f"slices of {title} lie {step:.1f} mm apart and are {thick:.1f} mm thick, in a scan of type 3D, which has "
+            "no gaps: some may be missing"
+        )
     return remarks
 
 
