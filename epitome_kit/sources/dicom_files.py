@@ -102,7 +102,7 @@ def find_headers(source, *, workers=1):
         elif header == "no DICOM":
             (damaged if _NAMED.fullmatch(path.suffix) else others).append(path)
         elif header["series"] is None:
-            passed["DICOM without a series"] += 1
+            passed["DICOM without a SeriesInstanceUID, so that nobody knows which images are one scan"] += 1
         else:
             headers.append(header)
     return Found(headers, damaged, others, passed)

@@ -40,6 +40,8 @@ def find_fault(volume):
     title = volume.title
     if 0 in volume.size:
         return "images", f"{volume.slices} files without pixels in {title}"
+    if volume.physics["polarity"].upper() == "MONOCHROME1":
+        return "pixels that are bright where they are high", f"inverted ones (MONOCHROME1) in {title}"
     if volume.slices < FEWEST_SLICES:
         return f"at least {FEWEST_SLICES} slices", f"{volume.slices} in {title}"
     if math.prod((*volume.size, volume.slices)) > MOST_VOXELS:
