@@ -23,7 +23,7 @@ def source(tmp_path):
     """Two patients: one with all four contrasts, one with FLAIR alone."""
     for number, header in enumerate((T1, T1CE, T2, FLAIR), start=1):
         write_series(tmp_path / "in" / "a" / str(number), series(number=number, **header))
-    write_series(tmp_path / "in" / "b", series(patient="HOSP-99", study="1.2.9.2", **FLAIR))
+    write_series(tmp_path / "in" / "b", series(voxels(seed=9), patient="HOSP-99", study="1.2.9.2", **FLAIR))
     return tmp_path / "in"
 
 

@@ -185,3 +185,43 @@ def test_nothing_of_a_person_stands_beside_the_scans(source, tmp_path):
     cohort = import_dicom(source, tmp_path / "out")
     said = [*cohort.excluded.reason, *cohort.repaired.repair]
     assert said and not [text for text in said if "exam" in text or "HOSP" in text or "1.2.9" in text]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "Z.n. Resektion links",
+            "BRAIN POST CRANIOTOMY",
+            "status post",
+            "MRI s/p tumour",
+            "day 1 post",
+            "POSTOP DAY 2",
+        ),
+        *(
+            "POSTOP DAY 2",
+            "Zustand nach OP",
+            "nach Teilresektion",
+            "POD 3",
+            "after left craniotomy",
+            "Kontrolle postoperativ",
+        ),
+    ],
+)
+def test_words_of_surgery_send_a_study_to_the_end(tmp_path, words):
+    stacks = [_study(1, "20190101", words, (T2,)), _study(2, "20200101", "MRT", (T2,))]
+    choices = choose(_read(tmp_path, *stacks))
+    assert choices[0].seen[0].volume.study == "1.2.6.2"
+    assert any("after surgery by its words: study 1" in repair for choice in choices for repair in choice.repairs)
+
+
+@pytest.mark.parametrize("words", ["nach KM", "s/p fall", "post gad", "after contrast", "day 1 post contrast"])
+def test_other_words_of_after_are_none_of_surgery(tmp_path, words):
+    stacks = [_study(1, "20190101", words, (T2,)), _study(2, "20200101", "MRT", (T2,))]
+    assert choose(_read(tmp_path, *stacks))[0].seen[0].volume.study == "1.2.6.1"
+
+
+def test_studies_without_dates_are_not_called_ordered_by_date(tmp_path):
+    stacks = [_study(1, "20190101", "", (T2,)), _study(2, "", "", (T2,))]
+    repairs = [repair for choice in choose(_read(tmp_path, *stacks)) for repair in choice.repairs]
+    assert any("not all of their dates are known" in repair for repair in repairs) and "by date" not in str(repairs)

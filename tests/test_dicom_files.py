@@ -162,3 +162,40 @@ def test_headers_are_read_in_natural_order(tmp_path):
         image.save_as(tmp_path / "in" / f"IM{number}.dcm", enforce_file_format=True)
     names = [header["path"].name for header in find_headers(tmp_path / "in").headers]
     assert names == [f"IM{number}.dcm" for number in range(12)]
+
+
+def _two_series(folder):
+    write_series(folder / "t1", series(number=1, **T1))
+    return write_series(folder / "t2", series(voxels(seed=2), number=2, **T2))
+
+
+@pytest.mark.parametrize("how", ["cut short", "inverted"])
+def test_a_series_without_sound_pixels_does_not_take_its_subject_with_it(tmp_path, how):
+    files = sorted(_two_series(tmp_path / "in").iterdir())
+    for path in files if how == "inverted" else files[4:6]:
+        if how == "inverted":
+            image = pydicom.dcmread(path)
+            image.PhotometricInterpretation = "MONOCHROME1"
+            image.save_as(path)
+        else:
+            path.write_bytes(path.read_bytes()[:-500])
+    cohort = import_dicom(tmp_path / "in", tmp_path / "out")
+    assert list(cohort["sub-001"].images) == ["T1w"]
+    (entry,) = [row for row in cohort.ledger.itertuples() if row.source.startswith("t2/") and row.kind == "series"]
+    assert not entry.taken_as and entry.reason and cohort.repaired.repair.str.startswith("T2w ").any()
+
+
+def test_copies_are_counted_in_the_ledger(tmp_path):
+    _two_series(tmp_path / "in")
+    write_series(tmp_path / "in" / "z", series(number=1, **T1))
+    ledger = import_dicom(tmp_path / "in", tmp_path / "out").ledger
+    (entry,) = [row for row in ledger.itertuples() if "copies" in row.reason]
+    assert entry.source.startswith("z/") and entry.reason == "passed over: copies of images of series 1, 12 of them"
+
+
+def test_images_without_an_identifier_of_their_series_are_said(tmp_path):
+    images = series(number=1, **T1)
+    for image in images:
+        image.SeriesInstanceUID = ""
+    with raises_three_lines(BadCohort, "without a SeriesInstanceUID"):
+        import_dicom(write_series(tmp_path / "in", images), tmp_path / "out")

@@ -12,6 +12,7 @@ from epitome_kit.images import load_image, voxel_size_known
 from epitome_kit.sources import dicom_convert
 from epitome_kit.sources.dicom import import_dicom
 from epitome_kit.sources.dicom_convert import convert
+from epitome_kit.sources.dicom_geometry import find_remarks
 from epitome_kit.sources.dicom_headers import read_volumes
 
 AFFINE = lps_affine((1.5, 2, 3))
@@ -198,3 +199,12 @@ def test_any_direction_of_slices_lies_where_the_headers_say(tmp_path, packed):
         volume = _volume(tmp_path / str(number), multiframe(images) if packed else images)
         image, spacing = convert(volume), np.linalg.norm(affine[:3, :3], axis=0)
         assert np.allclose(nib.affines.voxel_sizes(image.affine), spacing, atol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "every", "said"), [("3D", 2, True), ("3D", 1, False), ("2D", 2, False)])
+def test_gaps_of_a_scan_that_has_none_are_said(tmp_path, kind, every, said):
+    images = series(voxels((6, 5, 12), affine=AFFINE), affine=AFFINE, MRAcquisitionType=kind, **T2)[::every]
+    for image in images:
+        del image.SpacingBetweenSlices
+    remarks = find_remarks(_volume(tmp_path, images))
+    assert any("a scan of type 3D, which has no gaps" in remark for remark in remarks) == said

@@ -298,3 +298,24 @@ def test_one_equal_image_among_others_makes_two_names_one_exam(tmp_path):
     write_series(tmp_path / "K-2", images)
     first, second = _people(tmp_path)
     assert second.twin == "K-1" and not first.twin and not first.notes + second.notes
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "noted"),
+    [
+        ({"InstitutionName": "North"}, {"InstitutionName": "South"}, True),
+        ({"InstitutionName": "North"}, {"InstitutionName": "north"}, False),
+        ({"InstitutionName": "North"}, {"InstitutionName": ""}, False),
+        (
+            {"InstitutionName": "North", "PatientName": "Roe^Maxi"},
+            {"InstitutionName": "South", "PatientName": "ROE^MAXI"},
+            False,
+        ),
+    ],
+)
+def test_one_number_at_two_institutions_is_noted(tmp_path, first, second, noted):
+    nobody = {"PatientName": "", "PatientBirthDate": "", "PatientAge": "", "PatientSex": ""}
+    for number, header in enumerate((first, second)):
+        _exam(tmp_path / "in" / f"site{number}" / "1001", number, patient="1001", **{**nobody, **header})
+    (one,) = _people(tmp_path / "in")
+    assert any("one PatientID at 2 institutions" in note for note in one.notes) == noted

@@ -2,20 +2,22 @@
 
 import hashlib
 import re
-from collections import Counter
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadImage
-from epitome_kit.ledger import Entry, unused_decisions
+from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
+from epitome_kit.ledger import unused_decisions
+from epitome_kit.sources.dicom_alike import say_alike
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_exams import drop_copies
 from epitome_kit.sources.dicom_files import find_headers
 from epitome_kit.sources.dicom_headers import gather
+from epitome_kit.sources.dicom_ledger import LOST, as_written, count_passed, list_copies, list_files, with_its_subject
 from epitome_kit.sources.dicom_names import age_years
 from epitome_kit.sources.dicom_people import tell_people
 from epitome_kit.sources.importing import (
@@ -107,8 +109,13 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     choices = {patient: choose(patients[patient].volumes, decisions=answers) for patient in names}
     reasons = _reasons(patients, names, labels)
     excluded = [(names[patient], reason) for patient, reason in reasons.items()]
+    alike = _say_alike({names[each]: patients[each].person.headers for each in names if each not in reasons})
     items = {
-        names[patient]: (names[patient], *choices[patient][0][:2], patients[patient].person.notes)
+        names[patient]: (
+            names[patient],
+            *choices[patient][0][:2],
+            [*patients[patient].person.notes, *alike.get(names[patient], [])],
+        )
         for patient in names
         if patient not in reasons
     }
@@ -116,15 +123,17 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
     left_out = {name for name, _ in excluded}
     kept = {patient: name for patient, name in names.items() if name not in left_out}
     entries = [entry for patient in names for entry in list_series(choices[patient], sources, names[patient])]
-    entries = [_with_its_subject(entry, left_out) for entry in entries]
+    repaired = read_repairs(out, sorted(kept.values()))
+    entries = [as_written(with_its_subject(entry, left_out), out, repaired) for entry in entries]
     entries += [entry._replace(subject=names.get(entry.subject, "")) for entry in labels.entries]
-    entries += _list_files(found, source, {entry.source for entry in labels.entries})
+    entries += list_copies(patients, names, source)
+    entries += list_files(found, source, {entry.source for entry in labels.entries})
     return describe_cohort(
         out,
         source=source,
         participants=_participants(kept, patients, choices, labels.table, keep_ids),
         excluded=excluded,
-        repaired=read_repairs(out, sorted(kept.values())),
+        repaired=repaired,
         entries=[*entries, *unused_decisions(decisions or {}, entries)],
         name="DICOM import",
         readme=_README.format(
@@ -162,7 +171,7 @@ def read_patients(source, *, person_folders=False, workers=1):
     found = find_headers(source, workers=workers)
     if not found.headers:
         damaged = f"{len(found.damaged)} damaged ones in {source}" if found.damaged else f"none in {source}"
-        passed = ", ".join(f"{n} x {kind}" for kind, n in _passed(found).items())
+        passed = ", ".join(f"{n} x {kind}" for kind, n in count_passed(found).items())
         raise BadCohort(
             "import_dicom",
             "DICOM files",
@@ -194,29 +203,13 @@ def _reasons(patients, names, labels):
     return reasons
 
 
-def _with_its_subject(entry, left_out):
-    """Leave a series out where its subject is."""
-    if entry.subject not in left_out:
-        return entry
-    evidence = f"{entry.evidence}: {entry.taken_as}" if entry.taken_as else entry.evidence
-    return entry._replace(taken_as="", evidence=evidence, reason=entry.reason or "its subject was left out")
-
-
-def _list_files(found, source, tables):
-    """List what was passed over: damaged files one by one, others by kind."""
-    entries = [
-        Entry(path.relative_to(source).as_posix(), "file", reason="damaged, or packed in a way that is not read")
-        for path in found.damaged
-    ]
-    others = [path for path in found.others if path.relative_to(source).as_posix() not in tables]
-    counted = _passed(found._replace(others=others))
-    return entries + [Entry(".", "file", reason=f"passed over: {kind}, {n} of them") for kind, n in counted.items()]
-
-
-def _passed(found):
-    """Count what was passed over, by kind."""
-    kinds = Counter(f"no DICOM, {path.suffix.lower() or 'no suffix'}" for path in found.others)
-    return Counter(found.passed) + kinds
+def _say_alike(people):
+    """Warn of subjects that may be one person; returns notes by subject."""
+    notes, sentences = say_alike(people)
+    for sentence in sentences:
+        hint = "if so, put them into one folder and import with --person-folders, else folds share a person"
+        warnings.warn(f"import_dicom: {sentence}: {hint}", EpitomeWarning, stacklevel=3)
+    return notes
 
 
 def _import_subject(out, deface, item):
@@ -232,11 +225,19 @@ def _import_subject(out, deface, item):
     origin = {"SourceDigest": digest(scans.values(), *scans), "Defaced": bool(deface)}
     if is_finished(out, name, origin):
         return
-    images = {contrast: convert(volume) for contrast, volume in scans.items()}
+    images, lost = {}, {}
+    for contrast, volume in scans.items():
+        try:
+            images[contrast] = convert(volume)
+        except BadImage as error:
+            lost[contrast] = error
+    if not images:
+        raise next(iter(lost.values()))
+    repairs = [*repairs, *(f"{contrast} {LOST}{error.reason}" for contrast, error in lost.items())]
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
     said = {"Repairs": [*repairs, *notes]}
-    notes = {contrast: {**describe(volume), **origin, **said} for contrast, volume in scans.items()}
+    notes = {contrast: {**describe(scans[contrast]), **origin, **said} for contrast in images}
     write_scans(out, name, images, notes)
 
 

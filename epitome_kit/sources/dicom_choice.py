@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,21 @@ from epitome_kit.ledger import Entry
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_geometry import find_remarks
 from epitome_kit.sources.dicom_headers import Volume
+from epitome_kit.sources.dicom_physics import overrule
 
 _BEFORE, _AFTER = 0, 2
 _TIMES = {
-    _BEFORE: re.compile(r"\bpre\W?(op\b|oper|surg)|\bbefore (surgery|operation|resection)"),
+    _BEFORE: re.compile(
+        r"\bpr[ae]{1,2}\W?(op\b|oper|surg|chir)|\bvor (op|operation|resektion)\b|"
+        r"\bbefore (the )?(surgery|operation|resection)"
+    ),
     _AFTER: re.compile(
-        r"\bpost\W?(op\b|oper|surg|resect)|\b(after|s/p|status post) ?(surgery|operation|resection|cranio|crani)|"
-        r"\bintra\W?op"
+        r"\bpost\W?(op\b|op day|oper|surg|resect|cranio|crani|chir)|"
+        r"\b(after|s/p|s\.p\.|status post|nach|z\W{0,2}n\W|zustand nach|apres|st\W{0,2}p\W|état après)"
+        r"\W{0,2}((?!km|[ck]ontrast|gad|gd|inj)\w+ ){0,2}"
+        r"(surg|op\b|oper|(tumor|teil)?rese[ck]t|[ck]rani|trepan|exstirp|chir)|"
+        r"\b(s/p|status post)\W*$|\b(s/p|status post)\b(?! (fall|trauma|mva|biopsy|stroke))|"
+        r"\bday \d+ post\b(?! ([ck]ontrast|gad|inj))|\bpod\W?#?\d|\bpost\W?op\w* day|\bintra\W?op"
     ),
 }
 
@@ -94,13 +103,15 @@ def choose(volumes, *, judge=judge_volumes, decisions=None):
     choices = [_choose_in_study(study, judge, decisions or {}) for study in studies.values()]
     if len(choices) < 2:
         return choices
+    dated = all(re.search(r"\d", study[0].physics["date"]) for study in studies.values())
+    order = "by date" if dated else "of unknown order, for not all of their dates are known"
     ranks = [(*_rank(choice), number) for number, choice in enumerate(choices, start=1)]
     for choice, rank in zip(choices, ranks, strict=True):
-        which = f"{len(choices)} studies: took study {rank[-1]} by date, with {' and '.join(choice.scans) or 'nothing'}"
+        which = f"{len(choices)} studies: took study {rank[-1]} {order}, with {' and '.join(choice.scans) or 'nothing'}"
         after = [str(other[-1]) for other in ranks if other[2] == _AFTER and other != rank]
         choice.repairs.insert(0, which + (f"; after surgery by its words: study {', '.join(after)}" if after else ""))
     first, *rest = (choice for _, choice in sorted(zip(ranks, choices, strict=True), key=lambda pair: pair[0]))
-    reason = f"study {min(ranks)[-1]} of {len(choices)} by date was taken"
+    reason = f"study {min(ranks)[-1]} of {len(choices)} {order} was taken"
     return [first, *(_left_for(choice, reason) for choice in rest)]
 
 
@@ -125,7 +136,7 @@ def _left_for(choice, reason):
 
 def _choose_in_study(volumes, judge, decisions):
     seen = []
-    for volume, judged in zip(volumes, judge(volumes), strict=True):
+    for volume, judged in zip(volumes, _judge_all(volumes, judge), strict=True):
         decision = decisions.get(volume, "")
         contrast, evidence = judged
         if decision:
@@ -142,6 +153,28 @@ def _choose_in_study(volumes, judge, decisions):
             scans[contrast] = min(candidates, key=_preference)
     taken = {contrast: each.volume for contrast, each in scans.items()}
     return Choice(taken, _notice(taken, seen), [_compare(each, scans) for each in seen])
+
+
+def _judge_all(volumes, judge):
+    """Judge each volume by all of its images, and by what the judge of contrasts is not asked."""
+    judged = [(contrast, evidence) for contrast, evidence in judge(volumes)]
+    for index, volume in enumerate(volumes):
+        fields = [name for name, values in volume.varied.items() if not _agree(index, volumes, judge, values)]
+        if fields:
+            judged[index] = None, f"its images disagree on {' and '.join(fields)}"
+        elif judged[index][0] in CONTRASTS:
+            judged[index] = overrule(volume, *judged[index])
+    return judged
+
+
+def _agree(index, volumes, judge, values):
+    """Whether a volume is judged alike by each of several values of a field."""
+    found = set()
+    for value in values:
+        other = replace(volumes[index], physics={**volumes[index].physics, **value})
+        contrast = judge([*volumes[:index], other, *volumes[index + 1 :]])[index][0]
+        found.add(overrule(other, contrast, "")[0] if contrast in CONTRASTS else contrast)
+    return len(found) < 2
 
 
 def _look(volume, contrast, evidence, decision):

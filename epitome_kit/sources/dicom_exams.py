@@ -134,7 +134,7 @@ def drop_copies(headers):
             continue
         pixels = {}
         for header in images:
-            pixels.setdefault(_pixels(header), header)
+            pixels.setdefault(pixels_of(header), header)
         whole = [header for digest, header in pixels.items() if digest]
         kept += whole or images[:1]
     return kept
@@ -144,11 +144,23 @@ def _same_pixels(first, second):
     """Whether two images of one identifier are equal, as far as their pixels can be read."""
     if first["size"] != second["size"]:
         return False
-    digests = {_pixels(first), _pixels(second)}
+    digests = {pixels_of(first), pixels_of(second)}
     return len(digests) == 1 or None in digests
 
 
-def _pixels(header):
+def pixels_of(header):
+    """Tell the pixels of an image from any others, reading its file once.
+
+    Parameters
+    ----------
+    header : dict
+        From :func:`epitome_kit.sources.dicom_files.find_headers`.
+
+    Returns
+    -------
+    str or None
+        See :func:`epitome_kit.sources.dicom_files.digest_pixels`.
+    """
     if "pixels" not in header:
         header["pixels"] = digest_pixels(header["path"])
     return header["pixels"]

@@ -12,6 +12,15 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 
 from epitome_kit.folders import walk_entries
 from epitome_kit.progress import for_each
+from epitome_kit.sources.dicom_physics import (
+    PHYSICS_TAGS,
+    as_number,
+    as_numbers,
+    first_value,
+    inner_sets,
+    kind_of_frame,
+    read_physics,
+)
 
 START = 132
 """Bytes at the start of a file that tell whether it is DICOM."""
@@ -22,36 +31,6 @@ _FIRST_GROUPS = (0x0002, 0x0008)
 _LONGEST_FIRST = 1 << 16
 _VRS = re.compile(rb"AE|AS|AT|CS|DA|DS|DT|FD|FL|IS|LO|LT|OB|OW|PN|SH|SL|SQ|SS|ST|TM|UI|UL|UN|US|UT")
 _NAMED = re.compile(r"\.(dcm|dicom|ima)", re.IGNORECASE)
-_PHYSICS = {
-    "modality": "Modality",
-    "image_type": "ImageType",
-    "description": "SeriesDescription",
-    "study_description": "StudyDescription",
-    "protocol": "ProtocolName",
-    "sequence": "SequenceName",
-    "scanning_sequence": "ScanningSequence",
-    "sequence_variant": "SequenceVariant",
-    "acquisition": "MRAcquisitionType",
-    "repetition_ms": "RepetitionTime",
-    "inversion_ms": "InversionTime",
-    "flip_deg": "FlipAngle",
-    "field_t": "MagneticFieldStrength",
-    "manufacturer": "Manufacturer",
-    "model": "ManufacturerModelName",
-    "agent": "ContrastBolusAgent",
-    "ingredient": "ContrastBolusIngredient",
-    "agent_ml": "ContrastBolusVolume",
-    "angio": "AngioFlag",
-    "thickness_mm": "SliceThickness",
-    "between_mm": "SpacingBetweenSlices",
-    "pixel_mm": "PixelSpacing",
-    "announced": "ImagesInAcquisition",
-    "number": "SeriesNumber",
-    "age": "PatientAge",
-    "sex": "PatientSex",
-    "birth": "PatientBirthDate",
-    "date": "StudyDate",
-}
 _PLACE = {
     "patient": "PatientID",
     "name": "PatientName",
@@ -68,8 +47,7 @@ _PLACE = {
     "position": "ImagePositionPatient",
 }
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_TAGS = [*_PHYSICS.values(), *_PLACE.values(), *_GROUPS]
-_NUMBERS = {name for name in _PHYSICS if name.endswith(("_ms", "_deg", "_t", "_mm", "_ml"))} | {"announced", "number"}
+_TAGS = [*PHYSICS_TAGS, *_PLACE.values(), *_GROUPS]
 
 
 class Found(NamedTuple):
@@ -124,7 +102,7 @@ def find_headers(source, *, workers=1):
         elif header == "no DICOM":
             (damaged if _NAMED.fullmatch(path.suffix) else others).append(path)
         elif header["series"] is None:
-            passed["DICOM without a series"] += 1
+            passed["DICOM without a SeriesInstanceUID, so that nobody knows which images are one scan"] += 1
         else:
             headers.append(header)
     return Found(headers, damaged, others, passed)
@@ -190,9 +168,9 @@ def read_header(path):
             return "directory"
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         shared, frames = (dataset.get(name) or [] for name in _GROUPS)
-        sources = [dataset, *_inner(shared[:1]), *_inner(frames[:1])]
-        header = {name: _first(sources, keyword) for name, keyword in _PLACE.items()}
-        physics = {name: _plain(name, _first(sources, keyword)) for name, keyword in _PHYSICS.items()}
+        sources = [dataset, *inner_sets(shared[:1]), *inner_sets(frames[:1])]
+        header = {name: first_value(sources, keyword) for name, keyword in _PLACE.items()}
+        physics = read_physics(sources)
         if not (header["class"] or physics["modality"]):
             return "no DICOM"
         return {
@@ -208,13 +186,15 @@ def read_header(path):
 
 
 def _stacks(frames, sources, count):
-    """Images of one file, by echo time and orientation: the place of each, None where it is not said."""
+    """Images of one file, by echo time, orientation and type: the place of each, None where it is not said."""
     stacks = defaultdict(list)
-    for frame in [_inner([frame]) for frame in frames] or [[]]:
+    for frame in [inner_sets([frame]) for frame in frames] or [[]]:
         values = [*frame, *sources]
-        echo = _number(_first(values, "EffectiveEchoTime") or _first(values, "EchoTime"))
-        orientation = _numbers(_first(values, "ImageOrientationPatient"), 6)
-        stacks[echo, orientation].append(_numbers(_first(values, "ImagePositionPatient"), 3))
+        echo = as_number(first_value(values, "EffectiveEchoTime") or first_value(values, "EchoTime"))
+        orientation = as_numbers(first_value(values, "ImageOrientationPatient"), 6)
+        stacks[echo, orientation, kind_of_frame(values)].append(
+            as_numbers(first_value(values, "ImagePositionPatient"), 3)
+        )
     if not frames and count > 1:
         stacks = {key: [None] * min(count, _MOST_FRAMES) for key in stacks}
     return [(*key, places) for key, places in stacks.items()]
@@ -242,39 +222,3 @@ def digest_pixels(path):
     except Exception:  # as for a header
         return None
     return hashlib.sha256(pixels).hexdigest() if packed or len(pixels) >= promised else None
-
-
-def _inner(groups):
-    """List the data sets of the sequences inside functional groups."""
-    return [item for group in groups for element in group if element.VR == "SQ" for item in element.value]
-
-
-def _first(datasets, keyword):
-    for dataset in datasets:
-        value = dataset.get(keyword)
-        if value is not None and value != "":
-            return value
-    return None
-
-
-def _plain(name, value):
-    if name == "pixel_mm":
-        return _numbers(value, 2)
-    if name in _NUMBERS:
-        return _number(value)
-    if value is None:
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, pydicom.multival.MultiValue) else str(value).strip()
-
-
-def _number(value):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _numbers(values, length):
-    numbers = tuple(map(_number, values or ()))
-    return numbers if len(numbers) == length and None not in numbers else None

@@ -40,6 +40,8 @@ def find_fault(volume):
     title = volume.title
     if 0 in volume.size:
         return "images", f"{volume.slices} files without pixels in {title}"
+    if volume.physics["polarity"].upper() == "MONOCHROME1":
+        return "pixels that are bright where they are high", f"inverted ones (MONOCHROME1) in {title}"
     if volume.slices < FEWEST_SLICES:
         return f"at least {FEWEST_SLICES} slices", f"{volume.slices} in {title}"
     if math.prod((*volume.size, volume.slices)) > MOST_VOXELS:
@@ -124,6 +126,12 @@ def find_remarks(volume):
     times = step / stated if stated >= 0.9 * (volume.physics["thickness_mm"] or math.inf) else 1
     if round(times) >= 2 and abs(times - round(times)) < 0.05:
         remarks.append(f"slices of {title} lie {step:.1f} mm apart, stated {stated:.1f} mm: some may be missing")
+    thick = volume.physics["thickness_mm"] or 0
+    if volume.physics["acquisition"].upper() == "3D" and thick > 0 and not stated and step > _GAP * thick:
+        remarks.append(
+            f"slices of {title} lie {step:.1f} mm apart and are {thick:.1f} mm thick, in a scan of type 3D, which has "
+            "no gaps: some may be missing"
+        )
     return remarks
 
 

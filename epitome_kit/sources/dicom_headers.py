@@ -1,8 +1,8 @@
-"""DICOM images gathered into volumes: one person, one series, one echo and one orientation each."""
+"""DICOM images gathered into volumes: one person, one series, one echo, one orientation and one type each."""
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from epitome_kit.sources.dicom_exams import drop_copies
 from epitome_kit.sources.dicom_files import find_headers
 from epitome_kit.sources.dicom_geometry import find_fault
 from epitome_kit.sources.dicom_names import names_nobody
+from epitome_kit.sources.dicom_physics import vary
 
 _SAME_ECHO = 1.02
 _SAME_DIRECTION = 0.01
@@ -19,7 +20,7 @@ _SAME_DIRECTION = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Images of one series with one echo time and one orientation.
+    """Images of one series with one echo time, one orientation and one type.
 
     Attributes
     ----------
@@ -44,6 +45,8 @@ class Volume:
         What the first header says of the scan, by the names of this module.
     size : tuple of int
         Rows and columns.
+    varied : dict of str to list
+        What its images say differently, see :func:`epitome_kit.sources.dicom_physics.vary`.
     """
 
     patient: str
@@ -58,6 +61,7 @@ class Volume:
     slices: int
     physics: dict
     size: tuple
+    varied: dict = field(default_factory=dict)
 
     @property
     def title(self):
@@ -133,8 +137,8 @@ def gather(name, headers):
     directions = _alike(headers, 1, lambda *both: np.abs(np.subtract(*both)).max() <= _SAME_DIRECTION)
     groups = defaultdict(list)
     for header in headers:
-        for echo, orientation, places in header["stacks"]:
-            same = echoes[header["series"]].get(echo), directions[header["series"]].get(orientation)
+        for echo, orientation, kind, places in header["stacks"]:
+            same = echoes[header["series"]].get(echo), directions[header["series"]].get(orientation), kind
             groups[header["study"], header["series"], *same, header["size"]].append((header, places))
     return sorted((_volume(name, key, images) for key, images in groups.items()), key=_order)
 
@@ -158,12 +162,14 @@ def _normal(orientation):
 
 
 def _volume(name, key, images):
-    study, series, echo, orientation, size = key
+    study, series, echo, orientation, kind, size = key
     places = [place for _, found in images for place in found]
     whole = orientation is not None and None not in places
     if whole:
         normal = _normal(orientation)
         places = sorted(places, key=lambda place: (float(normal @ np.array(place)), place))
+    headers = [_with_type(header["physics"], kind) for header, _ in images]
+    varied = vary(headers)
     return Volume(
         name,
         study,
@@ -175,9 +181,17 @@ def _volume(name, key, images):
         tuple(places) if whole else None,
         tuple(dict.fromkeys(header["physics"]["pixel_mm"] for header, _ in images)),
         len(places),
-        images[0][0]["physics"],
+        {**headers[0], **{name: value for few in varied.values() for name, value in few[0].items()}},
         size,
+        varied,
     )
+
+
+def _with_type(physics, kind):
+    """Add the type of an image of an enhanced object to what its header says."""
+    said = physics["image_type"].upper().split("\\")
+    more = [word for word in kind.split("\\") if word and word not in said]
+    return {**physics, "image_type": "\\".join([*filter(None, [physics["image_type"]]), *more])} if more else physics
 
 
 def _order(volume):

@@ -192,7 +192,7 @@ def _settle(patient, members, exams, shared):
     if not kinds:
         births = sorted({exams[index].facts.birth for index in members if is_whole(exams[index].facts.birth)})
         slip = [f"birth dates {(births[-1] - births[0]).days} days apart"] if len(births) > 1 else []
-        return [_Group(patient, members, slip)]
+        return [_Group(patient, members, slip + _of_two_places(members, exams))]
     parts = _parts(members, apart)
     across = [apart[pair] for first, second in combinations(parts, 2) for pair in _pairs(first, second)]
     within = any(apart[pair] for part in parts for pair in combinations(part, 2))
@@ -201,6 +201,28 @@ def _settle(patient, members, exams, shared):
         return [_Group(patient, members, [], reason, True)]
     note = f"one PatientID for {len(parts)} people: told apart by {_listed(kinds)}"
     return [_Group(f"{patient} ({n})", part, [note], shared=True) for n, part in enumerate(parts, start=1)]
+
+
+def _of_two_places(members, exams):
+    """Note one PatientID of two institutions, in two folders, where nothing says that it is one person."""
+    places = defaultdict(set)
+    for index in members:
+        for header in exams[index].headers:
+            places[header["physics"]["institution"].casefold()].add(exams[index].folder)
+    places.pop("", None)
+    folders = set().union(*places.values()) if places else set()
+    apart = [pair for pair in combinations(members, 2) if exams[pair[0]].folder != exams[pair[1]].folder]
+    told = any(_same_person(exams[first], exams[second]) for first, second in apart)
+    if len(places) < 2 or len(folders) < 2 or told:
+        return []
+    note = f"one PatientID at {len(places)} institutions, with neither name nor birth date in common: may be"
+    return [f"{note} two people; if so, import the folder of each institution alone"]
+
+
+def _same_person(first, second):
+    """Whether a name or a birth date says that two exams are of one person."""
+    words = first.facts.words & second.facts.words
+    return bool(words) or (is_whole(first.facts.birth) and first.facts.birth == second.facts.birth)
 
 
 def _parts(members, apart):
