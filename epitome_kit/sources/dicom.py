@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
-from epitome_kit.ledger import unused_decisions
+from epitome_kit.ledger import require_decisions, unused_decisions
 from epitome_kit.sources.dicom_alike import say_alike
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
@@ -99,7 +99,8 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
-    decided = {name: decision for (name, kind), decision in (decisions or {}).items() if kind == "series"}
+    decisions = require_decisions(out, decisions)
+    decided = {name: decision for (name, kind), decision in decisions.items() if kind == "series"}
     patients, found = read_patients(source, person_folders=person_folders, workers=workers)
     names = _names(patients, keep_ids)
     check_folders(source, out, names.values())
@@ -134,7 +135,7 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
         participants=_participants(kept, patients, choices, labels.table, keep_ids),
         excluded=excluded,
         repaired=repaired,
-        entries=[*entries, *unused_decisions(decisions or {}, entries)],
+        entries=[*entries, *unused_decisions(decisions, entries)],
         name="DICOM import",
         readme=_README.format(
             faces="Faces were removed." if deface else "Faces were kept.",

@@ -12,10 +12,10 @@ import numpy as np
 
 from epitome_kit.errors import EpitomeError
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
-from epitome_kit.mask_labels import MOST_LABELS
 from epitome_kit.overlap import dice
 from epitome_kit.teach.faults import explain_field, explain_mask, explain_number, explain_transform, mean_distance
 from epitome_kit.teach.figures import before_after, missed_and_extra
+from epitome_kit.teach.slices import load_shown
 from epitome_kit.teach.verdict import Check, Off, never_raises, require_answer
 from epitome_kit.teach.wording import size_text
 
@@ -155,7 +155,7 @@ def check_mask(answer, truth, *, at_least=0.9, what="the mask", image=None):
     """
     require_answer(answer)
     truth = load_mask(truth, where="check_mask")
-    mask = _read(answer, truth, _load_answer, what)
+    mask = _read(answer, truth, load_shown, what)
     inside, true = (np.asarray(part.dataobj) > 0 for part in (mask, truth))
     if not inside.any():
         raise Off(f"{_start(what)} is empty: no voxel is above zero.")
@@ -271,17 +271,6 @@ def check_split(train, test, *, everyone=()):
     if missing:
         raise Off(f"Nobody is on both sides, but {_who(missing)} on neither.")
     return Check(True, f"{len(sides[0])} subjects to learn from, {len(sides[1])} to test on, and nobody on both sides.")
-
-
-def _load_answer(mask, *, where):
-    """Load a mask that a student made: all above zero is inside, so that the check can say what is off with it."""
-    image = load_image(mask, where=where, check_voxels=False)
-    data = np.asarray(image.dataobj)
-    if data.dtype.kind not in "biuf":
-        raise TypeError(f"voxels of type {data.dtype}")
-    if len(np.unique(data)) > MOST_LABELS:
-        return load_mask(mask, where=where)
-    return image_like((np.nan_to_num(data) > 0).astype(np.uint8), image)
 
 
 def _read(answer, truth, load, what):

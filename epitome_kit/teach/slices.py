@@ -7,7 +7,8 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.errors import BadParameter
-from epitome_kit.images import load_image, load_mask, resample, same_grid, voxel_size_known
+from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, voxel_size_known
+from epitome_kit.mask_labels import MOST_LABELS
 
 PLANES = ("axial", "coronal", "sagittal")
 
@@ -183,6 +184,34 @@ class Stack:
         return view.count // 2
 
 
+def load_shown(mask, *, where):
+    """Load a mask to be looked at: all above zero is inside, whatever is off with it.
+
+    Parameters
+    ----------
+    mask : path or Nifti1Image
+    where : str
+        The step to name in an error.
+
+    Returns
+    -------
+    Nifti1Image
+        uint8.
+
+    Raises
+    ------
+    BadImage
+        Unreadable, or a scan rather than a mask.
+    """
+    image = load_image(mask, where=where, check_voxels=False)
+    data = np.asarray(image.dataobj)
+    if data.dtype.kind not in "biuf":
+        raise TypeError(f"voxels of type {data.dtype}")
+    if len(np.unique(data)) > MOST_LABELS:
+        return load_mask(mask, where=where)
+    return image_like((np.nan_to_num(data) > 0).astype(np.uint8), image)
+
+
 def stack_images(images, masks=None, maps=None, *, where="stack_images"):
     """Bring scans, masks and maps onto the grid of the first scan.
 
@@ -215,7 +244,7 @@ def stack_images(images, masks=None, maps=None, *, where="stack_images"):
     grid = next(iter(loaded.values()))
     volumes = {name: _without_surround(_values(image, grid)) for name, image in loaded.items()}
     inside = {
-        name: np.asarray(_on_grid(load_mask(mask, where=where), grid, order=0).dataobj) > 0
+        name: np.asarray(_on_grid(load_shown(mask, where=where), grid, order=0).dataobj) > 0
         for name, mask in _named(masks, "mask").items()
     }
     heat = {
