@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
 from tiny import head, lesion, raises_three_lines
@@ -363,3 +364,14 @@ def test_a_mask_that_names_another_scan_than_its_grid_says_so(tmp_path):
     assert cohort["sub-1"].annotated_on == "FLAIR" and "names T2w" in cohort.repaired.repair[0]
     _put(tmp_path / "in", "sub-1/anat/sub-1_T2w.nii.gz")
     assert import_bids(tmp_path / "in", tmp_path / "two")["sub-1"].annotated_on == "T2w"
+
+
+def test_a_mask_stored_the_other_way_round_is_turned_and_it_is_said(source, tmp_path):
+    mask = lesion(head()).get_fdata().astype(np.uint8)
+    mask[2, 3, 4] = 1
+    straight = image_like(mask, head())
+    turned = nib.as_closest_canonical(straight).as_reoriented([[0, -1], [1, 1], [2, 1]])
+    _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", turned)
+    cohort = import_bids(source, tmp_path / "out")
+    assert np.array_equal(load_mask(cohort["sub-a"].annotation).get_fdata(), mask)
+    assert "turned" in cohort.repaired.repair[0]

@@ -12,7 +12,8 @@ from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sideca
 from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed, plain
 from epitome_kit.files import checksum, text_digest
 from epitome_kit.folders import walk_files
-from epitome_kit.images import image_like, load_image, load_mask, same_grid, save_image
+from epitome_kit.geometry import reorient_like, same_grid
+from epitome_kit.images import axis_codes, image_like, load_image, load_mask, save_image
 from epitome_kit.ledger import RULES, Entry, require_decisions, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
 from epitome_kit.sources.bids_files import find_files, read_notes, read_sidecars
@@ -219,12 +220,21 @@ def _annotation(plan, images, source, trust, mask_labels):
     named = [names[name] for name in named_sources(sidecar) if name in names]
     suffixes = {*file.extras, file.entities.get("space")}
     named += [contrast for contrast, scan in plan.scans.items() if scan.suffix in suffixes]
-    contrast = next((each for each in [*named, *_DRAWN_ON] if each in images and same_grid(mask, images[each])), None)
+    ordered = [each for each in [*named, *_DRAWN_ON] if each in images]
+    contrast = next((each for each in ordered if reorient_like(mask, images[each]) is not None), None)
+    if contrast and not same_grid(mask, images[contrast]):
+        turned = (
+            f"{file.path.name} is stored {axis_codes(mask)}: turned to the {axis_codes(images[contrast])} of its scan"
+        )
+        warnings.warn(turned, EpitomeWarning, stacklevel=2)
+    slices = _annotated_slices(sidecar, mask, file.path)
+    if contrast:
+        masks = [reorient_like(each, images[contrast]) for each in masks]
     if contrast and named and contrast not in named:
         warnings.warn(
             f"{file.path.name} names {named[0]} and lies on the grid of {contrast}", EpitomeWarning, stacklevel=2
         )
-    if contrast is None or not all(same_grid(mask, other) for other in masks):
+    if contrast is None or any(each is None for each in masks) or (slices and not same_grid(mask, masks[0])):
         shapes = ", ".join(f"{contrast} {image.shape}" for contrast, image in images.items())
         raise BadImage(
             "import",
@@ -235,7 +245,7 @@ def _annotation(plan, images, source, trust, mask_labels):
     if not any(np.any(each.dataobj) for each in masks):
         warnings.warn(f"{file.path.name} is empty: no tumour is marked", EpitomeWarning, stacklevel=2)
     joined = np.any([np.asarray(each.dataobj) > 0 for each in masks], axis=0)
-    return image_like(joined.astype(np.uint8), mask), contrast, _annotated_slices(sidecar, mask, plan.masks[0].path)
+    return image_like(joined.astype(np.uint8), masks[0]), contrast, slices
 
 
 def _annotated_slices(notes, mask, path):

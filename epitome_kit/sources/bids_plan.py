@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import BadImage
-from epitome_kit.images import load_image, same_grid
+from epitome_kit.geometry import reorient_like
+from epitome_kit.images import load_image
 from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Entry
 from epitome_kit.sources.bids_choice import choose_scans, choose_session
 from epitome_kit.sources.bids_files import DATATYPES, UNREADABLE, read_sidecars
@@ -206,7 +207,7 @@ def _fits(mask, scans):
     """Whether a mask lies on the grid of a scan, as far as their headers can be read."""
     try:
         mask = load_image(mask, check_voxels=False)
-        return any(same_grid(mask, load_image(scan, check_voxels=False)) for scan in scans)
+        return any(reorient_like(mask, load_image(scan, check_voxels=False)) is not None for scan in scans)
     except BadImage:
         return False
 

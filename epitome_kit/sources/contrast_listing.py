@@ -8,7 +8,7 @@ from epitome_kit.errors import BadParameter
 from epitome_kit.folders import walk_entries
 from epitome_kit.sources.contrast_names import ENDINGS
 from epitome_kit.sources.contrasts import Judgement, judge_scan
-from epitome_kit.sources.dicom_contrast import judge_volumes
+from epitome_kit.sources.dicom_choice import judge_exam
 from epitome_kit.sources.dicom_files import looks_like_dicom, read_header
 from epitome_kit.sources.dicom_headers import read_volumes
 
@@ -145,5 +145,5 @@ def _volumes(folder):
     return [
         (volume.files[0], judgement, set(volume.files))
         for exam in exams.values()
-        for volume, judgement in zip(exam, judge_volumes(exam), strict=True)
+        for volume, judgement in zip(exam, judge_exam(exam), strict=True)
     ]

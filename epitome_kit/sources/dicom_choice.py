@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.ledger import Entry
+from epitome_kit.sources.contrasts import Judgement
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_geometry import find_remarks
 from epitome_kit.sources.dicom_headers import Volume
@@ -136,7 +137,7 @@ def _left_for(choice, reason):
 
 def _choose_in_study(volumes, judge, decisions):
     seen = []
-    for volume, judged in zip(volumes, _judge_all(volumes, judge), strict=True):
+    for volume, judged in zip(volumes, judge_exam(volumes, judge), strict=True):
         decision = decisions.get(volume, "")
         contrast, evidence = judged
         if decision:
@@ -155,15 +156,27 @@ def _choose_in_study(volumes, judge, decisions):
     return Choice(taken, _notice(taken, seen), [_compare(each, scans) for each in seen])
 
 
-def _judge_all(volumes, judge):
-    """Judge each volume by all of its images, and by what the judge of contrasts is not asked."""
-    judged = [(contrast, evidence) for contrast, evidence in judge(volumes)]
+def judge_exam(volumes, judge=judge_volumes):
+    """Judge each volume by all of its images, and by the part of the body.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
+        Of one study.
+    judge : callable, default=judge_volumes
+        As for :func:`choose`.
+
+    Returns
+    -------
+    list of epitome_kit.sources.contrasts.Judgement
+    """
+    judged = [Judgement(contrast, evidence) for contrast, evidence in judge(volumes)]
     for index, volume in enumerate(volumes):
         fields = [name for name, values in volume.varied.items() if not _agree(index, volumes, judge, values)]
         if fields:
-            judged[index] = None, f"its images disagree on {' and '.join(fields)}"
+            judged[index] = Judgement(None, f"its images disagree on {' and '.join(fields)}")
         elif judged[index][0] in CONTRASTS:
-            judged[index] = overrule(volume, *judged[index])
+            judged[index] = Judgement(*overrule(volume, *judged[index]))
     return judged
 
 
