@@ -116,7 +116,7 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
     (returned / "notes.ipynb").write_text("[]")
     (returned / "report.pdf").write_bytes(b"%PDF-1.7")
     with zipfile.ZipFile(returned / "eve.zip", "w") as archive:
-        archive.write(_returned(kit, tmp_path / "eve", _cheat), "work/01_made.IPYNB.txt")
+        archive.write(_returned(kit, tmp_path / "eve", _cheat), "homework/01_made.IPYNB.txt")
     (returned / ".ipynb_checkpoints").mkdir()
     (returned / ".ipynb_checkpoints" / "bob.ipynb").write_text("[]")
     marks = mark_folder(returned, workspace=workspace, profile="smoke")
@@ -124,8 +124,8 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
         ["ann/01_made.ipynb", 1, 0, "not yet"],
         ["ann/01_made.ipynb", 2, 1, "right"],
         ["bob.ipynb", 0, 0, "refused"],
-        ["eve.zip/work/01_made.IPYNB.txt", 1, 0, "not yet"],
-        ["eve.zip/work/01_made.IPYNB.txt", 2, 1, "right"],
+        ["eve.zip/homework/01_made.IPYNB.txt", 1, 0, "not yet"],
+        ["eve.zip/homework/01_made.IPYNB.txt", 2, 1, "right"],
         ["notes.ipynb", 0, 0, "refused"],
         ["report.pdf", 0, 0, "refused"],
     ]
