@@ -125,7 +125,7 @@ def _behind(opened, path, packed, where):
     check_count(opened.shape, where, path.name)
     claimed = int(opened.dataobj.offset) + _bytes_of(opened.shape, opened.get_data_dtype().itemsize)
     check_size(claimed, path.stat().st_size, packed, where, path.name)
-    return check_length(path, claimed, packed, where)
+    return check_length(path, claimed, packed, where) if all(opened.shape) else []
 
 
 def _open_pair(hdr, img, where):

@@ -206,7 +206,7 @@ SCANS = {
         gzip.compress(nifti(DIM=("8h", 3, 512, 512, 500, 1, 1, 1, 1))),
         "claims",
     ),
-    "a gzip bomb behind the scan": (GZ, _bomb_behind_a_scan(), READ),
+    "a gzip bomb behind the scan": (GZ, _bomb_behind_a_scan(), "ends with its voxels"),
     "a gzip bomb as a scan": (GZ, _bomb_as_a_scan(), "claims"),
     "voxels begin at 2 GB": (GZ, gzip.compress(nifti(OFFSET=("f", 2e9))), "begin"),
     "voxels begin before the file": (PLAIN, nifti(OFFSET=("f", -352.0)), "begin"),
@@ -252,7 +252,7 @@ SCANS = {
     ),
     "doubles": (PLAIN, nifti(like_head(head().get_fdata())), READ),
     "signed bytes": (PLAIN, nifti(like_head((head().get_fdata() // 10).astype(np.int8))), READ),
-    "bytes behind the voxels": (PLAIN, nifti() + _random(900), READ),
+    "bytes behind the voxels": (PLAIN, nifti() + _random(900), "ends with its voxels"),
     "mirrored": (PLAIN, _turned([-2, 0, 0, 16], [0, 2, 0, -18], [0, 0, 3, -15]), READ),
     "one slice": (PLAIN, nifti(like_head(head().get_fdata()[..., :1].astype(np.int16))), READ),
 }
