@@ -254,7 +254,7 @@ SCANS = {
     "signed bytes": (PLAIN, nifti(like_head((head().get_fdata() // 10).astype(np.int8))), READ),
     "bytes behind the voxels": (PLAIN, nifti() + _random(900), "ends with its voxels"),
     "mirrored": (PLAIN, _turned([-2, 0, 0, 16], [0, 2, 0, -18], [0, 0, 3, -15]), READ),
-    "one slice": (PLAIN, nifti(like_head(head().get_fdata()[..., :1].astype(np.int16))), READ),
+    "one slice": (PLAIN, nifti(like_head(head().get_fdata()[..., 5:6].astype(np.int16))), READ),
 }
 """Scans: how the name ends, the bytes, and what has to come of it."""
 

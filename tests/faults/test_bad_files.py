@@ -31,7 +31,7 @@ def test_a_scan_is_read_rightly_or_refused_within_bounds(kind, bounded, tmp_path
     shape, total, place = answer["value"]
     whole = head().get_fdata()
     if kind == "one slice":
-        whole = whole[..., :1]
+        whole = whole[..., 5:6]
     known = {"scaled integers": (whole - 7) / 3, "signed bytes": whole // 10}.get(kind, whole)
     assert shape == list(known.shape) and total == pytest.approx(known.sum(), rel=1e-6)
     places = {"mirrored": np.diag([-1, 1, 1, 1]) @ affine(), "no code for a place": PLACELESS}
