@@ -105,7 +105,7 @@ def subjects_of_ids(names):
     """
     names = names.drop_duplicates().reset_index(drop=True)
     plain = names.map(_plain)
-    subjects = plain.str.extract(r"^(?:.*[/\\])?(sub-[0-9a-z]+)(?=[_/\\])")[0]
+    subjects = _found(plain, r"(?:.*[/\\])?(sub-[0-9a-z]+)(?=[_/\\])")[0]
     if subjects.dropna().duplicated().any():
         return _pair(names, subjects.fillna(plain))[0], 1.0
     spelt = plain.str.replace(r"(?<=[a-z])[-_ ]+(?=\d)", "", regex=True)
@@ -131,13 +131,21 @@ def _stemmed(dated):
         whole = parts.map(len) <= cut
         stems = parts.map(lambda each, cut=cut: "-".join(each[:-cut] if len(each) > cut else each))
         yield stems, parts.map(lambda each, cut=cut: "-".join(each[-cut:])).mask(whole, "")
-    letters = dated.str.extract(r"^(.*\d)([a-z])$")
+    letters = _found(dated, r"(.*\d)([a-z])$")
     if letters[1].nunique() <= 3:
         yield letters[0].fillna(dated), letters[1].fillna("")
-    words = dated.str.extract(r"^(.*\d)([a-z]+\d+|[a-z]{3,})$")
+    words = _found(dated, r"(.*\d)([a-z]+\d+|[a-z]{3,})$")
     known = words[1].str.replace(r"\d", "", regex=True).isin(_OCCASIONS)
     yield words[0].where(known, dated), words[1].where(known, "")
     yield dated.str.replace(_BEFORE, "", regex=True), dated.map(lambda name: (_BEFORE.match(name) or [""])[0])
+
+
+def _found(names, pattern):
+    """Columns of the groups of a pattern at the start of each name; missing where it does not stand there."""
+    matches = names.map(re.compile(pattern).match)
+    width = re.compile(pattern).groups
+    rows = [match.groups() if match else (None,) * width for match in matches]
+    return pd.DataFrame(rows, index=names.index, columns=range(width), dtype=object)
 
 
 def _plain(name):

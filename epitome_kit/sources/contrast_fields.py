@@ -73,7 +73,10 @@ def by_times(notes):
     echo, repetition = 1000 * echo, 1000 * repetition
     inversion = 1000 * (number(notes.get("InversionTime")) or 0)
     said = f"TE {echo:.4g} ms, TR {repetition:.5g} ms" + (f", TI {inversion:.5g} ms" if inversion else "")
-    return _kind(echo, repetition, inversion, kinds), said
+    kind = _kind(echo, repetition, inversion, kinds)
+    return kind, said + (
+        ", an inversion recovery without its time" if kind is None and "IR" in kinds and not inversion else ""
+    )
 
 
 def _kind(echo, repetition, inversion, kinds):
