@@ -44,7 +44,7 @@ _GROUPS = {
     "coeff coeffs "
     "entropy homogeneity kurtosis skewness variance dissimilarity lacunarity wavelet laplacian sobel gabor "
     "uncertainty saliency gradcam attention curv curvature sulc pial displacement invwarp velocity kspace",
-    "agent": "gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
+    "agent": "dota gddota gad gado gadolinium gadolinio gadol gadovist gadavist gadobutrol dotarem magnevist prohance "
     "multihance omniscan clariscan elucirem vueway gadoterate gadoteric gadoteridol gadodiamide "
     "gadopentetate gadobenate primovist eovist artirem optimark magnograf pixxoscan feraheme ferumoxytol "
     "dtpa gddtpa gbca kontrast kontrastmittel contrast contraste contrasto contraststoff contrastmiddel "
