@@ -16,7 +16,7 @@ from epitome_kit.geometry import reorient_like, same_grid
 from epitome_kit.images import axis_codes, image_like, load_image, load_mask, save_image
 from epitome_kit.ledger import RULES, Entry, require_decisions, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
-from epitome_kit.sources.bids_files import find_files, read_notes, read_sidecars
+from epitome_kit.sources.bids_files import find_files, read_notes
 from epitome_kit.sources.bids_plan import Plan, named_sources, plan_subject
 from epitome_kit.sources.importing import (
     adopt_subjects,
@@ -108,7 +108,7 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     faults |= dict.fromkeys(labels.conflicting, "expected one row in the table of labels; received rows that differ")
     items = {name: plan for name, plan in plans.items() if name not in faults}
     excluded = [*faults.items(), *labels.without_scans()]
-    excluded += adopt_subjects(partial(_import_subject, source, out, trust, mask_labels), items, workers=workers)
+    excluded += adopt_subjects(partial(_import_subject, out, trust, mask_labels), items, workers=workers)
     left_out = dict(excluded)
     for name in plans.keys() & left_out.keys():  # what an earlier import took of them
         _remove(out, name)
@@ -136,7 +136,7 @@ def _plan(name, files, source, how):
     except Exception as error:  # a sidecar can hold anything
         entries = [Entry(file.source, "mask" if file.is_mask else "scan", name) for file in files]
         reason = f"expected names and sidecars that can be read; received {type(error).__name__}: {str(error)[:160]}"
-        return Plan(name, {}, [], [], [entry._replace(reason=reason) for entry in entries], reason)
+        return Plan(name, {}, [], [], [entry._replace(reason=reason) for entry in entries], {}, reason)
 
 
 def _find(source):
@@ -169,18 +169,18 @@ def _of_subject(entry, left_out):
     return entry
 
 
-def _import_subject(source, out, trust, mask_labels, plan):
+def _import_subject(out, trust, mask_labels, plan):
     """Check a subject's files, then write them; with the last scan in place, it is complete."""
     name = plan.subject
     chosen = [*plan.scans.items(), *(("tumour", file) for file in plan.masks)]
-    stated = [f"{what} {file.source} {checksum(file.path)} {read_sidecars(file, source)}" for what, file in chosen]
+    stated = [f"{what} {file.source} {checksum(file.path)} {plan.sidecars[file]}" for what, file in chosen]
     origin = {"SourceDigest": text_digest("\n".join([*stated, *plan.notes, f"{trust} {mask_labels} {RULES}"]))}
     if is_finished(out, name, origin, strict=False):
         return
     _remove(out, name)
     with noticed() as remarks:
         images = {contrast: _load_scan(file.path, trust) for contrast, file in plan.scans.items()}
-        annotation = _annotation(plan, images, source, trust, mask_labels)
+        annotation = _annotation(plan, images, trust, mask_labels)
     said = [*plan.notes, *remarks]
     if annotation:
         mask, contrast, annotated_slices = annotation
@@ -188,7 +188,7 @@ def _import_subject(source, out, trust, mask_labels, plan):
         write_annotation_sidecar(out, name, contrast, annotated_slices)
     notes = {}
     for contrast, file in plan.scans.items():
-        physics = {key: value for key, value in read_sidecars(file, source).items() if key in _PHYSICS}
+        physics = {key: value for key, value in plan.sidecars[file].items() if key in _PHYSICS}
         notes[contrast] = {**physics, **origin, "SourceFile": plain(file.source), "Repairs": said}
     write_scans(out, name, images, notes, save=_adopt)
 
@@ -210,12 +210,12 @@ def _remove(out, name):
     shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
 
 
-def _annotation(plan, images, source, trust, mask_labels):
+def _annotation(plan, images, trust, mask_labels):
     """Return the tumour mask with its contrast and annotated slices; None where there is no mask."""
     if not plan.masks:
         return None
     masks = [load_mask(file.path, where="import", trust=trust, labels=mask_labels) for file in plan.masks]
-    mask, sidecar, file = masks[0], read_sidecars(plan.masks[0], source), plan.masks[0]
+    mask, sidecar, file = masks[0], plan.sidecars[plan.masks[0]], plan.masks[0]
     names = {scan.path.name: contrast for contrast, scan in plan.scans.items()}
     named = [names[name] for name in named_sources(sidecar) if name in names]
     suffixes = {*file.extras, file.entities.get("space")}

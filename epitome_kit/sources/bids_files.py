@@ -9,12 +9,10 @@ from epitome_kit.files import read_json
 from epitome_kit.folders import walk_entries
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.contrast_names import ENDINGS
+from epitome_kit.sources.contrast_notes import UNREADABLE
 
 DATATYPES = {"anat", "func", "dwi", "perf", "fmap", "pet", "meg", "eeg", "ieeg", "micr", "nirs", "beh", "mrs", "motion"}
 """Folders of a subject or a session."""
-
-UNREADABLE = "__unreadable__"
-"""Name under which :func:`read_sidecars` gives a sidecar that cannot be read."""
 
 _MASK = re.compile(r"mask|seg|roi|lesion|tumou?r|gtv|glioma", re.IGNORECASE)
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)_")
@@ -170,7 +168,8 @@ def read_sidecars(file, source):
     -------
     dict
         The nearer sidecar counts more. One that is a link out of the folder says
-        nothing; one that cannot be read is named under :data:`UNREADABLE`.
+        nothing; one that cannot be read is named under
+        :data:`epitome_kit.sources.contrast_notes.UNREADABLE`.
     """
     notes, stem = {}, file.path.name.split(".")[0]
     folders = [source, *(source / place for place in reversed(Path(file.source).parents) if place != Path("."))]

@@ -9,8 +9,9 @@ from epitome_kit.geometry import reorient_like
 from epitome_kit.images import load_image
 from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Entry
 from epitome_kit.sources.bids_choice import choose_scans, choose_session
-from epitome_kit.sources.bids_files import DATATYPES, UNREADABLE, read_sidecars
+from epitome_kit.sources.bids_files import DATATYPES, read_sidecars
 from epitome_kit.sources.bids_masks import OTHER, PART, TUMOUR, Role, choose_masks, label_map_role, mask_role
+from epitome_kit.sources.contrast_notes import UNREADABLE
 from epitome_kit.sources.contrasts import judge_scan
 
 DECIDED = "decided by a person"
@@ -31,6 +32,8 @@ class Plan(NamedTuple):
         What has to be said of the subject.
     entries : list of Entry
         One for each of its files.
+    sidecars : dict of BidsFile to dict
+        What the sidecars of those files say that are taken.
     fault : str or None
         Why the subject cannot be used.
     """
@@ -40,6 +43,7 @@ class Plan(NamedTuple):
     masks: list
     notes: list
     entries: list
+    sidecars: dict
     fault: str | None
 
 
@@ -111,7 +115,8 @@ def plan_subject(subject, files, source, *, dates, decisions, session=None, mask
         )
         for file in files
     ]
-    return Plan(subject, scans, masks, notes, entries, _fault(subject, scans, files, why, chosen, session))
+    sidecars = {file: notes_on[file] for file in taken_as}
+    return Plan(subject, scans, masks, notes, entries, sidecars, _fault(subject, scans, files, why, chosen, session))
 
 
 def _judge_masks(files, notes_on, decided, mask_labels):
