@@ -14,7 +14,7 @@ import typer
 from bench import record, timed
 from scipy import ndimage
 
-from epitome_kit.overlap import dice, hausdorff95_mm, surface_dice
+from epitome_kit.metrics import dice, hausdorff95_mm, surface_dice
 
 GRIDS = {(256, 256, 48): (0.94, 0.94, 3.0), (240, 240, 155): (1.0, 1.0, 1.0)}
 TOLERANCE_MM = 2.0

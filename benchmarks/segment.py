@@ -19,7 +19,7 @@ from epitome_kit.simulate.phantom import make_phantom_cohort
 
 def segment(heads, out):
     """Outline heads one after the other; return the seconds of the last, and the peak memory."""
-    from epitome_kit.tumour.one_head import segment_head
+    from epitome_kit.tumour.single_case import segment_head
 
     seconds = [timed(segment_head, images, f"{out}/{number}")[1] for number, images in enumerate(heads)]
     return seconds[-1], peak_memory_mb()

@@ -22,8 +22,8 @@ import typer
 from bench import in_a_fresh_process, peak_memory_mb, phantoms, record, timed
 
 from epitome_kit.images import load_image, load_mask, resample, resample_isotropic
-from epitome_kit.overlap import dice
-from epitome_kit.preprocess.skull_strip import skull_strip
+from epitome_kit.metrics import dice
+from epitome_kit.preprocess.skull_stripping import skull_strip
 
 REAL_DATA = Path(os.environ.get("EPITOME_REAL_DATA", "../shared/real"))
 CONTRASTS = ("t1", "t1c", "t2", "flair")

@@ -16,7 +16,7 @@ import numpy as np
 import typer
 from bench import in_a_fresh_process, record
 
-from epitome_kit.learn.augment import augment
+from epitome_kit.learn.augmentation import augment
 from epitome_kit.preprocess.registration import template_grid
 
 CONTRASTS, BATCH, THREADS = ("T1ce", "T2w"), 2, 2
@@ -50,12 +50,12 @@ def train_kit(shape, steps, augmented):
     os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS), TF_NUM_INTEROP_THREADS=str(THREADS))
     from epitome_kit.backend import keras
     from epitome_kit.learn.batches import Batches
-    from epitome_kit.learn.cnn import build_cnn, known_loss
+    from epitome_kit.learn.cnn import build_cnn, masked_dice_bce
     from epitome_kit.learn.pretrained import start_from_simulation
 
     model = build_cnn(len(CONTRASTS), shape)
     start_from_simulation(model, CONTRASTS)
-    model.compile(keras.optimizers.Adam(1e-3), loss={"tumour": known_loss})
+    model.compile(keras.optimizers.Adam(1e-3), loss={"tumour": masked_dice_bce})
     scans, masks = draw_subjects(shape)
     ticks = []
     tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ticks.append(time.perf_counter()))

@@ -20,8 +20,8 @@ from matplotlib.colors import ListedColormap
 from nibabel import Nifti1Image
 from scipy import ndimage
 
-from epitome_kit.teach.slices import display_windows, slice_view
-from epitome_kit.teach.widgets import SliceViewer
+from epitome_kit.plotting.slices import display_windows, slice_view
+from epitome_kit.widgets.slice_viewer import SliceViewer
 
 SIDE, DEPTH, DPI = 256, 40, 80
 

@@ -16,10 +16,10 @@ import nbformat
 from sphinx.cmd.build import build_main
 
 import epitome_kit
-from epitome_kit import errors, teach
-from epitome_kit.errors import BadParameter, EpitomeError
+from epitome_kit import errors, plotting, teach, widgets
+from epitome_kit.errors import EpitomeError, ParameterError
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import executed_notebooks
+from epitome_kit.workspace import executed_notebooks
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
@@ -30,9 +30,17 @@ PROGRESS = "Output()"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VALUES = (
     *("cohort.Cohort", "cohort.Subject", "profiles.Profile", "preprocess.pipeline.Preprocessed"),
-    *("tumour.measure.TumourSize", "tumour.measure.VoxelCount", "tumour.learned.LearnedEpitome"),
+    *("tumour.measure.TumourSize", "tumour.measure.VoxelCount", "epitome.model.LearnedEpitome"),
 )
-"""What the verbs return, where it is more than an image or a table."""
+"""What functions return, where it is more than an image or a table."""
+STEPS = {
+    "Cohorts": ("cohort", "simulate", "sources", "audit"),
+    "Preprocessing": ("images", "preprocess"),
+    "Grading": ("learn", "grade", "report"),
+    "The tumour": ("tumour", "epitome"),
+    "Runs": ("profiles", "run"),
+}
+"""Headings of the reference, and the subpackages and modules whose functions stand below each."""
 SLIDER = "*In JupyterLab there are sliders here:* `make lab`."
 FOLDED = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
 
@@ -42,7 +50,7 @@ def build_book(workspace, out):
     workspace, out = Path(workspace), Path(out).absolute()
     done = [notebook for notebook in executed_notebooks(workspace) if notebook["status"] == "done"]
     if not done:
-        raise BadParameter(
+        raise ParameterError(
             "book",
             "a workspace with executed notebooks",
             f"{workspace}, which has none",
@@ -63,7 +71,7 @@ def build_book(workspace, out):
     (source / "book" / "run.md").write_text(describe_run(workspace, done), encoding="utf-8")
     options = ["-b", "html", "-W", "--keep-going", "-q", "-c", str(BOOK), "-d", str(source / ".doctrees")]
     if build_main([*options, str(source), str(out)]):
-        raise BadParameter("book", "pages without a warning", "those above", "mend them, and build again")
+        raise ParameterError("book", "pages without a warning", "those above", "mend them, and build again")
     return out / "index.html"
 
 
@@ -105,14 +113,15 @@ def stage_notebook(notebook, path, *, terms, workspace):
 
 
 def api_tables():
-    """List every public name: the verbs by the headings of their list, the teaching aids, the values, the errors."""
-    group, groups = None, {}
-    for line in inspect.getsource(epitome_kit).partition("_VERBS = {")[2].partition("\n}")[0].splitlines():
-        heading, verb = re.match(r"\s+# (.*)", line), re.match(r'\s+"(\w+)":', line)
-        group = heading[1].capitalize() if heading else group
-        if verb:
-            groups.setdefault(group, []).append(f"epitome_kit.{verb[1]}")
-    groups["Teaching aids"] = [f"epitome_kit.teach.{name}" for name in teach.__all__]
+    """List every public name: the functions of the package by step, those of the subpackages, values and errors."""
+    rooms = {verb: getattr(epitome_kit, verb).__module__.split(".")[1] for verb in epitome_kit.__all__[1:]}
+    groups = {
+        heading: [f"epitome_kit.{verb}" for verb, room in rooms.items() if room in homes]
+        for heading, homes in STEPS.items()
+    }
+    for package in (plotting, widgets, teach):
+        heading = package.__name__.removeprefix("epitome_kit.").capitalize()
+        groups[heading] = [f"{package.__name__}.{name}" for name in package.__all__]
     groups["Values that come back"] = [f"epitome_kit.{name}" for name in VALUES]
     raised = [each for each in vars(errors).values() if inspect.isclass(each)]
     groups["Errors"] = [f"epitome_kit.errors.{each.__name__}" for each in raised]

@@ -7,13 +7,13 @@ import keras
 import nibabel as nib
 import numpy as np
 
-from epitome_kit import teach
+from epitome_kit import plotting
 from epitome_kit.cohort import open_cohort
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.learn import cnn  # noqa: F401  knows the layers of the network that is loaded
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.explain import tumour_map
-from epitome_kit.preprocess.pipeline import Preprocessed, lead_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, reference_contrast
 from epitome_kit.tumour.outline import mask_path
 
 PICTURE = Path(__file__).resolve().parent / "five_steps.png"
@@ -30,7 +30,7 @@ def draw(workspace, cohort):
     tumours = read_tsv(workspace / "tumours.tsv").set_index("participant_id")
     subject = (tumours.dice - tumours.dice.median()).abs().idxmin()
     row, scores = tumours.loc[subject], read_json(workspace / "scores.json")
-    lead, files = lead_contrast(group[subject]), Preprocessed(workspace / "preprocessed", subject)
+    lead, files = reference_contrast(group[subject]), Preprocessed(workspace / "preprocessed", subject)
     features = read_tsv(workspace / "features.tsv")
     fold = features[(features.participant_id == subject) & (features.role == "test")].fold.iloc[0]
     arrays = load_arrays(group, workspace / "preprocessed")
@@ -47,7 +47,7 @@ def draw(workspace, cohort):
         f"{row.volume_ml:.0f} mL, 90 % interval\n{row.volume_low_ml:.0f} to {row.volume_high_ml:.0f} mL;\n"
         f"RANO {row.rano_long_mm:.0f} x {row.rano_perpendicular_mm:.0f} mm",
     )
-    return teach.five_steps(
+    return plotting.five_steps(
         group[subject].images[lead],
         mask_path(workspace, subject),
         grid,
@@ -62,5 +62,5 @@ def draw(workspace, cohort):
 if __name__ == "__main__":
     run = Path(sys.argv[1])
     folder = sys.argv[2] if len(sys.argv) > 2 else run.resolve().parent / "cohorts" / "phantom_quick_n48_seed0"
-    teach.save_figure(draw(run, folder), PICTURE, ALT, dpi=200)
+    plotting.save_figure(draw(run, folder), PICTURE, ALT, dpi=200)
     print(f"Wrote {PICTURE}")

@@ -14,9 +14,9 @@ from epitome_kit.cohort import CONTRASTS, NO_SCAN, TARGETS, annotation_path, ima
 from epitome_kit.errors import EpitomeError, noticed
 from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
-from epitome_kit.progress import for_each
-from epitome_kit.records import read_table
-from epitome_kit.strays import find_strays
+from epitome_kit.io.unread_files import find_unread_files
+from epitome_kit.parallel import for_each
+from epitome_kit.sidecars import read_table
 
 _SPACING_RATIO = 1.5
 _SATURATED = 0.005
@@ -103,7 +103,7 @@ def write_spreadsheet(cohort, audit, path):
 
     Raises
     ------
-    BadOutput
+    OutputError
         The folder cannot be written to.
     """
     labels = [column for column in LABELS if column in cohort.participants]
@@ -131,7 +131,7 @@ def _left_out(cohort):
     for name in reasons:
         own = [annotation_path(cohort.root, name), *(image_path(cohort.root, name, each) for each in CONTRASTS)]
         used |= {path for path in own if path.is_file()}
-    strays = find_strays(cohort.root, used)
+    strays = find_unread_files(cohort.root, used)
     rows = [{"participant_id": stray.subject, "file": stray.file, "findings": [stray.finding]} for stray in strays]
     told = {stray.subject for stray in strays} | set(cohort.subjects) | set(reasons)
     without = {path.name for path in cohort.root.glob("sub-*") if path.is_dir()} - told

@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from epitome_kit.errors import ToolFailed
+from epitome_kit.errors import ToolError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it calls an error may be none; real ones raise
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -39,7 +39,7 @@ except (ImportError, ValueError) as error:
     asked = os.environ.get("KERAS_BACKEND")
     received = f"KERAS_BACKEND={asked} ({error})" if asked else f"{type(error).__name__}: {error}"
     hint = "unset KERAS_BACKEND, or install what it names" if asked else "`epitome doctor` says what is not installed"
-    raise ToolFailed("backend", "Keras with a backend that is installed", received, hint) from error
+    raise ToolError("backend", "Keras with a backend that is installed", received, hint) from error
 
 __all__ = ["Input", "Model", "gradient", "keras", "layers", "ops"]
 

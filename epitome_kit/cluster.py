@@ -6,7 +6,7 @@ from functools import partial
 from threading import Lock
 
 import epitome_kit
-from epitome_kit.errors import ToolFailed
+from epitome_kit.errors import ToolError
 
 SCHEDULER = "EPITOME_SCHEDULER"
 """Environment variable with the address of a Dask scheduler, or the path of its ``.json`` file; kernels inherit it."""
@@ -63,7 +63,7 @@ def map_on_cluster(function, items, address):
 
     Raises
     ------
-    ToolFailed
+    ToolError
         The package ``distributed`` is not installed, nobody answers at
         `address`, a worker has another version of the kit, or an item took
         every worker down that it was given to.
@@ -121,4 +121,4 @@ def _on_worker(item, *, function, version):
 
 
 def _failed(expected, received, hint):
-    return ToolFailed("cluster", expected, received, hint)
+    return ToolError("cluster", expected, received, hint)

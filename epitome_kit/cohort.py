@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadParameter, plain
+from epitome_kit.errors import CohortError, ParameterError, plain
 from epitome_kit.files import write_json, write_text, write_tsv
+from epitome_kit.io.unread_files import find_unread_files, name_some
 from epitome_kit.ledger import LEDGER, Entry, read_ledger, warn_of_older_rules, write_ledger
-from epitome_kit.records import read_annotated_slices, read_notes, read_table, sidecar_path
-from epitome_kit.strays import find_strays, name_some
+from epitome_kit.sidecars import read_annotated_slices, read_json_sidecar, read_table, sidecar_path
 
 CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
 """Short name of each contrast, and its BIDS file suffix."""
@@ -132,20 +132,20 @@ class Cohort:
 
         Raises
         ------
-        BadParameter
+        ParameterError
             `target` is not a known label.
-        BadCohort
+        CohortError
             No subject, or only one of the two classes, has the label.
         """
         if target not in TARGETS:
-            raise BadParameter("labels", f"a target out of {', '.join(TARGETS)}", repr(target), "use `grade`")
+            raise ParameterError("labels", f"a target out of {', '.join(TARGETS)}", repr(target), "use `grade`")
         codes = {str(value): code for code, value in enumerate(TARGETS[target])}
         column = self.participants[target] if target in self.participants else pd.Series(dtype=object)
         labels = column.map(lambda value: codes.get(_as_text(value))).dropna().astype(int)
         labels = labels[labels.index.isin(self.subjects)]
         if labels.nunique() < 2:
             counts = labels.map(dict(enumerate(TARGETS[target]))).value_counts().to_dict()
-            raise BadCohort(
+            raise CohortError(
                 "labels",
                 f"subjects of both classes of {target}, {TARGETS[target][0]} and {TARGETS[target][1]}",
                 f"{counts or 'no label at all'} among {len(self)} subjects of {self.root}",
@@ -171,32 +171,32 @@ def open_cohort(path):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No such folder, nothing in it, no scan, or a subject listed twice.
     """
     root = Path(path)
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
-        raise BadCohort("open_cohort", "a folder of scans", f"{root}, which {state}", "check the path")
+        raise CohortError("open_cohort", "a folder of scans", f"{root}, which {state}", "check the path")
     if not any(root.iterdir()):
-        raise BadCohort(
+        raise CohortError(
             "open_cohort", "a folder of scans", f"{root}, which is empty", "make one with `epitome cohort phantom`"
         )
     subjects, faults, without = {}, [], []
     for folder in sorted(path for path in root.glob("sub-*") if path.is_dir()):
         try:
             subject = _read_subject(folder)
-        except BadCohort as error:
+        except CohortError as error:
             faults.append((plain(folder.name), error.reason))
         else:
             subjects |= {subject.id: subject} if subject.images else {}
             without += [] if subject.images else [(subject.id, NO_SCAN)]
     if not subjects and faults:
-        raise BadCohort("open_cohort", "a subject that can be used", ": ".join(faults[0]), "repair what it names")
+        raise CohortError("open_cohort", "a subject that can be used", ": ".join(faults[0]), "repair what it names")
     if not subjects:
-        strays = find_strays(root)
+        strays = find_unread_files(root)
         there = f", but {name_some(strays)}" if strays else ""
-        raise BadCohort(
+        raise CohortError(
             "open_cohort",
             "scans in `sub-*/anat/sub-*_{T1w,ce-gadolinium_T1w,T2w,FLAIR}.nii.gz`",
             f"no such NIfTI file under {root}{there}",
@@ -300,7 +300,7 @@ def _read_subject(folder):
     subject_id = folder.name
     root = folder.parent
     if not re.fullmatch(r"sub-[A-Za-z0-9_+-]+", subject_id):
-        raise BadCohort("open_cohort", "letters and digits after `sub-`", subject_id, "rename the folder")
+        raise CohortError("open_cohort", "letters and digits after `sub-`", subject_id, "rename the folder")
     images = {name: image_path(root, subject_id, name) for name in CONTRASTS}
     images = {name: path for name, path in images.items() if path.is_file()}
     truth = truth_folder(root, subject_id)
@@ -311,7 +311,7 @@ def _read_subject(folder):
         subject_id,
         images,
         annotation,
-        _contrast_of(str(read_notes(sidecar_path(annotation)).get("Sources")), images),
+        _contrast_of(str(read_json_sidecar(sidecar_path(annotation)).get("Sources")), images),
         read_annotated_slices(annotation),
         truth if truth.is_dir() else None,
     )
@@ -327,13 +327,13 @@ def _read_participants(root, subjects):
     path = root / "participants.tsv"
     table = read_table(path) if path.is_file() else pd.DataFrame({"participant_id": list(subjects)})
     if "participant_id" not in table:
-        raise BadCohort(
+        raise CohortError(
             "open_cohort", "a column `participant_id`", f"columns {list(table.columns)} in {path}", "rename the column"
         )
     table = table.dropna(subset="participant_id")
     twice = sorted(table.loc[table.participant_id.duplicated(), "participant_id"])
     if twice:
-        raise BadCohort(
+        raise CohortError(
             "open_cohort",
             "each subject once in participants.tsv",
             f"{', '.join(map(str, twice[:5]))} more than once in {path}",
@@ -343,7 +343,7 @@ def _read_participants(root, subjects):
 
 
 def _dataset_name(root):
-    return plain(read_notes(root / "dataset_description.json").get("Name", root.name))
+    return plain(read_json_sidecar(root / "dataset_description.json").get("Name", root.name))
 
 
 def _as_text(value):

@@ -78,41 +78,41 @@ def noticed():
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
-class BadImage(EpitomeError):
+class ImageError(EpitomeError):
     """A scan or mask cannot be used as it is."""
 
 
-class UnknownVoxelSize(BadImage):
+class UnknownVoxelSizeError(ImageError):
     """The origin lost the voxel size, so nothing in millimetres can be said."""
 
 
-class BadCohort(EpitomeError):
+class CohortError(EpitomeError):
     """A cohort folder, its table of participants or its labels cannot be used."""
 
 
-class Leak(BadCohort):
+class LeakageError(CohortError):
     """What is held out for testing would be learned from."""
 
 
-class BadTable(EpitomeError):
+class TableError(EpitomeError):
     """A table of features cannot be used as it is."""
 
 
-class BadParameter(EpitomeError):
+class ParameterError(EpitomeError):
     """A parameter has a value, a type or a name that is not understood."""
 
 
-class BadOutput(EpitomeError):
+class OutputError(EpitomeError):
     """Results cannot be written where they were asked for."""
 
 
-class ToolFailed(EpitomeError):
+class ToolError(EpitomeError):
     """A program that the kit was asked to call is not there, or fails."""
 
 
-class NotebookFailed(EpitomeError):
+class NotebookError(EpitomeError):
     """A notebook did not run to its end without an error."""
 
 
-class BadNotebook(EpitomeError):
+class SubmissionError(EpitomeError):
     """A student's notebook cannot be marked as it is."""

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from epitome_kit.errors import BadOutput
+from epitome_kit.errors import OutputError
 
 MOST_TEXT = 64 * 2**20
 """Bytes of the largest text that is read whole: a sidecar, a table."""
@@ -37,7 +37,7 @@ def whole_file(path):
 
     Raises
     ------
-    BadOutput
+    OutputError
         The folder cannot be made or written to, or has no room.
     """
     path = Path(path)
@@ -46,7 +46,7 @@ def whole_file(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_PARTIAL}{os.getpid()}-{_MACHINE}-", suffix=suffix)
     except OSError as error:
-        raise BadOutput(
+        raise OutputError(
             "write",
             "a folder that can be written to",
             f"{path.parent} ({error.strerror})",
@@ -61,7 +61,7 @@ def whole_file(path):
     except OSError as error:
         if error.errno not in _NO_ROOM and not path.is_dir():
             raise
-        raise BadOutput(
+        raise OutputError(
             "write",
             "a file that can be written whole",
             f"{path} ({error.strerror})",

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from epitome_kit.errors import BadCohort, Leak
+from epitome_kit.errors import CohortError, LeakageError
 
 
 def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
@@ -32,18 +32,20 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
 
     Raises
     ------
-    BadCohort
+    CohortError
         A subject stands twice, or the smaller class has fewer subjects, or groups, than folds.
     """
     names = [*labels.index, *unlabelled]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise BadCohort("assign_folds", "each subject once", f"{', '.join(twice[:5])} twice", "keep one row a subject")
+        raise CohortError(
+            "assign_folds", "each subject once", f"{', '.join(twice[:5])} twice", "keep one row a subject"
+        )
     classes = labels if groups is None else class_of_groups(labels, groups)
     units = "subjects" if groups is None else "groups"
     smallest = int(classes.value_counts().min()) if groups is None or classes.nunique() == 2 else 0
     if folds < 2 or smallest < folds:
-        raise BadCohort(
+        raise CohortError(
             "assign_folds",
             f"at least two folds, and as many {units} of each class as folds",
             f"{folds} folds and {smallest} {units} in the smaller class of {len(classes)}",
@@ -51,7 +53,7 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
         )
     if groups is not None:
         groups = groups.loc[sorted(names)]
-        return groups.map(_deal_groups(classes, groups, folds, seed)).rename(None)
+        return groups.map(_assign_groups(classes, groups, folds, seed)).rename(None)
     fold = pd.Series(0, index=sorted(names), dtype=int)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     ordered = labels.sort_index()
@@ -80,7 +82,7 @@ def class_of_groups(labels, groups):
     return (labels.groupby(groups).mean() >= 0.5).astype(int)
 
 
-def deal_evenly(names, *, folds=5, seed=0):
+def make_equal_folds(names, *, folds=5, seed=0):
     """Deal subjects into folds of equal size, whatever their labels.
 
     Parameters
@@ -96,13 +98,16 @@ def deal_evenly(names, *, folds=5, seed=0):
 
     Raises
     ------
-    BadCohort
+    CohortError
         Fewer than two folds, or fewer subjects than folds.
     """
     if not 2 <= folds <= len(names):
         hint = f"lower `folds` to {max(2, min(5, len(names)))}, or add subjects"
-        raise BadCohort(
-            "deal_evenly", "two folds or more, and a subject for each", f"{folds} folds, {len(names)} subjects", hint
+        raise CohortError(
+            "make_equal_folds",
+            "two folds or more, and a subject for each",
+            f"{folds} folds, {len(names)} subjects",
+            hint,
         )
     dealt = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)
     return dealt[np.argsort(np.argsort(names))]
@@ -127,7 +132,7 @@ def require_apart(train, test, *, where, what="subject"):
     """
     both = sorted(set(train) & set(test))
     if both:
-        raise Leak(
+        raise LeakageError(
             where,
             f"each {what} on one side of a split",
             f"{', '.join(map(str, both[:5]))} in training and in test",
@@ -135,7 +140,7 @@ def require_apart(train, test, *, where, what="subject"):
         )
 
 
-def _deal_groups(classes, groups, folds, seed):
+def _assign_groups(classes, groups, folds, seed):
     """Fold of each group: as many groups of a class in each, the largest ones first, where there are fewest rows."""
     sizes = groups.value_counts().sort_index()
     classes = classes.reindex(sizes.index, fill_value=2)

@@ -9,11 +9,10 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.claims import LOST_VOXEL_SIZE, check_claims, forget_text
-from epitome_kit.errors import BadImage, BadOutput, EpitomeWarning, UnknownVoxelSize
+from epitome_kit.errors import EpitomeWarning, ImageError, OutputError, UnknownVoxelSizeError
 from epitome_kit.files import whole_file
-from epitome_kit.formats import OTHER_FORMAT, as_nifti, open_scan
-from epitome_kit.geometry import (
+from epitome_kit.io.formats import OTHER_FORMAT, as_nifti, open_scan
+from epitome_kit.io.geometry import (
     agrees_with_affine,
     check_agreement,
     remark_on_field,
@@ -21,7 +20,8 @@ from epitome_kit.geometry import (
     stated_affine,
     with_affine,
 )
-from epitome_kit.mask_labels import voxels_inside
+from epitome_kit.io.header_checks import LOST_VOXEL_SIZE, check_header_plausible, strip_header_text
+from epitome_kit.io.mask_labels import voxels_inside
 
 _LARGEST_VALUE = 1e15
 _SUFFIXES = (".nii", ".nii.gz")
@@ -58,7 +58,7 @@ def load_image(image, *, where="load_image", check_voxels=True, trust=None):
 
     Raises
     ------
-    BadImage
+    ImageError
         Missing, unreadable, truncated, not 3-D, larger than its file or than any
         head, with a singular affine, with a header that says two things of one
         place, or (with `check_voxels`) not finite or all of one value.
@@ -68,13 +68,13 @@ def load_image(image, *, where="load_image", check_voxels=True, trust=None):
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or min(shape) < 1:
-        raise BadImage(
+        raise ImageError(
             where, "a 3-D image", f"shape {opened.shape} from {name}", "pick one volume with `image.slicer[..., 0]`"
         )
     placed = _place(opened, header, where, name, trust)
     if opened is not image:
         placed = placed if isinstance(placed, nib.Nifti1Pair) else as_nifti(np.asarray(placed.dataobj), placed.affine)
-        forget_text(placed.header)
+        strip_header_text(placed.header)
         small = remark_on_field(placed) if voxel_size_known(placed) else None
         _say([f"{name} {small}"] if small else [])
     image = placed
@@ -98,9 +98,9 @@ def _open(image, where):
         return image, name, image.header
     path = Path(image)
     if path.is_dir():
-        raise BadImage(where, "a NIfTI file", f"{path}, a folder", f"name a file in it, {OTHER_FORMAT}")
+        raise ImageError(where, "a NIfTI file", f"{path}, a folder", f"name a file in it, {OTHER_FORMAT}")
     if not path.is_file():
-        raise BadImage(where, "a NIfTI file", f"{path}, which does not exist", "check the path")
+        raise ImageError(where, "a NIfTI file", f"{path}, which does not exist", "check the path")
     try:
         opened = open_scan(path, where)
     except _DAMAGE as error:
@@ -112,16 +112,16 @@ def _open(image, where):
 def _place(image, header, where, name, trust):
     """Put an image where its header says that it lies, once that can be believed."""
     if not isinstance(header, nib.Nifti1Header) or not isinstance(image, nib.Nifti1Pair):
-        check_claims(image, where, name=name)
+        check_header_plausible(image, where, name=name)
         return image
     if trust is None and not np.allclose(image.affine, image.header.get_best_affine(), equal_nan=True):
-        check_claims(image, where, name=name)  # put elsewhere in memory; its header follows when it is saved
+        check_header_plausible(image, where, name=name)  # put elsewhere in memory; its header follows when it is saved
         return image
     affine, remarks = stated_affine(image, header, trust, where=where, name=name)
     both = int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0
     try:
-        check_claims(image, where, affine=affine, name=name)
-    except BadImage:
+        check_header_plausible(image, where, affine=affine, name=name)
+    except ImageError:
         if trust is None and both:  # the other of the two may be a way out
             check_agreement(image, header, where=where, name=name)
         raise
@@ -139,12 +139,12 @@ def _say(remarks):
 def _unreadable(where, name, error):
     damaged = isinstance(error, (zlib.error, EOFError, gzip.BadGzipFile))
     reason = "cut off or damaged" if damaged else " ".join(str(error).split())[:160]
-    return BadImage(where, "a readable scan", f"{name} ({reason})", "copy or download the file again")
+    return ImageError(where, "a readable scan", f"{name} ({reason})", "copy or download the file again")
 
 
 def _check_values(data, where, name):
     if data.dtype.kind not in "biuf":
-        raise BadImage(
+        raise ImageError(
             where,
             "real numbers in the voxels",
             f"data type {data.dtype} from {name}",
@@ -152,21 +152,21 @@ def _check_values(data, where, name):
         )
     bad = data.size - np.count_nonzero(np.isfinite(data)) if data.dtype.kind == "f" else 0
     if bad:
-        raise BadImage(
+        raise ImageError(
             where,
             "finite voxels",
             f"{bad} of {data.size} voxels NaN or infinite in {name}",
             "replace them with `numpy.nan_to_num`, or export the scan again",
         )
     if data.dtype.kind == "f" and max(abs(data.min()), abs(data.max())) > _LARGEST_VALUE:
-        raise BadImage(
+        raise ImageError(
             where,
             f"voxels of at most {_LARGEST_VALUE:g}",
             f"values from {data.min():g} to {data.max():g} in {name}",
             "look at the scaling in its header, or export the scan again",
         )
     if data.size and data.min() == data.max():
-        raise BadImage(
+        raise ImageError(
             where,
             "a volume with contrast",
             f"every voxel equal to {data.flat[0]} in {name}",
@@ -189,7 +189,7 @@ def load_mask(mask, *, like=None, where="load_mask", labels=None, trust=None):
     labels : str or collection of int, default=None
         Which values are inside where there are several: numbers, ``"1,2,4"``,
         ``"all"`` for all above zero, or a part of a scheme such as ``"brats21:WT"``
-        (:data:`epitome_kit.mask_labels.SCHEMES`).
+        (:data:`epitome_kit.io.mask_labels.SCHEMES`).
     trust : {"sform", "qform"}, default=None
         As for :func:`load_image`.
 
@@ -200,14 +200,14 @@ def load_mask(mask, *, like=None, where="load_mask", labels=None, trust=None):
 
     Raises
     ------
-    BadImage
+    ImageError
         Unreadable, not on the grid of `like`, a scan rather than a mask, or several
         labels with none asked for.
     """
     loaded = load_image(mask, where=where, check_voxels=False, trust=trust)
     name = Path(mask).name if isinstance(mask, (str, Path)) else loaded.get_filename() or "a mask in memory"
     if like is not None and not same_grid(loaded, like):
-        raise BadImage(
+        raise ImageError(
             where,
             f"a mask on the grid of its scan, shape {like.shape}",
             f"shape {loaded.shape} and affine {np.round(loaded.affine, 2).tolist()} from {name}",
@@ -228,7 +228,7 @@ def load_mask(mask, *, like=None, where="load_mask", labels=None, trust=None):
 def image_like(data, image):
     """Return `data` as an image on the grid of `image`, data type of `data`."""
     header = image.header.copy()
-    forget_text(header)
+    strip_header_text(header)
     header.set_data_dtype(data.dtype)
     header["scl_slope"], header["scl_inter"] = np.nan, np.nan
     header["cal_min"], header["cal_max"] = 0, 0
@@ -240,11 +240,11 @@ def require_nifti_name(path, *, where="save_image"):
 
     Raises
     ------
-    BadOutput
+    OutputError
         The name ends neither in ``.nii`` nor in ``.nii.gz``.
     """
     if not str(path).endswith(_SUFFIXES):
-        raise BadOutput(where, "a name that ends in .nii or .nii.gz", f"{path}", f"write to `{path}.nii.gz`")
+        raise OutputError(where, "a name that ends in .nii or .nii.gz", f"{path}", f"write to `{path}.nii.gz`")
 
 
 def save_image(image, path):
@@ -272,11 +272,11 @@ def spacing_mm(image, *, where="spacing_mm"):
 
     Raises
     ------
-    UnknownVoxelSize
+    UnknownVoxelSizeError
         The origin lost the voxel size.
     """
     if not voxel_size_known(image):
-        raise UnknownVoxelSize(
+        raise UnknownVoxelSizeError(
             where,
             "a scan with a known voxel size",
             f"{image.get_filename() or 'an image'} whose origin lost it",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadParameter, EpitomeWarning, plain
+from epitome_kit.errors import CohortError, EpitomeWarning, ParameterError, plain
 from epitome_kit.files import read_text, read_tsv_text, tsv_text, unquoted, write_text
 from epitome_kit.tables import read_text_table
 
@@ -103,7 +103,7 @@ def read_ledger(root):
 
     Raises
     ------
-    BadCohort
+    CohortError
         It cannot be read.
     """
     path = Path(root) / LEDGER
@@ -116,7 +116,7 @@ def read_ledger(root):
     except (OSError, ValueError) as error:
         expected = "a ledger with the columns source and kind, separated by tabs"
         hint = "import the cohort again"
-        raise BadCohort("ledger", expected, f"{path} ({str(error)[:160]})", hint) from error
+        raise CohortError("ledger", expected, f"{path} ({str(error)[:160]})", hint) from error
 
 
 def _with_columns(table):
@@ -142,9 +142,9 @@ def read_decisions(path):
 
     Raises
     ------
-    BadTable
+    TableError
         It cannot be read as a table.
-    BadParameter
+    ParameterError
         It is no ledger, or a decision is none of these.
     """
     if path is None:
@@ -153,13 +153,13 @@ def read_decisions(path):
     table = read_text_table(path, where="decisions", columns={"source", "kind", "decision"}).fillna("")
     if not {"source", "kind", "decision"} <= set(table):
         expected, received = "columns source, kind and decision", f"{', '.join(table.columns[:6])} in {path}"
-        raise BadParameter("decisions", expected, received, "fill in the column `decision` of the `sources.tsv`")
+        raise ParameterError("decisions", expected, received, "fill in the column `decision` of the `sources.tsv`")
     decided = table[table.decision.str.replace("n/a", "").str.strip() != ""]
     decisions = {}
     for place, meant in (_decision(row, path) for row in decided.itertuples()):
         if decisions.setdefault(place, meant) != meant:
             received = f"{decisions[place]} and {meant} on the {place[1]} {place[0]} in {path}"
-            raise BadParameter("decisions", "one decision on each file", received, "leave one of the two rows")
+            raise ParameterError("decisions", "one decision on each file", received, "leave one of the two rows")
     return decisions
 
 
@@ -180,7 +180,7 @@ def require_decisions(out, decisions):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         The ledger holds decisions, and none were given.
     """
     path = Path(out) / LEDGER
@@ -189,7 +189,7 @@ def require_decisions(out, decisions):
     decided = read_ledger(out).decision.str.strip().ne("").sum()
     if decided:
         hint = f"`--decisions {path}`, or empty that column"
-        raise BadParameter(
+        raise ParameterError(
             "import", "`--decisions` where a ledger holds some", f"{decided} in {path} and none given", hint
         )
     return {}
@@ -205,7 +205,7 @@ def _decision(row, path):
             f"a decision out of {', '.join(allowed)}" if allowed else "decisions on scans, series and masks alone"
         )
         received = f"{row.decision!r} on the {row.kind} {row.source} in {path}"
-        raise BadParameter("decisions", expected, received, "correct the column `decision`")
+        raise ParameterError("decisions", expected, received, "correct the column `decision`")
     return (unquoted(row.source), row.kind), meant
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ def profile(name):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         There is no such profile.
     """
     if name not in PROFILES:
-        raise BadParameter("profile", f"one of {', '.join(PROFILES)}", repr(name), "use `--profile quick`")
+        raise ParameterError("profile", f"one of {', '.join(PROFILES)}", repr(name), "use `--profile quick`")
     return PROFILES[name]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from epitome_kit.errors import BadTable
+from epitome_kit.errors import TableError
 from epitome_kit.files import MOST_TEXT
 
 _DELIMITERS = "\t;,|"
@@ -63,7 +63,7 @@ def read_text_table(path, *, where, columns=None):
 
     Raises
     ------
-    BadTable
+    TableError
         The file cannot be read, is no table, is larger than 64 MB, or several sheets have
         the header and differ.
     """
@@ -78,7 +78,7 @@ def read_text_table(path, *, where, columns=None):
         reason, hint = error.args if known else (f"{type(error).__name__}: {error}", _SAVE_AS)
         hint = "check the path" if isinstance(error, OSError) else hint
         received = f"{path} ({' '.join(str(reason).split())[:200]})"
-        raise BadTable(where, "a table with a line of names, as text or .xlsx", received, hint) from error
+        raise TableError(where, "a table with a line of names, as text or .xlsx", received, hint) from error
 
 
 def is_unfetched(path):

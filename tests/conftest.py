@@ -51,7 +51,7 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(autouse=True)
 def figures_are_readable(monkeypatch):
     """Hold every figure that a test draws in the kit's style to letters of 9 pt and to the palette."""
-    style = sys.modules.get("epitome_kit.teach.style")
+    style = sys.modules.get("epitome_kit.plotting.style")
     if style is None:
         yield
         return
@@ -125,8 +125,8 @@ def learned(tmp_path_factory):
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
     """Workspace in which every notebook ran at the smallest profile; what tests write there, others see."""
+    from epitome_kit.report.run_page import write_report
     from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
-    from epitome_kit.run.report import write_report
 
     folder = tmp_path_factory.mktemp("runs") / "smoke"
     run_notebooks(list(kit_notebooks()), out=folder, profile="smoke", parameters={"workers": 2})

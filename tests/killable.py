@@ -16,12 +16,12 @@ from epitome_kit.cli import app
 from epitome_kit.cohort import open_cohort
 from epitome_kit.images import load_mask
 from epitome_kit.preprocess import pipeline, subject
-from epitome_kit.preprocess.skull_strip import Stripped
-from epitome_kit.run import quality
+from epitome_kit.preprocess.skull_stripping import Stripped
+from epitome_kit.report import quality_page as quality
 from epitome_kit.run.notebooks import run_notebooks
 from epitome_kit.run.sweep import sweep_notebooks
 from epitome_kit.simulate.phantom import make_phantom_cohort
-from epitome_kit.teach import quality_picture
+from epitome_kit.plotting import quality as quality_picture
 
 place, answers, writes, moment = Path(sys.argv[1]), os.dup(1), 0, 0
 replace, preprocess_subject = Path.replace, pipeline.preprocess_subject

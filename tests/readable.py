@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
-from epitome_kit.teach import style
+from epitome_kit.plotting import style
 
 SMALLEST_PT = 9
 MAPS = {"gray", "Blues", "PuOr_r", "berlin", "magma", "viridis", "cividis"}

@@ -6,7 +6,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from epitome_kit.images import mark_voxel_size_unknown, resample, voxel_size_known
-from epitome_kit.simulate.wild import smooth_noise
+from epitome_kit.simulate.random_head import smooth_noise
 
 
 def spoil(kind, image, brain, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.errors import ImageError, ParameterError
 from epitome_kit.preprocess import ablation
 from epitome_kit.preprocess.ablation import leave_out_each_step
 from epitome_kit.preprocess.subject import STEPS
@@ -53,7 +53,7 @@ def test_what_is_finished_is_kept(made, phantom, monkeypatch):
 
 def test_subjects_that_fail_are_rows_without_numbers(phantom, tmp_path, monkeypatch):
     def fail(*_, **__):
-        raise BadImage("preprocess", "a scan", "none", "find one")
+        raise ImageError("preprocess", "a scan", "none", "find one")
 
     monkeypatch.setattr("epitome_kit.preprocess.pipeline.preprocess_subject", fail)
     table = leave_out_each_step(phantom, tmp_path, subjects=2, spacing_mm=4.0)
@@ -61,7 +61,7 @@ def test_subjects_that_fail_are_rows_without_numbers(phantom, tmp_path, monkeypa
 
 
 def test_one_subject_has_nobody_to_agree_with(phantom, tmp_path):
-    with raises_three_lines(BadParameter, "two subjects", 1):
+    with raises_three_lines(ParameterError, "two subjects", 1):
         leave_out_each_step(phantom, tmp_path, subjects=1)
 
 

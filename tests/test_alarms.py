@@ -6,11 +6,11 @@ import pytest
 from ellipsoids import ellipsoid, grid
 from spoiled_heads import CUT, FINE, KINDS, NO_HEAD, SPOILED, TURNED, spoil
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, load_mask, mark_voxel_size_unknown
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.alarms import doubts, outliers, uncovered, unlike_template, was_stripped
-from epitome_kit.preprocess.skull_strip import StripWarning, skull_strip, strip_with_warnings
+from epitome_kit.preprocess.skull_stripping import StripWarning, skull_strip, strip_with_warnings
 
 RIGHT = 0.9
 """Dice against what is left of the brain, from which a mask counts as right."""
@@ -34,7 +34,7 @@ def outcomes(whole):
             stripped = strip_with_warnings(scan)
             overlap = dice(np.asarray(stripped.mask.dataobj) > 0, np.asarray(brain.dataobj) > 0)
             found[kind] = (stripped.warnings, overlap, stripped.taken_as)
-        except BadImage as error:
+        except ImageError as error:
             found[kind] = ((error.reason,), 0.0, "refused")
         print(f"{kind:24}{found[kind][1]:6.2f}  {found[kind][2]:16}{' '.join(found[kind][0])}")
     return found

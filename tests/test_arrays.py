@@ -5,7 +5,7 @@ import pytest
 from made_derivative import BRAIN, SHAPE, SPACING_MM, draw_head, make_derivative, write_ready
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.learn.arrays import known_region, load_arrays
 from epitome_kit.preprocess.pipeline import Preprocessed
 
@@ -74,5 +74,5 @@ def test_a_subject_of_another_cohort_is_not_taken_in(ready):
 
 
 def test_nothing_preprocessed_is_three_lines(ready, tmp_path):
-    with raises_three_lines(BadCohort, tmp_path / "empty", "epitome preprocess"):
+    with raises_three_lines(CohortError, tmp_path / "empty", "epitome preprocess"):
         load_arrays(ready[0], tmp_path / "empty")

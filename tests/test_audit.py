@@ -13,7 +13,7 @@ from tiny import CENTRE, SHAPE, affine, head, lesion, raises_three_lines, write_
 from epitome_kit import audit
 from epitome_kit.audit import COLUMNS, audit_cohort, write_spreadsheet
 from epitome_kit.cohort import annotation_path, image_path, open_cohort
-from epitome_kit.errors import BadCohort, BadOutput, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning, OutputError
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
 
@@ -288,7 +288,7 @@ def test_a_subject_that_cannot_be_opened_has_a_row(root):
 def test_a_folder_of_scans_named_otherwise_says_which(tmp_path):
     for number in range(1, 6):
         _without_save(head(number), tmp_path / "raw" / f"sub-0{number}" / "anat" / f"sub-0{number}_T1w.nii")
-    with raises_three_lines(BadCohort, "sub-01/anat/sub-01_T1w.nii", "and 2 more", "import the folder"):
+    with raises_three_lines(CohortError, "sub-01/anat/sub-01_T1w.nii", "and 2 more", "import the folder"):
         open_cohort(tmp_path / "raw")
 
 
@@ -329,5 +329,5 @@ def test_text_in_the_spreadsheet_stays_text(root, tmp_path, text):
 
 def test_an_unwritable_spreadsheet_is_three_lines(root):
     cohort = open_cohort(root)
-    with raises_three_lines(BadOutput, root / "participants.tsv"):
+    with raises_three_lines(OutputError, root / "participants.tsv"):
         write_spreadsheet(cohort, audit_cohort(cohort), root / "participants.tsv" / "dataset.xlsx")

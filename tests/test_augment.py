@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from epitome_kit.learn.augment import SCALE, augment, draw_movement
+from epitome_kit.learn.augmentation import SCALE, augment, draw_movement
 
 SHAPE = (24, 20, 16)
 

@@ -23,7 +23,7 @@ def test_a_backend_that_is_absent_is_three_lines(name):
     if name == "jax" and find_spec("jax"):
         pytest.skip("jax is installed")
     code = (
-        "from epitome_kit.errors import ToolFailed\ntry:\n import epitome_kit.backend\nexcept ToolFailed as e: print(e)"
+        "from epitome_kit.errors import ToolError\ntry:\n import epitome_kit.backend\nexcept ToolError as e: print(e)"
     )
     environment = {**os.environ, "KERAS_BACKEND": name}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

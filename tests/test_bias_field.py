@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter, ToolFailed
+from epitome_kit.errors import ImageError, ParameterError, ToolError
 from epitome_kit.images import same_grid
 from epitome_kit.preprocess.bias_field import METHODS, correct_bias
 
@@ -60,14 +60,14 @@ def test_the_gain_of_the_scanner_does_not_change_the_field():
 
 def test_a_mask_on_another_grid_is_three_lines():
     scan, mask, _ = _head(np.diag([4.0, 4.0, 4.0, 1.0]))
-    with raises_three_lines(BadImage, "correct_bias", "(40, 44, 36)"):
+    with raises_three_lines(ImageError, "correct_bias", "(40, 44, 36)"):
         correct_bias(scan, mask.slicer[1:])
 
 
 def test_a_method_that_is_not_there_is_three_lines(monkeypatch):
     scan, mask, _ = _head(np.diag([4.0, 4.0, 4.0, 1.0]))
-    with raises_three_lines(BadParameter, "correct_bias", "n3"):
+    with raises_three_lines(ParameterError, "correct_bias", "n3"):
         correct_bias(scan, mask, method="n3")
     monkeypatch.setitem(sys.modules, "ants", None)
-    with raises_three_lines(ToolFailed, "correct_bias", "pip install antspyx"):
+    with raises_three_lines(ToolError, "correct_bias", "pip install antspyx"):
         correct_bias(scan, mask, method="ants")

@@ -8,7 +8,7 @@ import pytest
 from tiny import head, lesion, raises_three_lines, write_cohort
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter
+from epitome_kit.errors import CohortError, OutputError, ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.images import image_like, load_image, load_mask, save_image
 from epitome_kit.sources.bids import import_bids
@@ -272,29 +272,29 @@ def test_a_source_without_bids_scans_is_three_lines(tmp_path, content):
     if content:
         save_image(head(), source / content) if "nii" in content else (source / content).write_text("")
     word = content if content and "nii" in content else source
-    with raises_three_lines(BadCohort, word):
+    with raises_three_lines(CohortError, word):
         import_bids(source, tmp_path / "out")
 
 
 def test_when_every_subject_is_bad_it_is_three_lines(tmp_path):
     _anat(tmp_path / "in", "sub-1", "T1w.nii.gz", SPOILT["4-D"][0]())
-    with raises_three_lines(BadCohort, "sub-1", "(5, 5, 5, 2)", tmp_path / "in"):
+    with raises_three_lines(CohortError, "sub-1", "(5, 5, 5, 2)", tmp_path / "in"):
         import_bids(tmp_path / "in", tmp_path / "out")
 
 
 @pytest.mark.parametrize("out", [".", "out", ".."])
 def test_output_in_the_source_is_three_lines(source, out):
-    with raises_three_lines(BadParameter, source):
+    with raises_three_lines(ParameterError, source):
         import_bids(source, source / out)
 
 
 def test_output_with_other_subjects_is_three_lines(source, tmp_path):
     write_cohort(tmp_path / "out", subjects=2)
-    with raises_three_lines(BadOutput, "sub-01"):
+    with raises_three_lines(OutputError, "sub-01"):
         import_bids(source, tmp_path / "out")
 
 
 def test_unwritable_output_is_three_lines(source, tmp_path):
     (tmp_path / "file").write_text("")
-    with raises_three_lines(BadOutput, tmp_path / "file"):
+    with raises_three_lines(OutputError, tmp_path / "file"):
         import_bids(source, tmp_path / "file" / "out")

@@ -9,7 +9,7 @@ import pytest
 from tiny import head, lesion, raises_three_lines
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.images import image_like, load_image, load_mask, save_image
 from epitome_kit.ledger import read_decisions
 from epitome_kit.sources.bids import import_bids
@@ -85,7 +85,7 @@ def test_nothing_but_links_to_nothing_says_so(tmp_path):
     folder = tmp_path / "clone/sub-1/anat"
     folder.mkdir(parents=True)
     (folder / "sub-1_T1w.nii.gz").symlink_to("../../../none")
-    with raises_three_lines(BadCohort, "1 links to nothing"):
+    with raises_three_lines(CohortError, "1 links to nothing"):
         import_bids(tmp_path / "clone", tmp_path / "out")
 
 
@@ -203,7 +203,7 @@ def test_a_person_decides_what_cannot_be_told(source, tmp_path):
     assert (
         rows[scan].decision == "T1ce" and "person" in rows[scan].evidence and "any more" in rows["gone.nii.gz"].reason
     )
-    with raises_three_lines(BadParameter, "sources.tsv", "--decisions"):
+    with raises_three_lines(ParameterError, "sources.tsv", "--decisions"):
         import_bids(source, out)
     third = import_bids(source, out, decisions={})
     assert list(third.subjects) == ["sub-a", "sub-b"] and third["sub-a"].annotation is None

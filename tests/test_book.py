@@ -10,8 +10,8 @@ import pytest
 from tiny import ROOT
 
 import epitome_kit
-from epitome_kit import teach
-from epitome_kit.errors import BadParameter
+from epitome_kit import plotting, teach, widgets
+from epitome_kit.errors import ParameterError
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").rglob("*.ipynb"))
 WORDS = (
@@ -51,7 +51,7 @@ def test_every_notebook_that_ran_to_its_end_has_a_page_and_is_in_the_navigation(
 
 def test_every_public_name_is_in_the_reference(pages):
     names = {f"epitome_kit.{name}" for name in epitome_kit.__all__ if name != "__version__"}
-    names |= {f"epitome_kit.teach.{name}" for name in teach.__all__}
+    names |= {f"{room.__name__}.{name}" for room in (plotting, teach, widgets) for name in room.__all__}
     for name in names:
         page = pages[f"book/api/{name}.html"]
         assert name in {attrs.get("id") for _, attrs in page.tags}
@@ -122,5 +122,5 @@ def test_references_are_listed_once_with_their_address(pages):
 
 def test_without_a_run_it_says_what_to_do(tmp_path):
     build_book = runpy.run_path(str(ROOT / "book" / "build.py"))["build_book"]
-    with pytest.raises(BadParameter, match="Try: run `make run` first"):
+    with pytest.raises(ParameterError, match="Try: run `make run` first"):
         build_book(tmp_path, tmp_path / "site")

@@ -5,11 +5,11 @@ import re
 import pytest
 from made_workspace import make_workspace
 
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json, write_json
-from epitome_kit.run.checklists import CHECKLISTS, STATES, fill_in_checklists, read_items, write_checklists
-from epitome_kit.run.facts import state_facts
-from epitome_kit.run.metadata import gather
+from epitome_kit.report.checklists import CHECKLISTS, STATES, fill_in_checklists, read_items, write_checklists
+from epitome_kit.report.metadata import gather
+from epitome_kit.report.statements import state_facts
 
 LETTERS = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef", 20: "abc", 23: "ab", 27: "abc"}
 
@@ -131,5 +131,5 @@ def test_newer_scores_answer_more(filled, tmp_path):
 
 
 def test_a_folder_of_neither_kind_is_refused(tmp_path):
-    with pytest.raises(BadParameter, match="neither parameters.json nor scores.json"):
+    with pytest.raises(ParameterError, match="neither parameters.json nor scores.json"):
         write_checklists(tmp_path)

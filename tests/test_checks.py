@@ -12,7 +12,7 @@ import pytest
 from ellipsoids import words
 from PIL import Image
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, mark_voxel_size_unknown, save_image
 from epitome_kit.teach.checks import (
     check_choice,
@@ -178,7 +178,7 @@ def test_no_millilitre_where_the_voxel_size_is_unknown():
 
 
 def test_a_mistake_of_the_author_is_an_error():
-    with pytest.raises(BadImage):
+    with pytest.raises(ImageError):
         check_mask(TUMOUR, "no/such/truth.nii.gz")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.tumour.classical import BRIGHT, outline_by_symmetry
 
 SHAPE = (40, 40, 32)

@@ -20,13 +20,13 @@ from tiny import write_cohort
 from typer.testing import CliRunner
 
 from epitome_kit import cli
+from epitome_kit.cli import doctor
 from epitome_kit.cohort import open_cohort, write_dataset
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_tsv
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.ledger import Entry, write_ledger
-from epitome_kit.run import doctor
-from epitome_kit.tumour import one_head
+from epitome_kit.tumour import single_case as one_head
 
 VERBS = (
     "run",
@@ -203,9 +203,9 @@ def test_contrasts_tells_files_sidecars_and_dicom_in_one_list(epitome, tmp_path)
 def test_segment_says_what_each_scan_was_taken_for_and_keeps_it(epitome, tmp_path, monkeypatch):
     tumours = pd.DataFrame({"participant_id": ["sub-1"], "volume_ml": [1.0], "volume_voxels": [9]})
     known = {"leading": lambda images: "T1w", "segment_head": lambda images, out, weights: tumours}
-    _stand_in(monkeypatch, "tumour.one_head", judge_head=one_head.judge_head, **known)
-    _stand_in(monkeypatch, "teach.figures", show_planes=lambda *args, **how: None)
-    _stand_in(monkeypatch, "teach.style", save_figure=lambda *args: None)
+    _stand_in(monkeypatch, "tumour.single_case", predict_scan=one_head.predict_scan, **known)
+    _stand_in(monkeypatch, "plotting.scans", show_planes=lambda *args, **how: None)
+    _stand_in(monkeypatch, "plotting.style", save_figure=lambda *args: None)
     answer = epitome("segment", "patient2_t1.nii.gz", "T2w=b.nii", "--out", tmp_path, "--json")
     assert answer.exit_code == 0, answer.output
     assert "patient2_t1.nii.gz: T1w (file name says T1, no word of an agent)" in answer.stderr
@@ -222,7 +222,7 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     said = {"network": ("head", ("The brain ends in a straight cut.",)), "surface": ("stripped before", ())}
     _stand_in(
         monkeypatch,
-        "preprocess.skull_strip",
+        "preprocess.skull_stripping",
         STRIPPED_BEFORE="stripped before",
         strip_with_warnings=lambda image, method: methods.append(method) or (mask, *said[method]),
     )
@@ -269,7 +269,7 @@ def test_phantom_passes_on_what_was_asked_for(epitome, tmp_path, monkeypatch):
 
     def make_phantom_cohort(out, **options):
         asked.update(options)
-        raise BadParameter("phantom", "a", "b", "c")
+        raise ParameterError("phantom", "a", "b", "c")
 
     _stand_in(monkeypatch, "simulate.phantom", make_phantom_cohort=make_phantom_cohort)
     epitome("cohort", "phantom", tmp_path, "--subjects", 9, "--seed", 4, "--contrasts", "T1w,FLAIR", "--workers", 1)
@@ -486,7 +486,7 @@ def test_the_collection_is_downloaded_only_when_asked_for(epitome, tmp_path, mon
 
     def import_lgg_1p19q(source, out, **options):
         asked.append(options)
-        raise BadParameter("import", "a", "b", "c")
+        raise ParameterError("import", "a", "b", "c")
 
     _stand_in(monkeypatch, "sources.lgg_1p19q", import_lgg_1p19q=import_lgg_1p19q)
     answer = epitome("cohort", "lgg-1p19q", tmp_path, tmp_path / "out", *["--download"] * download)
@@ -511,7 +511,7 @@ def test_extract_sets_the_epitome_beside_its_rivals(epitome, tmp_path, monkeypat
         asked.append((out, options))
         return pd.DataFrame(rows), scores
 
-    _stand_in(monkeypatch, "run.extraction", extract_cohort=extract_cohort)
+    _stand_in(monkeypatch, "report.epitomes_page", extract_cohort=extract_cohort)
     answer = epitome("extract", tmp_path / "cohort", workspace, "--seed", 4, "--workers", 1)
     assert answer.exit_code == 0, answer.output
     assert asked == [(workspace, {"target": "grade", "folds": 5, "seed": 4, "workers": 1})]
@@ -619,7 +619,7 @@ def test_segment_pictures_the_outline_of_one_head(epitome, tmp_path, monkeypatch
         nib.save(head, out / "masks" / "sub-007_label-tumour_mask.nii.gz")
         return pd.DataFrame({"participant_id": ["sub-007"], "volume_voxels": [9], "volume_ml": [0.5]})
 
-    monkeypatch.setattr("epitome_kit.tumour.one_head.segment_head", segment_head)
+    monkeypatch.setattr("epitome_kit.tumour.single_case.segment_head", segment_head)
     monkeypatch.chdir(tmp_path)
     scans = [tmp_path / name for name in ("flair.nii.gz", "post.nii.gz")]
     for scan in scans:
@@ -646,7 +646,7 @@ def marked(monkeypatch):
         return marks[marks.file == path.name] if path.name == "a" else marks
 
     states = {"✓": "right", "✗": "not yet", "○": "blank"}
-    _stand_in(monkeypatch, "run.marking", mark_folder=mark_folder, STATES=states)
+    _stand_in(monkeypatch, "classroom.marking", mark_folder=mark_folder, STATES=states)
     return asked
 
 

@@ -80,7 +80,7 @@ def test_which_affine_counts_is_asked_and_obeyed(epitome, two_sizes):
 
 
 def test_strip_asks_and_obeys_as_well(epitome, two_sizes, tmp_path, monkeypatch):
-    from epitome_kit.preprocess import skull_strip
+    from epitome_kit.preprocess import skull_stripping as skull_strip
 
     stripped = skull_strip.Stripped
     monkeypatch.setattr(skull_strip, "strip_with_warnings", lambda head, method: stripped(head, "head", []))
@@ -92,7 +92,7 @@ def test_strip_asks_and_obeys_as_well(epitome, two_sizes, tmp_path, monkeypatch)
 
 
 def test_segment_outlines_a_head_where_the_affine_that_is_trusted_lies(epitome, two_sizes, tmp_path, monkeypatch):
-    from epitome_kit.tumour import one_head
+    from epitome_kit.tumour import single_case as one_head
 
     seen = {}
     monkeypatch.setattr(one_head, "segment_head", lambda images, out, weights: seen.update(images) or 1 / 0)

@@ -17,10 +17,10 @@ import epitome_kit
 from epitome_kit import cluster
 from epitome_kit.cli import app
 from epitome_kit.cluster import SCHEDULER, scheduled_on, scheduler
-from epitome_kit.errors import BadImage, ToolFailed
+from epitome_kit.errors import ImageError, ToolError
 from epitome_kit.files import write_json
+from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import preprocess_cohort
-from epitome_kit.progress import for_each
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def _bytes(folder, cohort):
 
 
 def _refuse(_):
-    raise BadImage("work", "a head", "a hat", "take it off")
+    raise ImageError("work", "a head", "a hat", "take it off")
 
 
 def test_the_file_that_a_scheduler_writes_leads_to_it(address, tmp_path):
@@ -125,7 +125,7 @@ def test_the_file_that_a_scheduler_writes_leads_to_it(address, tmp_path):
 
 
 def test_an_error_of_the_kit_comes_back_as_it_is(address):
-    with scheduled_on(address), raises_three_lines(BadImage, "a hat"):
+    with scheduled_on(address), raises_three_lines(ImageError, "a hat"):
         for_each(_refuse, [1], title="Work", workers=1)
 
 
@@ -138,7 +138,7 @@ def test_work_that_cannot_travel_stays_here(address):
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with scheduled_on("tcp://127.0.0.1:1"), raises_three_lines(ToolFailed, "epitome-kit[cluster]"):
+    with scheduled_on("tcp://127.0.0.1:1"), raises_three_lines(ToolError, "epitome-kit[cluster]"):
         for_each(abs, [1], title="Work", workers=1)
 
 
@@ -147,12 +147,12 @@ def test_a_scheduler_that_does_not_answer_is_three_lines(nobody, tmp_path, monke
     monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
     (tmp_path / "odd.json").write_text("[1]")
     nobody = nobody.format(folder=tmp_path)
-    with scheduled_on(nobody), raises_three_lines(ToolFailed, nobody):
+    with scheduled_on(nobody), raises_three_lines(ToolError, nobody):
         for_each(abs, [1], title="Work", workers=1)
 
 
 def test_a_worker_with_another_version_of_the_kit_is_refused():
-    with raises_three_lines(ToolFailed, epitome_kit.__version__, "0.0.7"):
+    with raises_three_lines(ToolError, epitome_kit.__version__, "0.0.7"):
         cluster._on_worker(1, function=abs, version="0.0.7")
 
 

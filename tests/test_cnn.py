@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from epitome_kit.learn.cnn import AverageUnder, MeasureWhere, build_cnn, feature_names, fit_label, known_loss
+from epitome_kit.learn.cnn import MaskedAverage, TumourStatistics, build_cnn, feature_names, fit_label, masked_dice_bce
 
 SHAPE = (16, 24, 8)
 
@@ -72,7 +72,7 @@ def test_a_region_is_measured_by_what_lies_in_it():
     scans = rng.normal(1, 1, (2, 4, 5, 6, 2)).astype(np.float32)
     region = np.zeros((2, 4, 5, 6, 1), np.float32)
     region[0, :2], region[1] = 1, 1
-    found = ops.convert_to_numpy(MeasureWhere()(scans, region))
+    found = ops.convert_to_numpy(TumourStatistics()(scans, region))
     assert found.shape == (2, 4 + 5 * 2)
     for number, part in enumerate((slice(0, 2), slice(None))):
         inside = scans[number, part].reshape(-1, 2)
@@ -88,20 +88,20 @@ def test_a_region_is_measured_by_what_lies_in_it():
 def test_position_is_from_the_midline_and_along_the_other_axes(side):
     region = np.zeros((1, 9, 9, 9, 1), np.float32)
     region[0, side, 2, 8] = 1
-    found = ops.convert_to_numpy(MeasureWhere()(region, region))[0]
+    found = ops.convert_to_numpy(TumourStatistics()(region, region))[0]
     assert found[1:4] == pytest.approx([0.75, -0.5, 1], abs=2e-3)
 
 
 def test_the_rim_is_where_the_map_fades():
     scans, tumour = np.zeros((1, 3, 1, 1, 1), np.float32), np.zeros((1, 3, 1, 1, 1), np.float32)
     scans[0, :, 0, 0, 0], tumour[0, :, 0, 0, 0] = (5, 2, 9), (1, 0.6, 0)
-    assert ops.convert_to_numpy(MeasureWhere()(scans, tumour))[0, -1] == pytest.approx(2, abs=0.05)
+    assert ops.convert_to_numpy(TumourStatistics()(scans, tumour))[0, -1] == pytest.approx(2, abs=0.05)
 
 
 def test_an_empty_region_is_measured_by_finite_numbers():
     scans, nothing = np.ones((1, 2, 2, 2, 3), np.float32), np.zeros((1, 2, 2, 2, 1), np.float32)
-    assert np.isfinite(ops.convert_to_numpy(MeasureWhere()(scans, nothing))).all()
-    assert ops.convert_to_numpy(AverageUnder()(scans, nothing)) == pytest.approx(np.zeros((1, 3)))
+    assert np.isfinite(ops.convert_to_numpy(TumourStatistics()(scans, nothing))).all()
+    assert ops.convert_to_numpy(MaskedAverage()(scans, nothing)) == pytest.approx(np.zeros((1, 3)))
 
 
 def test_the_label_is_the_logistic_answer_to_the_features(cnn):
@@ -128,7 +128,7 @@ def drawn():
 
 def _loss(tumour, looked, predicted):
     truth = ops.convert_to_tensor(np.concatenate([tumour, looked], -1))
-    return ops.convert_to_numpy(known_loss(truth, ops.convert_to_tensor(predicted)))
+    return ops.convert_to_numpy(masked_dice_bce(truth, ops.convert_to_tensor(predicted)))
 
 
 def test_loss_is_near_zero_when_right_and_large_when_wrong(drawn):

@@ -15,7 +15,7 @@ from epitome_kit.cohort import (
     write_annotation_sidecar,
     write_dataset,
 )
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import save_image
 from epitome_kit.ledger import Entry, write_ledger
@@ -112,28 +112,28 @@ def test_a_subject_that_is_not_listed_has_no_label(root):
 @pytest.mark.parametrize("grades", [[2, 2, 2, None], [None] * 4])
 def test_one_class_only_is_three_lines(root, grades):
     _relabel(root, grade=grades)
-    with raises_three_lines(BadCohort, "2 and 3", root, "among 4 subjects"):
+    with raises_three_lines(CohortError, "2 and 3", root, "among 4 subjects"):
         open_cohort(root).labels("grade")
 
 
 def test_an_unknown_target_is_three_lines(root):
-    with raises_three_lines(BadParameter, "'survival'", "grade, codeletion"):
+    with raises_three_lines(ParameterError, "'survival'", "grade, codeletion"):
         open_cohort(root).labels("survival")
 
 
 def test_a_missing_path_is_three_lines(tmp_path):
-    with raises_three_lines(BadCohort, tmp_path / "none", "does not exist"):
+    with raises_three_lines(CohortError, tmp_path / "none", "does not exist"):
         open_cohort(tmp_path / "none")
 
 
 def test_a_file_is_no_cohort(tmp_path):
     (tmp_path / "a.zip").write_text("")
-    with raises_three_lines(BadCohort, tmp_path / "a.zip", "is a file"):
+    with raises_three_lines(CohortError, tmp_path / "a.zip", "is a file"):
         open_cohort(tmp_path / "a.zip")
 
 
 def test_an_empty_folder_is_three_lines(tmp_path):
-    with raises_three_lines(BadCohort, tmp_path, "empty"):
+    with raises_three_lines(CohortError, tmp_path, "empty"):
         open_cohort(tmp_path)
 
 
@@ -141,21 +141,21 @@ def test_an_empty_folder_is_three_lines(tmp_path):
 def test_a_folder_without_scans_is_three_lines(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("")
-    with raises_three_lines(BadCohort, tmp_path, "no such NIfTI file"):
+    with raises_three_lines(CohortError, tmp_path, "no such NIfTI file"):
         open_cohort(tmp_path)
 
 
 def test_a_subject_listed_twice_is_three_lines(root):
     table = read_tsv(root / "participants.tsv")
     write_tsv(root / "participants.tsv", pd.concat([table, table.iloc[1:2]]))
-    with raises_three_lines(BadCohort, "sub-02", "participants.tsv"):
+    with raises_three_lines(CohortError, "sub-02", "participants.tsv"):
         open_cohort(root)
 
 
 @pytest.mark.parametrize("content", [b"name\tgrade\na\t2\n", b"", b"\xff\xfe\x00\x01", b'participant_id\n"a\tb\n'])
 def test_a_damaged_table_is_three_lines(root, content):
     (root / "participants.tsv").write_bytes(content)
-    with raises_three_lines(BadCohort, "participants.tsv"):
+    with raises_three_lines(CohortError, "participants.tsv"):
         open_cohort(root)
 
 
@@ -167,13 +167,13 @@ def test_a_table_in_another_encoding_is_named_as_what_it_is(root):
         (b"PK\x03\x04\xff", "which is a zip archive"),
     ):
         path.write_bytes(content)
-        with raises_three_lines(BadCohort, "participants.tsv", words, "UTF-8"):
+        with raises_three_lines(CohortError, "participants.tsv", words, "UTF-8"):
             open_cohort(root)
 
 
 def test_damaged_json_is_three_lines(root):
     (root / "dataset_description.json").write_text("{")
-    with raises_three_lines(BadCohort, "dataset_description.json"):
+    with raises_three_lines(CohortError, "dataset_description.json"):
         open_cohort(root)
 
 

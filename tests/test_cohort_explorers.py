@@ -9,11 +9,11 @@ from sklearn.metrics import roc_curve
 from tiny import head, lesion, raises_three_lines, write_cohort
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import BadTable
+from epitome_kit.errors import TableError
 from epitome_kit.images import save_image
+from epitome_kit.plotting import slices
 from epitome_kit.preprocess.derivative import Preprocessed
-from epitome_kit.teach import slices
-from epitome_kit.teach.cohort_explorers import cohort_explorer, prediction_explorer
+from epitome_kit.widgets.cohort_explorers import cohort_explorer, prediction_explorer
 
 NAMES = [f"sub-{number:02d}" for number in range(1, 7)]
 TABLE = pd.DataFrame(
@@ -99,7 +99,7 @@ def test_a_click_on_the_curve_picks_the_subject_there(explorer):
 
 
 def test_one_class_has_no_curve(folder):
-    with raises_three_lines(BadTable, "predictions of both classes", "3 predictions, labels [0]"):
+    with raises_three_lines(TableError, "predictions of both classes", "3 predictions, labels [0]"):
         prediction_explorer(TABLE[:3], SCORES, folder)
 
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from tiny import head, raises_three_lines
 
-from epitome_kit.content import describe_content, first_bytes, scan_kind, unpacked
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image
+from epitome_kit.io.content import describe_content, first_bytes, scan_kind, unpacked
 
 
 def _saved(save, *args, **how):
@@ -70,7 +70,7 @@ OTHERS = {
 def test_what_is_no_scan_is_said_by_what_it_is(tmp_path, kind, name):
     content, words = OTHERS[kind]
     (tmp_path / name).write_bytes(content)
-    with raises_three_lines(BadImage, f"{name}, which", words):
+    with raises_three_lines(ImageError, f"{name}, which", words):
         load_image(tmp_path / name)
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, load_image, same_grid
-from epitome_kit.preprocess.deface import deface
+from epitome_kit.preprocess.defacing import deface
 
 AFFINE = nib.affines.from_matvec(np.diag((3, 3, 5)), (-60, -90, -75))
 """Of a box of 120 x 180 x 150 mm about the origin."""
@@ -78,10 +78,10 @@ def test_a_simulated_head_loses_its_face_and_keeps_its_brain(phantom):
 
 def test_no_brain_is_three_lines():
     image = _box()
-    with raises_three_lines(BadImage, "deface", "an empty mask"):
+    with raises_three_lines(ImageError, "deface", "an empty mask"):
         deface(image, mask=image_like(np.zeros(image.shape, np.uint8), image))
 
 
 def test_a_mask_on_another_grid_is_three_lines():
-    with raises_three_lines(BadImage, "(40, 60, 30)"):
+    with raises_three_lines(ImageError, "(40, 60, 30)"):
         deface(_box(), mask=nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), np.eye(4)))

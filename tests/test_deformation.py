@@ -8,9 +8,9 @@ import pytest
 from scipy import ndimage
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import resample
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.deformation import register_deformable, resample_deformed
 from epitome_kit.preprocess.registration import load_template, template_grid
 from epitome_kit.simulate.anatomy import head_model, random_deformation
@@ -102,5 +102,5 @@ def test_no_displacement_is_the_affine_alone(example):
 
 def test_what_is_no_field_is_three_lines():
     template, mask = load_template()
-    with raises_three_lines(BadImage, "resample_deformed", "(i, j, k, 3)"):
+    with raises_three_lines(ImageError, "resample_deformed", "(i, j, k, 3)"):
         resample_deformed(template, np.eye(4), mask)

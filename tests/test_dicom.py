@@ -8,11 +8,11 @@ import pytest
 from made_dicom import FLAIR, PD, SECRETS, SHAPE, T1, T1CE, T2, lps_affine, multiframe, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadImage, BadOutput, BadParameter
+from epitome_kit.errors import CohortError, ImageError, OutputError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_tsv
 from epitome_kit.images import image_like, load_image
+from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import run_notebooks
-from epitome_kit.run.report import write_report
 from epitome_kit.sources.dicom import import_dicom
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -265,7 +265,7 @@ def test_an_import_goes_on_where_it_stopped(source, tmp_path):
 def test_another_patient_under_a_number_in_use_is_three_lines(source, tmp_path, header):
     import_dicom(source, tmp_path / "out")
     write_series(source / "new", series(patient="AAA", study="1.2.9.8", **header))
-    with raises_three_lines(BadOutput, "sub-001", tmp_path / "out"):
+    with raises_three_lines(OutputError, "sub-001", tmp_path / "out"):
         import_dicom(source, tmp_path / "out")
 
 
@@ -280,14 +280,14 @@ def test_a_scan_can_be_changed_on_its_way_and_its_sidecar_says_so(source, tmp_pa
         assert not np.asarray(load_image(path).dataobj)[:, :5].any()
         assert read_json(path.with_suffix("").with_suffix(".json"))["Defaced"] is True
     assert "Faces were removed" in (cohort.root / "README.md").read_text()
-    with raises_three_lines(BadOutput, "faces"):
+    with raises_three_lines(OutputError, "faces"):
         import_dicom(source, tmp_path / "out")
 
 
 def test_a_scan_that_cannot_be_changed_leaves_its_subject_out(source, tmp_path):
     def deface(image):
         if np.asarray(image.dataobj)[0, 0, 0] == noise[0, -1, 0]:
-            raise BadImage("deface", "a head", "no brain", "look at it")
+            raise ImageError("deface", "a head", "no brain", "look at it")
         return image
 
     noise = voxels(seed=5)
@@ -303,17 +303,17 @@ def test_a_source_without_dicom_is_three_lines(tmp_path, content):
         (tmp_path / "in").mkdir()
     if content:
         (tmp_path / "in" / content).write_text("x" * 200)
-    with raises_three_lines(BadCohort, tmp_path / "in"):
+    with raises_three_lines(CohortError, tmp_path / "in"):
         import_dicom(tmp_path / "in", tmp_path / "out")
 
 
 def test_ids_that_become_one_name_are_three_lines(tmp_path):
     for patient in ("A-1", "A.1"):
         write_series(tmp_path / "in" / patient, series(patient=patient, study=f"1.2.{len(patient)}{ord(patient[1])}"))
-    with raises_three_lines(BadCohort, "2 PatientIDs"):
+    with raises_three_lines(CohortError, "2 PatientIDs"):
         import_dicom(tmp_path / "in", tmp_path / "out", keep_ids=True)
 
 
 def test_output_in_the_source_is_three_lines(source):
-    with raises_three_lines(BadParameter, source):
+    with raises_three_lines(ParameterError, source):
         import_dicom(source, source / "out")

@@ -6,7 +6,7 @@ from made_dicom import FLAIR, T1, T1CE, T2, lps_affine, series, voxels, write_se
 from tiny import raises_three_lines
 
 from epitome_kit.cli import app
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.images import load_image
 from epitome_kit.ledger import read_decisions
 from epitome_kit.sources.dicom import import_dicom
@@ -164,7 +164,7 @@ def test_a_series_of_another_contrast_by_decision_is_imported_anew(tmp_path):
 
 def test_an_exam_of_which_nothing_can_be_told_leaves_its_ledger_to_be_answered(tmp_path):
     folder = write_series(tmp_path / "in", series(SeriesDescription="T1 T2"))
-    with raises_three_lines(BadCohort, "cannot tell its contrast", tmp_path / "out" / "sources.tsv"):
+    with raises_three_lines(CohortError, "cannot tell its contrast", tmp_path / "out" / "sources.tsv"):
         import_dicom(folder, tmp_path / "out")
     decisions = read_decisions(_decide(tmp_path, {"series 1:": "T2w"}))
     assert list(import_dicom(folder, tmp_path / "out", decisions=decisions)["sub-001"].images) == ["T2w"]

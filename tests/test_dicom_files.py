@@ -9,13 +9,13 @@ import pytest
 from made_dicom import FLAIR, SHAPE, T1, T2, multiframe, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadImage
+from epitome_kit.case.upload import receive_scan
+from epitome_kit.errors import CohortError, ImageError
 from epitome_kit.images import load_image
 from epitome_kit.sources.dicom import import_dicom
 from epitome_kit.sources.dicom_choice import name_sources
 from epitome_kit.sources.dicom_files import find_headers, looks_like_dicom
 from epitome_kit.sources.dicom_headers import read_volumes
-from epitome_kit.sources.upload import receive_scan
 
 
 def _bare(path, *, explicit=False, meta=False):
@@ -109,7 +109,7 @@ def test_a_folder_of_other_files_is_said_by_kind(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.zip").write_bytes(b"PK" + bytes(300))
     (tmp_path / "in" / "._a.dcm").write_bytes(bytes(300))
-    with raises_three_lines(BadCohort, "1 x litter", "1 x no DICOM, .zip"):
+    with raises_three_lines(CohortError, "1 x litter", "1 x no DICOM, .zip"):
         import_dicom(tmp_path / "in", tmp_path / "out")
 
 
@@ -151,7 +151,7 @@ def test_an_archive_of_studies_that_nothing_joins_is_refused(tmp_path):
             folder = write_series(tmp_path / str(number), series(patient="ANON", study=f"1.2.8.{number}", **T2))
             for path in folder.iterdir():
                 archive.writestr(f"{number}/{path.name}", path.read_bytes())
-    with raises_three_lines(BadImage, "one person"):
+    with raises_three_lines(ImageError, "one person"):
         receive_scan(stream.getvalue(), tmp_path / "upload", name="exams.zip")
 
 
@@ -197,5 +197,5 @@ def test_images_without_an_identifier_of_their_series_are_said(tmp_path):
     images = series(number=1, **T1)
     for image in images:
         image.SeriesInstanceUID = ""
-    with raises_three_lines(BadCohort, "without a SeriesInstanceUID"):
+    with raises_three_lines(CohortError, "without a SeriesInstanceUID"):
         import_dicom(write_series(tmp_path / "in", images), tmp_path / "out")

@@ -6,7 +6,7 @@ import pytest
 from made_dicom import FLAIR, T1, T2, lps_affine, multiframe, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadImage
+from epitome_kit.errors import CohortError, ImageError
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image, voxel_size_known
 from epitome_kit.sources import dicom_convert
@@ -92,7 +92,7 @@ def test_slices_that_do_not_lie_over_one_another_are_refused(tmp_path, aside):
 def test_slices_whose_side_cannot_be_told_are_refused(tmp_path, keyword):
     images = _without(series(**T2), keyword)
     write_series(tmp_path / "in", images)
-    with raises_three_lines(BadCohort, "sides cannot be told", "series 1"):
+    with raises_three_lines(CohortError, "sides cannot be told", "series 1"):
         import_dicom(tmp_path / "in", tmp_path / "out")
     ledger = (tmp_path / "out" / "sources.tsv").read_text()
     assert "sides cannot be told" in ledger
@@ -185,7 +185,7 @@ def test_an_image_that_lies_elsewhere_than_its_headers_say_is_refused(tmp_path, 
         return nib.Nifti1Image(np.asarray(image.dataobj), affine)
 
     monkeypatch.setattr(dicom_convert, "load_image", wrong)
-    with raises_three_lines(BadImage, "series 1 where its headers put it", "voxels off"):
+    with raises_three_lines(ImageError, "series 1 where its headers put it", "voxels off"):
         convert(volume)
     assert right.shape == (24, 20, 12)
 

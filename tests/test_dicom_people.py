@@ -5,12 +5,12 @@ import pytest
 from made_dicom import FLAIR, T2, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.files import write_tsv
 from epitome_kit.sources.dicom import import_dicom
 from epitome_kit.sources.dicom_files import find_headers
 from epitome_kit.sources.dicom_names import names_nobody
-from epitome_kit.sources.dicom_people import tell_people
+from epitome_kit.sources.dicom_people import identify_people
 
 SMALL = (6, 5, 4)
 
@@ -22,7 +22,7 @@ def _exam(folder, seed=0, *, patient="REMOVED", study=None, **header):
 
 
 def _people(source, **how):
-    return tell_people(find_headers(source).headers, source, **how)
+    return identify_people(find_headers(source).headers, source, **how)
 
 
 def _sizes(people):
@@ -120,7 +120,7 @@ def test_studies_of_nobody_that_nothing_tells_apart_are_a_question(tmp_path, pla
         _exam(tmp_path / "in" / "all" / place.format(number), number)
     (one,) = _people(tmp_path / "in")
     assert "cannot tell who" in one.reason and "--person-folders" in one.reason and len(one.headers) == 12
-    with raises_three_lines(BadCohort, "3 studies of nobody", "--person-folders"):
+    with raises_three_lines(CohortError, "3 studies of nobody", "--person-folders"):
         import_dicom(tmp_path / "in", tmp_path / "out")
 
 

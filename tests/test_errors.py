@@ -25,7 +25,7 @@ def test_an_error_survives_a_process_boundary(kind):
 
 def test_every_error_can_be_caught_as_one():
     assert all(issubclass(kind, errors.EpitomeError) for kind in KINDS)
-    assert issubclass(errors.UnknownVoxelSize, errors.BadImage)
+    assert issubclass(errors.UnknownVoxelSizeError, errors.ImageError)
 
 
 def test_a_warning_is_text_that_can_be_printed_anywhere():

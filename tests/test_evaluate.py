@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import Leak
+from epitome_kit.errors import LeakageError
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.grade.evaluate import cross_validate, grade_features, majority, score_models
 from epitome_kit.grade.nested import _inner_folds
-from epitome_kit.grade.score import score
+from epitome_kit.grade.scores import score
 from epitome_kit.learn.probes import add_probe
 
 QUICK = {"epochs": 15}
@@ -173,7 +173,7 @@ def test_features_that_know_nothing_score_like_chance(tmp_path):
 def test_a_subject_on_both_sides_is_three_lines(tmp_path):
     features = _table()
     leak = features[(features.fold == 2) & (features.role == "test")].head(1).assign(role="train")
-    with raises_three_lines(Leak, leak.participant_id.iloc[0], "fold 2", "assign_folds"):
+    with raises_three_lines(LeakageError, leak.participant_id.iloc[0], "fold 2", "assign_folds"):
         grade_features(pd.concat([features, leak]), tmp_path, **QUICK)
     assert not (tmp_path / "scores.json").exists()
 
@@ -198,7 +198,7 @@ def _of_two(table):
 
 
 def test_a_group_on_both_sides_is_three_lines(tmp_path):
-    with raises_three_lines(Leak, "each group on one side", "fold 1"):
+    with raises_three_lines(LeakageError, "each group on one side", "fold 1"):
         grade_features(_of_two(_table()), tmp_path, **QUICK)
     assert not (tmp_path / "scores.json").exists()
 

@@ -6,11 +6,12 @@ from copy import deepcopy
 import pytest
 from wrong_answers import WRONG
 
+from epitome_kit.classroom.handouts import FillInSolutions, tagged
+from epitome_kit.classroom.marking import mark_answers
 from epitome_kit.files import read_json
-from epitome_kit.run.classroom import FillInSolutions, tagged
-from epitome_kit.run.marking import mark_answers
 from epitome_kit.run.notebooks import kit_notebooks
-from epitome_kit.run.parameters import declared_parameters, read_notebook
+from epitome_kit.run.parameters import declared_parameters
+from epitome_kit.workspace import read_notebook
 
 NOTEBOOKS = list(kit_notebooks())
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.errors import ImageError, ParameterError
 from epitome_kit.images import image_like, mark_voxel_size_unknown
-from epitome_kit.overlap import dice
-from epitome_kit.teach.explorers import before_after_wipe, bias_explorer, strip_explorer, threshold_explorer
-from epitome_kit.teach.render import BORDER
+from epitome_kit.metrics import dice
+from epitome_kit.widgets.explorers import before_after_wipe, bias_explorer, strip_explorer, threshold_explorer
+from epitome_kit.widgets.render import BORDER
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 
@@ -77,7 +77,7 @@ def test_dice_counts_where_the_truth_was_drawn():
 
 
 def test_an_empty_brain_mask_has_no_threshold():
-    with raises_three_lines(BadParameter, "a brain mask"):
+    with raises_three_lines(ParameterError, "a brain mask"):
         threshold_explorer(HEAD, image_like(np.zeros(HEAD.shape, np.uint8), HEAD))
 
 
@@ -106,7 +106,7 @@ def test_the_brain_without_a_truth_or_a_voxel_size():
 
 
 def test_a_probability_that_is_not_there(tmp_path):
-    with raises_three_lines(BadImage, "strip_explorer", tmp_path / "no.nii.gz"):
+    with raises_three_lines(ImageError, "strip_explorer", tmp_path / "no.nii.gz"):
         strip_explorer(HEAD, tmp_path / "no.nii.gz")
 
 
@@ -140,7 +140,7 @@ def test_an_error_behind_a_slider_is_raised_and_shown(monkeypatch):
         raise RuntimeError("no mask")
 
     explorer = strip_explorer(HEAD, probability())
-    monkeypatch.setattr("epitome_kit.teach.explorers.mask_above", fail)
+    monkeypatch.setattr("epitome_kit.widgets.explorers.mask_above", fail)
     with pytest.raises(RuntimeError, match="no mask"):
         explorer.threshold.value = 0.3
     assert explorer.errors.outputs[0]["evalue"] == "no mask"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny import head, raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter, ToolFailed
+from epitome_kit.errors import ImageError, ParameterError, ToolError
 from epitome_kit.preprocess.external import TOOLS, strip_with_tool
-from epitome_kit.preprocess.skull_strip import describe_method, skull_strip
+from epitome_kit.preprocess.skull_stripping import describe_method, skull_strip
 
 SCAN = head()
 
@@ -67,45 +67,45 @@ def test_bet_is_told_to_write_nifti(install):
 @pytest.mark.parametrize("method", TOOLS)
 def test_a_tool_that_is_not_there_is_named_and_how_to_get_it(method, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with raises_three_lines(ToolFailed, COMMANDS[method].split()[0], "no such program on the PATH", "install"):
+    with raises_three_lines(ToolError, COMMANDS[method].split()[0], "no such program on the PATH", "install"):
         skull_strip(SCAN, method)
 
 
 def test_a_tool_that_fails_says_why(install):
     install("hd-bet", "print('loading'); sys.exit('CUDA is\\nmissing: no kernel')")
-    with raises_three_lines(ToolFailed, "exit code 1", "CUDA is missing: no kernel", COMMANDS["hd-bet"]):
+    with raises_three_lines(ToolError, "exit code 1", "CUDA is missing: no kernel", COMMANDS["hd-bet"]):
         strip_with_tool(SCAN, "hd-bet")
 
 
 def test_a_tool_that_leaves_no_mask_says_what_it_said(install):
     install("synthstrip", "print('nothing to do')")
-    with raises_three_lines(ToolFailed, "none in mask.nii.gz", "nothing to do"):
+    with raises_three_lines(ToolError, "none in mask.nii.gz", "nothing to do"):
         strip_with_tool(SCAN, "synthstrip")
 
 
 def test_an_empty_mask_is_a_failure(install):
     install("fsl", BRIGHT.format(mask=MASKS["fsl"]).replace("> 400", "> 9e9"))
-    with raises_three_lines(ToolFailed, "an empty mask from fsl"):
+    with raises_three_lines(ToolError, "an empty mask from fsl"):
         strip_with_tool(SCAN, "fsl")
 
 
 def test_a_mask_on_another_grid_is_a_failure(install):
     install("fsl", BRIGHT.format(mask=MASKS["fsl"]).replace("400).", "400)[1:]."))
-    with raises_three_lines(BadImage, "skull_strip, fsl", "a mask on the grid of its scan"):
+    with raises_three_lines(ImageError, "skull_strip, fsl", "a mask on the grid of its scan"):
         strip_with_tool(SCAN, "fsl")
 
 
 def test_a_tool_that_hangs_is_stopped(install, monkeypatch):
     monkeypatch.setattr("epitome_kit.preprocess.external._LONGEST_SECONDS", 0.5)
     install("fsl", "import time; time.sleep(60)")
-    with raises_three_lines(ToolFailed, "no answer within"):
+    with raises_three_lines(ToolError, "no answer within"):
         strip_with_tool(SCAN, "fsl")
 
 
 def test_a_program_that_cannot_be_run_is_three_lines(install, tmp_path):
     install("fsl", "")
     (tmp_path / "bin" / "bet").write_text("#!/no/such/interpreter\n")
-    with raises_three_lines(ToolFailed, "cannot be run"):
+    with raises_three_lines(ToolError, "cannot be run"):
         strip_with_tool(SCAN, "fsl")
 
 
@@ -118,5 +118,5 @@ def test_nothing_is_left_behind(install, tmp_path, monkeypatch):
 
 
 def test_an_unknown_method_is_three_lines():
-    with raises_three_lines(BadParameter, "network, surface, fsl, hd-bet, synthstrip", "'afni'"):
+    with raises_three_lines(ParameterError, "network, surface, fsl, hd-bet, synthstrip", "'afni'"):
         skull_strip(SCAN, "afni")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadOutput
+from epitome_kit.errors import OutputError
 from epitome_kit.files import (
     checksum,
     read_json,
@@ -79,7 +79,7 @@ def test_there_need_not_be_a_folder_to_remove_from(tmp_path):
 def test_unwritable_output_is_three_lines(tmp_path, folder):
     (tmp_path / "under-a-file").write_text("no folder")
     path = Path(tmp_path, folder, "sub", "out.json")
-    with raises_three_lines(BadOutput, path.parent, "--out"):
+    with raises_three_lines(OutputError, path.parent, "--out"):
         write_json(path, {})
 
 

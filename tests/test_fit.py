@@ -9,8 +9,8 @@ import pytest
 from made_derivative import make_derivative
 
 from epitome_kit.learn.arrays import load_arrays
-from epitome_kit.learn.cnn import known_loss
-from epitome_kit.learn.fit import PATIENCE, Trainer, best_epoch, set_apart
+from epitome_kit.learn.cnn import masked_dice_bce
+from epitome_kit.learn.fit import PATIENCE, Trainer, best_epoch, validation_split
 
 TRAIN = np.arange(18) < 12
 LABELS = np.arange(18) % 2
@@ -48,12 +48,12 @@ def _loss(path, arrays, subjects):
     """Mean loss of some subjects by a saved network."""
     found = keras.saving.load_model(path, safe_mode=True).predict(arrays.scans[subjects], verbose=0)["tumour"]
     truth = np.concatenate([arrays.tumour, arrays.known], -1)[subjects].astype(np.float32)
-    loss = known_loss(keras.ops.convert_to_tensor(truth), keras.ops.convert_to_tensor(found))
+    loss = masked_dice_bce(keras.ops.convert_to_tensor(truth), keras.ops.convert_to_tensor(found))
     return float(keras.ops.mean(loss))
 
 
 def _apart():
-    return set_apart(np.flatnonzero(TRAIN), LABELS[TRAIN], seed=[0, 1])
+    return validation_split(np.flatnonzero(TRAIN), LABELS[TRAIN], seed=[0, 1])
 
 
 def test_training_stops_when_it_no_longer_helps_and_the_best_epoch_is_kept(trainer, arrays, spoiled, tmp_path):
@@ -103,13 +103,15 @@ def test_ctrl_c_before_there_is_anything_leaves_nothing(trainer, tmp_path, monke
 @pytest.mark.parametrize(("count", "apart"), [(0, 0), (4, 0), (9, 0), (10, 2), (38, 6), (127, 21)])
 def test_a_sixth_is_set_apart_and_none_of_very_few(count, apart):
     subjects = np.arange(100, 100 + count)
-    chosen = set_apart(subjects, np.arange(count) % 2.0)
+    chosen = validation_split(subjects, np.arange(count) % 2.0)
     assert len(chosen) == len(set(chosen)) == apart and set(chosen) <= set(subjects)
 
 
 def test_those_set_apart_have_the_mix_of_labels_of_all():
     labels = np.array([0.0] * 24 + [1.0] * 12 + [np.nan] * 6)
     for seed in range(10):
-        chosen = set_apart(np.arange(42), labels, seed=seed)
+        chosen = validation_split(np.arange(42), labels, seed=seed)
         assert [(labels[chosen] == label).sum() for label in (0, 1)] == [4, 2] and len(chosen) == 7
-    assert not np.array_equal(set_apart(np.arange(42), labels, seed=0), set_apart(np.arange(42), labels, seed=1))
+    assert not np.array_equal(
+        validation_split(np.arange(42), labels, seed=0), validation_split(np.arange(42), labels, seed=1)
+    )

@@ -7,9 +7,9 @@ from made_workspace import make_workspace
 from PIL import Image
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_tsv, write_json, write_tsv
-from epitome_kit.run.flow import class_names, count_flow, write_flow
+from epitome_kit.report.flow import class_names, count_flow, write_flow
 
 NAMES = ("WHO grade II", "WHO grade III")
 
@@ -83,7 +83,7 @@ def test_the_figure_is_written_with_its_text_alternative(workspace):
 def test_a_run_without_a_cohort_yet_has_no_figure(tmp_path):
     write_json(tmp_path / "parameters.json", {"cohort": "phantom", "profile": "smoke", "target": "grade", "seed": 0})
     assert write_flow(tmp_path) is None
-    with pytest.raises(BadParameter, match="the workspace of a run"):
+    with pytest.raises(ParameterError, match="the workspace of a run"):
         write_flow(tmp_path / "nothing")
 
 

@@ -4,8 +4,8 @@ import pytest
 from ellipsoids import words
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadParameter
-from epitome_kit.teach.flow_chart import describe_flow, flow
+from epitome_kit.errors import ParameterError
+from epitome_kit.plotting.flow_chart import describe_flow, flow
 
 STAGES = [("Found", 60, {"no scan": 4}), ("Imported", 56, {"too dark": 2, "cut off": 4}), ("Preprocessed", 50, {})]
 ANALYSED = {"WHO grade II": 30, "WHO grade III": 20}
@@ -57,7 +57,7 @@ def _middle(text):
 
 @pytest.mark.parametrize("analysed", [{"a": 30, "b": 21}, {"a": 30, "b": 19}])
 def test_counts_that_do_not_add_up_are_refused(analysed):
-    with raises_three_lines(BadParameter, "50 preprocessed", sum(analysed.values())):
+    with raises_three_lines(ParameterError, "50 preprocessed", sum(analysed.values())):
         flow(STAGES, analysed)
 
 

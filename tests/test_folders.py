@@ -7,7 +7,7 @@ from tiny import write_cohort
 from epitome_kit.cohort import image_path
 from epitome_kit.files import write_json
 from epitome_kit.folders import broken_links, natural_key, walk_entries, walk_files
-from epitome_kit.run.inputs import cohort_files
+from epitome_kit.provenance import cohort_files
 from epitome_kit.sources.importing import is_finished, read_repairs
 
 

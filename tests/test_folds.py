@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, Leak
-from epitome_kit.folds import assign_folds, deal_evenly, require_apart
+from epitome_kit.errors import CohortError, LeakageError
+from epitome_kit.folds import assign_folds, make_equal_folds, require_apart
 
 
 def _labels(negative, positive):
@@ -41,12 +41,12 @@ def test_the_seed_decides():
 
 
 def test_fewer_subjects_than_folds_is_three_lines():
-    with raises_three_lines(BadCohort, "5 folds and 3 subjects", "`folds` to 3"):
+    with raises_three_lines(CohortError, "5 folds and 3 subjects", "`folds` to 3"):
         assign_folds(_labels(10, 3), folds=5)
 
 
 def test_one_fold_is_three_lines():
-    with raises_three_lines(BadCohort, "1 folds"):
+    with raises_three_lines(CohortError, "1 folds"):
         assign_folds(_labels(4, 4), folds=1)
 
 
@@ -54,33 +54,33 @@ def test_one_fold_is_three_lines():
 def test_a_subject_twice_is_three_lines(unlabelled):
     labels = _labels(6, 6)
     doubled = labels if unlabelled else pd.concat([labels, labels.iloc[1:2]])
-    with raises_three_lines(BadCohort, "sub-001"):
+    with raises_three_lines(CohortError, "sub-001"):
         assign_folds(doubled, folds=2, unlabelled=unlabelled)
 
 
 @given(subjects=st.integers(2, 60), folds=st.integers(2, 8), seed=st.integers(0, 9))
 def test_subjects_are_dealt_evenly(subjects, folds, seed):
     folds = min(folds, subjects)
-    sizes = np.bincount(deal_evenly([f"sub-{number}" for number in range(subjects)], folds=folds, seed=seed))
+    sizes = np.bincount(make_equal_folds([f"sub-{number}" for number in range(subjects)], folds=folds, seed=seed))
     assert len(sizes) == folds and sizes.sum() == subjects and sizes.max() - sizes.min() <= 1
 
 
 @given(order=st.permutations([f"sub-{number}" for number in range(20)]), seed=st.integers(0, 9))
 def test_the_order_of_the_names_does_not_matter(order, seed):
-    dealt = dict(zip(order, deal_evenly(order, seed=seed), strict=True))
-    assert list(deal_evenly(sorted(order), seed=seed)) == [dealt[name] for name in sorted(order)]
+    dealt = dict(zip(order, make_equal_folds(order, seed=seed), strict=True))
+    assert list(make_equal_folds(sorted(order), seed=seed)) == [dealt[name] for name in sorted(order)]
 
 
 def test_the_seed_deals():
     names = [f"sub-{number}" for number in range(30)]
-    dealt = [tuple(deal_evenly(names, seed=seed)) for seed in (1, 1, 2)]
+    dealt = [tuple(make_equal_folds(names, seed=seed)) for seed in (1, 1, 2)]
     assert dealt[0] == dealt[1] != dealt[2]
 
 
 @pytest.mark.parametrize(("subjects", "folds", "hint"), [(3, 5, 3), (0, 2, 2), (6, 1, 5)])
 def test_folds_that_cannot_be_dealt_are_three_lines(subjects, folds, hint):
-    with raises_three_lines(BadCohort, f"{folds} folds, {subjects} subjects", f"`folds` to {hint}"):
-        deal_evenly([f"sub-{number}" for number in range(subjects)], folds=folds)
+    with raises_three_lines(CohortError, f"{folds} folds, {subjects} subjects", f"`folds` to {hint}"):
+        make_equal_folds([f"sub-{number}" for number in range(subjects)], folds=folds)
 
 
 @given(data=st.data(), folds=st.integers(2, 4), seed=st.integers(0, 9))
@@ -115,10 +115,10 @@ def test_rows_without_a_label_stay_with_their_group():
 @pytest.mark.parametrize("groups", [np.arange(60) // 20, np.arange(60) % 20])
 def test_fewer_groups_of_a_class_than_folds_is_three_lines(groups):
     labels = _labels(30, 30) if len(set(groups)) == 3 else _labels(40, 20)
-    with raises_three_lines(BadCohort, "groups in the smaller class"):
+    with raises_three_lines(CohortError, "groups in the smaller class"):
         assign_folds(labels, folds=3, groups=pd.Series(groups, index=labels.index))
 
 
 def test_a_group_on_both_sides_is_three_lines():
-    with raises_three_lines(Leak, "each group on one side", "g1"):
+    with raises_three_lines(LeakageError, "each group on one side", "g1"):
         require_apart(["g0", "g1"], ["g1"], where="fold 1", what="group")

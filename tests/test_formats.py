@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny import affine as straight
 from tiny import head, lesion, raises_three_lines
 
-from epitome_kit.errors import BadImage, noticed
+from epitome_kit.errors import ImageError, noticed
 from epitome_kit.images import load_image, load_mask, same_grid, voxel_size_known
 
 SHAPE = (5, 6, 7)
@@ -147,7 +147,7 @@ def test_a_pair_is_found_from_either_of_its_files(tmp_path, hdr, img):
     for name in (hdr, img):
         assert_holds(load_image(tmp_path / name), voxels(), oblique())
     (tmp_path / img).unlink()
-    with raises_three_lines(BadImage, ".img", hdr):
+    with raises_three_lines(ImageError, ".img", hdr):
         load_image(tmp_path / hdr)
 
 
@@ -165,7 +165,7 @@ def test_analyze_without_a_voxel_size_is_three_lines(tmp_path):
     content = bytearray((tmp_path / "old.hdr").read_bytes())
     content[80:92] = bytes(12)
     (tmp_path / "old.hdr").write_bytes(content)
-    with raises_three_lines(BadImage, "0 x 0 x 0", "old.hdr"):
+    with raises_three_lines(ImageError, "0 x 0 x 0", "old.hdr"):
         load_image(tmp_path / "old.img")
 
 
@@ -287,7 +287,7 @@ def test_a_header_that_lies_is_three_lines(tmp_path, kind, capfd):
     (tmp_path / "secret.raw").write_bytes(bytes(10_000))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.nrrd").write_bytes(content)
-    with raises_three_lines(BadImage, "bad.nrrd", words):
+    with raises_three_lines(ImageError, "bad.nrrd", words):
         load_image(tmp_path / "in" / "bad.nrrd")
     assert capfd.readouterr() == ("", "")
 
@@ -316,7 +316,7 @@ def test_voxels_in_a_file_of_their_own_begin_where_the_header_says(tmp_path, fro
         assert_holds(load_image(tmp_path / name), voxels(), oblique())
         for more in (b"\7" * 30, bytes(30)):
             (tmp_path / "a.raw").write_bytes(b"\7" * front + more + voxels().tobytes("F"))
-            with raises_three_lines(BadImage, "30 bytes more", "a.raw"):
+            with raises_three_lines(ImageError, "30 bytes more", "a.raw"):
                 load_image(tmp_path / name)
 
 
@@ -332,7 +332,7 @@ def test_bytes_before_or_behind_the_voxels_are_not_taken_for_them(tmp_path, name
     for content in (head + b"\0" * 9 + body, head + body + bytes(600), head + body + b"\1"):
         path.write_bytes(pack(content))
         if name != "b.img" or pack is bytes:
-            with raises_three_lines(BadImage, "more", name):
+            with raises_three_lines(ImageError, "more", name):
                 load_image(path)
     if name == "b.img" and pack is not bytes:
         return
@@ -349,7 +349,7 @@ def test_two_lengths_of_a_voxel_are_three_lines(tmp_path, bits):
     content = bytearray(nib.Nifti1Image(voxels(), oblique()).to_bytes())
     content[72:74] = struct.pack("<h", bits)
     (tmp_path / "a.nii").write_bytes(content)
-    with raises_three_lines(BadImage, f"{bits} bits a voxel of type int16", "a.nii"):
+    with raises_three_lines(ImageError, f"{bits} bits a voxel of type int16", "a.nii"):
         load_image(tmp_path / "a.nii")
 
 
@@ -363,7 +363,7 @@ def test_changed_bytes_are_read_or_refused_in_three_lines(tmp_path_factory, make
     path.write_bytes(content[: data.draw(st.sampled_from([len(content), 200, 400]))])
     try:
         load_image(path)
-    except BadImage as error:
+    except ImageError as error:
         assert len(str(error).splitlines()) == 3
 
 
@@ -372,7 +372,7 @@ def test_a_link_to_voxels_outside_is_not_followed(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "here.raw").symlink_to(tmp_path / "secret.raw")
     (tmp_path / "in" / "a.mhd").write_bytes(meta(voxels(), oblique(), ElementDataFile="here.raw"))
-    with raises_three_lines(BadImage, "in the folder", "here.raw"):
+    with raises_three_lines(ImageError, "in the folder", "here.raw"):
         load_image(tmp_path / "in" / "a.mhd")
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import head, lesion, raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter, EpitomeWarning, noticed
-from epitome_kit.geometry import reorient_like, same_grid
+from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError, noticed
 from epitome_kit.images import (
     axis_codes,
     image_like,
@@ -22,6 +21,7 @@ from epitome_kit.images import (
     save_image,
     spacing_mm,
 )
+from epitome_kit.io.geometry import reorient_like, same_grid
 
 SHAPE, SPACING = (40, 44, 12), (0.9, 0.9, 5.0)
 
@@ -67,9 +67,9 @@ DISAGREE = {
 def test_a_header_that_disagrees_is_a_question_with_two_answers(kind, tmp_path):
     sform, qform = DISAGREE[kind]
     path = saved(scan(sform, qform), tmp_path / "odd.nii.gz")
-    with raises_three_lines(BadImage, "odd.nii.gz", "--trust sform", "--trust qform"):
+    with raises_three_lines(ImageError, "odd.nii.gz", "--trust sform", "--trust qform"):
         load_image(path)
-    with raises_three_lines(BadImage, "--trust"):
+    with raises_three_lines(ImageError, "--trust"):
         load_image(nib.load(path))
     for trust, affine in (("sform", sform), ("qform", qform)):
         found = load_image(path, trust=trust)
@@ -82,7 +82,7 @@ def test_a_header_that_disagrees_is_a_question_with_two_answers(kind, tmp_path):
 
 def test_both_sizes_are_named(tmp_path):
     path = saved(scan(np.eye(4), oblique()), tmp_path / "a.nii")
-    with raises_three_lines(BadImage, "1 x 1 x 1 mm by the sform", "0.9 x 0.9 x 5 mm by pixdim"):
+    with raises_three_lines(ImageError, "1 x 1 x 1 mm by the sform", "0.9 x 0.9 x 5 mm by pixdim"):
         load_image(path)
 
 
@@ -91,7 +91,7 @@ def test_an_sform_that_is_no_place_leaves_the_qform(row, tmp_path):
     content = bytearray(scan(oblique(), oblique()).to_bytes())
     struct.pack_into("<12f", content, 280, *row * 3)
     (tmp_path / "a.nii").write_bytes(content)
-    with raises_three_lines(BadImage, "--trust qform", "a.nii"):
+    with raises_three_lines(ImageError, "--trust qform", "a.nii"):
         load_image(tmp_path / "a.nii")
     np.testing.assert_allclose(load_image(tmp_path / "a.nii", trust="qform").affine, oblique(), atol=1e-5)
 
@@ -103,7 +103,7 @@ def test_the_size_of_the_sform_is_that_of_pixdim(share, fits, tmp_path):
     if fits:
         assert np.allclose(spacing_mm(load_image(path)), SPACING)
         return
-    with raises_three_lines(BadImage, "one voxel size"):
+    with raises_three_lines(ImageError, "one voxel size"):
         load_image(path)
     assert np.allclose(spacing_mm(load_image(path, trust="sform")), SPACING)
     with pytest.warns(EpitomeWarning, match="left and right"):  # the code says that nobody vouches for the qform
@@ -140,13 +140,13 @@ def test_a_turn_that_a_qform_keeps_poorly_is_no_disagreement(axis, short_of_half
 
 @pytest.mark.parametrize("trust", ["header", "s-form", ""])
 def test_trust_is_one_of_two_words(trust):
-    with raises_three_lines(BadParameter, "sform or qform"):
+    with raises_three_lines(ParameterError, "sform or qform"):
         load_image(scan(oblique(), oblique()), trust=trust)
 
 
 def test_a_place_that_is_not_there_cannot_be_trusted(tmp_path):
     path = saved(scan(oblique(), oblique(), codes=(0, 1)), tmp_path / "a.nii")
-    with raises_three_lines(BadParameter, "sform", "a.nii"):
+    with raises_three_lines(ParameterError, "sform", "a.nii"):
         load_image(path, trust="sform")
     assert load_image(path, trust="qform").shape == SHAPE
 
@@ -176,7 +176,7 @@ def test_another_unit_becomes_mm_and_is_said(unit, factor, tmp_path):
 def test_a_unit_in_which_no_head_fits_is_three_lines(tmp_path):
     affine = np.diag([40.0, 40.0, 40.0, 1.0])  # 40 micrometres make a head of two millimetres
     path = saved(scan(affine, affine, units="micron"), tmp_path / "mouse.nii")
-    with raises_three_lines(BadImage, "mouse.nii", "40 x 40 x 40 micrometres", "set_xyzt_units"):
+    with raises_three_lines(ImageError, "mouse.nii", "40 x 40 x 40 micrometres", "set_xyzt_units"):
         load_image(path)
 
 
@@ -208,7 +208,7 @@ def test_a_mask_a_little_off_is_taken_and_one_far_off_is_not(tmp_path):
     image = head()
     near, far = (nib.Nifti1Image(lesion(image).dataobj, moved(image.affine, (by, 0, 0))) for by in (0.15, 1.9))
     assert np.asarray(load_mask(near, like=image).dataobj).sum() == 27
-    with raises_three_lines(BadImage, "grid"):
+    with raises_three_lines(ImageError, "grid"):
         load_mask(far, like=image)
 
 
@@ -255,7 +255,7 @@ def test_what_is_loaded_and_saved_is_loaded_again_in_the_same_place(data, tmp_pa
     try:
         with noticed():
             found = load_image(first)
-    except BadImage:
+    except ImageError:
         return
     for made in (found, image_like(np.ones(found.shape, np.uint8), found)):
         save_image(made, again)

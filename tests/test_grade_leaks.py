@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu, rankdata
 from tiny import raises_three_lines
 
-from epitome_kit.errors import Leak
+from epitome_kit.errors import LeakageError
 from epitome_kit.grade import leaks
 from epitome_kit.grade.leaks import find_leaks, require_no_copy, require_no_leaks
 
@@ -113,9 +113,9 @@ def test_the_first_is_refused_by_name_and_may_be_allowed():
     rng = np.random.default_rng(0)
     labels = _labels(40, rng)
     table = pd.DataFrame({"f": rng.normal(size=40), "a": 2.0 * labels, "b": labels + rng.normal(scale=0.05, size=40)})
-    with raises_three_lines(Leak, "column a, whose AUC is 1.000 with n = 40, and 1 more", "--allow-leak a"):
+    with raises_three_lines(LeakageError, "column a, whose AUC is 1.000 with n = 40, and 1 more", "--allow-leak a"):
         require_no_leaks(table, labels, "grade")
-    with raises_three_lines(Leak, "column b"):
+    with raises_three_lines(LeakageError, "column b"):
         require_no_leaks(table, labels, "grade", allowed=["a"])
     assert set(require_no_leaks(table, labels, "grade", allowed=["a", "b"])) == {"a", "b"}
 
@@ -124,7 +124,7 @@ def test_a_text_that_says_the_label_is_refused_with_gaps_too():
     codes = pd.Series(np.arange(40) % 2)
     words = pd.Series(np.where(codes, "yes", "no")).mask(np.arange(40) < 3)
     for frame in (pd.DataFrame({"said": words}), pd.DataFrame({"said": codes * 2.0})):
-        with raises_three_lines(Leak, "said", "--drop said"):
+        with raises_three_lines(LeakageError, "said", "--drop said"):
             require_no_copy(frame, codes, "grade")
         require_no_copy(frame, codes, "grade", allowed=["said"])
     require_no_copy(pd.DataFrame({"said": words.mask(codes == 0, words.shift())}), codes, "grade")

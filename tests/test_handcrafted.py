@@ -9,13 +9,13 @@ import pytest
 from made_derivative import SPACING_MM
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.files import read_tsv
 from epitome_kit.images import image_like, load_image, save_image
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.explain import tumour_map
-from epitome_kit.learn.features import feature_columns
 from epitome_kit.learn.handcrafted import LEVELS, describe_region, find_region, handcrafted_features, merge_features
+from epitome_kit.learn.probes import feature_columns
 from epitome_kit.learn.train import fold_model_path
 from epitome_kit.preprocess.pipeline import Preprocessed
 
@@ -203,7 +203,7 @@ def test_finished_work_is_kept_until_a_network_changes_and_manual_masks_change_n
 
 
 def test_without_networks_there_is_no_region(learned, tmp_path):
-    with raises_three_lines(BadCohort, "features.tsv", "learn_features"):
+    with raises_three_lines(CohortError, "features.tsv", "learn_features"):
         handcrafted_features(learned[0], learned[1], tmp_path)
 
 
@@ -219,8 +219,8 @@ def test_both_kinds_of_features_side_by_side(measured):
 
 def test_tables_of_two_workspaces_do_not_go_together(measured):
     cnn, handcrafted = read_tsv(measured[2] / "features.tsv"), measured[3]
-    with raises_three_lines(BadCohort, f"{len(cnn)} rows", f"{len(cnn) - 1} handcrafted"):
+    with raises_three_lines(CohortError, f"{len(cnn)} rows", f"{len(cnn) - 1} handcrafted"):
         merge_features(cnn, handcrafted.iloc[1:])
     swapped = handcrafted.assign(role=handcrafted.role.map({"train": "test", "test": "train"}))
-    with raises_three_lines(BadCohort, "roles"):
+    with raises_three_lines(CohortError, "roles"):
         merge_features(cnn, swapped)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import same_grid
 from epitome_kit.preprocess.head import cut_outliers, darken_air, find_head, largest_piece, robust_range
 
@@ -38,7 +38,7 @@ def test_a_head_has_no_cavities_even_where_they_are_open_in_the_next_slice():
 
 
 def test_a_file_that_is_not_there_is_three_lines(tmp_path):
-    with raises_three_lines(BadImage, "find_head", tmp_path / "no.nii.gz"):
+    with raises_three_lines(ImageError, "find_head", tmp_path / "no.nii.gz"):
         find_head(tmp_path / "no.nii.gz")
 
 

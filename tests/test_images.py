@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CENTRE, head, lesion, raises_three_lines
 
-from epitome_kit.errors import BadImage, BadOutput, UnknownVoxelSize
+from epitome_kit.errors import ImageError, OutputError, UnknownVoxelSizeError
 from epitome_kit.images import (
     axis_codes,
     image_like,
@@ -76,7 +76,7 @@ def test_trailing_dimensions_of_one_are_dropped(tmp_path):
 @pytest.mark.parametrize("shape", [(5, 5), (5, 5, 5, 3), (5, 5, 1, 2)])
 def test_not_three_dimensional_is_three_lines(tmp_path, shape):
     path = _write(tmp_path / "a.nii.gz", np.random.default_rng(0).random(shape).astype(np.float32))
-    with raises_three_lines(BadImage, shape, "a.nii.gz"):
+    with raises_three_lines(ImageError, shape, "a.nii.gz"):
         load_image(path, where="strip")
 
 
@@ -85,7 +85,7 @@ def test_nan_is_three_lines_and_is_counted(tmp_path, value):
     data = np.arange(60.0, dtype=np.float32).reshape(3, 4, 5)
     data[1, 1, :2] = value
     path = _write(tmp_path / "a.nii.gz", data)
-    with raises_three_lines(BadImage, "2 of 60 voxels", "a.nii.gz"):
+    with raises_three_lines(ImageError, "2 of 60 voxels", "a.nii.gz"):
         load_image(path)
     assert load_image(path, check_voxels=False).shape == (3, 4, 5)
 
@@ -93,13 +93,13 @@ def test_nan_is_three_lines_and_is_counted(tmp_path, value):
 @pytest.mark.parametrize("value", [0, 7])
 def test_a_constant_volume_is_three_lines(tmp_path, value):
     path = _write(tmp_path / "a.nii.gz", np.full((3, 4, 5), value, np.int16))
-    with raises_three_lines(BadImage, f"every voxel equal to {value}", "a.nii.gz"):
+    with raises_three_lines(ImageError, f"every voxel equal to {value}", "a.nii.gz"):
         load_image(path)
 
 
 @pytest.mark.parametrize("data", [np.zeros((3, 3, 3), np.complex64), np.zeros((3, 3, 3), [(c, "u1") for c in "RGB"])])
 def test_colour_and_complex_voxels_are_three_lines(tmp_path, data):
-    with raises_three_lines(BadImage, "data type", "a.nii.gz"):
+    with raises_three_lines(ImageError, "data type", "a.nii.gz"):
         load_image(_write(tmp_path / "a.nii.gz", data))
 
 
@@ -110,12 +110,12 @@ def test_an_affine_without_an_inverse_is_three_lines(tmp_path, value):
     content = bytearray(path.read_bytes())
     content[312:328] = struct.pack("<4f", *[value] * 4)
     path.write_bytes(content)
-    with raises_three_lines(BadImage, "affine", "a.nii"):
+    with raises_three_lines(ImageError, "affine", "a.nii"):
         load_image(path)
 
 
 def test_a_missing_file_is_three_lines(tmp_path):
-    with raises_three_lines(BadImage, tmp_path / "none.nii.gz", "does not exist"):
+    with raises_three_lines(ImageError, tmp_path / "none.nii.gz", "does not exist"):
         load_image(tmp_path / "none.nii.gz")
 
 
@@ -127,7 +127,7 @@ def test_a_truncated_file_is_three_lines(tmp_path, load, suffix, share):
     save_image(head(), path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with raises_three_lines(BadImage, f"a{suffix}", "again"):
+    with raises_three_lines(ImageError, f"a{suffix}", "again"):
         load(path)
 
 
@@ -140,7 +140,7 @@ def test_a_flipped_byte_is_an_image_or_three_lines(tmp_path_factory, place, valu
     path.write_bytes(content)
     try:
         assert load_image(path).shape == head().shape
-    except BadImage as error:
+    except ImageError as error:
         assert "flipped.nii.gz" in str(error)
 
 
@@ -150,7 +150,7 @@ def test_an_impossible_header_is_three_lines(tmp_path):
     content = bytearray(path.read_bytes())
     content[70:72] = struct.pack("<h", 999)
     path.write_bytes(content)
-    with raises_three_lines(BadImage, "a.nii", "999"):
+    with raises_three_lines(ImageError, "a.nii", "999"):
         load_image(path)
 
 
@@ -164,7 +164,7 @@ def test_what_a_library_repairs_does_not_reach_the_screen(tmp_path, capfd):
 
 def test_text_is_no_image(tmp_path):
     (tmp_path / "a.nii.gz").write_text("see README")
-    with raises_three_lines(BadImage, "a.nii.gz"):
+    with raises_three_lines(ImageError, "a.nii.gz"):
         load_image(tmp_path / "a.nii.gz")
 
 
@@ -188,7 +188,7 @@ def test_a_mask_on_another_grid_is_three_lines(tmp_path, change):
     affine = scan.affine.copy()
     affine[0, 3] += change == "affine"
     path = _write(tmp_path / "mask.nii.gz", data, affine)
-    with raises_three_lines(BadImage, "grid", scan.shape, "mask.nii.gz"):
+    with raises_three_lines(ImageError, "grid", scan.shape, "mask.nii.gz"):
         load_mask(path, like=scan)
 
 
@@ -197,7 +197,7 @@ def test_a_lost_voxel_size_is_remembered_on_disk(tmp_path):
     lost = load_image(tmp_path / "a.nii.gz")
     assert not voxel_size_known(lost)
     assert not voxel_size_known(image_like(np.ones(lost.shape, np.uint8), lost))
-    with raises_three_lines(UnknownVoxelSize, "a.nii.gz"):
+    with raises_three_lines(UnknownVoxelSizeError, "a.nii.gz"):
         spacing_mm(lost)
 
 
@@ -246,14 +246,14 @@ def test_isotropic_voxels_cover_the_field_of_view():
 
 
 def test_a_name_that_is_not_of_nifti_is_three_lines(tmp_path):
-    with raises_three_lines(BadOutput, ".nii or .nii.gz", "mask.txt"):
+    with raises_three_lines(OutputError, ".nii or .nii.gz", "mask.txt"):
         save_image(head(), tmp_path / "mask.txt")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_nifti_is_said_and_where_dicom_goes(tmp_path):
-    with raises_three_lines(BadImage, "a folder", "epitome cohort dicom"):
+    with raises_three_lines(ImageError, "a folder", "epitome cohort dicom"):
         load_image(tmp_path)
     (tmp_path / "image.dcm").write_bytes(b"not a scan")
-    with raises_three_lines(BadImage, "readable scan", "is text", "epitome cohort dicom"):
+    with raises_three_lines(ImageError, "readable scan", "is text", "epitome cohort dicom"):
         load_image(tmp_path / "image.dcm")

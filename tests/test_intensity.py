@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import head, lesion, raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like
 from epitome_kit.preprocess.intensity import normalise_intensity
 
@@ -58,5 +58,5 @@ def test_a_bright_tumour_hardly_moves_the_scale_and_is_limited():
 
 def test_a_mask_on_another_grid_is_three_lines():
     scan = head()
-    with raises_three_lines(BadImage, "normalise_intensity", "resample"):
+    with raises_three_lines(ImageError, "normalise_intensity", "resample"):
         normalise_intensity(scan, _brain(scan).slicer[:, 1:])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import COLUMNS
-from epitome_kit.errors import BadCohort, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning
 from epitome_kit.sources.label_words import find_columns, read_value
 from epitome_kit.sources.labels import find_labels, read_labels
 from epitome_kit.sources.names import match_names
@@ -202,7 +202,7 @@ def test_numbers_of_rows_name_nobody(tmp_path):
 
 def test_columns_that_name_other_subjects_are_asked_about(tmp_path):
     rows = ["participant_id|twin_id|grade", "1|sub-02|2", "2|sub-01|3"]
-    with raises_three_lines(BadCohort, "twin_id", "participant_id"):
+    with raises_three_lines(CohortError, "twin_id", "participant_id"):
         _read(tmp_path, *rows)
     rows = ["participant_id|twin_id|grade", "sub-01|sub-02|2", "sub-02|sub-01|3"]
     assert _read(tmp_path, *rows).table.grade.to_dict() == {"sub-01": 2, "sub-02": 3}
@@ -243,7 +243,7 @@ def test_a_column_that_may_be_a_label_is_not_passed_over_in_silence(tmp_path):
 def test_a_table_without_subjects_is_three_lines(tmp_path, content):
     path = _write(tmp_path / "participants.tsv", *content.splitlines())
     for read in (lambda: read_labels(path, ["sub-01"]), lambda: find_labels(tmp_path, ["sub-01"])):
-        with raises_three_lines(BadCohort, "participants.tsv"):
+        with raises_three_lines(CohortError, "participants.tsv"):
             read()
 
 

@@ -7,14 +7,14 @@ from made_model import make_model
 from made_notebook import write_notebook
 from tiny import raises_three_lines
 
-from epitome_kit.answers import show_report
-from epitome_kit.errors import BadParameter, NotebookFailed
+from epitome_kit.case import server as app
+from epitome_kit.cli.printing import show_report
+from epitome_kit.errors import NotebookError, ParameterError
 from epitome_kit.files import write_json
-from epitome_kit.grade.one_head import NEEDED
-from epitome_kit.run import app
-from epitome_kit.run.latest import latest_run, networks_for
+from epitome_kit.grade.single_case import NEEDED, find_trained_run
+from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import plan_run, run_notebooks
-from epitome_kit.run.report import write_report
+from epitome_kit.workspace import latest_run
 
 COHORT = 'cohort = "phantom"\nout = "x"\nprofile = "smoke"'
 ONE_SCAN = 'scan = ""\nout = "x"\nprofile = "smoke"'
@@ -39,7 +39,7 @@ def test_latest_is_the_last_run_of_a_cohort_that_went_through(make, tmp_path):
     assert latest_run(runs) is None
     run_notebooks([make("first")], out=runs / "one")
     assert os.readlink(runs / "latest") == "one" and latest_run(runs) == runs / "one"
-    with pytest.raises(NotebookFailed):
+    with pytest.raises(NotebookError):
         run_notebooks([make("fails", cell="1 / 0")], out=runs / "two")
     run_notebooks([make("scan", ONE_SCAN)], out=runs / "three")
     run_notebooks([make("first")], out=runs / "marked", latest=False)
@@ -64,13 +64,13 @@ def test_where_links_are_not_allowed_a_file_says_which_run_it_is(make, tmp_path,
 
 def test_one_scan_is_graded_by_its_workspace_or_else_by_the_latest_run(make, tmp_path):
     runs = tmp_path / "runs"
-    assert networks_for(runs / "mine") is None
+    assert find_trained_run(runs / "mine") is None
     graded = make_model(runs / "graded")
-    assert networks_for(runs / "mine") is None, "a run is not the latest for lying there"
+    assert find_trained_run(runs / "mine") is None, "a run is not the latest for lying there"
     run_notebooks([make("first")], out=graded)
-    assert networks_for(runs / "mine") == graded
+    assert find_trained_run(runs / "mine") == graded
     make_model(runs / "mine")
-    assert networks_for(runs / "mine") == runs / "mine"
+    assert find_trained_run(runs / "mine") == runs / "mine"
 
 
 def test_a_new_scan_or_a_new_network_is_looked_at_again(make, tmp_path):
@@ -98,7 +98,7 @@ def test_a_scan_is_found_from_where_its_name_was_typed_or_refused_before_anythin
     fitted = plan_run(**plan, parameters={"scan": "scan.nii"})[1]
     assert fitted["scan"]["scan"] == str(tmp_path / "scan.nii")
     assert plan_run(**plan)[1]["scan"]["scan"] == ""
-    with raises_three_lines(BadParameter, "nothere.nii, no file"):
+    with raises_three_lines(ParameterError, "nothere.nii, no file"):
         plan_run(**plan, parameters={"scan": "nothere.nii"})
 
 
@@ -129,5 +129,5 @@ def test_the_case_page_says_first_who_grades(graded, said, tmp_path, monkeypatch
 
 
 def test_the_case_page_refuses_a_workspace_that_is_not_there(tmp_path):
-    with raises_three_lines(BadParameter, "nothere, no folder"):
+    with raises_three_lines(ParameterError, "nothere, no folder"):
         app.serve_case_page(port=0, workspace=tmp_path / "nothere")

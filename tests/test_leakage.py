@@ -6,10 +6,10 @@ import pytest
 from tiny import raises_three_lines
 
 import epitome_kit as ek
-from epitome_kit.errors import BadCohort, EpitomeError, Leak
+from epitome_kit.errors import CohortError, EpitomeError, LeakageError
 from epitome_kit.folds import assign_folds, require_apart
 from epitome_kit.grade.select import rank_features, select_features
-from epitome_kit.teach import leaks
+from epitome_kit.teach import leakage as leaks
 
 NAMES = [f"sub-{number:02d}" for number in range(20)]
 LABELS = pd.Series(np.arange(20) % 2, index=NAMES, name="label")
@@ -35,13 +35,13 @@ def grade(tmp_path):
 
 def test_slices_of_one_subject_on_both_sides():
     slices = np.repeat(NAMES, 10)
-    with raises_three_lines(Leak, "lab", "sub-00"):
+    with raises_three_lines(LeakageError, "lab", "sub-00"):
         require_apart(slices[::2], slices[1::2], where="lab")
     require_apart(slices[:100], slices[100:], where="lab")
 
 
 def test_folds_of_a_list_in_which_one_stands_twice(table):
-    with raises_three_lines(BadCohort, "sub-00"):
+    with raises_three_lines(CohortError, "sub-00"):
         assign_folds(pd.concat([table, table.iloc[:1]]).label)
 
 
@@ -49,7 +49,7 @@ def test_folds_of_a_list_in_which_one_stands_twice(table):
 def test_selection_that_looks_at_test_subjects(choose, table):
     roles = np.where(np.arange(20) < 4, "test", "train")
     rows = table.assign(fold=1, role=roles).rename_axis("participant_id").reset_index()
-    with raises_three_lines(Leak):
+    with raises_three_lines(LeakageError):
         choose(rows)
     assert len(choose(rows[rows.role == "train"]))
 
@@ -76,5 +76,5 @@ def test_classes_balanced_by_copies(table, grade):
 def test_features_of_a_subject_on_both_sides_of_a_fold(table, tmp_path):
     rows = table.assign(fold=1, role="train", cnn_probability=0.5).rename_axis("participant_id").reset_index()
     both = pd.concat([rows, rows.iloc[:4].assign(role="test")])
-    with raises_three_lines(BadCohort, "sub-00"):
+    with raises_three_lines(CohortError, "sub-00"):
         ek.grade_features(both, tmp_path / "out")

@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines, write_cohort
 
 from epitome_kit.cohort import open_cohort, write_dataset
-from epitome_kit.errors import BadOutput, BadParameter, EpitomeError, EpitomeWarning
+from epitome_kit.errors import EpitomeError, EpitomeWarning, OutputError, ParameterError
 from epitome_kit.files import read_tsv
 from epitome_kit.ledger import (
     Entry,
@@ -77,7 +77,7 @@ def test_what_is_no_ledger_is_three_lines(tmp_path, content):
 def test_a_decision_that_is_none_is_three_lines(tmp_path, row, word):
     entries = [entry._replace(decision=word if index == row else "") for index, entry in enumerate(ENTRIES)]
     write_ledger(tmp_path, entries)
-    with raises_three_lines(BadParameter, word, entries[row].kind):
+    with raises_three_lines(ParameterError, word, entries[row].kind):
         read_decisions(tmp_path / "sources.tsv")
 
 
@@ -92,7 +92,7 @@ def test_older_cohorts_are_known_and_never_added_to(tmp_path):
     assert made_by_older_rules(root)
     with pytest.warns(EpitomeWarning, match="Import it again"):
         open_cohort(root)
-    with raises_three_lines(BadOutput, root):
+    with raises_three_lines(OutputError, root):
         check_folders(tmp_path / "source", root, ["sub-01", "sub-02", "sub-03", "sub-04"])
     (root / "sources.tsv").rename(root / "repaired.tsv")
     assert made_by_older_rules(root)
@@ -114,13 +114,13 @@ def test_the_sum_counts_what_was_taken_and_each_reason(tmp_path):
 
 def test_two_decisions_on_one_file_are_three_lines(tmp_path):
     write_ledger(tmp_path, [ENTRIES[0]._replace(decision="T1w"), ENTRIES[0]._replace(decision="T1ce")])
-    with raises_three_lines(BadParameter, "T1w and T1ce", ENTRIES[0].source):
+    with raises_three_lines(ParameterError, "T1w and T1ce", ENTRIES[0].source):
         read_decisions(tmp_path / "sources.tsv")
 
 
 def test_decisions_in_a_ledger_are_never_lost_by_importing_again(tmp_path):
     assert require_decisions(tmp_path, None) == {} == require_decisions(tmp_path, {})
     write_ledger(tmp_path, [ENTRIES[0]._replace(decision="T1w")])
-    with raises_three_lines(BadParameter, "--decisions", tmp_path):
+    with raises_three_lines(ParameterError, "--decisions", tmp_path):
         require_decisions(tmp_path, None)
     assert require_decisions(tmp_path, {}) == {} and require_decisions(tmp_path, {"a": "b"}) == {"a": "b"}

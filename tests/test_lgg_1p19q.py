@@ -24,7 +24,7 @@ from made_lgg import (
 )
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning, OutputError, ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
 from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
@@ -274,7 +274,7 @@ def test_the_spreadsheet_is_read_however_it_was_saved(source, tmp_path, how):
 def test_an_old_spreadsheet_asks_to_be_saved_again(source, tmp_path):
     (source / "TCIA_LGG_cases_159.xlsx").rename(source / "cases.xls")
     (source / "cases.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
-    with raises_three_lines(BadCohort, "cases.xls", "save it as .xlsx"):
+    with raises_three_lines(CohortError, "cases.xls", "save it as .xlsx"):
         import_lgg_1p19q(source, tmp_path / "out")
     write_spreadsheet(source)
     assert import_lgg_1p19q(source, tmp_path / "out").participants.grade.notna().all()
@@ -337,7 +337,7 @@ def test_an_import_goes_on_where_it_stopped(source, tmp_path):
 
 def test_other_files_under_a_name_in_use_are_three_lines(source, tmp_path):
     import_lgg_1p19q(source, tmp_path / "out")
-    with raises_three_lines(BadOutput, "sub-LGG104"):
+    with raises_three_lines(OutputError, "sub-LGG104"):
         import_lgg_1p19q(source, tmp_path / "out", deface=lambda image: image)
 
 
@@ -355,18 +355,18 @@ def test_a_source_without_scans_is_three_lines(tmp_path, content):
         (tmp_path / "in").mkdir()
     if content:
         write_spreadsheet(tmp_path / "in")
-    with raises_three_lines(BadCohort, tmp_path / "in"):
+    with raises_three_lines(CohortError, tmp_path / "in"):
         import_lgg_1p19q(tmp_path / "in", tmp_path / "out")
 
 
 def test_a_damaged_spreadsheet_is_three_lines(source, tmp_path):
     (source / "TCIA_LGG_cases_159.xlsx").write_bytes(b"PK\x03\x04torn")
-    with raises_three_lines(BadCohort, "TCIA_LGG_cases_159.xlsx"):
+    with raises_three_lines(CohortError, "TCIA_LGG_cases_159.xlsx"):
         import_lgg_1p19q(source, tmp_path / "out")
 
 
 def test_output_in_the_source_is_three_lines(source):
-    with raises_three_lines(BadParameter, source):
+    with raises_three_lines(ParameterError, source):
         import_lgg_1p19q(source, source / "out")
 
 

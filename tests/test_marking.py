@@ -7,10 +7,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from epitome_kit.errors import BadNotebook, BadParameter, NotebookFailed
-from epitome_kit.run import classroom, notebooks
-from epitome_kit.run.marking import mark_answers, mark_folder, take_answers
-from epitome_kit.run.returned import read_hand_ins
+from epitome_kit.classroom import handouts as classroom
+from epitome_kit.classroom.marking import mark_answers, mark_folder, take_answers
+from epitome_kit.classroom.submissions import read_submissions
+from epitome_kit.errors import NotebookError, ParameterError, SubmissionError
+from epitome_kit.run import notebooks
 
 IMPORTS = "from pathlib import Path\nfrom epitome_kit.teach.checks import check_number\nmade = 1"
 STAND_IN = """from pathlib import Path
@@ -89,7 +90,7 @@ def test_an_answer_that_stops_the_kernel_or_never_ends_is_left_out(tmp_path):
 def test_a_kit_that_stops_is_not_blamed_on_the_student(tmp_path):
     notebook = _made_up(["one"])
     notebook.cells[2].source = "import os\nos._exit(1)"
-    with pytest.raises(NotebookFailed, match="stopped the kernel"):
+    with pytest.raises(NotebookError, match="stopped the kernel"):
         mark_answers(notebook, {"one": "my_one = 2"}, {}, cwd=tmp_path)
 
 
@@ -150,22 +151,22 @@ def test_copies_of_one_notebook_are_marked_and_said_so(kit, tmp_path):
 
 
 def _answers(path):
-    ((hand_in,), _) = read_hand_ins(path)
+    ((hand_in,), _) = read_submissions(path)
     return take_answers(hand_in)
 
 
 def test_a_file_that_cannot_be_marked_is_said_so(kit, tmp_path):
     foreign = tmp_path / "foreign.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), foreign)
-    with pytest.raises(BadNotebook, match="none of their exercises"):
+    with pytest.raises(SubmissionError, match="none of their exercises"):
         mark_folder(foreign, workspace=tmp_path / "runs" / "class")
     for text in ("", "{}", "[]", "5"):
         foreign.write_text(text)
-        with pytest.raises(BadNotebook, match="an empty file|read as a notebook"):
+        with pytest.raises(SubmissionError, match="an empty file|read as a notebook"):
             mark_folder(foreign, workspace=tmp_path / "runs" / "class")
     (tmp_path / "empty").mkdir()
     for nothing in ("empty", "missing"):
-        with pytest.raises(BadParameter, match="a folder with some"):
+        with pytest.raises(ParameterError, match="a folder with some"):
             mark_folder(tmp_path / nothing, workspace=tmp_path / "runs" / "class")
 
 
@@ -173,7 +174,7 @@ def test_two_answers_to_one_exercise_are_not_chosen_from(kit, tmp_path):
     def twice(cells, notebook):
         notebook.cells.append({**cells["one"], "source": "my_one = 7"})
 
-    with pytest.raises(BadNotebook, match="two answers to exercise 1"):
+    with pytest.raises(SubmissionError, match="two answers to exercise 1"):
         _answers(_returned(kit, tmp_path / "mine.ipynb", twice))
     same = _returned(kit, tmp_path / "same.ipynb", lambda cells, notebook: notebook.cells.append(cells["two"]))
     assert _answers(same)[0] == "01_made"

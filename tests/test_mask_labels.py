@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter, noticed
+from epitome_kit.errors import ImageError, ParameterError, noticed
 from epitome_kit.images import load_mask
-from epitome_kit.mask_labels import SCHEMES, read_labels, voxels_inside
+from epitome_kit.io.mask_labels import SCHEMES, read_labels, voxels_inside
 
 
 def boxes(values, background=0, dtype=np.float32):
@@ -52,7 +52,7 @@ def test_fractions_are_cut_at_one_half_and_it_is_said(values, boxes_inside):
 
 
 def test_fractions_that_nowhere_reach_one_half_are_three_lines():
-    with raises_three_lines(BadImage, "at most 0.4", "a mask in memory"):
+    with raises_three_lines(ImageError, "at most 0.4", "a mask in memory"):
         voxels_inside(boxes([0.2, 0.4]))
 
 
@@ -77,7 +77,7 @@ LABELS = {
 def test_several_labels_are_a_question(kind):
     values, dtype = LABELS[kind]
     data = boxes(values, 1 if kind == "without a background" else 0, dtype)
-    with raises_three_lines(BadImage, "labels", f"{round(values[-1])}: 0.064 mL", "--mask-labels", "seg.nii"):
+    with raises_three_lines(ImageError, "labels", f"{round(values[-1])}: 0.064 mL", "--mask-labels", "seg.nii"):
         voxels_inside(data, name="seg.nii", voxel_ml=0.001)
 
 
@@ -94,19 +94,19 @@ def test_labels_that_are_asked_for_are_joined(labels, inside):
 def test_a_label_that_is_absent_is_said_and_none_of_them_is_three_lines():
     data = boxes([1, 2], dtype=np.uint8)
     assert "no label 4" in voxels_inside(data, "brats21:WT").remarks[0]
-    with raises_three_lines(BadImage, "label 4", "1: 64 voxels"):
+    with raises_three_lines(ImageError, "label 4", "1: 64 voxels"):
         voxels_inside(data, "4")
 
 
 def test_a_scheme_takes_no_mask_with_other_labels():
     data = boxes([1, 2, 4], dtype=np.uint8)
-    with raises_three_lines(BadImage, "scheme", "4 too"):
+    with raises_three_lines(ImageError, "scheme", "4 too"):
         voxels_inside(data, "msd:WT")
 
 
 @pytest.mark.parametrize("labels", ["brats", "brats21", "brats21:XY", "WT", "1;2", "", "1.5"])
 def test_labels_that_are_not_understood_are_three_lines(labels):
-    with raises_three_lines(BadParameter, "brats21:WT"):
+    with raises_three_lines(ParameterError, "brats21:WT"):
         read_labels(labels)
 
 
@@ -117,13 +117,13 @@ def test_the_parts_of_a_scheme_make_up_the_whole(scheme):
 
 
 def test_fractions_and_labels_do_not_go_together():
-    with raises_three_lines(BadImage, "fractions from 0 to 0.75"):
+    with raises_three_lines(ImageError, "fractions from 0 to 0.75"):
         voxels_inside(boxes([0.25, 0.75]), "1")
 
 
 @pytest.mark.parametrize("values", [[0.5, 1.5, 2], [3.7, 1.2]])
 def test_a_label_map_that_was_smoothed_is_three_lines(values):
-    with raises_three_lines(BadImage, "nearest neighbour"):
+    with raises_three_lines(ImageError, "nearest neighbour"):
         voxels_inside(boxes(values))
 
 
@@ -131,7 +131,7 @@ def test_a_label_map_that_was_smoothed_is_three_lines(values):
 def test_many_values_are_those_of_a_scan(dtype):
     data = np.arange(8000).reshape(20, 20, 20) % 90
     for labels in (None, "all"):
-        with raises_three_lines(BadImage, "as in a scan"):
+        with raises_three_lines(ImageError, "as in a scan"):
             voxels_inside(data.astype(dtype), labels)
 
 
@@ -142,7 +142,7 @@ def test_one_region_of_an_atlas_can_be_asked_for():
 
 def test_a_mask_where_zero_marks_the_tumour_is_a_question():
     data = 1 - boxes([1], dtype=np.uint8)
-    with raises_three_lines(BadImage, "99% of the image", "`--mask-labels 0`", "`--mask-labels 1`"):
+    with raises_three_lines(ImageError, "99% of the image", "`--mask-labels 0`", "`--mask-labels 1`"):
         voxels_inside(data)
     assert voxels_inside(data, "0").voxels.sum() == 64
     assert voxels_inside(data, "1").voxels.sum() == 8000 - 64
@@ -182,7 +182,7 @@ INVERTED = {
 @pytest.mark.parametrize("kind", INVERTED)
 def test_a_block_with_a_hole_is_a_question_whatever_is_cut_off_it(kind):
     data = inverted(INVERTED[kind])
-    with raises_three_lines(BadImage, "of the image", "`--mask-labels 0`", "`--mask-labels 1`"):
+    with raises_three_lines(ImageError, "of the image", "`--mask-labels 0`", "`--mask-labels 1`"):
         voxels_inside(data)
     assert voxels_inside(data, "1").voxels.sum() == data.sum()
 
@@ -202,13 +202,13 @@ def test_a_head_that_fills_its_image_is_a_mask_and_holes_in_it_are_said():
 
 
 def test_a_byte_read_with_a_sign_is_three_lines():
-    with raises_three_lines(BadImage, "from -1 to 0"):
+    with raises_three_lines(ImageError, "from -1 to 0"):
         voxels_inside(boxes([-1], dtype=np.int8))
     assert voxels_inside(boxes([-1], dtype=np.int8), "-1").voxels.sum() == 64
 
 
 def test_infinite_voxels_are_three_lines():
-    with raises_three_lines(BadImage, "infinite"):
+    with raises_three_lines(ImageError, "infinite"):
         voxels_inside(boxes([np.inf]))
 
 
@@ -216,13 +216,13 @@ def test_a_rare_label_is_not_overlooked():
     data = np.zeros((200, 200, 60), np.uint8)
     data[50:90, 50:90, 20:40] = 1
     data[60, 60, 30] = 2
-    with raises_three_lines(BadImage, "2: 1 voxels"):
+    with raises_three_lines(ImageError, "2: 1 voxels"):
         voxels_inside(data)
 
 
 def test_the_file_and_its_volumes_are_named(tmp_path):
     nib.save(nib.Nifti1Image(boxes([1, 2], dtype=np.uint8), np.diag([1, 2, 5, 1])), tmp_path / "seg.nii.gz")
-    with raises_three_lines(BadImage, "1: 0.64 mL, 2: 0.64 mL", "seg.nii.gz"):
+    with raises_three_lines(ImageError, "1: 0.64 mL, 2: 0.64 mL", "seg.nii.gz"):
         load_mask(tmp_path / "seg.nii.gz")
     assert np.asarray(load_mask(tmp_path / "seg.nii.gz", labels="2").dataobj).sum() == 64
     nib.save(nib.Nifti1Image(boxes([0.3, 0.8]), np.diag([2, 2, 2, 1])), tmp_path / "soft.nii.gz")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter, UnknownVoxelSize
+from epitome_kit.errors import ImageError, ParameterError, UnknownVoxelSizeError
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.tumour.diameters import axial_axis
 from epitome_kit.tumour.measure import count_voxels, measure_tumour
@@ -121,13 +121,13 @@ def test_a_path_will_do_as_well(tmp_path):
 
 
 def test_an_empty_mask_is_three_lines():
-    with raises_three_lines(BadImage, "measure_tumour", "empty mask"):
+    with raises_three_lines(ImageError, "measure_tumour", "empty mask"):
         measure_tumour(_image(np.zeros((5, 5, 5))))
 
 
 def test_a_scan_is_no_mask():
     scan = np.arange(6000).reshape(20, 20, 15)
-    with raises_three_lines(BadImage, "measure_tumour", "values from 0 to 255"):
+    with raises_three_lines(ImageError, "measure_tumour", "values from 0 to 255"):
         measure_tumour(_image(scan))
 
 
@@ -262,7 +262,7 @@ def test_what_is_not_a_number_is_outside():
 
 def test_the_name_of_an_empty_file_is_told(tmp_path):
     nib.save(_image(np.full((5, 5, 5), np.nan) > 0), tmp_path / "nothing.nii.gz")
-    with raises_three_lines(BadImage, "measure_tumour", "nothing.nii.gz"):
+    with raises_three_lines(ImageError, "measure_tumour", "nothing.nii.gz"):
         measure_tumour(tmp_path / "nothing.nii.gz")
 
 
@@ -287,12 +287,12 @@ def test_a_whole_mask_has_no_slab():
 @pytest.mark.parametrize("slices", [(), (4, 12), (-1,)])
 def test_slices_that_are_not_there_are_three_lines(slices):
     for measure in (measure_tumour, count_voxels):
-        with raises_three_lines(BadParameter, "annotated slices out of 0 to 11"):
+        with raises_three_lines(ParameterError, "annotated slices out of 0 to 11"):
             measure(_box(), annotated_slices=slices)
 
 
 def test_annotated_slices_without_a_tumour_are_three_lines():
-    with raises_three_lines(BadImage, "on slices 0, 1"):
+    with raises_three_lines(ImageError, "on slices 0, 1"):
         measure_tumour(_box(), annotated_slices=(0, 1))
 
 
@@ -308,5 +308,5 @@ def test_voxels_can_be_counted_without_their_size():
 
 
 def test_the_way_out_without_a_voxel_size_is_named():
-    with raises_three_lines(UnknownVoxelSize, "epitome measure MASK --voxels"):
+    with raises_three_lines(UnknownVoxelSizeError, "epitome measure MASK --voxels"):
         measure_tumour(mark_voxel_size_unknown(_box()))

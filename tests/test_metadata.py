@@ -11,7 +11,7 @@ import pytest
 from made_workspace import make_workspace
 
 from epitome_kit.files import write_json, write_tsv
-from epitome_kit.run.metadata import gather
+from epitome_kit.report.metadata import gather
 
 
 def make_model(path):
@@ -20,7 +20,7 @@ def make_model(path):
     layers = [
         first,
         {"class_name": "Dense", "config": {"units": 2}},
-        {"class_name": "SideBySide", "config": {"members": 4}},
+        {"class_name": "EnsembleDense", "config": {"members": 4}},
     ]
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.tumour import network
 from epitome_kit.tumour.network import build_unet, load_unet, save_unet, shipped_unet, tumour_probability
 
@@ -171,14 +171,14 @@ def _another(channels, outputs=("tumour",), sides=(None, None, None)):
 )
 def test_another_network_is_three_lines(model, words, tmp_path):
     model.save(tmp_path / "net.keras")
-    with raises_three_lines(BadParameter, "a network of `epitome segment`", "net.keras", words):
+    with raises_three_lines(ParameterError, "a network of `epitome segment`", "net.keras", words):
         load_unet(tmp_path / "net.keras")
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.txt", "net"])
 def test_a_file_of_text_is_three_lines(name, tmp_path):
     (tmp_path / name).write_text("Not a network.")
-    with raises_three_lines(BadParameter, name):
+    with raises_three_lines(ParameterError, name):
         load_unet(tmp_path / name)
 
 
@@ -187,10 +187,10 @@ def test_a_file_that_is_cut_off_or_not_there_is_three_lines(unet, tmp_path):
     whole = (tmp_path / "net.keras").read_bytes()
     for part in (whole[: len(whole) // 2], whole[:100] + bytes(200) + whole[300:], b"PK\x05\x06" + bytes(18)):
         (tmp_path / "net.keras").write_bytes(part)
-        with raises_three_lines(BadParameter, "net.keras"):
+        with raises_three_lines(ParameterError, "net.keras"):
             load_unet(tmp_path / "net.keras")
     for missing in (tmp_path / "none.keras", tmp_path):
-        with raises_three_lines(BadParameter, missing):
+        with raises_three_lines(ParameterError, missing):
             load_unet(missing)
 
 
@@ -198,11 +198,11 @@ def test_a_file_that_brings_code_of_its_own_is_refused(tmp_path):
     inputs = keras.Input((None, None, None, 4))
     code = keras.layers.Lambda(lambda x: x[..., :1] * 0 + __import__("os").getpid(), name="tumour")(inputs)
     keras.Model(inputs, {"tumour": code}).save(tmp_path / "net.keras")
-    with raises_three_lines(BadParameter, "net.keras", "arbitrary code"):
+    with raises_three_lines(ParameterError, "net.keras", "arbitrary code"):
         load_unet(tmp_path / "net.keras")
 
 
 def test_a_format_without_a_safe_mode_is_refused_whatever_is_in_it(tmp_path):
     shipped_unet().save(tmp_path / "net.h5")
-    with raises_three_lines(BadParameter, "net.h5", "no file `.keras`"):
+    with raises_three_lines(ParameterError, "net.h5", "no file `.keras`"):
         load_unet(tmp_path / "net.h5")

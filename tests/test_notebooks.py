@@ -3,7 +3,8 @@
 from PIL import Image
 
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, kit_notebooks
+from epitome_kit.run.notebooks import find_notebooks, kit_notebooks
+from epitome_kit.workspace import executed_notebooks
 
 STEPS = [
     *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),

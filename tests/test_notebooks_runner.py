@@ -17,11 +17,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tiny import raises_three_lines, write_cohort
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter, NotebookFailed
+from epitome_kit.errors import CohortError, NotebookError, OutputError, ParameterError
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
+from epitome_kit.run.execute import ShellChannel, peak_memory
+from epitome_kit.run.notebooks import find_notebooks, run_notebooks
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
-from epitome_kit.run.strict import RECORD, ShellChannel, peak_memory
+from epitome_kit.workspace import RECORD, executed_notebooks
 
 DECLARED = 'cohort = "phantom"  # a path, too\nout = "x"\nprofile = "quick"\nn = 3\nshare = 0.5\nname = "a"\n'
 
@@ -87,7 +88,7 @@ TRAPS = {
 @pytest.mark.parametrize("trap", TRAPS)
 def test_a_trap_turns_red_and_the_notebook_is_kept(trap, make, out):
     cells, reason = TRAPS[trap]
-    with pytest.raises(NotebookFailed, match="made-up to run to its end") as caught:
+    with pytest.raises(NotebookError, match="made-up to run to its end") as caught:
         run_notebooks([make("made-up", *cells)], out=out)
     assert reason in caught.value.received
     kept = out / "notebooks" / "made-up.failed.ipynb"
@@ -120,7 +121,7 @@ def test_results_are_kept_and_only_what_changed_runs_again(make, out):
     assert [event for event, _ in _events(out)] == ["done", "done", "kept", "done"]
 
     make("second", "1 / 0")
-    with pytest.raises(NotebookFailed):
+    with pytest.raises(NotebookError):
         run_notebooks([second], out=out, parameters={"n": 4})
     assert [(entry["name"], entry["status"]) for entry in executed_notebooks(out)] == [
         ("first", "done"),
@@ -151,7 +152,7 @@ def test_figures_stay_in_the_notebook_whatever_the_environment(make, out, monkey
 def test_a_workspace_belongs_to_one_cohort_and_seed(make, out):
     notebook = make("only", declared=DECLARED + "seed = 0\n")
     run_notebooks([notebook], out=out, parameters={"seed": 1})
-    with pytest.raises(BadParameter, match="seed 1, as .* was made with") as caught:
+    with pytest.raises(ParameterError, match="seed 1, as .* was made with") as caught:
         run_notebooks([notebook], out=out, parameters={"seed": 2})
     assert "--fresh" in caught.value.hint
     assert run_notebooks([notebook], out=out, parameters={"seed": 2}, fresh=True)[0]["status"] == "done"
@@ -212,7 +213,7 @@ def test_peak_memory_counts_a_process_and_its_children():
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_name(make, out):
-    with pytest.raises(BadParameter, match="`shrae` = 1") as caught:
+    with pytest.raises(ParameterError, match="`shrae` = 1") as caught:
         run_notebooks([make("only")], out=out, parameters={"shrae": 1})
     assert "`share`" in caught.value.hint
     assert not out.exists()
@@ -222,7 +223,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_name(make, out):
     ("name", "value"), [("n", "4"), ("n", 4.0), ("n", True), ("share", "x"), ("name", 4), ("name", None), ("n", [4])]
 )
 def test_a_value_of_another_type_is_refused(name, value):
-    with pytest.raises(BadParameter, match=f"expected `{name}` of type"):
+    with pytest.raises(ParameterError, match=f"expected `{name}` of type"):
         fit_parameters({"only": {"n": 3, "share": 0.5, "name": "a"}}, {name: value})
 
 
@@ -234,7 +235,7 @@ def test_each_notebook_gets_what_it_declares():
 
 @pytest.mark.parametrize("declared", [None, "n = 3\nderived = n + 1", "import os", "a = b = 1", "n = "])
 def test_a_cell_without_tag_or_with_more_than_literals_is_refused(declared, make, out):
-    with pytest.raises(NotebookFailed, match="`parameters`"):
+    with pytest.raises(NotebookError, match="`parameters`"):
         run_notebooks([make("only", "1", declared=declared)], out=out)
     assert not out.exists()
 
@@ -260,7 +261,7 @@ def test_who_is_left_out_stands_in_the_log(make, out):
 
 def test_a_file_that_is_no_notebook_is_refused(tmp_path, out):
     (tmp_path / "broken.ipynb").write_text("no JSON")
-    with pytest.raises(NotebookFailed, match="a notebook that can be read"):
+    with pytest.raises(NotebookError, match="a notebook that can be read"):
         run_notebooks([tmp_path / "broken.ipynb"], out=out)
 
 
@@ -271,9 +272,9 @@ def test_notebooks_are_found_by_number_name_and_path(tmp_path, monkeypatch):
     assert list(find_notebooks()) == ["01_look", "02_think", "02_write"]
     assert list(find_notebooks(["02_w", "01"])) == ["02_write", "01_look"]
     assert list(find_notebooks([str(tmp_path / "02_think.ipynb")])) == ["02_think"]
-    with pytest.raises(BadParameter, match="fits 2 of them"):
+    with pytest.raises(ParameterError, match="fits 2 of them"):
         find_notebooks(["02"])
-    with pytest.raises(BadParameter, match="01_look, 02_think, 02_write") as caught:
+    with pytest.raises(ParameterError, match="01_look, 02_think, 02_write") as caught:
         find_notebooks(["07_missing"])
     assert "`07_missing`, which fits 0" in caught.value.received
 
@@ -281,10 +282,10 @@ def test_notebooks_are_found_by_number_name_and_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"profile": "fast"}, BadParameter, "smoke, quick, full"),
-        ({"cohort": "no/such/folder"}, BadCohort, "does not exist"),
-        ({"parameters": {"target": "size"}}, BadParameter, "grade, codeletion"),
-        ({"parameters": {"profile": "full"}}, BadParameter, "use `--profile`"),
+        ({"profile": "fast"}, ParameterError, "smoke, quick, full"),
+        ({"cohort": "no/such/folder"}, CohortError, "does not exist"),
+        ({"parameters": {"target": "size"}}, ParameterError, "grade, codeletion"),
+        ({"parameters": {"profile": "full"}}, ParameterError, "use `--profile`"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(options, error, words, make, out):
@@ -295,7 +296,7 @@ def test_bad_input_is_refused_before_anything_runs(options, error, words, make, 
 
 def test_an_output_that_cannot_be_written_is_refused(make, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BadOutput, match="a folder that can be written to"):
+    with pytest.raises(OutputError, match="a folder that can be written to"):
         run_notebooks([make("only")], out=tmp_path / "file" / "run")
 
 
@@ -307,7 +308,7 @@ def test_a_scan_that_changes_under_a_run_stops_it_by_name_and_all_is_made_again(
     swap = "import pathlib\nflag = pathlib.Path('swapped')\nif not flag.exists():\n    flag.touch()\n"
     swap += f"    pathlib.Path({str(scan)!r}).write_bytes(pathlib.Path({str(scan)!r}).read_bytes() + b'more')"
     notebooks = [make("01_first", log, change), make("02_second", swap), make("03_third", log)]
-    with raises_three_lines(BadCohort, "1 that changed", "sub-01/anat/sub-01_FLAIR.nii.gz", cohort):
+    with raises_three_lines(CohortError, "1 that changed", "sub-01/anat/sub-01_FLAIR.nii.gz", cohort):
         run_notebooks(notebooks, out=out, cohort=cohort)
     assert (out / "seen.txt").read_text().split() == ["once"], "another time of the same bytes is no change"
     results = run_notebooks(notebooks, out=out, cohort=cohort)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadTable
+from epitome_kit.errors import TableError
 from epitome_kit.grade.numbers import odd_values, require_one_notation
 from epitome_kit.grade.table import read_features
 
@@ -27,7 +27,7 @@ def _frame(**columns):
 def test_marks_that_can_be_read_in_two_ways_are_asked_about(columns, words):
     if words == ["not read"]:
         return require_one_notation(_frame(**columns))
-    with raises_three_lines(BadTable, *words):
+    with raises_three_lines(TableError, *words):
         require_one_notation(_frame(**columns))
 
 
@@ -66,7 +66,7 @@ def _table():
 
 @pytest.mark.parametrize("word", ["NA", "None", "-", "?"])
 def test_a_class_that_may_mean_missing_is_asked_about(word):
-    with raises_three_lines(BadTable, repr(word), "word"):
+    with raises_three_lines(TableError, repr(word), "word"):
         read_features(_table().replace("y", word), label="kind")
     assert read_features(_table().replace({"x": "+", "y": "-"}), label="kind")[1]["classes"] == ["+", "-"]
 
@@ -79,9 +79,9 @@ def test_a_word_that_was_read_as_no_label_is_said():
 
 def test_cells_of_several_values_and_no_cells_are_three_lines():
     for cell in ([1, 2], {"k": 1}, np.zeros(2)):
-        with raises_three_lines(BadTable, "column c", "one value a cell"):
+        with raises_three_lines(TableError, "column c", "one value a cell"):
             read_features(_table().assign(c=[cell] * 40), label="kind")
-    with raises_three_lines(BadTable, "0 rows and 0 columns"):
+    with raises_three_lines(TableError, "0 rows and 0 columns"):
         read_features(pd.DataFrame(), label="kind")
 
 

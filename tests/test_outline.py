@@ -11,15 +11,15 @@ from made_derivative import BRAIN, SHAPE, VOXEL_ML, make_derivative
 from epitome_kit.cohort import Subject, truth_folder
 from epitome_kit.files import write_text
 from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, same_grid, save_image
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.outline import (
     compare_outline,
     describe_outline,
     mask_path,
-    own_outline,
     save_outline,
+    to_subject_space,
     true_mask,
     voxel_ml,
 )
@@ -55,7 +55,7 @@ def _map(*balls):
 
 
 def _outlined(subject, tmp_path, *balls):
-    return own_outline(subject, tmp_path / "ready", _map(*balls))
+    return to_subject_space(subject, tmp_path / "ready", _map(*balls))
 
 
 def test_a_ball_arrives_where_the_transform_says_on_the_grid_of_the_scan(subject, tmp_path):
@@ -85,7 +85,7 @@ def test_crumbs_are_left_out_and_a_second_tumour_is_kept(subject, tmp_path, seco
 
 
 def test_a_map_without_tumour_is_an_empty_mask_of_no_volume(subject, tmp_path):
-    found = own_outline(subject, tmp_path / "ready", np.full(SHAPE, 0.5, np.float32))
+    found = to_subject_space(subject, tmp_path / "ready", np.full(SHAPE, 0.5, np.float32))
     described = describe_outline(subject, found)
     assert not found.get_fdata().any() and described["volume_ml"] == described["volume_voxels"] == 0
     assert np.isnan(described["rano_long_mm"]) and "dice" not in described

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from epitome_kit.teach.overview import HEAD_MM, TUMOUR_MM, five_steps
+from epitome_kit.plotting.overview import HEAD_MM, TUMOUR_MM, five_steps
 
 
 def test_the_five_steps_show_one_tumour_and_the_score():

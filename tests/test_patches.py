@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter
-from epitome_kit.tumour.patches import lay_patches, split_halves, take_patches
+from epitome_kit.epitome.patches import assemble_patches, split_halves, take_patches
+from epitome_kit.errors import ImageError, ParameterError
 
 SHAPE = (9, 8, 7)
 
@@ -33,7 +33,7 @@ def test_a_patch_is_the_box_around_its_voxel():
 def test_patches_put_back_give_the_scan_where_they_lie(seed, size):
     grey, mask = scans(seed), some_mask(seed)
     mask[4, 4, 3] = True
-    laid = lay_patches(take_patches(grey, mask, size), mask)
+    laid = assemble_patches(take_patches(grey, mask, size), mask)
     assert np.allclose(laid[mask], grey[mask], atol=1e-6)
     covered = np.isfinite(laid)
     assert np.allclose(laid[covered], grey[covered], atol=1e-6)
@@ -47,7 +47,7 @@ def test_where_patches_overlap_they_are_averaged():
     mask = np.zeros(SHAPE, bool)
     mask[3, 3, 3] = mask[5, 3, 3] = True
     patches = np.stack([np.full((3, 3, 3, 1), 1.0), np.full((3, 3, 3, 1), 4.0)])
-    laid = lay_patches(patches, mask)[:, 3, 3, 0]
+    laid = assemble_patches(patches, mask)[:, 3, 3, 0]
     assert np.array_equal(laid[2:7], [1, 1, 2.5, 4, 4])
     assert np.isnan(laid[[0, 1, 7, 8]]).all()
 
@@ -69,16 +69,16 @@ def test_patches_of_the_two_halves_share_no_voxel(seed, share, size):
 def test_an_empty_mask_has_no_patches():
     nothing = np.zeros(SHAPE, bool)
     assert take_patches(scans(), nothing, 3).shape == (0, 3, 3, 3, 2)
-    assert np.isnan(lay_patches(take_patches(scans(), nothing, 3), nothing)).all()
+    assert np.isnan(assemble_patches(take_patches(scans(), nothing, 3), nothing)).all()
     assert [len(half) for half in split_halves(nothing)] == [0, 0]
 
 
 @pytest.mark.parametrize("size", [4, 0, (3, 3, 2)])
 def test_a_patch_without_a_middle_is_three_lines(size):
-    with raises_three_lines(BadParameter, "take_patches", "odd"):
+    with raises_three_lines(ParameterError, "take_patches", "odd"):
         take_patches(scans(), some_mask(0), size)
 
 
 def test_a_mask_of_another_grid_is_three_lines():
-    with raises_three_lines(BadImage, "take_patches", "(9, 8, 7, 2)"):
+    with raises_three_lines(ImageError, "take_patches", "(9, 8, 7, 2)"):
         take_patches(scans(), np.ones((9, 8, 8)), 3)

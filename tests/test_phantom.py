@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import TARGETS, open_cohort
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image, same_grid
 from epitome_kit.simulate.phantom import TEMPLATE, load_cohort, make_phantom_cohort, read_latents
@@ -68,16 +68,16 @@ def test_finished_subjects_are_kept_and_an_unfinished_one_is_made_again(tmp_path
 
 def test_a_folder_with_another_cohort_is_refused_and_left_alone(coarse):
     before = _voxels(coarse.root)
-    with raises_three_lines(BadParameter, coarse.root, "'seed': 4"):
+    with raises_three_lines(ParameterError, coarse.root, "'seed': 4"):
         make_phantom_cohort(coarse.root, seed=7, **COARSE)
-    with raises_three_lines(BadParameter, coarse.root):
+    with raises_three_lines(ParameterError, coarse.root):
         make_phantom_cohort(coarse.root, seed=4, contrasts=("T1ce",), **COARSE)
     assert _voxels(coarse.root) == before
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.docx").touch()
-    with raises_three_lines(BadParameter, tmp_path, "something else"):
+    with raises_three_lines(ParameterError, tmp_path, "something else"):
         make_phantom_cohort(tmp_path, **COARSE)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
@@ -92,7 +92,7 @@ def test_a_folder_with_other_things_is_refused(tmp_path):
     ],
 )
 def test_a_request_that_cannot_be_met_is_three_lines(tmp_path, request_, words):
-    with raises_three_lines(BadParameter, *words):
+    with raises_three_lines(ParameterError, *words):
         make_phantom_cohort(tmp_path / "out", **request_)
     assert not (tmp_path / "out").exists()
 
@@ -166,6 +166,6 @@ def test_the_built_in_cohort_is_made_once_and_kept_under_a_telling_name(tmp_path
 
 def test_any_other_cohort_is_opened(coarse, tmp_path):
     assert load_cohort(coarse.root, folder=tmp_path).participants.equals(open_cohort(coarse.root).participants)
-    with raises_three_lines(BadCohort, tmp_path / "nowhere"):
+    with raises_three_lines(CohortError, tmp_path / "nowhere"):
         load_cohort(tmp_path / "nowhere", folder=tmp_path)
     assert not any(tmp_path.iterdir())

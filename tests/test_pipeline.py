@@ -9,14 +9,14 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image, voxel_size_known
 from epitome_kit.preprocess.pipeline import (
     QUALITY,
     SPACE,
     Preprocessed,
-    give_nominal_size,
+    assign_nominal_voxel_size,
     preprocess_cohort,
     registration_error_mm,
 )
@@ -221,7 +221,7 @@ def test_a_scan_that_is_gone_leaves_its_subject_out(phantom, preprocessed, tmp_p
 def test_nothing_usable_is_three_lines(broken):
     cohort, out, _, _ = broken
     few = replace(cohort, subjects={"sub-001": cohort["sub-001"]})
-    with raises_three_lines(BadCohort, "1 of 1 excluded", "sub-001", "excluded.tsv"):
+    with raises_three_lines(CohortError, "1 of 1 excluded", "sub-001", "excluded.tsv"):
         preprocess_cohort(few, out.parent / "none")
 
 
@@ -254,8 +254,8 @@ def test_a_nominal_size_is_that_of_a_head_whichever_way_it_is_stored(codes):
     plain = nib.Nifti1Image(data, np.eye(4))
     ornt = nib.orientations.ornt_transform(nib.io_orientation(plain.affine), nib.orientations.axcodes2ornt(codes))
     turned = plain.as_reoriented(ornt)
-    assert give_nominal_size(turned) is turned, "a known size is respected"
-    sized = give_nominal_size(mark_voxel_size_unknown(turned))
+    assert assign_nominal_voxel_size(turned) is turned, "a known size is respected"
+    sized = assign_nominal_voxel_size(mark_voxel_size_unknown(turned))
     assert not voxel_size_known(sized) and nib.aff2axcodes(sized.affine) == tuple(codes)
     corners = nib.affines.apply_affine(sized.affine, [np.zeros(3), np.array(sized.shape) - 1])
     extent = np.abs(np.diff(corners, axis=0))[0]

@@ -6,8 +6,7 @@ from tiny import write_cohort
 
 from epitome_kit.cohort import open_cohort
 from epitome_kit.files import read_tsv, write_tsv
-from epitome_kit.learn.features import feature_columns
-from epitome_kit.learn.probes import add_probe, add_probes, probe_columns
+from epitome_kit.learn.probes import add_probe, add_probes, feature_columns, probe_columns
 
 
 def _features(names):

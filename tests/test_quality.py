@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like
 from epitome_kit.preprocess.quality import log_residual_sd, split_correction_error
 
@@ -45,5 +45,5 @@ def test_half_a_correction_leaves_half():
 
 
 def test_a_mask_on_another_grid_is_three_lines():
-    with raises_three_lines(BadImage, "split_correction_error"):
+    with raises_three_lines(ImageError, "split_correction_error"):
         split_correction_error(SCAN, SCAN, image_like(FIELD, CLEAN), ellipsoids.brain(shape=(10, 10, 10)))

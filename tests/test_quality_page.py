@@ -15,9 +15,9 @@ from PIL import Image
 from epitome_kit.cohort import open_cohort
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image
+from epitome_kit.plotting.quality import describe_picture, quality_picture
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
-from epitome_kit.run.quality import FEWEST, LIMIT, rate, write_quality_page
-from epitome_kit.teach.quality_picture import describe_picture, quality_picture
+from epitome_kit.report.quality_page import FEWEST, LIMIT, rate, write_quality_page
 
 
 class Page(HTMLParser):

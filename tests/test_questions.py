@@ -5,10 +5,10 @@ import json
 import pytest
 from tiny import ROOT
 
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.run.notebooks import kit_notebooks
-from epitome_kit.run.parameters import read_notebook
 from epitome_kit.teach.questions import Quiz, quiz
+from epitome_kit.workspace import read_notebook
 
 FOLDER = ROOT / "epitome_kit" / "teach" / "quizzes"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -45,5 +45,5 @@ def test_an_answer_opens_without_a_script_and_text_is_not_html():
 
 
 def test_an_unknown_quiz_names_the_known_ones():
-    with pytest.raises(BadParameter, match="01_inspect_dataset"):
+    with pytest.raises(ParameterError, match="01_inspect_dataset"):
         quiz("07")

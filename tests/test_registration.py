@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, resample
 from epitome_kit.preprocess.derivative import SPACE
 from epitome_kit.preprocess.quality import registration_error_mm
@@ -152,18 +152,18 @@ def test_a_head_of_another_scale_altogether_is_found():
 
 def test_a_mask_on_another_grid_is_three_lines():
     template, mask = load_template()
-    with raises_three_lines(BadImage, "register_affine"):
+    with raises_three_lines(ImageError, "register_affine"):
         register_affine(template, mask.slicer[2:])
-    with raises_three_lines(BadImage, "register_rigid"):
+    with raises_three_lines(ImageError, "register_rigid"):
         register_rigid(template, template, mask.slicer[2:])
-    with raises_three_lines(BadImage, "register_affine"):
+    with raises_three_lines(ImageError, "register_affine"):
         register_affine(template, mask, ignore=mask.slicer[2:])
 
 
 def test_a_slab_too_thin_to_match_is_three_lines():
     brain, mask = load_template()
     slab, inside = (image.slicer[:, :, 40:41] for image in (brain, mask))
-    with raises_three_lines(BadImage, "covers most of a head", "hardly a voxel in common"):
+    with raises_three_lines(ImageError, "covers most of a head", "hardly a voxel in common"):
         register_affine(slab, inside)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epitome_kit.teach.render import BORDER, assemble, encode_png, render_panel
+from epitome_kit.widgets.render import BORDER, assemble, encode_png, render_panel
 
 LETTERS = {"left": "R", "right": "L", "top": "A", "bottom": "P"}
 RAMP = np.linspace(0, 100, 101).reshape(1, -1).repeat(40, axis=0)

@@ -8,10 +8,10 @@ from tiny import raises_three_lines, write_cohort
 from typer.testing import CliRunner
 
 from epitome_kit.cli import app
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json, read_tsv, write_json
+from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import run_notebooks
-from epitome_kit.run.report import write_report
 from epitome_kit.run.rerun import compare_runs, rerun_notebooks
 
 SCORED = """
@@ -95,7 +95,7 @@ def test_what_was_found_in_one_scan_is_compared_where_both_runs_looked_at_it(tmp
 def test_what_cannot_be_done_again_is_three_lines(folder, options, words, run):
     if "out" in options:
         options = {"out": run}
-    with raises_three_lines(BadParameter, words):
+    with raises_three_lines(ParameterError, words):
         rerun_notebooks(run.parent / folder, **options)
 
 

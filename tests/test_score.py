@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu
 from sklearn import metrics
 
-from epitome_kit.grade.score import score
+from epitome_kit.grade.scores import score
 
 
 def _scored(labels, probabilities, *more):
@@ -55,7 +55,7 @@ def _auc_interval(n, rng):
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say_and_shrink_with_more_subjects(monkeypatch):
-    monkeypatch.setattr("epitome_kit.grade.score.DRAWS", 300)
+    monkeypatch.setattr("epitome_kit.grade.scores.DRAWS", 300)
     rng = np.random.default_rng(0)
     intervals = np.array([_auc_interval(60, rng) for _ in range(50)])
     held = (intervals[:, 0] < 0.802) & (intervals[:, 1] > 0.802)

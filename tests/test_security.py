@@ -22,12 +22,12 @@ from tiny import head, lesion, write_cohort
 
 from epitome_kit.audit import audit_cohort, write_spreadsheet
 from epitome_kit.cohort import annotation_path, image_path, open_cohort
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import image_like, load_image, save_image
 from epitome_kit.preprocess.pipeline import preprocess_cohort
+from epitome_kit.report.quality_page import write_quality_page
 from epitome_kit.run.notebooks import run_notebooks
-from epitome_kit.run.quality import write_quality_page
 from epitome_kit.sources.bids import import_bids
 from epitome_kit.tumour.network import load_unet
 
@@ -62,7 +62,7 @@ def test_nothing_that_is_read_can_run_code(path):
 def test_a_model_that_would_run_code_is_refused(tmp_path):
     layer = keras.layers.Lambda(lambda scans: scans)
     keras.Sequential([keras.Input((4, 4, 4, 4)), layer]).save(tmp_path / "evil.keras")
-    with pytest.raises(BadParameter, match=r"evil.keras \(.*[Ll]ambda"):
+    with pytest.raises(ParameterError, match=r"evil.keras \(.*[Ll]ambda"):
         load_unet(tmp_path / "evil.keras")
     with pytest.raises(ValueError, match="unsafe"):
         keras.saving.load_model(tmp_path / "evil.keras", compile=False)
@@ -163,9 +163,9 @@ def test_every_page_escapes_what_it_is_given():
     for path in ROOT.glob("epitome_kit/**/*.py"):
         for name, keywords in _calls(path):
             if name.endswith("Environment"):
-                assert keywords.get("autoescape") == "True" or path.name == "facts.py", path
+                assert keywords.get("autoescape") == "True" or path.name == "statements.py", path
             assert name not in ("Markup", "markupsafe.Markup"), path
-    pages = [path.read_text(encoding="utf-8") for path in ROOT.glob("epitome_kit/run/templates/*.html.j2")]
+    pages = [path.read_text(encoding="utf-8") for path in ROOT.glob("epitome_kit/report/templates/*.html.j2")]
     safe = {word for page in pages for word in re.findall(r"(\w+)\s*\|\s*safe", page)}
     assert safe <= {"css", "icon", "body"}, "style and icon are files of the kit; the body is escaped before"
 

@@ -12,11 +12,11 @@ from made_derivative import BRAIN, SPACING_MM, VOXEL_ML, draw_head, make_derivat
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import CONTRASTS, truth_folder
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
 from epitome_kit.learn.arrays import load_scans
-from epitome_kit.overlap import dice, hausdorff95_mm
+from epitome_kit.metrics import dice, hausdorff95_mm
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour import segment
 from epitome_kit.tumour.classical import outline_by_symmetry
@@ -62,7 +62,7 @@ class _Quick:
 @pytest.fixture(autouse=True)
 def fitted(monkeypatch):
     """What the stand-in was asked for: number, subjects and arrays of each network. The rival is spared as well."""
-    monkeypatch.setattr(segment, "Tuner", _Quick)
+    monkeypatch.setattr(segment, "UNetFineTuner", _Quick)
     monkeypatch.setattr(segment, "outline_by_symmetry", lambda scans: scans[..., list(CONTRASTS).index("FLAIR")] > 1)
     monkeypatch.setattr(_Quick, "fitted", [])
     return _Quick.fitted
@@ -88,7 +88,7 @@ def segmented(made, tmp_path_factory):
     """Cohort, workspace, table, and network of all subjects."""
     out = tmp_path_factory.mktemp("segmented")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment, "Tuner", _Quick)
+        patch.setattr(segment, "UNetFineTuner", _Quick)
         return made[0], out, segment_cohort(*made, out, folds=3, epochs=2, weights=out / "all.keras"), out / "all.keras"
 
 
@@ -215,7 +215,7 @@ def test_without_weights_the_shipped_network_predicts(made, tmp_path):
 
 
 def test_nobody_preprocessed_is_three_lines(made, tmp_path):
-    with raises_three_lines(BadCohort, "preprocessed", tmp_path):
+    with raises_three_lines(CohortError, "preprocessed", tmp_path):
         predict_tumours(made[0], tmp_path, tmp_path / "out")
 
 
@@ -248,9 +248,9 @@ def test_the_truth_is_the_reference_where_there_is_one_and_the_annotated_slices_
 
 def test_the_truth_teaches_only_where_it_is_known_of_everybody(four, tmp_path, fitted):
     cohort, ready = four
-    with raises_three_lines(BadParameter, "truth", "annotation"):
+    with raises_three_lines(ParameterError, "truth", "annotation"):
         segment_cohort(cohort, ready, tmp_path / "out", folds=2, learn_from="truth")
-    with raises_three_lines(BadParameter, "'both'"):
+    with raises_three_lines(ParameterError, "'both'"):
         segment_cohort(cohort, ready, tmp_path / "out", folds=2, learn_from="both")
     simulated = replace(cohort, subjects={name: cohort[name] for name in list(cohort.subjects)[2:]})
     segment_cohort(simulated, ready, tmp_path / "out", folds=2, epochs=1, learn_from="truth")
@@ -355,17 +355,17 @@ def test_masks_that_a_prediction_overwrote_are_drawn_again_without_training(four
 def test_nobody_to_learn_from_is_three_lines(annotated, four, tmp_path):
     cohort, ready = four
     silent = _without_annotation(cohort, ready, *list(cohort.subjects)[annotated:])
-    with raises_three_lines(BadCohort, "tumour masks", f"{annotated} of the 4 subjects", "--train"):
+    with raises_three_lines(CohortError, "tumour masks", f"{annotated} of the 4 subjects", "--train"):
         segment_cohort(silent, ready, tmp_path / "out", folds=2)
 
 
 def test_more_folds_than_subjects_are_three_lines(four, tmp_path):
-    with raises_three_lines(BadCohort, "5 folds, 4 subjects"):
+    with raises_three_lines(CohortError, "5 folds, 4 subjects"):
         segment_cohort(*four, tmp_path / "out")
 
 
 def test_weights_have_the_name_of_their_format(four, tmp_path):
-    with raises_three_lines(BadParameter, "net.h5", "net.keras"):
+    with raises_three_lines(ParameterError, "net.h5", "net.keras"):
         segment_cohort(*four, tmp_path / "out", weights=tmp_path / "net.h5")
     assert not (tmp_path / "out").exists(), "it is said before anything is done"
 
@@ -399,9 +399,9 @@ def test_what_too_few_cannot_tell_is_left_out_of_the_summary():
 
 
 def test_a_real_network_learns_an_easy_tumour(made, tmp_path, monkeypatch):
-    from epitome_kit.tumour.fit import Tuner
+    from epitome_kit.tumour.fit import UNetFineTuner
 
-    monkeypatch.setattr(segment, "Tuner", Tuner)
+    monkeypatch.setattr(segment, "UNetFineTuner", UNetFineTuner)
     cohort = replace(made[0], subjects={name: made[0][name] for name in list(made[0].subjects)[1:7]})
     tumours = segment_cohort(cohort, made[1], tmp_path / "out", folds=2, epochs=20)
     assert tumours.dice.mean() > 0.6 and tumours.dice.min() > 0.4

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadParameter, Leak
+from epitome_kit.errors import LeakageError, ParameterError
 from epitome_kit.grade.select import METHODS, rank_features, select_features
 
 LABELS = np.arange(60) % 3 == 0
@@ -96,10 +96,10 @@ def test_nothing_but_constants_leaves_nothing(method):
 def test_a_subject_under_test_may_not_be_looked_at(look):
     rows = _rows(_features())
     rows.loc[7, "role"] = "test"
-    with raises_three_lines(Leak, "sub-007", "1 rows", "training rows only"):
+    with raises_three_lines(LeakageError, "sub-007", "1 rows", "training rows only"):
         look(rows)
 
 
 def test_an_unknown_method_is_three_lines():
-    with raises_three_lines(BadParameter, "lasso", *METHODS):
+    with raises_three_lines(ParameterError, "lasso", *METHODS):
         select_features(_rows(_features()), method="lasso")

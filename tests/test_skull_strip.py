@@ -9,9 +9,9 @@ from scipy import ndimage
 from tiny import head as ball
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
-from epitome_kit.preprocess.skull_strip import build_network, mask_above, skull_strip, skull_strip_probability
+from epitome_kit.preprocess.skull_stripping import build_network, mask_above, skull_strip, skull_strip_probability
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_of_several_pieces_the_largest_is_kept_and_its_holes_are_filled(monkeypa
         found[2:8, 2:8, 2:8] = True
         return found[None, ..., None].astype(np.float32)
 
-    monkeypatch.setattr("epitome_kit.preprocess.skull_strip._network", lambda: answer)
+    monkeypatch.setattr("epitome_kit.preprocess.skull_stripping._network", lambda: answer)
     found = skull_strip(scan).get_fdata()
     assert found.sum() == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.08)
     assert not found[:10, :10, :10].any() and found[25, 25, 25]
@@ -105,12 +105,12 @@ def test_nothing_lies_above_certainty(scan):
 
 def test_what_is_no_head_is_three_lines():
     small = ball(shape=(16, 18, 12), spacing=(0.5, 0.5, 0.5))
-    with raises_three_lines(BadImage, "a scan of a head", "mL"):
+    with raises_three_lines(ImageError, "a scan of a head", "mL"):
         skull_strip(small)
 
 
 def test_a_file_that_is_not_there_is_three_lines(tmp_path):
-    with raises_three_lines(BadImage, "skull_strip", tmp_path / "no.nii.gz"):
+    with raises_three_lines(ImageError, "skull_strip", tmp_path / "no.nii.gz"):
         skull_strip(tmp_path / "no.nii.gz")
 
 

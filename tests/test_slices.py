@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter
+from epitome_kit.errors import ImageError, ParameterError
 from epitome_kit.images import image_like, mark_voxel_size_unknown, save_image
-from epitome_kit.teach.slices import PLANES, display_windows, slice_view, stack_images
+from epitome_kit.plotting.slices import PLANES, display_windows, slice_view, stack_images
 
 ORIENTATIONS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
 LETTERS = {
@@ -73,7 +73,7 @@ def test_no_millimetre_is_claimed_where_the_voxel_size_is_unknown():
 
 
 def test_unknown_plane():
-    with raises_three_lines(BadParameter, "axial, coronal, sagittal", "'horizontal'"):
+    with raises_three_lines(ParameterError, "axial, coronal, sagittal", "'horizontal'"):
         slice_view(ellipsoids.head(), "horizontal")
 
 
@@ -110,9 +110,9 @@ def test_the_surround_of_a_normalised_scan_is_missing_not_grey():
 
 
 def test_nothing_to_show():
-    with raises_three_lines(BadParameter, "at least one image"):
+    with raises_three_lines(ParameterError, "at least one image"):
         stack_images({})
-    with raises_three_lines(BadImage, "nowhere.nii.gz"):
+    with raises_three_lines(ImageError, "nowhere.nii.gz"):
         stack_images("nowhere.nii.gz")
 
 
@@ -153,5 +153,5 @@ def test_a_constant_volume_has_a_window_too(value):
 
 @pytest.mark.parametrize("window", ["bright", (5, 3), (1, 2, 3)])
 def test_unknown_window(window):
-    with raises_three_lines(BadParameter, "two rising intensities", window):
+    with raises_three_lines(ParameterError, "two rising intensities", window):
         display_windows({"scan": np.ones((2, 2, 2))}, window)

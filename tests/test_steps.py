@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadOutput, BadParameter, ToolFailed
+from epitome_kit.errors import OutputError, ParameterError, ToolError
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import load_image, load_mask
 from epitome_kit.preprocess.deformation import resample_deformed
 from epitome_kit.preprocess.pipeline import STEPS, Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import centre_on_template, load_template
-from epitome_kit.preprocess.skull_strip import METHODS, Stripped
+from epitome_kit.preprocess.skull_stripping import METHODS, Stripped
 from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
-from epitome_kit.records import sidecar_path
+from epitome_kit.sidecars import sidecar_path
 
 
 @pytest.fixture(scope="module")
@@ -142,26 +142,26 @@ def test_a_deformation_is_written_when_asked_for(single, tmp_path, without):
 
 
 def test_a_deformation_needs_a_registration(single, tmp_path):
-    with raises_three_lines(BadParameter, "`register` before `deform`", "strip, deform"):
+    with raises_three_lines(ParameterError, "`register` before `deform`", "strip, deform"):
         preprocess_cohort(single, tmp_path, steps=("strip", "deform"))
 
 
 def test_an_unknown_step_or_method_is_three_lines(single, tmp_path):
-    with raises_three_lines(BadParameter, "strip, bias, register, normalise", "'N4'"):
+    with raises_three_lines(ParameterError, "strip, bias, register, normalise", "'N4'"):
         preprocess_cohort(single, tmp_path, steps=("N4",))
-    with raises_three_lines(BadParameter, ", ".join(METHODS), "'magic'"):
+    with raises_three_lines(ParameterError, ", ".join(METHODS), "'magic'"):
         preprocess_cohort(single, tmp_path, method="magic")
 
 
 def test_a_tool_that_is_missing_is_said_before_any_subject(single, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with raises_three_lines(ToolFailed, "`bet`", "FSL"):
+    with raises_three_lines(ToolError, "`bet`", "FSL"):
         preprocess_cohort(single, tmp_path / "out", method="fsl")
     assert not (tmp_path / "out").exists()
 
 
 def test_the_cohort_itself_is_never_written_to(single):
-    with raises_three_lines(BadOutput, single.root, "derivatives"):
+    with raises_three_lines(OutputError, single.root, "derivatives"):
         preprocess_cohort(single, single.root / "sub-001" / "..")
 
 

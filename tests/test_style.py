@@ -8,8 +8,8 @@ from PIL import Image
 from readable import odd_colours, small_letters
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadOutput, BadParameter
-from epitome_kit.teach.style import in_house_style, mask_colours, new_figure, save_figure
+from epitome_kit.errors import OutputError, ParameterError
+from epitome_kit.plotting.style import in_house_style, mask_colours, new_figure, save_figure
 
 
 def test_a_known_role_keeps_its_colour():
@@ -56,13 +56,13 @@ def test_a_saved_figure_carries_its_text_alternative(tmp_path):
 
 @pytest.mark.parametrize("name, alt", [("a.png", ""), ("a.png", "  "), ("a.jpg", "a figure")])
 def test_a_figure_without_alternative_or_as_another_format_is_refused(tmp_path, name, alt):
-    with raises_three_lines(BadParameter, "a."):
+    with raises_three_lines(ParameterError, "a."):
         save_figure(new_figure(size=(1, 1))[0], tmp_path / name, alt)
 
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "figures").write_text("not a folder")
-    with raises_three_lines(BadOutput, "figures"):
+    with raises_three_lines(OutputError, "figures"):
         save_figure(new_figure(size=(1, 1))[0], tmp_path / "figures" / "a.png", "a figure")
 
 

@@ -9,7 +9,7 @@ from epitome_kit.files import write_text
 from epitome_kit.images import save_image
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.tumour.supervision import with_whole_truth
+from epitome_kit.tumour.outline import with_whole_truth
 
 
 def test_the_whole_tumour_takes_the_place_of_the_annotated_slices(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 from scipy import ndimage
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, same_grid
-from epitome_kit.preprocess.skull_strip import skull_strip
+from epitome_kit.preprocess.skull_stripping import skull_strip
 from epitome_kit.preprocess.surface import Head, _stiffness, fill_surface, icosphere, strip_with_surface
 
 RADII = np.array([70.0, 85.0, 62.0])
@@ -99,5 +99,5 @@ def test_a_simulated_head_is_found_too(phantom):
 
 def test_what_is_no_head_is_three_lines():
     ball = nib.Nifti1Image(draw_head((8.0, 8.0, 8.0))[0].get_fdata(), np.diag([1, 1, 1, 1]))
-    with raises_three_lines(BadImage, "a scan of a head", "mL", "network"):
+    with raises_three_lines(ImageError, "a scan of a head", "mL", "network"):
         strip_with_surface(ball)

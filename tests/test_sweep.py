@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from epitome_kit.cli import app
 from epitome_kit.cli.runs import sweep
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.run import sweep as module
 from epitome_kit.run.sweep import read_grid, sweep_notebooks
@@ -146,7 +146,7 @@ def test_which_runs_have_the_same_scans(one, other, same):
 def test_a_grid_that_is_none_is_three_lines(text, words, tmp_path):
     path = tmp_path / "grid.yaml"
     path.write_text(text)
-    with raises_three_lines(BadParameter, words, path):
+    with raises_three_lines(ParameterError, words, path):
         read_grid(path)
 
 
@@ -159,9 +159,9 @@ def test_names_stay_short_and_apart(tmp_path):
 @pytest.mark.parametrize(
     ("varied", "error", "words"),
     [
-        ({"sead": [1]}, BadParameter, "`sead`"),
-        ({"seed": [1, "two"]}, BadParameter, "'two'"),
-        ({"cohort": ["no/such"]}, BadCohort, "does not exist"),
+        ({"sead": [1]}, ParameterError, "`sead`"),
+        ({"seed": [1, "two"]}, ParameterError, "'two'"),
+        ({"cohort": ["no/such"]}, CohortError, "does not exist"),
     ],
 )
 def test_what_no_notebook_knows_is_refused_before_anything_runs(varied, error, words, grid, tmp_path):

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadTable, Leak
+from epitome_kit.errors import LeakageError, TableError
 from epitome_kit.grade.table import read_features
-from epitome_kit.learn.features import feature_columns
-from epitome_kit.learn.probes import probe_columns
+from epitome_kit.learn.probes import feature_columns, probe_columns
 
 
 def _table(n=40, columns=6, seed=0):
@@ -35,7 +34,7 @@ def test_text_of_any_usual_kind_is_read(tmp_path, name, separator):
 
 def test_the_positive_class_is_a_choice():
     assert _read(_table(), positive="mutant")[0].label.sum() == 14
-    with raises_three_lines(BadTable, "'Mutant'", "mutant and wild"):
+    with raises_three_lines(TableError, "'Mutant'", "mutant and wild"):
         _read(_table(), positive="Mutant")
 
 
@@ -72,14 +71,14 @@ def test_a_probe_of_words_has_a_column_a_word():
     features, _ = _read(_table().assign(scanner=scanner), probes=["scanner"])
     columns = probe_columns(features)["scanner"]
     assert len(columns) == 3 and np.array_equal(features[columns[0]] == 1, scanner == "GE")
-    with raises_three_lines(BadTable, "in patient name", "40 different texts"):
+    with raises_three_lines(TableError, "in patient name", "40 different texts"):
         _read(_table().assign(**{"patient name": [f"n{number}" for number in range(40)]}), probes=["patient name"])
 
 
 @pytest.mark.parametrize("name", ["PatientID", "id", "Case number", "tcia_id", "patient"])
 def test_a_subject_that_nobody_named_is_asked_for(name):
     table = _table().rename(columns={"patient": name})
-    with raises_three_lines(BadTable, "no `--id`", f"--id {name}"):
+    with raises_three_lines(TableError, "no `--id`", f"--id {name}"):
         read_features(table, label="status")
     assert len(read_features(table, label="status", drop=[name])[0]) == 40
     assert len(read_features(table.rename(columns={name: "centroid"}), label="status")[0]) == 40
@@ -87,7 +86,7 @@ def test_a_subject_that_nobody_named_is_asked_for(name):
 
 @pytest.mark.parametrize("name", ["status", "patient"])
 def test_label_and_subject_cannot_be_dropped(name):
-    with raises_three_lines(BadTable, "columns to drop", name):
+    with raises_three_lines(TableError, "columns to drop", name):
         _read(_table(), drop=[name])
 
 
@@ -113,13 +112,13 @@ def test_a_number_with_an_infinity_is_no_word():
 
 def test_two_rows_of_a_subject_are_a_leak():
     table = pd.concat([_table(), _table().iloc[[7]].assign(f0=9.0)])
-    with raises_three_lines(Leak, "patient", "p007", "one row a subject"):
+    with raises_three_lines(LeakageError, "patient", "p007", "one row a subject"):
         _read(table)
 
 
 def test_one_scan_under_two_names_is_a_leak():
     table = pd.concat([_table(), _table().iloc[[7]].assign(patient="p999")], ignore_index=True)
-    with raises_three_lines(Leak, "p007 and p999", "under one name"):
+    with raises_three_lines(LeakageError, "p007 and p999", "under one name"):
         _read(table)
 
 
@@ -130,7 +129,7 @@ def test_rows_of_few_and_coarse_features_are_alike_by_chance():
 
 def test_the_label_in_other_words_is_a_leak():
     table = _table().assign(code=lambda table: table.status.map({"wild": 0, "mutant": 1}))
-    with raises_three_lines(Leak, "code", "--drop code"):
+    with raises_three_lines(LeakageError, "code", "--drop code"):
         _read(table)
     assert len(_read(table, drop=["code"])[0]) == 40
 
@@ -139,28 +138,28 @@ def test_the_label_in_other_words_is_a_leak():
 @pytest.mark.parametrize("name", ["Patients", "PATIENT"])
 def test_a_column_that_is_not_there_names_the_nearest(asked, name):
     columns = {"label": "status", "id": "patient"} | {asked: name}
-    with raises_three_lines(BadTable, f"'{name}'", "such as patient"):
+    with raises_three_lines(TableError, f"'{name}'", "such as patient"):
         read_features(_table(), **columns)
 
 
 def test_no_more_than_three_near_columns_are_named():
-    with pytest.raises(BadTable) as raised:
+    with pytest.raises(TableError) as raised:
         read_features(_table(columns=30), label="f")
     assert str(raised.value).count("f") < 10
 
 
 def test_a_label_of_three_values_is_three_lines():
-    with raises_three_lines(BadTable, "3 values", "a, b, c"):
+    with raises_three_lines(TableError, "3 values", "a, b, c"):
         _read(_table().assign(status=list("abcb") * 10))
 
 
 def test_too_few_of_a_class_is_three_lines():
-    with raises_three_lines(BadTable, "5 of 15", "at least 10"):
+    with raises_three_lines(TableError, "5 of 15", "at least 10"):
         _read(_table(15))
 
 
 def test_nothing_but_text_is_three_lines():
-    with raises_three_lines(BadTable, "1 columns of text"):
+    with raises_three_lines(TableError, "1 columns of text"):
         _read(_table()[["patient", "status"]].assign(site=["A", "B"] * 20))
 
 
@@ -168,7 +167,7 @@ def test_nothing_but_text_is_three_lines():
 def test_what_is_no_table_is_three_lines(tmp_path, name):
     if name != "absent.csv":
         (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"\x1f\x8bnot gzip at all")
-    with raises_three_lines(BadTable, name, "as text or .xlsx"):
+    with raises_three_lines(TableError, name, "as text or .xlsx"):
         read_features(tmp_path / name, label="status")
 
 
@@ -210,7 +209,7 @@ def test_commas_that_could_all_part_thousands_are_no_decimals(tmp_path):
 def test_the_same_features_twice_in_one_group_are_no_leak():
     table = _table().assign(scan=[f"s{number}" for number in range(40)])
     table.loc[7, "f0":"f5"] = table.loc[4, "f0":"f5"].to_numpy()
-    with raises_three_lines(Leak, "s4 and s7"):
+    with raises_three_lines(LeakageError, "s4 and s7"):
         read_features(table, label="status", id="scan", group="patient")
     table.loc[7, "patient"] = table.loc[4, "patient"]
     assert len(read_features(table, label="status", id="scan", group="patient")[0]) == 40
@@ -219,13 +218,13 @@ def test_the_same_features_twice_in_one_group_are_no_leak():
 def test_a_row_without_a_name_is_three_lines():
     table = _table()
     table.loc[3, "patient"] = None
-    with raises_three_lines(BadTable, "1 rows without one", "fill column patient"):
+    with raises_three_lines(TableError, "1 rows without one", "fill column patient"):
         _read(table)
 
 
 @pytest.mark.parametrize("name", ["fold", "role", "probe_age_1"])
 def test_a_feature_called_as_a_column_of_the_kit_is_three_lines(name):
-    with raises_three_lines(BadTable, name, f"--drop {name}"):
+    with raises_three_lines(TableError, name, f"--drop {name}"):
         _read(_table().assign(**{name: _noise(9)}))
 
 
@@ -257,7 +256,7 @@ def test_row_numbers_never_become_features(tmp_path, shape):
 def test_what_may_be_a_row_number_is_asked_for(shape):
     rng = np.random.default_rng(0)
     numbers = rng.permutation(40) + 1 if shape == "shuffled" else np.cumsum(rng.integers(1, 9, 40))
-    with raises_three_lines(Leak, "column k", "--drop k", "--allow-leak k"):
+    with raises_three_lines(LeakageError, "column k", "--drop k", "--allow-leak k"):
         _read(_table().assign(k=numbers))
     features, notes = _read(_table().assign(k=numbers), allow_leak=["k"])
     assert "k" in feature_columns(features) and "k" in notes["allowed_leaks"]
@@ -299,5 +298,5 @@ def test_columns_that_stand_twice_or_have_odd_names_are_read():
     )
     features, _ = _read(table)
     assert {"f1", "f1.1", "self", "7"} <= set(feature_columns(features)) and len(feature_columns(features)) == 7
-    with raises_three_lines(BadTable, "one column 'status'"):
+    with raises_three_lines(TableError, "one column 'status'"):
         _read(pd.concat([_table(), _table()[["status"]]], axis=1))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit import tables
-from epitome_kit.errors import BadTable
+from epitome_kit.errors import TableError
 from epitome_kit.tables import is_unfetched, read_text_table
 
 ROWS = [["case", "size", "note"], ["007", "10E1", "a b"], ["08", "1,5", ""], ["TRUE", "-0.50", "é"]]
@@ -65,7 +65,7 @@ def test_excel_reads_as_the_same_text(tmp_path):
 
 
 def test_a_damaged_letter_in_utf8_is_no_reason_to_take_it_for_windows(tmp_path):
-    with raises_three_lines(BadTable, "t.csv", "damaged"):
+    with raises_three_lines(TableError, "t.csv", "damaged"):
         _read(tmp_path / "t.csv", "id,name\n1,ééé\n2,é".encode() + b"\xff\n")
     assert _read(tmp_path / "t.csv", "id,name\n1,é\n".encode("cp1252")).attrs["notes"][0].startswith("read as Windows")
 
@@ -93,7 +93,7 @@ def test_the_header_is_found_below_titles_and_on_another_sheet(tmp_path, columns
 
 def test_of_sheets_with_such_a_header_none_is_taken_by_chance(tmp_path):
     first, second = [["id", "grade"], [1, 2]], [["id", "grade"], [1, 3]]
-    with raises_three_lines(BadTable, "2 sheets", "s1, s2"):
+    with raises_three_lines(TableError, "2 sheets", "s1, s2"):
         _read(tmp_path / "t.xlsx", _book(first, second), columns={"id"})
     assert _read(tmp_path / "t.xlsx", _book(first, first), columns={"id"}).grade.tolist() == ["2"]
     assert _read(tmp_path / "t.xlsx", _book(first, second, hidden=(1,)), columns={"id"}).grade.tolist() == ["3"]
@@ -124,7 +124,7 @@ def test_merged_cells_fill_their_rows_and_hidden_rows_are_said(tmp_path):
 
 
 def test_a_formula_that_was_never_worked_out_is_not_an_empty_cell(tmp_path):
-    with raises_three_lines(BadTable, "formula", "B2"):
+    with raises_three_lines(TableError, "formula", "B2"):
         _read(tmp_path / "t.xlsx", _book([["id", "grade"], [1, "=1+1"]]))
 
 
@@ -167,14 +167,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("word", REFUSED)
 def test_what_is_no_table_is_three_lines(tmp_path, word):
-    with raises_three_lines(BadTable, "t.csv", word):
+    with raises_three_lines(TableError, "t.csv", word):
         _read(tmp_path / "t.csv", REFUSED[word])
 
 
 def test_what_is_not_there_is_three_lines(tmp_path):
     (tmp_path / "link.tsv").symlink_to("gone/for/ever")
     for name, word in {"link.tsv": "link to nothing", "none.tsv": "check the path", ".": "folder"}.items():
-        with raises_three_lines(BadTable, word):
+        with raises_three_lines(TableError, word):
             read_text_table(tmp_path / name, where="here")
 
 
@@ -192,9 +192,9 @@ def test_content_that_was_not_fetched_is_told_from_a_table(tmp_path):
 
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MOST_TEXT", 200_000)
-    with raises_three_lines(BadTable, "MB"):
+    with raises_three_lines(TableError, "MB"):
         _read(tmp_path / "t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 80_000))
-    with raises_three_lines(BadTable, "MB inside"):
+    with raises_three_lines(TableError, "MB inside"):
         _read(tmp_path / "t.xlsx", _book([["a" * 90, number] for number in range(5000)]))
     monkeypatch.undo()
     monkeypatch.setattr(tables, "_MOST_CELLS", 50_000)
@@ -202,7 +202,7 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
     for row in range(2, 8):
         book.active.cell(row, 16_384, "far")
     book.save(tmp_path / "t.xlsx")
-    with raises_three_lines(BadTable, "50,000 cells"):
+    with raises_three_lines(TableError, "50,000 cells"):
         read_text_table(tmp_path / "t.xlsx", where="here")
 
 
@@ -211,7 +211,7 @@ def test_any_bytes_are_a_table_of_text_or_three_lines(tmp_path_factory, content)
     path = tmp_path_factory.getbasetemp() / "any.csv"
     try:
         found = _read(path, content)
-    except BadTable:
+    except TableError:
         return
     assert all(str(kind) == "str" for kind in found.dtypes) and found.columns.is_unique
 
@@ -226,5 +226,5 @@ def test_cells_come_back_as_they_were_written(tmp_path_factory, cells):
 
 def test_a_pipe_is_never_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
-    with raises_three_lines(BadTable, "pipe.csv", "a pipe or a device"):
+    with raises_three_lines(TableError, "pipe.csv", "a pipe or a device"):
         read_text_table(tmp_path / "pipe.csv", where="here")

@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning, OutputError, ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.images import axis_codes, load_image, load_mask, same_grid, save_image, voxel_size_known
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
@@ -162,7 +162,7 @@ def test_unknown_codes_and_rows_that_differ_give_no_label(source, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\xff", b"Patient,x\na,1,2\n"])
 def test_a_damaged_table_is_three_lines(source, tmp_path, content):
     (source / "data.csv").write_bytes(content)
-    with raises_three_lines(BadCohort, "data.csv", "`Patient`"):
+    with raises_three_lines(CohortError, "data.csv", "`Patient`"):
         import_tcga_lgg(source, tmp_path / "out")
 
 
@@ -287,7 +287,7 @@ def test_workers_change_nothing(source, tmp_path):
 
 
 def test_no_worker_is_three_lines(source, tmp_path):
-    with raises_three_lines(BadParameter, "workers=0"):
+    with raises_three_lines(ParameterError, "workers=0"):
         import_tcga_lgg(source, tmp_path / "out", workers=0)
 
 
@@ -297,14 +297,14 @@ def test_a_source_without_patients_is_three_lines(tmp_path, content):
     if content is not None:
         source.mkdir()
         write_folder(source, content)
-    with raises_three_lines(BadCohort, source):
+    with raises_three_lines(CohortError, source):
         import_tcga_lgg(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_is_no_zip_is_three_lines(tmp_path):
     (tmp_path / "a.zip").write_text("no zip")
-    with raises_three_lines(BadCohort, "a.zip", "readable zip"):
+    with raises_three_lines(CohortError, "a.zip", "readable zip"):
         import_tcga_lgg(tmp_path / "a.zip", tmp_path / "out")
 
 
@@ -312,33 +312,33 @@ def test_a_pipe_and_a_link_to_itself_are_three_lines(source, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     for name, words in {"pipe": "neither a folder nor a file", "loop": "does not exist"}.items():
-        with raises_three_lines(BadCohort, tmp_path / name, words):
+        with raises_three_lines(CohortError, tmp_path / name, words):
             import_tcga_lgg(tmp_path / name, tmp_path / "out")
-    with raises_three_lines(BadOutput, tmp_path / "loop"):
+    with raises_three_lines(OutputError, tmp_path / "loop"):
         import_tcga_lgg(source, tmp_path / "loop")
 
 
 def test_when_every_patient_is_broken_it_is_three_lines(tmp_path):
     source = write_folder(tmp_path / "in", patient(FIRST, slices=3))
-    with raises_three_lines(BadCohort, FIRST, "3 slices", source):
+    with raises_three_lines(CohortError, FIRST, "3 slices", source):
         import_tcga_lgg(source, tmp_path / "out")
 
 
 def test_output_inside_the_source_is_three_lines(source):
-    with raises_three_lines(BadParameter, source):
+    with raises_three_lines(ParameterError, source):
         import_tcga_lgg(source, source / "out")
 
 
 def test_output_with_other_subjects_is_three_lines(source, tmp_path):
     (tmp_path / "out" / "sub-other" / "anat").mkdir(parents=True)
-    with raises_three_lines(BadOutput, "sub-other", tmp_path / "out"):
+    with raises_three_lines(OutputError, "sub-other", tmp_path / "out"):
         import_tcga_lgg(source, tmp_path / "out")
 
 
 @pytest.mark.parametrize("out", ["taken", "taken/deeper", "/proc/epitome"])
 def test_unwritable_output_is_three_lines(source, tmp_path, out):
     (tmp_path / "taken").write_text("a file")
-    with raises_three_lines(BadOutput, tmp_path / out):
+    with raises_three_lines(OutputError, tmp_path / out):
         import_tcga_lgg(source, tmp_path / out)
 
 
@@ -401,11 +401,11 @@ def test_two_tables_that_differ_are_not_chosen_from(source, tmp_path):
     write_folder(source / "other", {"data.csv": TABLE.encode()})
     assert len(import_tcga_lgg(source, tmp_path / "same")) == 3
     write_folder(source / "other", {"data.csv": TABLE.replace("1,1,1,31", "1,2,1,31").encode()})
-    with raises_three_lines(BadCohort, "other/data.csv", "differ"):
+    with raises_three_lines(CohortError, "other/data.csv", "differ"):
         import_tcga_lgg(source, tmp_path / "out")
 
 
 def test_a_folder_of_something_else_says_what_is_in_it(tmp_path):
     write_folder(tmp_path / "in", {"brain/scan.tif": b"x", "p/scan.nii.gz": b"x"})
-    with raises_three_lines(BadCohort, "brain/scan.tif", "p/scan.nii.gz", "not named as a slice"):
+    with raises_three_lines(CohortError, "brain/scan.tif", "p/scan.nii.gz", "not named as a slice"):
         import_tcga_lgg(tmp_path / "in", tmp_path / "out")

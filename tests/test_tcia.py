@@ -7,7 +7,7 @@ from made_archive import Archive, serve
 from made_lgg import ROWS, tumour, write_dicom, write_segmentation, write_spreadsheet
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadCohort, BadOutput
+from epitome_kit.errors import CohortError, OutputError
 from epitome_kit.sources import tcia
 from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
 from epitome_kit.sources.tcia import download_collection
@@ -124,7 +124,7 @@ def test_a_list_that_breaks_is_asked_for_again(get, archive):
 
 def test_an_archive_that_gives_nothing_is_three_lines(get, archive):
     archive.faults["getSeries"] = ["nothing"]
-    with raises_three_lines(BadCohort, NAME, "on request", "Data Retriever"):
+    with raises_three_lines(CohortError, NAME, "on request", "Data Retriever"):
         get()
 
 
@@ -138,13 +138,13 @@ def test_no_answer_is_three_lines(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         api = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with raises_three_lines(BadCohort, api, "4 times"):
+    with raises_three_lines(CohortError, api, "4 times"):
         download_collection(NAME, tmp_path / "in", api=api, pause_s=0)
 
 
 def test_a_folder_that_cannot_be_written_is_three_lines(archive, tmp_path):
     (tmp_path / "in").write_text("")
-    with serve(archive) as api, raises_three_lines(BadOutput, tmp_path / "in"):
+    with serve(archive) as api, raises_three_lines(OutputError, tmp_path / "in"):
         download_collection(NAME, tmp_path / "in", api=api, pause_s=0)
 
 

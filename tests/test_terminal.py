@@ -27,7 +27,7 @@ def test_like_letters_stand_in_for_what_is_lacking():
 
 
 def test_json_keeps_every_letter():
-    show = "from epitome_kit.cli.terminal import print_anywhere as p; from epitome_kit.answers import show; p()"
+    show = "from epitome_kit.cli.terminal import print_anywhere as p; from epitome_kit.cli.printing import show; p()"
     code, out, _ = _on_ascii(f"{show}; show({{'name': 'Müller 北'}}, True, ())")
     assert code == 0 and json.loads(out) == {"name": "Müller 北"}
 
@@ -35,5 +35,5 @@ def test_json_keeps_every_letter():
 def test_an_error_and_a_table_are_printed():
     code, _, err = _on_ascii("from epitome_kit.cli import app; app(['inspect', '/nowhere/Müller'])")
     assert code == 1 and err.count("\n") == 3 and "ller" in err
-    show = "from epitome_kit.cli.terminal import print_anywhere as p; from epitome_kit.answers import show; p()"
+    show = "from epitome_kit.cli.terminal import print_anywhere as p; from epitome_kit.cli.printing import show; p()"
     assert "u" in _on_ascii(f"{show}; show([], False, [('ü', 1.5)], ('name', 'mm²'))")[1]

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
@@ -160,26 +160,26 @@ def _ctrl_c(title, total, *, after):
 
 def test_one_class_only_is_three_lines(small):
     cohort, ready, out = small
-    with raises_three_lines(BadCohort, "codeletion", "intact"):
+    with raises_three_lines(CohortError, "codeletion", "intact"):
         learn_features(cohort, ready, out, target="codeletion")
     assert not out.exists()
 
 
 def test_fewer_subjects_than_folds_is_three_lines(small):
     cohort, ready, out = small
-    with raises_three_lines(BadCohort, "3 folds and 2 subjects"):
+    with raises_three_lines(CohortError, "3 folds and 2 subjects"):
         learn_features(cohort, ready, out, folds=3)
 
 
 def test_subjects_that_were_left_out_of_preprocessing_count_for_the_folds(small):
     cohort, ready, out = small
     Preprocessed(ready, "sub-01").record.unlink()
-    with raises_three_lines(BadCohort, "2 folds and 1 subjects"):
+    with raises_three_lines(CohortError, "2 folds and 1 subjects"):
         learn_features(cohort, ready, out, folds=2)
 
 
 def test_nothing_preprocessed_is_three_lines(small, tmp_path):
-    with raises_three_lines(BadCohort, "load_arrays"):
+    with raises_three_lines(CohortError, "load_arrays"):
         learn_features(small[0], tmp_path / "empty", small[2], folds=2)
 
 
@@ -187,7 +187,7 @@ def test_a_cohort_without_any_tumour_mask_is_three_lines(small):
     cohort, ready, out = small
     for name in cohort.subjects:
         Preprocessed(ready, name).mask("desc-annotated").unlink()
-    with raises_three_lines(BadCohort, "tumour masks", "5 subjects"):
+    with raises_three_lines(CohortError, "tumour masks", "5 subjects"):
         learn_features(cohort, ready, out, folds=2)
 
 

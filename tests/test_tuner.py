@@ -10,8 +10,8 @@ from scipy.special import logit
 from epitome_kit.backend import Input, Model, layers, ops
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.learn.arrays import load_arrays
-from epitome_kit.overlap import dice
-from epitome_kit.tumour.fit import LEARNING_RATE, THRESHOLDS, Tuner, settle_threshold
+from epitome_kit.metrics import dice
+from epitome_kit.tumour.fit import LEARNING_RATE, THRESHOLDS, UNetFineTuner, tune_threshold
 from epitome_kit.tumour.network import shipped_unet, tumour_probability
 
 ALL = np.ones(6, bool)
@@ -24,7 +24,7 @@ def arrays(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuner(arrays):
-    return Tuner(arrays, 1, 0)
+    return UNetFineTuner(arrays, 1, 0)
 
 
 def _weights(tuner, train=ALL, number=1):
@@ -41,7 +41,7 @@ def learned(tuner):
 
 
 def test_the_same_numbers_come_again_to_the_last_digit(tuner, learned, arrays):
-    assert _same(_weights(tuner), learned) and _same(_weights(Tuner(arrays, 1, 0)), learned)
+    assert _same(_weights(tuner), learned) and _same(_weights(UNetFineTuner(arrays, 1, 0)), learned)
 
 
 def test_another_number_and_another_seed_are_other_networks(tuner, learned, monkeypatch):
@@ -69,7 +69,7 @@ def test_one_half_becomes_the_threshold_that_fits(arrays, inside, outside):
     answer = layers.Conv3D(1, 1, activation="sigmoid", name="tumour")(2 * bright - 1)
     model = Model(scans, {"tumour": answer})
     model.get_layer("tumour").set_weights([np.full((1, 1, 1, 1, 1), half), np.array([middle])])
-    settle_threshold(model, arrays, np.arange(len(arrays.ids)))
+    tune_threshold(model, arrays, np.arange(len(arrays.ids)))
     found = tumour_probability(model, arrays.scans[0])
     assert found[arrays.tumour[0, ..., 0] > 0].mean() > 0.5 > np.quantile(found[arrays.tumour[0, ..., 0] == 0], 0.95)
 
@@ -78,7 +78,7 @@ def test_only_training_subjects_with_annotation_teach(tuner, learned, arrays):
     four = np.arange(6) < 4
     silent = replace(arrays, known=arrays.known * four.reshape(-1, 1, 1, 1, 1).astype(np.uint8))
     expected = _weights(tuner, four)
-    assert _same(_weights(Tuner(silent, 1, 0)), expected) and not _same(expected, learned)
+    assert _same(_weights(UNetFineTuner(silent, 1, 0)), expected) and not _same(expected, learned)
 
 
 def test_what_is_unknown_teaches_nothing(tuner, learned, arrays, monkeypatch):

@@ -11,11 +11,11 @@ import pytest
 from made_dicom import series, write_series
 from tiny import head, raises_three_lines
 
-from epitome_kit.errors import BadImage, BadParameter, EpitomeWarning
+from epitome_kit.case import upload
+from epitome_kit.case.upload import receive_scan, safe_name
+from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.images import load_image, mark_voxel_size_unknown, voxel_size_known
-from epitome_kit.sources import upload
-from epitome_kit.sources.upload import receive_scan, safe_name
-from epitome_kit.tumour.one_head import name_received
+from epitome_kit.tumour.single_case import label_contrasts
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -92,7 +92,7 @@ def test_that_the_voxel_size_is_unknown_is_not_forgotten(tmp_path):
     ],
 )
 def test_another_type_is_said_by_what_it_is(tmp_path, data, words):
-    with raises_three_lines(BadImage, words, "scan.nii.gz"):
+    with raises_three_lines(ImageError, words, "scan.nii.gz"):
         receive_scan(data, tmp_path / "in", name="scan.nii.gz")
     assert everything_below(tmp_path) == []
 
@@ -100,7 +100,7 @@ def test_another_type_is_said_by_what_it_is(tmp_path, data, words):
 def test_a_file_that_ends_early_is_refused(tmp_path):
     whole = as_bytes(head(), packed=False)
     for data in (whole[:-100], gzip.compress(whole[:-100], mtime=0), as_bytes(head())[:-2000]):
-        with raises_three_lines(BadImage, "ends after"):
+        with raises_three_lines(ImageError, "ends after"):
             receive_scan(data, tmp_path / "in")
 
 
@@ -111,7 +111,7 @@ def test_a_gzip_bomb_is_stopped_where_its_header_says_that_it_ends(tmp_path, mon
     monkeypatch.setattr(upload, "_blocks", lambda *a: (written.append(len(b)) or b for b in real(*a)))
     bomb = gzip.compress(head().to_bytes() + bytes(100 << 20), 9)
     assert len(bomb) < 1 << 20
-    with raises_three_lines(BadImage, "goes on after that"):
+    with raises_three_lines(ImageError, "goes on after that"):
         receive_scan(bomb, tmp_path / "in")
     assert sum(written) < 2 << 20
     assert everything_below(tmp_path) == []
@@ -123,7 +123,7 @@ def test_a_header_that_promises_too_much_is_refused_at_once(tmp_path, shape):
     scan["dim"][0] = len(shape)
     scan["dim"][1 : 1 + len(shape)] = shape
     scan["magic"], scan["vox_offset"], scan["bitpix"] = b"n+1", 352, 16
-    with raises_three_lines(BadImage, "million voxels", " x ".join(map(str, shape))):
+    with raises_three_lines(ImageError, "million voxels", " x ".join(map(str, shape))):
         receive_scan(gzip.compress(scan.binaryblock + bytes(600), mtime=0), tmp_path / "in")
 
 
@@ -142,11 +142,11 @@ def test_a_series_whose_contrast_cannot_be_told_is_kept_under_its_name(tmp_path)
     found = receive_scan(packed({path.name: path.read_bytes() for path in source.iterdir()}), tmp_path / "in")
     assert list(found) == ["T2w", "series 7"]
     with pytest.warns(EpitomeWarning, match="series 7 is left out"):
-        images, _ = name_received(found, "exam.zip")
+        images, _ = label_contrasts(found, "exam.zip")
     assert list(images) == ["T2w"]
-    with raises_three_lines(BadParameter, "series 7", "cannot be told"):
-        name_received({"series 7": found["series 7"]}, "exam.zip")
-    assert list(name_received({"series 7": found["series 7"]}, "exam.zip", stated="T1w")[0]) == ["T1w"]
+    with raises_three_lines(ParameterError, "series 7", "cannot be told"):
+        label_contrasts({"series 7": found["series 7"]}, "exam.zip")
+    assert list(label_contrasts({"series 7": found["series 7"]}, "exam.zip", stated="T1w")[0]) == ["T1w"]
 
 
 def test_names_in_an_archive_are_never_paths(tmp_path, dicom):
@@ -159,18 +159,18 @@ def test_names_in_an_archive_are_never_paths(tmp_path, dicom):
 
 def test_an_archive_is_bounded_by_what_it_holds_not_by_what_it_says(tmp_path, dicom, monkeypatch):
     monkeypatch.setattr(upload, "MOST_FILES", 3)
-    with raises_three_lines(BadImage, "at most 3 files"):
+    with raises_three_lines(ImageError, "at most 3 files"):
         receive_scan(packed(dicom), tmp_path / "in")
     monkeypatch.setattr(upload, "MOST_FILES", 10_000)
     monkeypatch.setattr(upload, "MOST_BYTES", 20_000)
-    with raises_three_lines(BadImage, "more in"):
+    with raises_three_lines(ImageError, "more in"):
         receive_scan(packed(dicom), tmp_path / "in")
     assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
 
 
 def test_an_archive_that_lost_its_beginning_is_refused(tmp_path, dicom):
     whole = packed(dicom)
-    with raises_three_lines(BadImage, "damaged or locked"):
+    with raises_three_lines(ImageError, "damaged or locked"):
         receive_scan(b"PK" + whole[len(whole) // 2 :], tmp_path / "in")
     assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
 
@@ -179,7 +179,7 @@ def test_an_archive_with_a_file_without_a_name_is_refused(tmp_path, dicom):
     whole = bytearray(packed(dicom))
     entry = whole.index(b"PK\x01\x02")
     whole[entry + 28 : entry + 32] = bytes([0, 0, whole[entry + 28], 0])  # its name becomes an extra field
-    with raises_three_lines(BadImage, "damaged or locked"):
+    with raises_three_lines(ImageError, "damaged or locked"):
         receive_scan(bytes(whole), tmp_path / "in")
 
 
@@ -187,9 +187,9 @@ def test_two_persons_or_none_are_refused(tmp_path, dicom):
     other = series(number=3, patient="HOSP-78", study="1.2.9.2", **made_dicom.T2)
     write_series(tmp_path / "other", other)
     both = {**dicom, **{f"b{path.name}": path.read_bytes() for path in (tmp_path / "other").iterdir()}}
-    with raises_three_lines(BadImage, "those of 2"):
+    with raises_three_lines(ImageError, "those of 2"):
         receive_scan(packed(both), tmp_path / "in")
-    with raises_three_lines(BadImage, "none in"):
+    with raises_three_lines(ImageError, "none in"):
         receive_scan(packed({"scan.nii.gz": as_bytes(head())}), tmp_path / "in")
 
 

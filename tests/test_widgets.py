@@ -12,10 +12,11 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from epitome_kit.images import image_like, mark_voxel_size_unknown
-from epitome_kit.teach import render, widgets
-from epitome_kit.teach.slices import slice_view
-from epitome_kit.teach.style import mask_colours
-from epitome_kit.teach.widgets import SliceViewer
+from epitome_kit.plotting.slices import slice_view
+from epitome_kit.plotting.style import mask_colours
+from epitome_kit.widgets import render
+from epitome_kit.widgets import slice_viewer as widgets
+from epitome_kit.widgets.slice_viewer import SliceViewer
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 

@@ -3,7 +3,7 @@
 import ellipsoids
 
 from epitome_kit.images import mark_voxel_size_unknown
-from epitome_kit.teach.wording import size_text
+from epitome_kit.tumour.measure import size_text
 
 
 def test_size_in_the_unit_that_is_known():

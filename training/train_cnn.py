@@ -21,11 +21,11 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.learn.augment import augment
-from epitome_kit.learn.cnn import TRAITS, build_cnn, known_loss
+from epitome_kit.learn.augmentation import augment
+from epitome_kit.learn.cnn import TRAITS, build_cnn, masked_dice_bce
+from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
-from epitome_kit.progress import for_each
 from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import acquire
 from epitome_kit.simulate.tumour import draw_latents, grow_tumour
@@ -118,7 +118,7 @@ def main(patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 201
     model = build_cnn(len(CONTRASTS), scans.shape[1:4])
     train = Patients(scans[:patients], tumours[:patients], latents[:patients], batch, seed)
     rate = keras.optimizers.schedules.CosineDecay(0.0, epochs * len(train), warmup_target=4e-3, warmup_steps=100)
-    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": known_loss, "features": trait_loss})
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": masked_dice_bce, "features": trait_loss})
     for epoch in range(epochs):
         loss = model.fit(train, epochs=1, verbose=0).history["loss"][0]
         line = _judge(model, scans[patients:], tumours[patients:], latents[patients:])

@@ -16,8 +16,8 @@ import numpy as np
 import typer
 from keras import ops
 
-from epitome_kit.preprocess.skull_strip import build_network
-from epitome_kit.simulate.wild import wild_head
+from epitome_kit.preprocess.skull_stripping import build_network
+from epitome_kit.simulate.random_head import random_head
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "skull_strip.weights.h5"
 
@@ -33,7 +33,7 @@ def dice_and_cross_entropy(truth, predicted):
 
 def heads(count, seed):
     """Draw simulated heads and brains, shape (count, 64, 64, 64, 1) each."""
-    drawn = [wild_head(np.random.default_rng([*np.atleast_1d(seed), index])) for index in range(count)]
+    drawn = [random_head(np.random.default_rng([*np.atleast_1d(seed), index])) for index in range(count)]
     return tuple(np.stack(part)[..., None] for part in zip(*drawn, strict=True))
 
 

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=jax python training/train_unet.py --cores 16
 
-Gliomas are grown and scanned by `epitome_kit.simulate.wild_patient`, on the
+Gliomas are grown and scanned by `epitome_kit.simulate.random_patient`, on the
 template grid. No scan of a person is read, and no seed of the built-in cohort
 is used. Writes `epitome_kit/weights/tumour_unet.weights.h5`; 19 minutes on
 sixteen cores and one H100, hours on two cores alone. With `--cache FOLDER` the
@@ -20,13 +20,13 @@ import typer
 
 from epitome_kit.cohort import CONTRASTS
 from epitome_kit.files import write_json
-from epitome_kit.learn.augment import augment
-from epitome_kit.learn.cnn import known_loss
-from epitome_kit.overlap import dice
+from epitome_kit.learn.augmentation import augment
+from epitome_kit.learn.cnn import masked_dice_bce
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
-from epitome_kit.simulate.wild_patient import wild_patient
-from epitome_kit.tumour.interval import map_spread, misfit
+from epitome_kit.simulate.random_patient import random_patient
+from epitome_kit.tumour.conformal import boundary_uncertainty, nonconformity_score
 from epitome_kit.tumour.network import build_unet, tumour_probability
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "tumour_unet.weights.h5"
@@ -41,7 +41,7 @@ def simulated_patient(number, seed):
     Returns scans (i, j, k, 4) as float16 and tumour (i, j, k, 1) as uint8.
     """
     grid = template_grid(SPACING_MM)
-    scans, brain, tumour = wild_patient(np.random.default_rng([seed, number]), *grid)
+    scans, brain, tumour = random_patient(np.random.default_rng([seed, number]), *grid)
     mask = nib.Nifti1Image(brain, grid[0])
     seen = [normalise_intensity(nib.Nifti1Image(scans[name], grid[0]), mask).get_fdata() for name in CONTRASTS]
     return np.stack(seen, -1).astype(np.float16), tumour[..., None]
@@ -98,7 +98,7 @@ def main(
     model = build_unet()
     train = Patients(scans[:patients], tumours[:patients], batch=batch, seed=seed, cores=cores)
     rate = keras.optimizers.schedules.CosineDecay(0.0, epochs * len(train), warmup_target=2e-3, warmup_steps=200)
-    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": known_loss})
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": masked_dice_bce})
     for epoch in range(epochs):
         train.epoch = epoch
         loss = model.fit(train, epochs=1, verbose=0).history["loss"][0]
@@ -122,7 +122,7 @@ def main(
 def _misfit(model, scans, tumour, kept):
     """How far the volume of one unseen patient is off, seen in some contrasts, in units of its spread."""
     probability = tumour_probability(model, scans.astype(np.float32) * np.isin(list(CONTRASTS), kept))
-    return float(misfit(np.sum(probability > 0.5), np.sum(tumour > 0), map_spread(probability)))
+    return float(nonconformity_score(np.sum(probability > 0.5), np.sum(tumour > 0), boundary_uncertainty(probability)))
 
 
 def _judge(model, scans, tumours):

@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from epitome_kit.answers import show, show_frame, show_grading, show_report, show_warnings
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.contrasts import contrasts
 from epitome_kit.cli.inspection import inspect
 from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
+from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment
-from epitome_kit.errors import BadParameter, EpitomeError, EpitomeWarning
+from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError
 
 SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -91,8 +91,8 @@ def run(
     - `epitome run 01 02 --cohort runs/tcga`
     - `epitome run --profile smoke -p subjects=12`
     """
+    from epitome_kit.report.run_page import write_report
     from epitome_kit.run.notebooks import run_notebooks
-    from epitome_kit.run.report import write_report
 
     out = out or Path("runs") / f"{Path(cohort).absolute().name}_{profile}_{target or 'grade'}"
     named = {"target": target, "workers": workers, "seed": seed}
@@ -107,7 +107,7 @@ def report(workspace: Path, as_json: Json = False):
 
     Example: `epitome report runs/latest`
     """
-    from epitome_kit.run.report import write_report
+    from epitome_kit.report.run_page import write_report
 
     show_report(write_report(workspace), as_json)
 
@@ -140,7 +140,7 @@ def preprocess(
     """
     from epitome_kit.cohort import open_cohort
     from epitome_kit.preprocess.pipeline import preprocess_cohort
-    from epitome_kit.run.quality import write_quality_page
+    from epitome_kit.report.quality_page import write_quality_page
 
     chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
     settings = {"spacing_mm": spacing_mm, "steps": tuple(filter(chosen.get, chosen)), "method": method}
@@ -168,7 +168,7 @@ def strip(
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
     """
     from epitome_kit.images import image_like, load_image, require_nifti_name, save_image
-    from epitome_kit.preprocess.skull_strip import STRIPPED_BEFORE, strip_with_warnings
+    from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
@@ -239,7 +239,7 @@ def grade(
     - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
-    from epitome_kit.run.own_table import grade_table
+    from epitome_kit.report.graded_table import grade_table
 
     out = out or Path("runs") / f"{table.name.split('.')[0]}_{label}{'_shuffled' if shuffle else ''}"
     columns = {"label": label, "id": id, "positive": positive, "drop": drop or (), "probes": probe or ()}
@@ -276,9 +276,9 @@ def doctor(as_json: Json = False):
 
     Example: `epitome doctor`
     """
-    from epitome_kit.run.doctor import examine
+    from epitome_kit.cli.doctor import check_environment
 
-    checks = examine()
+    checks = check_environment()
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
     show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
     grave = [check["what"] for check in checks if check["state"] == "missing"]
@@ -300,7 +300,7 @@ def _assignments(texts):
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise BadParameter("run", "`-p NAME=VALUE`", repr(text), "write `-p subjects=24`")
+            raise ParameterError("run", "`-p NAME=VALUE`", repr(text), "write `-p subjects=24`")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:

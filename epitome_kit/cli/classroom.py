@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show_points
 from epitome_kit.cli.options import Json
-from epitome_kit.errors import BadParameter
+from epitome_kit.cli.printing import show_points
+from epitome_kit.errors import ParameterError
 
 
 def notebooks(
@@ -49,20 +49,20 @@ def notebooks(
     - `epitome notebooks --grade returned/ --out points.tsv`
     """
     if not (student or instructor or grade):
-        raise BadParameter("notebooks", "`--student`, `--instructor` or `--grade`", "none of them", "choose one")
+        raise ParameterError("notebooks", "`--student`, `--instructor` or `--grade`", "none of them", "choose one")
     if not grade and (out or as_json):
-        raise BadParameter(
+        raise ParameterError(
             "notebooks", "`--out` and `--json` with `--grade`", "no `--grade`", "add it, or leave them out"
         )
     for folder, solutions in ((student, False), (instructor, True)):
         if folder:
-            from epitome_kit.run.classroom import write_notebooks
+            from epitome_kit.classroom.handouts import write_notebooks
 
             written = write_notebooks(folder, solutions=solutions)
             typer.echo(f"Wrote {len(written)} notebooks to {folder}", err=as_json)
     if grade:
+        from epitome_kit.classroom.marking import mark_folder
         from epitome_kit.files import write_tsv
-        from epitome_kit.run.marking import mark_folder
 
         workspace = workspace or Path("runs") / f"{Path(cohort).absolute().name}_{profile}_grade"
         marks = mark_folder(grade, workspace=workspace, cohort=cohort, profile=profile, limit_s=limit)

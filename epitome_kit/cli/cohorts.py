@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.cli.cohort_answer import show_cohort
+from epitome_kit.cli.cohort_summary import show_cohort
 from epitome_kit.cli.options import Decisions, Deface, Json, MaskLabels, Scheduler, Trust, Workers
 
 cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
@@ -150,6 +150,6 @@ def _face_remover(wanted):
     """Return the function that takes a face off, where it is wanted."""
     if not wanted:
         return None
-    from epitome_kit.preprocess.deface import deface
+    from epitome_kit.preprocess.defacing import deface
 
     return deface

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Column
 
-from epitome_kit.answers import show
 from epitome_kit.cli.options import Json
+from epitome_kit.cli.printing import show
 
 
 def contrasts(

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show, show_frame
 from epitome_kit.cli.options import Json, Scheduler, Workers
+from epitome_kit.cli.printing import show, show_frame
 
 _MOST_LEFT_OUT = 40
 """Rows of the ledger that are printed of what was left out."""

@@ -27,7 +27,7 @@ def case_page(
     - `epitome app`
     - `epitome app --workspace runs/tcga_quick_grade --no-browser`
     """
-    from epitome_kit.run.app import serve_case_page
+    from epitome_kit.case.server import serve_case_page
 
     limits = {"visitors": visitors, "upload_mb": upload_mb, "minutes": minutes}
     serve_case_page(port=port, workspace=workspace, **limits, browser=browser, tell=typer.echo)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show_rerun, show_sweep
 from epitome_kit.cli.options import Json, Scheduler
+from epitome_kit.cli.printing import show_rerun, show_sweep
 
 FAILED = 1
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.answers import show_epitomes, show_outlines, show_size
 from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
-from epitome_kit.errors import BadParameter, noticed, plain
+from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
+from epitome_kit.errors import ParameterError, noticed, plain
 
 
 def segment(
@@ -46,10 +46,10 @@ def segment(
     from epitome_kit.cohort import open_cohort
 
     if train and weights:
-        raise BadParameter("segment", "`--train` or `--weights`", "both", "leave one of them out")
+        raise ParameterError("segment", "`--train` or `--weights`", "both", "leave one of them out")
     if trust and Path(sources[0]).is_dir():
         hint = "say it when the cohort is imported: `epitome cohort bids --trust`"
-        raise BadParameter("segment", "`--trust` with the scans of one head", f"it with {sources[0]}, a folder", hint)
+        raise ParameterError("segment", "`--trust` with the scans of one head", f"it with {sources[0]}, a folder", hint)
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
     scans = None
@@ -57,7 +57,9 @@ def segment(
         training = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
         tumours = _segment_cohort(open_cohort(sources[0]), out, train, weights, training, workers)
     elif train:
-        raise BadParameter("segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`")
+        raise ParameterError(
+            "segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`"
+        )
     else:
         tumours, scans = _segment_head(sources, out, weights, trust)
     show_outlines(tumours, out, as_json, scans)
@@ -90,7 +92,7 @@ def measure(
     - `epitome measure BraTS_seg.nii.gz --mask-labels brats21:TC`
     """
     from epitome_kit.tumour.measure import count_voxels, measure_tumour
-    from epitome_kit.tumour.slab import annotated_slices_beside
+    from epitome_kit.tumour.sparse_volume import annotated_slices_beside
 
     with noticed() as remarks:
         annotated = annotated_slices_beside(mask, trust=trust) if slices is None else _indices(slices)
@@ -123,7 +125,7 @@ def extract(
     Example: `epitome extract runs/tcga runs/tcga_quick_grade`
     """
     from epitome_kit.cohort import open_cohort
-    from epitome_kit.run.extraction import extract_cohort
+    from epitome_kit.report.epitomes_page import extract_cohort
 
     table, scores = extract_cohort(open_cohort(cohort), out, target=target, folds=folds, seed=seed, workers=workers)
     show_epitomes(table, scores, out, as_json)
@@ -144,12 +146,12 @@ def _segment_head(sources, out, weights, trust):
     import pandas as pd
 
     from epitome_kit.files import write_tsv
-    from epitome_kit.teach.figures import show_planes
-    from epitome_kit.teach.style import save_figure
-    from epitome_kit.tumour.one_head import judge_head, leading, segment_head
+    from epitome_kit.plotting.scans import show_planes
+    from epitome_kit.plotting.style import save_figure
     from epitome_kit.tumour.outline import mask_path
+    from epitome_kit.tumour.single_case import leading, predict_scan, segment_head
 
-    judged = judge_head(sources)
+    judged = predict_scan(sources)
     for contrast, (path, evidence) in judged.items():
         typer.echo(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
     images = {contrast: path for contrast, (path, _) in judged.items()}
@@ -166,7 +168,7 @@ def _segment_head(sources, out, weights, trust):
 def _settle(images, out, trust):
     """Write the scans of a head again, where the affine that is trusted says that they lie."""
     from epitome_kit.images import load_image, save_image
-    from epitome_kit.tumour.one_head import head_name
+    from epitome_kit.tumour.single_case import head_name
 
     places = {contrast: out / "scans" / f"{head_name(images)}_{contrast}.nii.gz" for contrast in images}
     for contrast, place in places.items():
@@ -181,4 +183,6 @@ def _indices(text):
     try:
         return tuple(int(each) for each in text.split(","))
     except ValueError:
-        raise BadParameter("measure", "`--slices` as indices from 0", repr(text), "write `--slices 10,11,12`") from None
+        raise ParameterError(
+            "measure", "`--slices` as indices from 0", repr(text), "write `--slices 10,11,12`"
+        ) from None

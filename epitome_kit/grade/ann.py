@@ -4,12 +4,12 @@ import numpy as np
 from sklearn.impute import SimpleImputer
 
 from epitome_kit.backend import Model, keras, layers, ops
-from epitome_kit.learn.fresh import restart, snapshot
+from epitome_kit.learn.model_state import reset_model, snapshot
 
-_REACH = (0.3, 1.0)
-_STRENGTH = 2.0
+_LENGTH_SCALES = (0.3, 1.0)
+_C = 2.0
 _LEARNING_RATE = 0.1
-_FURTHEST = 5.0
+_CLIP_SD = 5.0
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
@@ -36,12 +36,12 @@ class Standardise(layers.Layer):
     def call(self, x):
         """Map (n, p) to (n, p)."""
         filled = ops.where(ops.isnan(x), ops.convert_to_tensor(self.median), x)
-        scaled = ops.clip((filled - self.mean) / self.spread, -_FURTHEST, _FURTHEST)
+        scaled = ops.clip((filled - self.mean) / self.spread, -_CLIP_SD, _CLIP_SD)
         return scaled / float(np.sqrt(x.shape[-1]))
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
-class Waves(layers.Layer):
+class RandomFourierFeatures(layers.Layer):
     """Hidden units whose answer is a wave across the space of features, drawn at random and kept.
 
     Two subjects get like answers where they lie near each other, in the way of a
@@ -65,7 +65,7 @@ class Waves(layers.Layer):
     def build(self, shape):
         """Draw the waves for input of shape (n, p)."""
         drawn = np.random.default_rng(np.random.randint(2**31))  # keras.utils.set_random_seed decides
-        reach = np.exp(drawn.uniform(*np.log(_REACH), (self.members, 1, self.units)))
+        reach = np.exp(drawn.uniform(*np.log(_LENGTH_SCALES), (self.members, 1, self.units)))
         directions = drawn.standard_normal((self.members, shape[-1], self.units)) * np.sqrt(2 * reach)
         shifts = drawn.uniform(0, 2 * np.pi, (self.members, self.units))
         self.directions = self.add_weight(shape=directions.shape, trainable=False, name="directions")
@@ -83,7 +83,7 @@ class Waves(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
-class SideBySide(layers.Layer):
+class EnsembleDense(layers.Layer):
     """One answer of each member, from weights of its own: (n, members, units) to (n, members).
 
     Parameters
@@ -114,7 +114,7 @@ class SideBySide(layers.Layer):
 def build_ann(features, *, members=5, units=256, decay=0.002):
     """Build the ensemble.
 
-    Each member has a hidden layer of :class:`Waves`, whose weights are random
+    Each member has a hidden layer of :class:`RandomFourierFeatures`, whose weights are random
     and stay so, and learns how to weigh them. To train the hidden layer as
     well learns a few dozen subjects by heart.
 
@@ -136,7 +136,9 @@ def build_ann(features, *, members=5, units=256, decay=0.002):
     """
     inputs = layers.Input((features,))
     # Keras takes the mean of the losses of the members, but the sum of their penalties.
-    answers = SideBySide(decay / members, name="answers")(Waves(members, units, name="waves")(inputs))
+    answers = EnsembleDense(decay / members, name="answers")(
+        RandomFourierFeatures(members, units, name="waves")(inputs)
+    )
     return Model(inputs, answers)
 
 
@@ -159,7 +161,7 @@ class Grader:
     def __init__(self, features, subjects, *, epochs=30, balanced=True, seed=0):
         keras.utils.set_random_seed(seed)
         self.subjects, self.epochs, self.balanced = subjects, epochs, balanced
-        self.model = build_ann(features, decay=1 / (2 * _STRENGTH * subjects))
+        self.model = build_ann(features, decay=1 / (2 * _C * subjects))
         # One call for all steps where the backend can: each call costs more than a step does.
         at_once = 1 if keras.config.backend() == "torch" else epochs
         self.model.compile(keras.optimizers.Adam(_LEARNING_RATE), "binary_crossentropy", steps_per_execution=at_once)
@@ -182,7 +184,7 @@ class Grader:
         self._scaler = Standardise()
         self._scaler.build(features.shape)
         self._scaler.learn(features)
-        restart(self.model, self._state)
+        reset_model(self.model, self._state)
         share = labels.mean()
         weights = np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)) if self.balanced else np.ones(len(labels))
         targets = np.repeat(labels[:, None], self.model.output_shape[-1], axis=1)

@@ -10,13 +10,12 @@ import pandas as pd
 from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import read_json, whole_file, write_json, write_tsv
+from epitome_kit.grade.baselines import BASELINES
 from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, train_network
-from epitome_kit.grade.rivals import RIVALS
-from epitome_kit.grade.score import score
+from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
-from epitome_kit.learn.features import GROUP, feature_columns
-from epitome_kit.learn.probes import probe_columns
-from epitome_kit.progress import for_each
+from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
+from epitome_kit.parallel import for_each
 
 
 def grade_features(
@@ -55,7 +54,7 @@ def grade_features(
     Returns
     -------
     dict
-        As in ``scores.json``: see :func:`epitome_kit.grade.score.score`; also
+        As in ``scores.json``: see :func:`epitome_kit.grade.scores.score`; also
         ``rivals`` and ``probes``, each with the same keys.
 
     Raises
@@ -66,7 +65,7 @@ def grade_features(
     how = {"balanced": balanced, "epochs": epochs, "seed": seed, "workers": workers}
     features = features[features.label.notna()]
     answers, settings = cross_validate(features, Path(out), **how)
-    scores = assemble(answers, features, seed=seed)
+    scores = build_scoreboard(answers, features, seed=seed)
     for name, table in (beside or {}).items():
         others, _ = cross_validate(table[table.label.notna()], Path(out), **how, rivals=False)
         scores["rivals"][name] = score_models(others, seed)[ANN]
@@ -108,7 +107,7 @@ def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, r
     return for_each(grade, folds, title="Training the ANN", workers=workers), settings
 
 
-def assemble(answers, table, *, seed=0):
+def build_scoreboard(answers, table, *, seed=0):
     """Put together the scoreboard.
 
     Parameters
@@ -134,7 +133,7 @@ def assemble(answers, table, *, seed=0):
         **scored[ANN],
         "rivals": {
             "majority": majority(people.label, people.get(GROUP)),
-            **{name: scored[name] for name in RIVALS if name in scored},
+            **{name: scored[name] for name in BASELINES if name in scored},
         },
         "probes": {name: scored[name] for name in probe_columns(table)},
         "folds": int(table.fold.nunique()),
@@ -172,12 +171,12 @@ def majority(labels, groups=None):
     ----------
     labels : array of 0 and 1, shape (n,)
     groups : array, shape (n,), default=None
-        As for :func:`epitome_kit.grade.score.score`.
+        As for :func:`epitome_kit.grade.scores.score`.
 
     Returns
     -------
     dict
-        As :func:`epitome_kit.grade.score.score` gives it.
+        As :func:`epitome_kit.grade.scores.score` gives it.
     """
     labels = np.asarray(labels, int)
     return score(labels, np.full(len(labels), labels.mean()), groups=groups)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from epitome_kit.errors import Leak
+from epitome_kit.errors import LeakageError
 
 SEPARATES = 0.98
 """AUC, or 1 - AUC, from which on a feature separates the classes almost perfectly."""
@@ -90,7 +90,7 @@ def require_no_leaks(features, codes, label, *, groups=None, allowed=()):
         more = f", and {len(refused) - 1} more, such as {', '.join(refused[1:4])}" if len(refused) > 1 else ""
         hint = f"`--drop {refused[0]}`, or `--allow-leak {refused[0]}` where it was known before the label"
         received = f"column {refused[0]}, {found[refused[0]]}{more}"
-        raise Leak("grade", f"no feature that alone gives {label} away", received, hint)
+        raise LeakageError("grade", f"no feature that alone gives {label} away", received, hint)
     return found
 
 
@@ -120,7 +120,7 @@ def require_no_copy(others, codes, label, *, allowed=()):
         if len(set(zip(values[there], np.asarray(codes)[there], strict=True))) == 2:
             received = f"column {name}, which says it in other words"
             hint = f"leave it out: `--drop {name}`"
-            raise Leak("grade", f"features that do not give {label} away", received, hint)
+            raise LeakageError("grade", f"features that do not give {label} away", received, hint)
 
 
 def _by_order(features, codes):

@@ -11,10 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from epitome_kit.folds import assign_folds, class_of_groups, require_apart
 from epitome_kit.grade.ann import Grader, join
-from epitome_kit.grade.rivals import RIVALS, Rival, calibrate
+from epitome_kit.grade.baselines import BASELINES, BaselineClassifier, calibrate
 from epitome_kit.grade.select import METHODS, choose_columns
-from epitome_kit.learn.features import GROUP, feature_columns
-from epitome_kit.learn.probes import probe_columns
+from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
 
 NUMBERS = (10, 20, 40, 80)
 """Numbers of features to choose from."""
@@ -49,7 +48,7 @@ class Settings(NamedTuple):
     rivals: bool = True
 
 
-class Choice(NamedTuple):
+class Hyperparameters(NamedTuple):
     """Features that were selected.
 
     Attributes
@@ -70,7 +69,7 @@ class Choice(NamedTuple):
     inner: list
     probabilities: np.ndarray
 
-    def of_everything(self):
+    def without_selection(self):
         """Return the same inner folds, without any selection."""
         whole = [slice(None)]
         return self._replace(selections=whole, inner=[(learn, check, whole) for learn, check, _ in self.inner])
@@ -107,13 +106,13 @@ def grade_fold(rows, settings):
         require_apart(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
     columns = feature_columns(rows)
     x, y, unseen = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
-    choice = choose(x, y, settings, groups)
+    choice = select_hyperparameters(x, y, settings, groups)
     answers = {ANN: _answer(network(settings), x, y, unseen, choice, known=choice.probabilities)}
     if settings.rivals:
-        answers |= {name: _answer(Rival(name, settings.seed), x, y, unseen, choice) for name in RIVALS}
+        answers |= {name: _answer(BaselineClassifier(name, settings.seed), x, y, unseen, choice) for name in BASELINES}
         for name, alone in probe_columns(rows).items():
             known, new = train[alone].to_numpy(np.float32), test[alone].to_numpy(np.float32)
-            answers[name] = _answer(Rival("logistic"), known, y, new, choice.of_everything())
+            answers[name] = _answer(BaselineClassifier("logistic"), known, y, new, choice.without_selection())
     told = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
     parts = [told.assign(model=name, probability=p, calibrated=c) for name, (p, c) in answers.items()]
     return {
@@ -125,7 +124,7 @@ def grade_fold(rows, settings):
     }
 
 
-def choose(x, y, settings, groups=None):
+def select_hyperparameters(x, y, settings, groups=None):
     """Select features by every method; choose how many by the AUC in inner folds.
 
     Every selection trains a network, and their mean is the answer: each method, in
@@ -157,7 +156,7 @@ def choose(x, y, settings, groups=None):
     better = sorted(np.argsort(-aucs, kind="stable")[: (len(numbers) + 1) // 2])
     selections = [chosen for n in better for chosen in _select(x, y, numbers[n], settings.seed)]
     inner = [(*both, [each for n in better for each in selected[fold, n]]) for fold, both in enumerate(masks)]
-    return Choice([numbers[n] for n in better], selections, inner, answers[better].mean(axis=0))
+    return Hyperparameters([numbers[n] for n in better], selections, inner, answers[better].mean(axis=0))
 
 
 def train_network(x, y, settings, groups=None):
@@ -170,7 +169,7 @@ def train_network(x, y, settings, groups=None):
     y : array of 0 and 1, shape (n,)
     settings : Settings
     groups : array, shape (n,), default=None
-        As for :func:`choose`.
+        As for :func:`select_hyperparameters`.
 
     Returns
     -------
@@ -179,7 +178,7 @@ def train_network(x, y, settings, groups=None):
     columns : ndarray of int
         What it takes, in this order.
     """
-    choice = choose(x, y, settings, groups)
+    choice = select_hyperparameters(x, y, settings, groups)
     columns = np.unique(np.concatenate(choice.selections))
     graders = [_new_network(settings).fit(x[:, chosen], y) for chosen in choice.selections]
     places = [np.searchsorted(columns, chosen) for chosen in choice.selections]

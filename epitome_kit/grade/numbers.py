@@ -6,7 +6,7 @@ from datetime import date, datetime
 import numpy as np
 import pandas as pd
 
-from epitome_kit.errors import BadTable
+from epitome_kit.errors import TableError
 
 _GAPS = frozenset(
     [
@@ -133,7 +133,7 @@ def require_one_notation(frame):
 
     Raises
     ------
-    BadTable
+    TableError
         Some columns have decimal commas and others points, or a column has marks that
         part thousands, as in ``1.527`` beside ``545``.
     """
@@ -154,12 +154,12 @@ def require_one_notation(frame):
         if read and len(alike) and alike.all() and len(whole) and 100 <= whole.max() < 1000:
             received = f"{texts[marked].iloc[0]} beside {texts[~marked][whole == whole.max()].iloc[0]} in column {name}"
             hint = f"write thousands without a mark, and decimals as 1.5270; or `--drop {name}`"
-            raise BadTable("grade", "numbers whose marks can be read in one way", received, hint)
+            raise TableError("grade", "numbers whose marks can be read in one way", received, hint)
     if commas and points:
         (first, comma), (second, point) = commas[0], points[0]
         received = f"{comma} in column {first} and {point} in column {second}"
         hint = f"write all decimals with the same mark and thousands with none, or `--drop {second}`"
-        raise BadTable("grade", "decimals with commas or with points, not both", received, hint)
+        raise TableError("grade", "decimals with commas or with points, not both", received, hint)
 
 
 def odd_values(frame):

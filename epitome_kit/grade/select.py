@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from epitome_kit.errors import BadParameter, Leak
-from epitome_kit.learn.features import feature_columns
+from epitome_kit.errors import LeakageError, ParameterError
+from epitome_kit.learn.probes import feature_columns
 
 METHODS = ("ranking", "redundancy", "stability")
 """Ways to select; see :func:`select_features`."""
@@ -68,7 +68,7 @@ def select_features(rows, *, keep=12, method="ranking", seed=0):
     ------
     Leak
         A row is held out for testing.
-    BadParameter
+    ParameterError
         There is no such method.
 
     References
@@ -98,7 +98,7 @@ def choose_columns(values, labels, *, keep, method, seed=0):
         Columns, best first.
     """
     if method not in METHODS:
-        raise BadParameter("select_features", f"one of {', '.join(METHODS)}", repr(method), "use `method='ranking'`")
+        raise ParameterError("select_features", f"one of {', '.join(METHODS)}", repr(method), "use `method='ranking'`")
     ranks = _ranks(values)
     strength = _strength(ranks, labels)
     order = np.argsort(-strength, kind="stable")
@@ -115,7 +115,7 @@ def _learnable(rows, where):
     """Feature columns of training rows; complain of any other rows."""
     held_out = rows.loc[rows.role == "test", "participant_id"] if "role" in rows else ()
     if len(held_out):
-        raise Leak(
+        raise LeakageError(
             where,
             "training rows only: what looks at labels may not look at those under test",
             f"{len(held_out)} rows with role test, such as {held_out.iloc[0]}",

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.errors import BadTable, Leak
+from epitome_kit.errors import LeakageError, TableError
 from epitome_kit.grade.columns import is_id, people_column, row_numbers, whole_or_text
+from epitome_kit.grade.groups import require_apart
 from epitome_kit.grade.leaks import require_no_copy, require_no_leaks
 from epitome_kit.grade.numbers import (
     as_labels,
@@ -20,9 +21,7 @@ from epitome_kit.grade.numbers import (
     require_one_notation,
     without_gaps,
 )
-from epitome_kit.grade.people import require_apart
-from epitome_kit.learn.features import GROUP, NOT_FEATURES, PROBE
-from epitome_kit.learn.probes import add_probe
+from epitome_kit.learn.probes import GROUP, NOT_FEATURES, PROBE, add_probe
 from epitome_kit.tables import read_text_table
 
 _FEWEST = 10
@@ -75,7 +74,7 @@ def read_features(
 
     Raises
     ------
-    BadTable
+    TableError
         It cannot be read, a column is not there, the label has not two values, or
         there are fewer than ten subjects of a class.
     Leak
@@ -110,7 +109,7 @@ def read_features(
     features = features.drop(columns=constant)
     if features.empty:
         received = f"{len(text)} columns of text and {len(constant)} constant ones"
-        raise BadTable("grade", "features in numbers that differ", received, "add columns of numbers")
+        raise TableError("grade", "features in numbers that differ", received, "add columns of numbers")
     groups = frame[group][labelled].astype(str) if group else None
     _require_different(features, names[labelled], groups)
     leaks = require_no_leaks(features, codes, label, groups=groups, allowed=allow_leak)
@@ -136,7 +135,7 @@ def read_features(
 def _read(path, columns, drop):
     frame = read_text_table(Path(path), where="grade", columns=columns)
     if not len(frame.columns) > 1:
-        raise BadTable("grade", "a table of several columns", f"{path}, with one", "name a .csv, .tsv or .xlsx file")
+        raise TableError("grade", "a table of several columns", f"{path}, with one", "name a .csv, .tsv or .xlsx file")
     notes = frame.attrs.pop("notes")
     frame = frame.astype(object)
     require_one_notation(frame.drop(columns=[*{*columns, *drop}], errors="ignore"))
@@ -149,13 +148,13 @@ def _require_cells(frame):
     """Complain of a table without any cell, and of cells that hold more than one value."""
     if frame.empty:
         received = f"{len(frame)} rows and {len(frame.columns)} columns"
-        raise BadTable("grade", "a table with rows", received, "name one with a line a subject")
+        raise TableError("grade", "a table with rows", received, "name one with a line a subject")
     for name, column in frame.items():
         cells = column if column.dtype == object else ()
         several = [cell for cell in cells if isinstance(cell, (Collection, np.ndarray)) and not np.isscalar(cell)]
         if several:
             received = f"a {type(several[0]).__name__} in column {name}"
-            raise BadTable("grade", "one value a cell", received, f"give each value a column, or leave {name} out")
+            raise TableError("grade", "one value a cell", received, f"give each value a column, or leave {name} out")
 
 
 def _unique(names):
@@ -172,7 +171,7 @@ def _with_roles(features, names, codes, groups):
     reserved = [name for name in features if name in NOT_FEATURES or name.startswith(PROBE)]
     if reserved:
         received, hint = f"a feature {reserved[0]}", f"rename it, or `--drop {reserved[0]}`"
-        raise BadTable("grade", "features that are not called as columns of the kit are", received, hint)
+        raise TableError("grade", "features that are not called as columns of the kit are", received, hint)
     roles = {"participant_id": names, "label": codes, **({GROUP: groups} if groups is not None else {})}
     return pd.concat([pd.DataFrame(roles), features], axis=1)
 
@@ -184,22 +183,22 @@ def _require_column(frame, name):
         alike += [each for each in plain if name.lower() in each and each not in alike]
         near = [plain[each] for each in alike[:3]] or list(frame.columns[:3])
         received = f"{len(frame.columns)} columns, none called so"
-        raise BadTable("grade", f"a column {name!r}", received, f"take one that is there, such as {', '.join(near)}")
+        raise TableError("grade", f"a column {name!r}", received, f"take one that is there, such as {', '.join(near)}")
 
 
 def _require_roles(frame, label, id, group, no_group, drop):
     """Complain of a column that is asked to be two things, or that stands twice."""
     twice = [name for name in (label, id, group) if f"{name}.1" in frame]
     if twice:
-        raise BadTable("grade", f"one column {twice[0]!r}", "several of that name", "rename all but one")
+        raise TableError("grade", f"one column {twice[0]!r}", "several of that name", "rename all but one")
     if {label, id} & set(drop):
         received = ", ".join(drop)
-        raise BadTable("grade", "columns to drop beside label and subject", received, "leave them out of `--drop`")
+        raise TableError("grade", "columns to drop beside label and subject", received, "leave them out of `--drop`")
     if group and no_group:
-        raise BadTable("grade", "one of `--group` and `--no-group`", "both", "leave one out")
+        raise TableError("grade", "one of `--group` and `--no-group`", "both", "leave one out")
     if group and group in (label, id):
         received, hint = f"{group} for both", f"leave `--id` out beside `--group {group}`, and rows are numbered"
-        raise BadTable("grade", "a group that is neither the label nor the name of a row", received, hint)
+        raise TableError("grade", "a group that is neither the label nor the name of a row", received, hint)
 
 
 def _names(frame, id):
@@ -218,7 +217,7 @@ def _set_aside(numbers, allowed):
     if refused:
         received = f"column {refused[0]}, which {likely[refused[0]]}"
         hint = f"`--drop {refused[0]}`, or `--allow-leak {refused[0]}` where it was measured"
-        raise Leak("grade", "features that do not number the rows", received, hint)
+        raise LeakageError("grade", "features that do not number the rows", received, hint)
     return kept.drop(columns=counted), {"ids": ids, "row_numbers": counted}, likely
 
 
@@ -227,7 +226,7 @@ def _columns_of_words(words):
     columns = pd.get_dummies(words, dtype=np.float32)
     if columns.shape[1] > _MOST_WORDS:
         expected = f"numbers, or at most {_MOST_WORDS} words, in {words.name}"
-        raise BadTable("grade", expected, f"{columns.shape[1]} different texts", "group the words")
+        raise TableError("grade", expected, f"{columns.shape[1]} different texts", "group the words")
     return columns
 
 
@@ -239,20 +238,20 @@ def _code(values, label, positive, unread):
         received = f"{len(kinds)} values in {label}: {', '.join(names[:5])}"
         received += "".join(f", and {text!r}, which is read as missing" for text in unread[:2])
         hint = "name that class in another word" if len(unread) else "keep the subjects of two classes"
-        raise BadTable("grade", "a label of two values", received, hint)
+        raise TableError("grade", "a label of two values", received, hint)
     signs = [name for name in names if is_no_word(name)]
     if signs and "+" not in names:
         hint = "write the class as a word, or leave the cell empty where there is no label"
-        raise BadTable("grade", "a word for each class", f"{signs[0]!r} as a value of {label}", hint)
+        raise TableError("grade", "a word for each class", f"{signs[0]!r} as a value of {label}", hint)
     if positive is not None and positive not in names:
-        raise BadTable("grade", f"a positive class out of {' and '.join(names)}", repr(positive), "name one of them")
+        raise TableError("grade", f"a positive class out of {' and '.join(names)}", repr(positive), "name one of them")
     if positive == names[0]:
         kinds, names = kinds[::-1], names[::-1]
     codes = (values == kinds[1]).astype(int)
     fewest = int(np.bincount(codes, minlength=2).min())
     if fewest < _FEWEST:
         received = f"{fewest} of {len(codes)} in the smaller class of {label}"
-        raise BadTable("grade", f"at least {_FEWEST} subjects of each class", received, "add subjects")
+        raise TableError("grade", f"at least {_FEWEST} subjects of each class", received, "add subjects")
     return codes, names
 
 
@@ -268,7 +267,7 @@ def _require_different(features, names, groups):
     if len(first):
         pair = names[first.index[first == first.iloc[0]]]
         received = f"the same features for {' and '.join(pair[:2])}, and {len(first)} such rows in all"
-        raise Leak("grade", "each scan under one name", received, "keep one of them")
+        raise LeakageError("grade", "each scan under one name", received, "keep one of them")
 
 
 def _alike_by_chance(features):

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.images import load_image
 from epitome_kit.preprocess.pipeline import Preprocessed
 
@@ -56,13 +56,13 @@ def load_arrays(cohort, preprocessed, contrasts=None):
 
     Raises
     ------
-    BadCohort
+    CohortError
         Nothing has been preprocessed there.
     """
     files = [Preprocessed(Path(preprocessed), subject.id) for subject in cohort]
     files = [each for each in files if each.record.is_file()]
     if not files:
-        raise BadCohort(
+        raise CohortError(
             "load_arrays",
             "preprocessed subjects",
             f"none in {preprocessed}",

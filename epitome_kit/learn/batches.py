@@ -3,7 +3,7 @@
 import numpy as np
 
 from epitome_kit.backend import keras
-from epitome_kit.learn.augment import augment
+from epitome_kit.learn.augmentation import augment
 
 
 class Batches(keras.utils.PyDataset):
@@ -28,7 +28,7 @@ class Batches(keras.utils.PyDataset):
     seed : int or None, default=0
         Of order and augmentation; None deals the subjects in order and as they are.
     spacing_mm : sequence of 3 float, default=(3.0, 3.0, 3.0)
-        Voxel size, as for :func:`epitome_kit.learn.augment.augment`.
+        Voxel size, as for :func:`epitome_kit.learn.augmentation.augment`.
     """
 
     def __init__(self, chosen, scans, masks, *, batch_size=2, seed=0, spacing_mm=(3.0, 3.0, 3.0)):

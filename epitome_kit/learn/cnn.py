@@ -30,7 +30,7 @@ def feature_names(contrasts):
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
-class AverageUnder(layers.Layer):
+class MaskedAverage(layers.Layer):
     """Average volumes under a soft map: (n, i, j, k, c) and (n, i, j, k, 1) to (n, c)."""
 
     def call(self, values, weights):
@@ -40,7 +40,7 @@ class AverageUnder(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
-class MeasureWhere(layers.Layer):
+class TumourStatistics(layers.Layer):
     """Measure what lies under a soft map of the tumour, and at its rim.
 
     Log of the size, distance from the midline, position along the two other
@@ -51,7 +51,7 @@ class MeasureWhere(layers.Layer):
 
     def call(self, scans, tumour):
         """Map (n, i, j, k, s) and (n, i, j, k, 1) to (n, 4 + 5s)."""
-        average, inside = AverageUnder(), core(tumour)
+        average, inside = MaskedAverage(), core(tumour)
         bright = inside * ops.exp(ops.clip(2 * scans, -8, 8))
         dark = inside * ops.exp(ops.clip(-2 * scans, -8, 8))
         mean = average(scans, inside)
@@ -109,7 +109,7 @@ def build_cnn(contrasts, shape):
     # Labels teach the map nothing: a few dozen would be learned by heart, and the features of training
     # subjects would then look better than those of new ones.
     seen = ops.stop_gradient(tumour)
-    measured = MeasureWhere(name="measure")(layers.AveragePooling3D(2)(inputs), seen)
+    measured = TumourStatistics(name="measure")(layers.AveragePooling3D(2)(inputs), seen)
     place = measured[:, : len(_PLACE)]
     features = layers.Concatenate(name="features")([_describe(inputs, seen, place), measured])
     label = layers.Dense(1, activation="sigmoid", kernel_initializer="zeros", name="label", trainable=False)(features)
@@ -152,7 +152,7 @@ def _describe(inputs, tumour, place):
     far = _block(near, 48, "describe_far", strides=2)
     coarse = layers.AveragePooling3D(2)(tumour)
     views = [(near, core(tumour)), (near, rim(tumour)), (far, core(coarse)), (far, rim(coarse))]
-    pooled = layers.Concatenate()([place, *(AverageUnder()(*view) for view in views)])
+    pooled = layers.Concatenate()([place, *(MaskedAverage()(*view) for view in views)])
     hidden = layers.Dense(64, activation="relu", name="describe_hidden")(
         layers.BatchNormalization(momentum=0.9, name="describe_scale")(pooled)
     )
@@ -164,7 +164,7 @@ def _block(x, filters, name, strides=1):
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_scale")(x))
 
 
-def known_loss(truth, predicted):
+def masked_dice_bce(truth, predicted):
     """Cross-entropy plus Dice loss where the truth is known, one value a volume.
 
     Parameters

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from epitome_kit.backend import Model, gradient, keras, ops
 from epitome_kit.images import load_image
-from epitome_kit.progress import for_each
+from epitome_kit.parallel import for_each
 
 
 def tumour_maps(model, scans):

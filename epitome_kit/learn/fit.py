@@ -8,8 +8,8 @@ import pandas as pd
 from epitome_kit.backend import keras, ops
 from epitome_kit.files import whole_file
 from epitome_kit.learn.batches import Batches
-from epitome_kit.learn.cnn import build_cnn, fit_label, known_loss
-from epitome_kit.learn.fresh import restart, snapshot
+from epitome_kit.learn.cnn import build_cnn, fit_label, masked_dice_bce
+from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.learn.pretrained import start_from_simulation
 
 LEARNING_RATE = 1e-3
@@ -45,7 +45,7 @@ class Trainer:
         self._annotated = arrays.known.any(axis=(1, 2, 3, 4))
         self._model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
         start_from_simulation(self._model, arrays.contrasts)
-        self._model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": known_loss})
+        self._model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": masked_dice_bce})
         self._start = snapshot(self._model)
 
     def fit(self, train, path, number, advance, *, epochs=None):
@@ -72,9 +72,9 @@ class Trainer:
         history : DataFrame
             Columns epoch, loss and val_loss.
         """
-        restart(self._model, self._start)
+        reset_model(self._model, self._start)
         annotated = np.flatnonzero(train & self._annotated)
-        apart = set_apart(annotated, self.labels[annotated], seed=[self.seed, number]) if epochs is None else []
+        apart = validation_split(annotated, self.labels[annotated], seed=[self.seed, number]) if epochs is None else []
         kept = path.with_suffix(".partial.keras")
         history = self._fit_map(train, apart, epochs or self.epochs, number, advance, kept)
         with self._batches(range(len(train)), batch_size=4, seed=None) as everybody:
@@ -126,7 +126,7 @@ class Trainer:
             keras.Model(self._model.input, self._model.output, name=self._model.name).save(temporary)
 
 
-def set_apart(subjects, labels, *, seed=0):
+def validation_split(subjects, labels, *, seed=0):
     """Choose a sixth of the subjects, with the mix of labels of them all; fewer than two would tell nothing.
 
     Parameters

@@ -13,14 +13,14 @@ from skimage import measure
 from skimage.feature import graycoprops
 
 from epitome_kit.backend import keras
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_tsv
 from epitome_kit.images import load_image, spacing_mm
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
+from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.progress import for_each
 
 LEVELS = 16
 """Grey levels that a region is cut into for its entropy and texture."""
@@ -59,12 +59,12 @@ def handcrafted_features(cohort, preprocessed, out):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No CNN has been trained in this workspace, or nothing preprocessed.
     """
     out, preprocessed = Path(out), Path(preprocessed)
     if not (out / "features.tsv").is_file():
-        raise BadCohort(
+        raise CohortError(
             "handcrafted_features",
             "the networks that find the tumours",
             f"no features.tsv in {out}",
@@ -104,12 +104,12 @@ def merge_features(cnn, handcrafted):
 
     Raises
     ------
-    BadCohort
+    CohortError
         The two do not speak of the same subjects, folds and roles.
     """
     keys = ["participant_id", "fold", "role"]
     if set(cnn[keys].itertuples(index=False)) != set(handcrafted[keys].itertuples(index=False)):
-        raise BadCohort(
+        raise CohortError(
             "merge_features",
             "two tables of the same subjects, folds and roles",
             f"{len(cnn)} rows of the CNN and {len(handcrafted)} handcrafted ones",

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.images import load_image
-from epitome_kit.learn.features import PROBE
 
 _SEX = {"F": 0.0, "M": 1.0}
 
@@ -86,3 +85,27 @@ def _geometry(subject):
     """Size of the voxels and of the grid of a subject's first scan."""
     image = load_image(next(iter(subject.images.values())), check_voxels=False)
     return np.array([*image.header.get_zooms()[:3], *image.shape[:3]], float)
+
+
+GROUP = "group_id"
+"""Column of what several rows have in common, such as the patient of a scan; tables of one row a subject have none."""
+
+NOT_FEATURES = ("participant_id", "repeat", "fold", "role", "label", "cnn_probability", GROUP)
+
+PROBE = "probe_"
+"""How the columns of probes begin; see :mod:`epitome_kit.learn.probes`."""
+
+
+def feature_columns(table):
+    """List the features of a table as :func:`epitome_kit.learn_features` gives it.
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    list of str
+        All columns that are neither in :data:`NOT_FEATURES` nor of a probe.
+    """
+    return [name for name in table.columns if name not in NOT_FEATURES and not name.startswith(PROBE)]

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
 from epitome_kit.learn.fit import Trainer, best_epoch
-from epitome_kit.progress import step_bar
+from epitome_kit.parallel import step_bar
 
 
 def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
@@ -55,7 +55,7 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
 
     Raises
     ------
-    BadCohort
+    CohortError
         One class only, fewer subjects of a class than folds, no tumour mask, or
         nothing preprocessed.
     """
@@ -69,7 +69,7 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
 
     arrays = load_arrays(cohort, preprocessed)
     if not arrays.known.any():
-        raise BadCohort(
+        raise CohortError(
             "learn_features",
             "tumour masks, at least on some slices of some subjects",
             f"none for the {len(arrays.ids)} subjects of {cohort.root}",

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.images import load_image, load_mask, resample
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.preprocess.pipeline import preprocess_cohort
 from epitome_kit.preprocess.quality import OF_TRUTH
 from epitome_kit.preprocess.registration import load_template
-from epitome_kit.preprocess.subject import STEPS, lead_contrast
+from epitome_kit.preprocess.subject import STEPS, reference_contrast
 
 WITHOUT_TRUTH = ("template_dice", "asymmetry", "agreement", "brightness_offset")
 """Measured of every subject, whether a truth is known or not."""
@@ -56,7 +56,7 @@ def leave_out_each_step(cohort, out, *, subjects=4, spacing_mm=3.0, workers=1):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         Fewer than two subjects.
     """
     few = _first(cohort, subjects)
@@ -71,8 +71,8 @@ def _first(cohort, subjects):
     """Part of a cohort: its first subjects, with the contrast that leads."""
     chosen = list(islice(cohort, subjects))
     if len(chosen) < 2:
-        raise BadParameter("ablation", "at least two subjects to compare", f"{len(chosen)}", "use `subjects=4`")
-    leads = {each.id: lead_contrast(each) for each in chosen}
+        raise ParameterError("ablation", "at least two subjects to compare", f"{len(chosen)}", "use `subjects=4`")
+    leads = {each.id: reference_contrast(each) for each in chosen}
     leading = {each.id: replace(each, images={leads[each.id]: each.images[leads[each.id]]}) for each in chosen}
     return replace(cohort, subjects=leading, participants=cohort.participants.loc[list(leading)])
 
@@ -83,7 +83,7 @@ def _measure(cohort, folder, left_out, **options):
     columns = ["left_out", "participant_id", *OF_TRUTH, *WITHOUT_TRUTH]
     try:
         quality = preprocess_cohort(cohort, folder, steps=steps, **options).set_index("participant_id")[[*OF_TRUTH]]
-    except BadCohort:  # nobody could be done without this step: rows without numbers say so
+    except CohortError:  # nobody could be done without this step: rows without numbers say so
         quality = pd.DataFrame(columns=OF_TRUTH)
     done = [Preprocessed(folder, subject) for subject in quality.index]
     measured = pd.DataFrame(_compare(done, cohort), index=quality.index, columns=WITHOUT_TRUTH)
@@ -95,7 +95,7 @@ def _compare(done, cohort):
     """Measures that need no truth, one row a subject."""
     if not done:
         return []
-    scans = [load_image(files.scan(lead_contrast(cohort[files.id])), check_voxels=False) for files in done]
+    scans = [load_image(files.scan(reference_contrast(cohort[files.id])), check_voxels=False) for files in done]
     template = np.asarray(resample(load_template()[1], scans[0].affine, scans[0].shape).dataobj) > 0.5
     scaled, middles, spreads = zip(*[_robust(np.asarray(scan.dataobj), template) for scan in scans], strict=True)
     offsets = np.abs(np.array(middles) - np.median(middles)) / np.median(spreads)

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from epitome_kit.errors import BadParameter, ToolFailed
+from epitome_kit.errors import ParameterError, ToolError
 from epitome_kit.images import image_like, load_image, load_mask
 from epitome_kit.preprocess.registration import one_thread
 
@@ -40,11 +40,11 @@ def correct_bias(image, mask, *, iterations=_ITERATIONS, method="n4"):
 
     Raises
     ------
-    BadImage
+    ImageError
         The scan cannot be read, or the mask is on another grid.
-    BadParameter
+    ParameterError
         There is no such method.
-    ToolFailed
+    ToolError
         ANTsPy is not installed.
 
     References
@@ -52,7 +52,7 @@ def correct_bias(image, mask, *, iterations=_ITERATIONS, method="n4"):
     Tustison et al., IEEE Trans Med Imaging 2010, doi:10.1109/TMI.2010.2046908
     """
     if method not in METHODS:
-        raise BadParameter("correct_bias", f"a method out of {', '.join(METHODS)}", repr(method), "use `n4`")
+        raise ParameterError("correct_bias", f"a method out of {', '.join(METHODS)}", repr(method), "use `n4`")
     image = load_image(image, where="correct_bias")
     inside = np.asarray(load_mask(mask, like=image, where="correct_bias").dataobj)
     data = np.asarray(image.dataobj, np.float32)
@@ -77,7 +77,7 @@ def _log_field_by_ants(data, inside, steps, iterations):
     try:
         import ants
     except ImportError as error:
-        raise ToolFailed(
+        raise ToolError(
             "correct_bias",
             "ANTsPy for the method `ants`",
             f"no package to import ({error})",

@@ -5,7 +5,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, resample, resample_isotropic
 from epitome_kit.preprocess.registration import as_itk, grow_mask, load_template, one_thread, template_grid
 
@@ -49,7 +49,7 @@ def register_deformable(moving, affine, *, spacing_mm=_SPACING_MM):
 
     Raises
     ------
-    BadImage
+    ImageError
         The scan cannot be read.
 
     References
@@ -93,12 +93,12 @@ def resample_deformed(image, affine, field, *, order=1):
 
     Raises
     ------
-    BadImage
+    ImageError
         The image cannot be read, or the field is none.
     """
     image = load_image(image, where="resample_deformed", check_voxels=False)
     if field.ndim != 4 or field.shape[3] != 3:
-        raise BadImage(
+        raise ImageError(
             "resample_deformed",
             "a displacement field of shape (i, j, k, 3)",
             f"shape {field.shape}",

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.errors import ToolFailed
+from epitome_kit.errors import ToolError
 from epitome_kit.images import image_like, load_image, load_mask
 
 _SCAN = "scan.nii.gz"
@@ -71,13 +71,13 @@ def find_tool(method):
 
     Raises
     ------
-    ToolFailed
+    ToolError
         It is not on the PATH.
     """
     tool = TOOLS[method]
     program = shutil.which(tool.command[0])
     if program is None:
-        raise ToolFailed(
+        raise ToolError(
             "skull_strip", f"the program `{tool.command[0]}` for `{method}`", "no such program on the PATH", tool.source
         )
     return program
@@ -102,9 +102,9 @@ def strip_with_tool(image, method):
 
     Raises
     ------
-    ToolFailed
+    ToolError
         The tool is not installed, ends with an error or without a mask.
-    BadImage
+    ImageError
         The scan cannot be read, or the mask is on another grid.
 
     References
@@ -146,4 +146,4 @@ def _call(command, folder, method):
 
 def _failed(method, expected, received):
     command = " ".join(TOOLS[method].command)
-    return ToolFailed("skull_strip", expected, received, f"run `{command}` by hand, or choose `network`")
+    return ToolError("skull_strip", expected, received, f"run `{command}` by hand, or choose `network`")

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import image_like, load_image, resample_isotropic
-from epitome_kit.simulate.wild import GRID_MM, unit_range
+from epitome_kit.simulate.random_head import GRID_MM, unit_range
 
 _ABOVE_DARK = 0.1
 _FEW, _FAR_BELOW, _FAR_ABOVE = 0.001, 1.0, 4.0
@@ -142,7 +142,7 @@ def find_head(image):
 
     Raises
     ------
-    BadImage
+    ImageError
         The scan cannot be read.
     """
     image = load_image(image, where="find_head")

@@ -29,7 +29,7 @@ def normalise_intensity(image, mask):
 
     Raises
     ------
-    BadImage
+    ImageError
         Unreadable scan, or a mask on another grid.
     """
     image = load_image(image, where="normalise_intensity")

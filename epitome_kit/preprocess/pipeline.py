@@ -7,28 +7,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError
+from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError
 from epitome_kit.files import checksum, read_json, remove_abandoned, write_json, write_tsv
+from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.derivative import SPACE, Preprocessed, describe_derivative
 from epitome_kit.preprocess.quality import QUALITY, SAID, registration_error_mm
 from epitome_kit.preprocess.subject import (
     OPTIONS,
     STEPS,
+    assign_nominal_voxel_size,
     describe_steps,
-    give_nominal_size,
-    lead_contrast,
     preprocess_subject,
+    reference_contrast,
 )
-from epitome_kit.progress import for_each
-from epitome_kit.records import sidecar_path
+from epitome_kit.sidecars import sidecar_path
 
 __all__ = [
     "QUALITY",
     "SPACE",
     "STEPS",
     "Preprocessed",
-    "give_nominal_size",
-    "lead_contrast",
+    "assign_nominal_voxel_size",
+    "reference_contrast",
     "preprocess_cohort",
     "registration_error_mm",
 ]
@@ -80,11 +80,11 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
 
     Raises
     ------
-    BadParameter
+    ParameterError
         No such step or method, or ``deform`` without ``register``.
-    BadOutput
+    OutputError
         `out` is the folder of the cohort itself.
-    BadCohort
+    CohortError
         No subject could be preprocessed.
     """
     out = Path(out)
@@ -104,7 +104,7 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     excluded = [result for result in results if "reason" in result]
     write_tsv(out / "excluded.tsv", pd.DataFrame(excluded, columns=["id", "reason"]))
     if not rows:
-        raise BadCohort(
+        raise CohortError(
             "preprocess_cohort",
             "at least one subject that can be preprocessed",
             f"{len(excluded)} of {len(cohort)} excluded; {excluded[0]['id']}: {excluded[0]['reason']}",
@@ -125,11 +125,11 @@ def _check(cohort, out, steps):
     known = (*STEPS, *OPTIONS)
     unknown = [step for step in steps if step not in known]
     if unknown:
-        raise BadParameter("preprocess_cohort", f"steps out of {', '.join(known)}", repr(unknown[0]), "leave it out")
+        raise ParameterError("preprocess_cohort", f"steps out of {', '.join(known)}", repr(unknown[0]), "leave it out")
     if "deform" in steps and "register" not in steps:
-        raise BadParameter("preprocess_cohort", "`register` before `deform`", ", ".join(steps), "do both, or neither")
+        raise ParameterError("preprocess_cohort", "`register` before `deform`", ", ".join(steps), "do both, or neither")
     if out.resolve() == Path(cohort.root).resolve():
-        raise BadOutput(
+        raise OutputError(
             "preprocess_cohort",
             "a folder beside the scans",
             f"{out}, the folder of the cohort itself",
@@ -144,7 +144,7 @@ def _settings(subject, steps, spacing_mm):
     return {
         "spacing_mm": spacing_mm,
         "steps": steps,
-        "lead": lead_contrast(subject),
+        "lead": reference_contrast(subject),
         "inputs": checksum(*scans, *sidecars),
     }
 
@@ -177,7 +177,7 @@ def _attempt(subject, *, out, steps, spacing_mm):
         quality = preprocess_subject(subject, files, steps=steps, spacing_mm=spacing_mm)
         write_json(files.timing, {"seconds": round(time.monotonic() - started, 2)})
         write_json(files.record, {"settings": settings, "quality": quality})
-    except BadOutput:
+    except OutputError:
         raise
     except EpitomeError as error:
         return {"id": subject.id, "reason": error.reason}

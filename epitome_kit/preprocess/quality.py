@@ -5,7 +5,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import load_image, load_mask, resample, voxel_size_known
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.derivative import SPACE
 from epitome_kit.preprocess.registration import load_template
 
@@ -147,7 +147,7 @@ def split_correction_error(corrected, image, field, mask, *, slow_mm=10.0):
 
     Raises
     ------
-    BadImage
+    ImageError
         An image cannot be read, or the mask is on another grid.
     """
     where = "split_correction_error"

@@ -11,16 +11,16 @@ import SimpleITK as sitk
 from nilearn import datasets
 from scipy import ndimage
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, load_mask, resample_isotropic
-from epitome_kit.preprocess.start import MOVED_DEGREES, TURNS_DEGREES, best_start, best_turn, place_and_size
+from epitome_kit.preprocess.start import MOVED_DEGREES, TURNS_DEGREES, best_rotation, centre_and_extent, initial_pose
 
 _MARGIN_MM = 10.0
 _NEAR_BRAIN_MM = 3.0
 _ELSEWHERE_MM = 10.0
 _SIDE_MULTIPLE = 8
 _SAMPLED, _SEED = 0.25, 1
-_turnstile, _threads_before = Lock(), []
+_thread_lock, _threads_before = Lock(), []
 
 
 def _stride(method):
@@ -128,7 +128,7 @@ def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
 
     Raises
     ------
-    BadImage
+    ImageError
         A scan cannot be read, or a mask is on another grid.
 
     References
@@ -145,7 +145,7 @@ def register_rigid(moving, fixed, fixed_mask, *, ignore=None):
     tried = [(upright, np.zeros(3))]
     if np.linalg.norm(shift) > _ELSEWHERE_MM:
         tried.append((upright, shift))
-    turn = best_turn(moving, fixed, near, centre, moving_centre)
+    turn = best_rotation(moving, fixed, near, centre, moving_centre)
     if not np.array_equal(turn, upright):
         tried.append((turn, shift))
     starts = []
@@ -186,7 +186,7 @@ def register_affine(moving, moving_mask, *, ignore=None):
 
     Raises
     ------
-    BadImage
+    ImageError
         The scan cannot be read, or a mask is on another grid.
 
     References
@@ -203,7 +203,7 @@ def register_affine(moving, moving_mask, *, ignore=None):
     near = _around_template()
     stripped = nib.Nifti1Image(np.asarray(moving.dataobj, np.float32) * np.asarray(mask.dataobj), moving.affine)
     start = _as_itk_affine(
-        best_start(stripped, mask, template, template_mask, near), centre=place_and_size(template_mask)[0]
+        initial_pose(stripped, mask, template, template_mask, near), centre=centre_and_extent(template_mask)[0]
     )
     coarse = _optimise(stripped, template, near, [start], _COARSE, judged=judged)
     return _as_matrix(_optimise(moving, template, template_mask, [coarse], _FINE, judged=judged))
@@ -222,7 +222,7 @@ def centre_on_template(mask):
     ndarray, shape (4, 4)
         Mask mm to ICBM152 mm; neither turned nor scaled.
     """
-    shift = place_and_size(load_template()[1])[0] - place_and_size(mask)[0]
+    shift = centre_and_extent(load_template()[1])[0] - centre_and_extent(mask)[0]
     return nib.affines.from_matvec(np.eye(3), shift)
 
 
@@ -272,13 +272,13 @@ def one_thread():
 
     Several threads of Python may be in here at once; the last one to leave gives ITK its threads back.
     """
-    with _turnstile:
+    with _thread_lock:
         _threads_before.append(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
         yield
     finally:
-        with _turnstile:
+        with _thread_lock:
             threads = _threads_before.pop()
             if not _threads_before:
                 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
@@ -302,7 +302,7 @@ def _maximise(fixed, moving, fixed_mask, moving_mask, start, stage):
         with one_thread():
             method.Execute(fixed, moving)
     except RuntimeError as error:
-        raise BadImage(
+        raise ImageError(
             "registration",
             "a scan that covers most of a head",
             "one that has hardly a voxel in common with what it is matched with",

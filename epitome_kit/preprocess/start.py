@@ -19,7 +19,7 @@ _GRID_MM = 10.0
 _CLEARLY = 1.2
 
 
-def best_start(moving, moving_mask, fixed, fixed_mask, judged):
+def initial_pose(moving, moving_mask, fixed, fixed_mask, judged):
     """Choose the pose that brings two brains together best, before anything is optimised.
 
     Place and size of the masks along each axis give the first pose; the others
@@ -40,14 +40,14 @@ def best_start(moving, moving_mask, fixed, fixed_mask, judged):
     ndarray, shape (4, 4)
         `fixed` mm to `moving` mm.
     """
-    (centre, size), (moving_centre, moving_size) = place_and_size(fixed_mask), place_and_size(moving_mask)
+    (centre, size), (moving_centre, moving_size) = centre_and_extent(fixed_mask), centre_and_extent(moving_mask)
     poses = [_pose(turn * (moving_size / size), centre, moving_centre) for turn in _turns(TURNS_DEGREES, 3)]
     matches = _matches(poses, moving, fixed, judged)
     best = int(np.argmax(matches))
     return poses[best if matches[best] > _CLEARLY * matches[0] else 0]
 
 
-def best_turn(moving, fixed, judged, centre, moving_centre):
+def best_rotation(moving, fixed, judged, centre, moving_centre):
     """Choose the turn about one axis that brings two scans of a head together best, before anything is optimised.
 
     Parameters
@@ -111,7 +111,7 @@ def mutual_information(first, second, bins=16):
     return float((joint[seen] * np.log(joint[seen] / apart[seen])).sum())
 
 
-def place_and_size(mask):
+def centre_and_extent(mask):
     """Centre and standard deviation of a mask along the RAS axes, in mm."""
     points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
     return points.mean(0), points.std(0)

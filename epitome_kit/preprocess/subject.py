@@ -14,8 +14,8 @@ from epitome_kit.preprocess.head import find_head, without_outliers
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.quality import compare_with_truth, measure_without_truth
 from epitome_kit.preprocess.registration import centre_on_template, register_affine, register_rigid, template_grid
-from epitome_kit.preprocess.skull_strip import describe_method, strip_with_warnings
-from epitome_kit.records import sidecar_path
+from epitome_kit.preprocess.skull_stripping import describe_method, strip_with_warnings
+from epitome_kit.sidecars import sidecar_path
 
 STEPS = ("strip", "bias", "register", "normalise")
 """Steps of preprocessing, in order."""
@@ -52,12 +52,12 @@ def describe_steps(steps=STEPS, method="network"):
     return {step: parameters[step] if step in steps else None for step in listed}
 
 
-def lead_contrast(subject):
+def reference_contrast(subject):
     """Contrast that leads: the one that the tumour was drawn on, else the first there is."""
     return subject.annotated_on or next(iter(subject.images))
 
 
-def give_nominal_size(image):
+def assign_nominal_voxel_size(image):
     """Give a scan without a voxel size that of a usual head scan, 240 x 240 x 145 mm.
 
     Good enough to find a brain and to start a registration; never to measure.
@@ -105,22 +105,22 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
 
     Raises
     ------
-    BadImage
+    ImageError
         A scan or mask cannot be used.
     """
     originals, warnings = {}, []
     for name, path in subject.images.items():
-        originals[name], said = _held(load_image(path, where="preprocess"))
+        originals[name], said = _as_array_image(load_image(path, where="preprocess"))
         warnings += [f"{name}: {each}" for each in said]
-    images = {name: give_nominal_size(image) for name, image in originals.items()}
-    lead = lead_contrast(subject)
+    images = {name: assign_nominal_voxel_size(image) for name, image in originals.items()}
+    lead = reference_contrast(subject)
     mask, taken_as, said = _strip(images[lead], steps)
     warnings += [f"{lead}: {each}" for each in said]
     corrected, to_template = {}, {}
     corrected[lead], field = _correct(images[lead], mask, steps)
     others = [name for name in images if name != lead]
     stay = {name: not steps["register"] or _aligned(subject, name, lead, images) for name in others}
-    jobs = [delayed(_follow)(images[name], corrected[lead], mask, steps, stay[name]) for name in others]
+    jobs = [delayed(_register_to_reference)(images[name], corrected[lead], mask, steps, stay[name]) for name in others]
     jobs.append(delayed(_to_template)(corrected[lead], mask, steps))
     *followed, to_template[lead] = Parallel(threads, prefer="threads")(jobs)
     for name, (moved, to_lead) in zip(others, followed, strict=True):
@@ -154,7 +154,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
     }
 
 
-def _held(image):
+def _as_array_image(image):
     """Hold the voxels of a scan in memory, outliers cut: its file would be unpacked anew for every step."""
     data = np.asarray(image.dataobj, np.float32)
     held = nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
@@ -173,7 +173,7 @@ def _to_template(scan, mask, steps):
     return register_affine(scan, mask) if steps["register"] else centre_on_template(mask)
 
 
-def _follow(image, lead, mask, steps, stays):
+def _register_to_reference(image, lead, mask, steps, stays):
     """Bring a contrast to the one that leads, and correct it; return it and its transform."""
     to_lead = np.eye(4) if stays else register_rigid(image, lead, mask)
     carried = resample(mask, image.affine, image.shape, transform=np.linalg.inv(to_lead), order=0)

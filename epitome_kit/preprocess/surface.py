@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.spatial import ConvexHull
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, load_image, resample, resample_isotropic
 from epitome_kit.preprocess.head import robust_range
 
@@ -49,7 +49,7 @@ def strip_with_surface(image, *, fraction=PARAMETERS["fraction"]):
 
     Raises
     ------
-    BadImage
+    ImageError
         The scan cannot be read, or no brain is found in it.
 
     Notes
@@ -71,7 +71,7 @@ def strip_with_surface(image, *, fraction=PARAMETERS["fraction"]):
     inside = fill_surface(blow_up(head, mesh, PARAMETERS["steps"], fraction), head)
     volume_ml = inside.sum() * head.grid_mm**3 / 1000
     if volume_ml < _SMALLEST_BRAIN_ML:
-        raise BadImage(
+        raise ImageError(
             "skull_strip",
             "a scan of a head",
             f"{volume_ml:.0f} mL inside the surface in {image.get_filename() or 'the image'}",

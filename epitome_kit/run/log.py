@@ -3,7 +3,7 @@
 import json
 
 from epitome_kit.files import read_tsv
-from epitome_kit.run.provenance import now
+from epitome_kit.provenance import now
 
 
 def log_event(workspace, event, notebook, seconds=None, reason=None):

@@ -6,46 +6,17 @@ from pathlib import Path
 
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
-from epitome_kit.errors import BadOutput, BadParameter, NotebookFailed
+from epitome_kit.errors import NotebookError, OutputError, ParameterError
 from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.profiles import profile as look_up_profile
-from epitome_kit.run.inputs import check_unchanged, cohort_checksum, cohort_files, head_checksum
-from epitome_kit.run.latest import point_latest
+from epitome_kit.provenance import cohort_checksum, cohort_files, describe_run, now
+from epitome_kit.run.execute import execute_notebook
+from epitome_kit.run.inputs import check_unchanged, head_checksum
+from epitome_kit.run.lock import workspace_lock
 from epitome_kit.run.log import excluded_so_far, log_event
-from epitome_kit.run.owner import owned
-from epitome_kit.run.parameters import declared_parameters, fit_parameters, read_notebook
+from epitome_kit.run.parameters import declared_parameters, fit_parameters
 from epitome_kit.run.progress import ProgressLines
-from epitome_kit.run.provenance import describe_run, now
-from epitome_kit.run.strict import RECORD, execute_strictly
-
-PRODUCTS = (
-    "parameters.json",
-    "provenance.json",
-    "notebooks",
-    "preprocessed",
-    "audit.tsv",
-    "dataset.xlsx",
-    "features.tsv",
-    "cnn.keras",
-    "cnn",
-    "scores.json",
-    "predictions.tsv",
-    "ann.keras",
-    "selected.tsv",
-    "unet.keras",
-    "masks",
-    "epitomes",
-    "labs",
-    "case",
-    "tumours.tsv",
-    "figures",
-    "summary.json",
-    "index.html",
-)
-"""What a run makes in its workspace; `fresh` removes these and nothing else."""
-
-MEASURED = ("seconds", "tree_peak_rss_mb", "peak_rss_mb")
-"""What is measured of each notebook."""
+from epitome_kit.workspace import MEASURED, PRODUCTS, RECORD, point_latest, read_notebook
 
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
@@ -81,20 +52,20 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
 
     Raises
     ------
-    BadParameter
+    ParameterError
         Unknown notebook, parameter, profile or target; or a workspace that was
         made with other ones.
-    BadCohort
+    CohortError
         The cohort cannot be opened, or changed under the run.
-    BadOutput
+    OutputError
         The workspace cannot be written to, or another run is using it.
-    NotebookFailed
+    NotebookError
         A notebook did not run to its end; it is kept with a red mark.
     """
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
     merged = _merged(fitted)
-    with owned(workspace):
+    with workspace_lock(workspace):
         stated = workspace / "provenance.json"
         earlier = read_json(stated) if stated.is_file() else {}
         _prepare(workspace, merged, fresh)
@@ -124,7 +95,7 @@ def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", paramete
 
     Raises
     ------
-    BadParameter, BadCohort, NotebookFailed
+    ParameterError, CohortError, NotebookError
         As for :func:`run_notebooks`.
     """
     out = str(Path(out).absolute())
@@ -166,7 +137,7 @@ def notebooks_to_edit(copy):
 
     Raises
     ------
-    BadOutput
+    OutputError
         The copy cannot be written.
     """
     source, copy = notebooks_folder(), Path(copy)
@@ -181,7 +152,7 @@ def notebooks_to_edit(copy):
             shutil.copyfile(path, target)  # without the mode: an installation may be read-only, a copy may not
     except OSError as error:
         reason = f"{error.strerror} ({copy.absolute()})"
-        raise BadOutput("lab", "a folder for your copy of the notebooks", reason, "use `--folder`") from error
+        raise OutputError("lab", "a folder for your copy of the notebooks", reason, "use `--folder`") from error
     return copy
 
 
@@ -215,7 +186,7 @@ def find_notebooks(names=None):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         Not known, or a prefix of several.
     """
     known = kit_notebooks()
@@ -229,7 +200,7 @@ def find_notebooks(names=None):
         stem = path.name.removesuffix(".ipynb")
         matches = [stem] if stem in known else [full for full in known if full.startswith(stem)]
         if len(matches) != 1:
-            raise BadParameter(
+            raise ParameterError(
                 "run",
                 f"a notebook out of {', '.join(known) or 'none, for none is installed'}",
                 f"`{name}`, which fits {len(matches)} of them",
@@ -239,32 +210,10 @@ def find_notebooks(names=None):
     return found
 
 
-def executed_notebooks(workspace):
-    """List the notebooks that a workspace holds, in order of their names.
-
-    Parameters
-    ----------
-    workspace : path
-
-    Returns
-    -------
-    list of dict
-        name, status ("done" or "failed"), path, and for those that are done
-        seconds, tree_peak_rss_mb, peak_rss_mb.
-    """
-    found = []
-    for path in sorted((Path(workspace) / "notebooks").glob("[!.]*.ipynb")):
-        record = read_notebook(path).metadata.get(RECORD, {})
-        measured = {key: record.get(key) for key in MEASURED}
-        status = "failed" if path.name.endswith(".failed.ipynb") else "done"
-        found.append({"name": path.name.split(".")[0], "status": status, "path": path, **measured})
-    return found
-
-
 def _further(parameters):
     for name in ("cohort", "out", "profile"):
         if name in parameters:
-            raise BadParameter(
+            raise ParameterError(
                 "run", f"`{name}` as an option of its own", f"`{name}` among the parameters", f"use `--{name}`"
             )
     return parameters
@@ -279,7 +228,7 @@ def _scan_value(scan):
     path = Path(str(scan)).absolute()
     if not path.is_file():
         hint = "look at the path; it may be given from the present folder"
-        raise BadParameter("run", "a scan that is there: .nii, .nii.gz, or a .zip of DICOM", f"{path}, no file", hint)
+        raise ParameterError("run", "a scan that is there: .nii, .nii.gz, or a .zip of DICOM", f"{path}, no file", hint)
     return str(path)
 
 
@@ -287,7 +236,7 @@ def _check_values(parameters):
     if "profile" in parameters:
         look_up_profile(parameters["profile"])
     if parameters.get("target", "grade") not in TARGETS:
-        raise BadParameter("run", f"a target out of {', '.join(TARGETS)}", repr(parameters["target"]), "use `grade`")
+        raise ParameterError("run", f"a target out of {', '.join(TARGETS)}", repr(parameters["target"]), "use `grade`")
     if parameters.get("cohort", "phantom") != "phantom":
         open_cohort(parameters["cohort"])
 
@@ -303,7 +252,7 @@ def _prepare(workspace, parameters, fresh):
         earlier = {}
     other = [name for name in _DEFINING if name in parameters and earlier.get(name) not in (None, parameters[name])]
     if other:
-        raise BadParameter(
+        raise ParameterError(
             "run",
             f"{', '.join(f'{name} {earlier[name]!r}' for name in other)}, as {workspace} was made with",
             ", ".join(f"{name} {parameters[name]!r}" for name in other),
@@ -332,8 +281,8 @@ def _run_one(name, source, workspace, parameters, lines):
         cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
         try:
             with lines.running(name, cells) as on_cell:
-                record = execute_strictly(source, target, parameters, cwd=workspace, record=record, on_cell=on_cell)
-        except NotebookFailed as error:
+                record = execute_notebook(source, target, parameters, cwd=workspace, record=record, on_cell=on_cell)
+        except NotebookError as error:
             lines.ended(name, "failed", None)
             log_event(workspace, "failed", name, reason=error.received)
             raise

@@ -3,28 +3,11 @@
 import ast
 from difflib import get_close_matches
 
-import nbformat
-
-from epitome_kit.errors import BadParameter, NotebookFailed
+from epitome_kit.errors import NotebookError, ParameterError
+from epitome_kit.workspace import read_notebook
 
 TAG = "parameters"
 """Tag of the one cell that declares the parameters."""
-
-
-def read_notebook(path):
-    """Read a notebook in the current format, cell ids included.
-
-    Raises
-    ------
-    NotebookFailed
-        The file is not a notebook.
-    """
-    try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        hint = "save it again in Jupyter, or fetch a fresh copy"
-        raise NotebookFailed("run", "a notebook that can be read", f"{path} ({reason})", hint) from error
 
 
 def declared_parameters(path):
@@ -44,12 +27,12 @@ def declared_parameters(path):
 
     Raises
     ------
-    NotebookFailed
+    NotebookError
         No such cell, or more than literals in it.
     """
     cells = [cell for cell in read_notebook(path).cells if TAG in cell.metadata.get("tags", [])]
     if len(cells) != 1 or cells[0].cell_type != "code":
-        raise NotebookFailed(
+        raise NotebookError(
             "run",
             f"one code cell tagged `{TAG}` in {path.name}",
             f"{len(cells)} cells with that tag",
@@ -78,14 +61,14 @@ def fit_parameters(declared, given):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         A name that no notebook declares, or a value of the wrong type.
     """
     known = {name: default for defaults in declared.values() for name, default in defaults.items()}
     for name, value in given.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            raise BadParameter(
+            raise ParameterError(
                 "run",
                 f"a parameter that a selected notebook declares: {', '.join(known)}",
                 f"`{name}` = {value!r}",
@@ -114,7 +97,7 @@ def _assignment(statement, path):
 
 
 def _not_literal(path, line):
-    return NotebookFailed(
+    return NotebookError(
         "run",
         f"only lines `name = literal` in the `{TAG}` cell of {path.name}",
         f"something else in line {line} of that cell",
@@ -129,7 +112,7 @@ def _typed(name, value, default):
         return float(value)
     if default is None or type(value) is wanted:
         return value
-    raise BadParameter(
+    raise ParameterError(
         "run",
         f"`{name}` of type {wanted.__name__}, such as {default!r}",
         f"{value!r}, of type {type(value).__name__}",

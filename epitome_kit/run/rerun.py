@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json, write_tsv
-from epitome_kit.run.notebooks import executed_notebooks, find_notebooks, run_notebooks
-from epitome_kit.run.parameters import declared_parameters, read_notebook
-from epitome_kit.run.report import write_report
-from epitome_kit.run.strict import RECORD
-from epitome_kit.run.summary import build_summary, run_parameters
+from epitome_kit.report.run_page import write_report
+from epitome_kit.report.summary import build_summary
+from epitome_kit.run.notebooks import find_notebooks, run_notebooks
+from epitome_kit.run.parameters import declared_parameters
+from epitome_kit.workspace import RECORD, executed_notebooks, read_notebook, run_parameters
 
 COMPARED = ("cohort", "preprocess", "grading", "tumour")
 """Parts of the summary whose figures are compared."""
@@ -50,21 +50,23 @@ def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         `run` is not the workspace of a run, holds no executed notebook, or its
         parameters are not known any more.
-    BadCohort, BadOutput, NotebookFailed
+    CohortError, OutputError, NotebookError
         As for :func:`epitome_kit.run.notebooks.run_notebooks`.
     """
     run = Path(os.path.realpath(run))
     out = Path(out).absolute() if out else run.with_name(f"{run.name}_rerun")
     stated = run_parameters(run)
     if out == run:
-        raise BadParameter("rerun", "a new workspace", f"{out}, that of the run itself", "choose another `--out`")
+        raise ParameterError("rerun", "a new workspace", f"{out}, that of the run itself", "choose another `--out`")
     chosen = find_notebooks(notebooks) if notebooks else None
     sources = [_source(each) for each in executed_notebooks(run) if chosen is None or each["name"] in chosen]
     if not sources:
-        raise BadParameter("rerun", "a run with executed notebooks", f"none in {run / 'notebooks'}", "name another run")
+        raise ParameterError(
+            "rerun", "a run with executed notebooks", f"none in {run / 'notebooks'}", "name another run"
+        )
     if workers is not None:
         stated = {**stated, "workers": workers}
     declared = {name for path in find_notebooks(sources).values() for name in declared_parameters(path)}
@@ -107,7 +109,7 @@ def _source(notebook):
     try:
         find_notebooks([notebook["name"]])
         return notebook["name"]
-    except BadParameter:
+    except ParameterError:
         return read_notebook(notebook["path"]).metadata.get("papermill", {}).get("input_path", notebook["name"])
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 import yaml
 from rich.console import Console
 
-from epitome_kit.errors import BadParameter, EpitomeError
+from epitome_kit.errors import EpitomeError, ParameterError
 from epitome_kit.files import read_json, write_json, write_tsv
-from epitome_kit.overlap import mean_ci95
-from epitome_kit.run.notebooks import executed_notebooks, plan_run, run_notebooks
-from epitome_kit.run.page import embed_picture, write_page
-from epitome_kit.run.report import write_report
-from epitome_kit.run.summary import column, table
+from epitome_kit.metrics import mean_ci95
+from epitome_kit.report.html import embed_picture, write_page
+from epitome_kit.report.run_page import write_report
+from epitome_kit.run.notebooks import plan_run, run_notebooks
+from epitome_kit.workspace import column, executed_notebooks, table
 
 COLUMNS = (
     *("status", "auc", "auc_low", "auc_high", "n_graded"),
@@ -50,7 +50,7 @@ def read_grid(path):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         Not such a file, or one setting twice.
     """
     try:
@@ -106,11 +106,11 @@ def sweep_notebooks(grid, out, *, workers=None):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         The grid cannot be read, or names what no notebook knows.
-    BadCohort
+    CohortError
         A cohort of the grid cannot be opened.
-    BadOutput
+    OutputError
         `out` cannot be written to.
     """
     out, plan = Path(out), read_grid(grid)
@@ -187,8 +187,8 @@ def _status(workspace, wanted):
 
 def _write(out, plan, wanted, reasons):
     """Write table, figure and page as far as the runs are."""
-    from epitome_kit.teach.style import save_figure
-    from epitome_kit.teach.sweep_chart import sweep_chart
+    from epitome_kit.plotting.style import save_figure
+    from epitome_kit.plotting.sweep import sweep_chart
 
     rows = pd.DataFrame(
         [
@@ -243,4 +243,4 @@ def _figures(workspace):
 
 
 def _bad(path, expected, received):
-    return BadParameter("sweep", f"{expected}, in {path}", received, "look at the example of `epitome sweep --help`")
+    return ParameterError("sweep", f"{expected}, in {path}", received, "look at the example of `epitome sweep --help`")

@@ -17,11 +17,11 @@ from epitome_kit.cohort import (
     write_annotation_sidecar,
     write_dataset,
 )
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json, remove_abandoned, write_json, write_text, write_tsv
 from epitome_kit.images import save_image
+from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
-from epitome_kit.progress import for_each
 from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
@@ -71,7 +71,7 @@ def make_phantom_cohort(
 
     Raises
     ------
-    BadParameter
+    ParameterError
         Fewer than two subjects, an unknown contrast, or a folder that holds a
         cohort made otherwise.
     """
@@ -131,10 +131,10 @@ def read_latents(cohort):
 
 def _check_request(subjects, contrasts):
     if subjects < 2:
-        raise BadParameter("make_phantom_cohort", "at least 2 subjects", str(subjects), "use `--subjects 48`")
+        raise ParameterError("make_phantom_cohort", "at least 2 subjects", str(subjects), "use `--subjects 48`")
     unknown = [name for name in contrasts if name not in CONTRASTS]
     if unknown or not contrasts:
-        raise BadParameter(
+        raise ParameterError(
             "make_phantom_cohort", f"contrasts out of {', '.join(CONTRASTS)}", repr(unknown), "use `T1ce` and `T2w`"
         )
 
@@ -144,7 +144,7 @@ def _check_recipe(out, recipe):
     remove_abandoned(path.parent)  # a run that was killed at once leaves nothing but folders
     found = read_json(path) if path.is_file() else None
     if found not in (None, recipe) or (found is None and any(each.is_file() for each in out.rglob("*"))):
-        raise BadParameter(
+        raise ParameterError(
             "make_phantom_cohort",
             "an empty folder, or one that holds the same cohort",
             f"{out}, which holds {found or 'something else'}",

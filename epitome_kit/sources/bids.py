@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed, plain
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, noticed, plain
 from epitome_kit.files import checksum, text_digest
 from epitome_kit.folders import walk_files
-from epitome_kit.geometry import reorient_like, same_grid
 from epitome_kit.images import axis_codes, image_like, load_image, load_mask, save_image
+from epitome_kit.io.geometry import reorient_like, same_grid
 from epitome_kit.ledger import RULES, Entry, require_decisions, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
 from epitome_kit.sources.bids_files import find_files, read_notes
@@ -88,12 +88,12 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
 
     Raises
     ------
-    BadCohort
+    CohortError
         No such folder, no scan in it, ``participants.tsv`` unreadable, or every
         subject left out.
-    BadParameter
+    ParameterError
         One of the folders is, or lies in, the other.
-    BadOutput
+    OutputError
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
@@ -142,7 +142,7 @@ def _plan(name, files, source, how):
 def _find(source):
     """Find the images of every subject, and what else looked like one."""
     if not source.is_dir():
-        raise BadCohort("import_bids", "a BIDS folder", f"{source}, which is no folder", "check the path")
+        raise CohortError("import_bids", "a BIDS folder", f"{source}, which is no folder", "check the path")
     found, entries = find_files(source)
     files = {folder.name: [] for folder in sorted(source.glob("sub-*")) if folder.is_dir()}
     for file in found:
@@ -151,7 +151,7 @@ def _find(source):
         other = next((path for path in walk_files(source) if ".nii" in path.name), None)
         links = sum("link to nothing" in entry.reason for entry in entries)
         received = f"{other.relative_to(source)} and the like in {source}" if other else f"no NIfTI file in {source}"
-        raise BadCohort(
+        raise CohortError(
             "import_bids",
             "scans named as BIDS has it, such as `sub-01/anat/sub-01_T1w.nii.gz`",
             f"{received}{f', and {links} links to nothing' if links else ''}",
@@ -199,7 +199,7 @@ def _load_scan(path, trust):
     values = np.unique(data.reshape(-1)[:: 1 + data.size // _LOOKED_AT])
     if len(values) < _FEWEST_VALUES:
         received = f"{len(values)} different values in {path.name}, as in a mask or a label map"
-        raise BadImage(
+        raise ImageError(
             "import", "a scan", received, "leave it out: `leave out` in the column `decision`, and --decisions"
         )
     return image
@@ -236,7 +236,7 @@ def _annotation(plan, images, trust, mask_labels):
         )
     if contrast is None or any(each is None for each in masks) or (slices and not same_grid(mask, masks[0])):
         shapes = ", ".join(f"{contrast} {image.shape}" for contrast, image in images.items())
-        raise BadImage(
+        raise ImageError(
             "import",
             f"a mask on the grid of a scan ({shapes})",
             f"a mask on another grid: shape {mask.shape} in {plan.masks[0].path.name}",
@@ -254,7 +254,7 @@ def _annotated_slices(notes, mask, path):
         return None
     if isinstance(slices, list) and all(type(index) is int and 0 <= index < mask.shape[2] for index in slices):
         return slices
-    raise BadImage(
+    raise ImageError(
         "import",
         f"`AnnotatedSlices` to be indices below {mask.shape[2]}",
         f"{str(slices)[:80]!r} beside {path.name}",

@@ -4,9 +4,9 @@ import re
 from typing import NamedTuple
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.errors import BadImage
-from epitome_kit.geometry import reorient_like
+from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image
+from epitome_kit.io.geometry import reorient_like
 from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Entry
 from epitome_kit.sources.bids_choice import choose_scans, choose_session
 from epitome_kit.sources.bids_files import DATATYPES, read_sidecars
@@ -213,7 +213,7 @@ def _fits(mask, scans):
     try:
         mask = load_image(mask, check_voxels=False)
         return any(reorient_like(mask, load_image(scan, check_voxels=False)) is not None for scan in scans)
-    except BadImage:
+    except ImageError:
         return False
 
 

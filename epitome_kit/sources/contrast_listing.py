@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from epitome_kit.content import describe_content, first_bytes, scan_kind
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.folders import walk_entries
+from epitome_kit.io.content import describe_content, first_bytes, scan_kind
 from epitome_kit.sources.contrast_names import ENDINGS
 from epitome_kit.sources.contrasts import Judgement, judge_scan
 from epitome_kit.sources.dicom_choice import judge_exam
@@ -39,13 +39,13 @@ def list_contrasts(paths):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         A path that is not there.
     """
     rows = {}
     for path in map(Path, paths):
         if not path.exists() and not path.is_symlink():
-            raise BadParameter("contrasts", "files or folders", f"{path}, which is not there", "check the path")
+            raise ParameterError("contrasts", "files or folders", f"{path}, which is not there", "check the path")
         for file, judgement in _judge(path):
             rows.setdefault(str(file), {"file": str(file), **judgement._asdict()})
     return list(rows.values())

@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError
 from epitome_kit.ledger import require_decisions, unused_decisions
-from epitome_kit.sources.dicom_alike import say_alike
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
+from epitome_kit.sources.dicom_duplicates import describe_duplicates
 from epitome_kit.sources.dicom_exams import drop_copies
 from epitome_kit.sources.dicom_files import find_headers
 from epitome_kit.sources.dicom_headers import gather
 from epitome_kit.sources.dicom_ledger import LOST, as_written, count_passed, list_copies, list_files, with_its_subject
 from epitome_kit.sources.dicom_names import age_years
-from epitome_kit.sources.dicom_people import tell_people
+from epitome_kit.sources.dicom_people import identify_people
 from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
@@ -57,7 +57,7 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
 
     Images are gathered by person, series, echo time and orientation; the judge of
     contrasts says what a volume is. How people are told apart is described in
-    :func:`epitome_kit.sources.dicom_people.tell_people`, how series and studies are
+    :func:`epitome_kit.sources.dicom_people.identify_people`, how series and studies are
     chosen in :func:`epitome_kit.sources.dicom_choice.choose`. A volume with missing or
     uneven slices is never taken; one whose pixels have no size is taken as one of
     unknown voxel size. A subject without any usable volume is left out by name and
@@ -79,7 +79,7 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
         a contrast, or ``leave out``.
     deface : callable, default=None
         Takes a scan and returns it without the face, see
-        :func:`epitome_kit.preprocess.deface.deface`. None keeps faces.
+        :func:`epitome_kit.preprocess.defacing.deface`. None keeps faces.
     workers : int, default=1
         Number of processes.
 
@@ -91,11 +91,11 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
 
     Raises
     ------
-    BadCohort
+    CohortError
         No such folder, no DICOM in it, or every subject left out.
-    BadParameter
+    ParameterError
         One of the folders is, or lies in, the other.
-    BadOutput
+    OutputError
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
@@ -164,22 +164,22 @@ def read_patients(source, *, person_folders=False, workers=1):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No such folder, or no DICOM in it.
     """
     if not Path(source).is_dir():
-        raise BadCohort("import_dicom", "a folder of DICOM files", f"{source}, which is no folder", "check the path")
+        raise CohortError("import_dicom", "a folder of DICOM files", f"{source}, which is no folder", "check the path")
     found = find_headers(source, workers=workers)
     if not found.headers:
         damaged = f"{len(found.damaged)} damaged ones in {source}" if found.damaged else f"none in {source}"
         passed = ", ".join(f"{n} x {kind}" for kind, n in count_passed(found).items())
-        raise BadCohort(
+        raise CohortError(
             "import_dicom",
             "DICOM files",
             f"{damaged}, but {passed}" if passed else damaged,
             "unpack archives first, and give the folder that holds the series",
         )
-    people = tell_people(found.headers, source, by_folder=person_folders)
+    people = identify_people(found.headers, source, by_folder=person_folders)
     return {one.name: Patient(one, gather(one.name, drop_copies(one.headers))) for one in people}, found
 
 
@@ -206,7 +206,7 @@ def _reasons(patients, names, labels):
 
 def _say_alike(people):
     """Warn of subjects that may be one person; returns notes by subject."""
-    notes, sentences = say_alike(people)
+    notes, sentences = describe_duplicates(people)
     for sentence in sentences:
         hint = "if so, put them into one folder and import with --person-folders, else folds share a person"
         warnings.warn(f"import_dicom: {sentence}: {hint}", EpitomeWarning, stacklevel=3)
@@ -217,7 +217,7 @@ def _import_subject(out, deface, item):
     """Convert and write one subject."""
     name, scans, repairs, notes = item
     if not scans:
-        raise BadImage(
+        raise ImageError(
             "import",
             "a T1w, T2w or FLAIR volume",
             "; ".join(repairs) or "none among its series",
@@ -230,7 +230,7 @@ def _import_subject(out, deface, item):
     for contrast, volume in scans.items():
         try:
             images[contrast] = convert(volume)
-        except BadImage as error:
+        except ImageError as error:
             lost[contrast] = error
     if not images:
         raise next(iter(lost.values()))
@@ -267,7 +267,7 @@ def _names(patients, keep_ids):
         return {patient: f"sub-{index:0{digits}d}" for index, patient in enumerate(patients, start=1)}
     names = {patient: "sub-" + re.sub(r"[^A-Za-z0-9]", "", patient) for patient in patients}
     if len(set(names.values())) < len(names) or "sub-" in names.values():
-        raise BadCohort(
+        raise CohortError(
             "import_dicom",
             "PatientIDs that differ in their letters and digits",
             f"{len(names)} PatientIDs that make {len(set(names.values()))} names",

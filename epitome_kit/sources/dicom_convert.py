@@ -10,7 +10,7 @@ import dcm2niix
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image
 from epitome_kit.sources.dicom_files import START
@@ -50,7 +50,7 @@ def convert(volume):
 
     Raises
     ------
-    BadImage
+    ImageError
         The volume has a fault, or dcm2niix makes no image of it, or one that lies
         elsewhere than the headers say.
 
@@ -59,7 +59,7 @@ def convert(volume):
     Li et al., J Neurosci Methods 2016, doi:10.1016/j.jneumeth.2016.03.001
     """
     if volume.fault:
-        raise BadImage("import", *volume.fault, "export the series again")
+        raise ImageError("import", *volume.fault, "export the series again")
     with tempfile.TemporaryDirectory(prefix="epitome-dicom-") as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         source.mkdir()
@@ -160,7 +160,7 @@ def _same_echo(path, volume):
 
 
 def _no_image(volume, received):
-    return BadImage(
+    return ImageError(
         "import",
         f"one image of {volume.slices} slices from {volume.title}",
         received,

@@ -11,7 +11,7 @@ import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from epitome_kit.folders import walk_entries
-from epitome_kit.progress import for_each
+from epitome_kit.parallel import for_each
 from epitome_kit.sources.dicom_physics import (
     PHYSICS_TAGS,
     as_number,

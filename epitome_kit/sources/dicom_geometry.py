@@ -5,9 +5,9 @@ import math
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.claims import MOST_VOXELS
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import mark_voxel_size_unknown
+from epitome_kit.io.header_checks import MOST_VOXELS
 
 FEWEST_SLICES = 4
 """A volume with fewer is no scan of a head."""
@@ -154,7 +154,7 @@ def check_place(image, volume):
 
     Raises
     ------
-    BadImage
+    ImageError
         A corner lies more than a tenth of a voxel from where the headers put it.
     """
     known, stated = volume.physics["pixel_mm"] is not None, _stated_affine(volume)
@@ -169,7 +169,7 @@ def check_place(image, volume):
     index = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij"), -1)
     off = np.abs(nib.affines.apply_affine(found, index) - nib.affines.apply_affine(meant, index)).max((0, 1, 3))
     if not upright or off.min() > _OFF_GRID_VOXELS or off.max() > _STEP_VOXELS * volume.slices:
-        raise BadImage(
+        raise ImageError(
             "import",
             f"{volume.title} where its headers put it",
             f"an image of {_times(image.shape)} voxels whose corners lie up to {off.max():.1f} voxels off",

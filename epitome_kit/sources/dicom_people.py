@@ -44,7 +44,7 @@ class Person(NamedTuple):
     shared: bool = False
 
 
-def tell_people(headers, source, *, by_folder=False):
+def identify_people(headers, source, *, by_folder=False):
     """Tell the people of a folder of DICOM files apart.
 
     One PatientID that names somebody is one person, unless sex, age or birth date,

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from epitome_kit.cohort import image_path, open_cohort, write_dataset
-from epitome_kit.errors import BadCohort, BadOutput, BadParameter, EpitomeError, ToolFailed, plain
+from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, ToolError, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
 from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
-from epitome_kit.progress import for_each
-from epitome_kit.records import sidecar_path
+from epitome_kit.parallel import for_each
+from epitome_kit.sidecars import sidecar_path
 
 
 def check_folders(source, out, subject_ids):
@@ -24,24 +24,24 @@ def check_folders(source, out, subject_ids):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         One folder is, or lies in, the other.
-    BadOutput
+    OutputError
         `out` is a file, or holds subjects that are not in the source, or an import by
         older rules.
     """
     source, out = Path(os.path.realpath(source)), Path(os.path.realpath(out))
     if out.is_relative_to(source) or source.is_relative_to(out):
-        raise BadParameter(
+        raise ParameterError(
             "import",
             "two folders, neither inside the other",
             f"source {source} and output {out}",
             "write the cohort somewhere else, such as `runs/my-cohort`",
         )
     if out.exists() and not out.is_dir():
-        raise BadOutput("import", "a folder to write to", f"{out}, which is a file", "choose another output")
+        raise OutputError("import", "a folder to write to", f"{out}, which is a file", "choose another output")
     if made_by_older_rules(out) and any(out.glob("sub-*")):
-        raise BadOutput(
+        raise OutputError(
             "import",
             "a new folder, or one with an earlier import by the same rules",
             f"{out}, which an older version made",
@@ -49,7 +49,7 @@ def check_folders(source, out, subject_ids):
         )
     strangers = sorted({path.name for path in out.glob("sub-*")} - set(subject_ids))
     if strangers:
-        raise BadOutput(
+        raise OutputError(
             "import",
             "a new folder, or one with an earlier import of the same subjects",
             f"{out}, which holds {', '.join(strangers[:5])} as well",
@@ -82,7 +82,7 @@ def adopt_subjects(adopt, items, *, workers=1):
 def _attempt(adopt, item):
     try:
         adopt(item)
-    except (BadOutput, BadParameter, ToolFailed):
+    except (OutputError, ParameterError, ToolError):
         raise
     except EpitomeError as error:
         return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason
@@ -131,7 +131,7 @@ def is_finished(out, name, origin, *, strict=True):
 
     Raises
     ------
-    BadOutput
+    OutputError
         What is there came from other files, or with other options.
     """
     together = []
@@ -140,7 +140,7 @@ def is_finished(out, name, origin, *, strict=True):
         if {key: notes.get(key) for key in origin} != origin:
             if not strict:
                 return False
-            raise BadOutput(
+            raise OutputError(
                 "import",
                 "a new folder, or one with an earlier import of the same files in the same way",
                 f"{path}, from other files, or with other decisions or another choice about faces",
@@ -170,14 +170,14 @@ def describe_cohort(out, *, source, participants, excluded, **description):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No subject was kept; the ledger is written all the same where nothing is there
         yet, to be looked at and answered.
     """
     if participants.empty:
         name, reason = excluded[0]
         ledger = _leave_ledger(out, excluded, description)
-        raise BadCohort(
+        raise CohortError(
             "import",
             "at least one subject that can be used",
             f"{len(excluded)} subjects in {source}, all left out; {name}: {reason}",

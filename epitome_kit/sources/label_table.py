@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from epitome_kit.cohort import COLUMNS, TARGETS
-from epitome_kit.errors import BadCohort, BadTable
+from epitome_kit.errors import CohortError, TableError
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.label_words import find_code, find_columns, id_rank, is_number, looks_like, read_value
 from epitome_kit.sources.names import match_names, strictness
@@ -69,15 +69,15 @@ def read_one(path, subjects, *, name=None):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No table, or no column in it names subjects.
     """
     path = Path(path)
     name = name or path.name
     try:
         table = read_text_table(path, where="read_labels", columns=_is_header)
-    except BadTable as error:
-        raise BadCohort(error.where, error.expected, error.received, error.hint) from error
+    except TableError as error:
+        raise CohortError(error.where, error.expected, error.received, error.hint) from error
     id_column, ids, found = _find_ids(table, subjects, path)
     columns = _find_label_columns(table.drop(columns=id_column))
     unread = [column for column in table if column != id_column and column not in sum(columns.values(), [])]
@@ -158,7 +158,7 @@ def _find_ids(table, subjects, path):
             columns.append((score, -(_NAMING if rank is None else rank), column, ids, found))
     if not columns:
         received = f"columns {', '.join(map(str, table.columns[:8]))} in {path}"
-        raise BadCohort("read_labels", NO_NAMES, received, f"call that column `participant_id` in {path.name}")
+        raise CohortError("read_labels", NO_NAMES, received, f"call that column `participant_id` in {path.name}")
     strict = [each for each in columns if any(subject and strictness(rule) > 3 for subject, rule in each[4].values())]
     first = next((each for each in strict if each[1] == 0), None)
     best = first or max(columns, key=lambda each: each[:2])
@@ -166,7 +166,7 @@ def _find_ids(table, subjects, path):
         if rank > -2 and _differ(ids, found, *best[3:]):
             received = f"columns {best[2]} and {column} in {path}, which name other subjects in the same rows"
             hint = f"call the right one `participant_id` in {path.name}, and take the other away"
-            raise BadCohort("read_labels", "one column of the subjects' names", received, hint)
+            raise CohortError("read_labels", "one column of the subjects' names", received, hint)
     return best[2:]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning
 from epitome_kit.folders import is_litter, natural_key
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, NO_NAMES, agreed, is_stated, read_one
@@ -102,7 +102,7 @@ def read_labels(path, subjects, *, name=None):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No table, or no column in it names subjects.
     """
     return join_readings([read_one(path, subjects, name=name)], subjects)
@@ -129,7 +129,7 @@ def find_labels(source, subjects):
 
     Raises
     ------
-    BadCohort
+    CohortError
         The table of participants cannot be read.
 
     Warns
@@ -171,7 +171,7 @@ def _try(path, subjects, name, *, rank, strict):
         return None, "larger than 4 MB, and its name says nothing of labels"
     try:
         reading = read_one(path, subjects, name=name)
-    except BadCohort as error:
+    except CohortError as error:
         if strict:
             raise
         return None, _NONE if error.expected == NO_NAMES else error.reason

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
-from epitome_kit.errors import BadCohort, BadImage, EpitomeWarning, noticed
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, noticed
 from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.ledger import Entry
@@ -92,12 +92,12 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No such folder, no subject in it, the spreadsheet unreadable, or every subject
         left out; or the archive does not answer, or gives nothing.
-    BadParameter
+    ParameterError
         One of the folders is, or lies in, the other.
-    BadOutput
+    OutputError
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
@@ -111,7 +111,7 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
         volumes.setdefault(volume.patient, []).append(volume)
     found = sorted({*files, *volumes} - {*broken})
     if not found:
-        raise BadCohort(
+        raise CohortError(
             "import_lgg_1p19q",
             "DICOM series, or NIfTI files such as `LGG-104/LGG-104_T2.nii.gz`",
             f"none in {source}",
@@ -161,7 +161,7 @@ def _subject_name(origin):
 def _find_files(source):
     """Find the NIfTI files of every subject, T1ce, T2w and mask; and list the others for the ledger."""
     if not source.is_dir():
-        raise BadCohort("import_lgg_1p19q", "a folder", f"{source}, which is no folder", "unpack the download")
+        raise CohortError("import_lgg_1p19q", "a folder", f"{source}, which is no folder", "unpack the download")
     files, others = {}, []
     for path in [path for path in walk_files(source) if re.search(r"\.nii(\.gz)?$", path.name, re.I)]:
         place = path.relative_to(source).as_posix()
@@ -184,7 +184,7 @@ def _read_spreadsheet(source, subjects):
     for path in [path for path in walk_files(source) if _TABLE.fullmatch(path.name)]:
         try:
             reading = read_one(path, subjects, name=path.relative_to(source).as_posix())
-        except BadCohort as error:
+        except CohortError as error:
             failed = failed or (error if ".xls" in path.name.lower() else None)
             continue
         if _WANTED & set(reading.columns):
@@ -192,7 +192,7 @@ def _read_spreadsheet(source, subjects):
     matching = [reading for reading in readings if not reading.values.empty]
     if failed and not matching:
         hint = f"{failed.hint}; or take it away to import without labels"
-        raise BadCohort("import_lgg_1p19q", "a readable spreadsheet", failed.received, hint) from failed
+        raise CohortError("import_lgg_1p19q", "a readable spreadsheet", failed.received, hint) from failed
     labels = join_readings(matching or readings, subjects, first_leads=False)
     if not readings:
         lost = f"no table of grade and 1p/19q status was found in {source}: the cohort has no labels"
@@ -265,9 +265,11 @@ def _match(studies, masks, copies):
         repairs = ["no series matches the T2 of the mask: took the NIfTI scans"] if usable else []
         return images, notes, (without_text(mask), "T2w", name_copy("mask")) if fits else None, repairs
     if first or images:
-        raise BadImage("import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again")
+        raise ImageError(
+            "import", "a mask on the grid of a scan", "a mask that fits none", "download the subject again"
+        )
     reasons = "; ".join(repair for _, repairs, _ in studies for repair in repairs)
-    raise BadImage("import", "a T1 or a T2", reasons or "neither", "download the subject again")
+    raise ImageError("import", "a T1 or a T2", reasons or "neither", "download the subject again")
 
 
 def _draw(images, masks, copies):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epitome_kit.cohort import CONTRASTS, image_path
 from epitome_kit.ledger import Entry
-from epitome_kit.records import read_notes, sidecar_path
+from epitome_kit.sidecars import read_json_sidecar, sidecar_path
 from epitome_kit.sources.dicom import digest
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_contrast import judge_volumes
@@ -75,7 +75,7 @@ def _read_taken(out, name):
     """Read from the sidecars of a subject's scans what each source was taken as."""
     taken = {}
     for contrast in CONTRASTS:
-        notes = read_notes(sidecar_path(image_path(out, name, contrast)))
+        notes = read_json_sidecar(sidecar_path(image_path(out, name, contrast)))
         taken |= {notes.get("TakenFrom"): contrast, notes.get("MaskFrom"): "tumour"}
     return taken
 

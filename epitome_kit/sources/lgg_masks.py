@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import axis_codes, image_like, load_image, load_mask, same_grid
 
 ANNOTATED = 3
@@ -42,7 +42,7 @@ def sort_files(files):
 
     Raises
     ------
-    BadImage
+    ImageError
         A file cannot be read, or the mask has more than two values.
     """
     images = {kind: load_image(path, where="import", check_voxels=kind != "mask") for kind, path in files.items()}
@@ -54,7 +54,7 @@ def sort_files(files):
         repairs.append(f"swapped files: {files['T2w'].name} is the mask and {files['mask'].name} the T2; put right")
     if "mask" in images:
         if not binary["mask"]:
-            raise BadImage(
+            raise ImageError(
                 "import",
                 "a mask of two values",
                 f"{_values(images['mask'])} values in {files['mask'].name}",
@@ -110,20 +110,20 @@ def place_segmentation(path, scans):
 
     Raises
     ------
-    BadImage
+    ImageError
         The file cannot be read, or marks nothing.
     """
     try:
         points = _marked_points(pydicom.dcmread(path))
     except Exception as error:  # a damaged file can raise anything in its reader
-        raise BadImage(
+        raise ImageError(
             "import",
             "a readable DICOM segmentation",
             f"{type(error).__name__}: {' '.join(str(error).split())[:120]}",
             "download the segmentation again",
         ) from error
     if len(points) == 0:
-        raise BadImage("import", "a mask with a tumour in it", "an empty DICOM segmentation", "look at the mask")
+        raise ImageError("import", "a mask with a tumour in it", "an empty DICOM segmentation", "look at the mask")
     for contrast, scan in scans.items():
         index = nib.affines.apply_affine(np.linalg.inv(scan.affine), points)
         voxel = index.round().astype(int)
@@ -150,12 +150,12 @@ def annotated_slices(mask):
 
     Raises
     ------
-    BadImage
+    ImageError
         The mask is empty.
     """
     slices = np.flatnonzero(np.asarray(mask.dataobj).any(axis=(0, 1))).tolist()
     if not slices:
-        raise BadImage("import", "a mask with a tumour in it", "an empty mask", "look at the mask")
+        raise ImageError("import", "a mask with a tumour in it", "an empty mask", "look at the mask")
     if len(slices) == ANNOTATED and slices[-1] - slices[0] == ANNOTATED - 1:
         return slices, []
     return slices, [f"mask on slices {', '.join(map(str, slices))}: expected {ANNOTATED} neighbours; taken as they are"]

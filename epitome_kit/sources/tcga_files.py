@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from epitome_kit.errors import BadCohort
+from epitome_kit.errors import CohortError
 from epitome_kit.folders import is_litter, natural_key, walk_entries
 from epitome_kit.ledger import Entry
 
@@ -68,12 +68,12 @@ def find_patients(source):
 
     Raises
     ------
-    BadCohort
+    CohortError
         `source` is not there, or holds no slice.
     """
     if not (source.is_dir() or source.is_file()):
         state = "is neither a folder nor a file" if source.exists() else "does not exist"
-        raise BadCohort("import_tcga_lgg", "a folder or a zip", f"{source}, which {state}", "check the path")
+        raise CohortError("import_tcga_lgg", "a folder or a zip", f"{source}, which {state}", "check the path")
     copies, tables, entries, faults = defaultdict(list), [], [], []
     for archive, name, shown in _names(source, entries, faults):
         folder, _, last = shown.rpartition("/")
@@ -97,7 +97,7 @@ def find_patients(source):
         else:
             patients[name] = Patient(name, archive, folder, slices)
     if not patients:
-        raise BadCohort(
+        raise CohortError(
             "import_tcga_lgg",
             "patient folders `TCGA_xx_xxxx_date` with slices `TCGA_xx_xxxx_date_1.tif`",
             f"none in {source}{_said(faults, entries)}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.errors import BadCohort, EpitomeError
+from epitome_kit.errors import CohortError, EpitomeError
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.tcga_files import LARGEST_FILE, opener
 from epitome_kit.tables import read_text_table
@@ -43,7 +43,7 @@ def read_clinical(tables):
 
     Raises
     ------
-    BadCohort
+    CohortError
         It cannot be read, or several differ.
     """
     read, entries = [], []
@@ -59,7 +59,7 @@ def read_clinical(tables):
         return pd.DataFrame(columns=["row"], index=pd.Index([], name="Patient")), entries
     unlike = [shown for shown, table in read if not table.equals(read[0][1])]
     if unlike:
-        raise BadCohort(
+        raise CohortError(
             "import_tcga_lgg",
             "one table `data.csv`, or copies of it",
             f"{read[0][0]} and {', '.join(unlike[:3])}, which differ",
@@ -82,7 +82,7 @@ def _read(archive, name):
         return table.set_index(parts.str[:3].str.join("_")).drop(columns="Patient")
     except Exception as error:  # a damaged archive can raise anything, and a table can be no table in as many ways
         reason = error.received if isinstance(error, EpitomeError) else f"{type(error).__name__}: {error}"
-        raise BadCohort(
+        raise CohortError(
             "import_tcga_lgg",
             "a table with a column `Patient`",
             f"{name} ({reason.replace(tempfile.gettempdir(), '')[:200]})",

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar
-from epitome_kit.errors import BadImage, EpitomeError, EpitomeWarning
+from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError
 from epitome_kit.files import write_json
 from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.ledger import LEDGER, Entry
@@ -83,12 +83,12 @@ def import_tcga_lgg(source, out, *, workers=1):
 
     Raises
     ------
-    BadCohort
+    CohortError
         No patient folder in `source`, ``data.csv`` unreadable or there twice with a
         difference, or every patient left out.
-    BadParameter
+    ParameterError
         One of `source` and `out` lies in the other.
-    BadOutput
+    OutputError
         `out` cannot be written, or holds other subjects.
     """
     source, out = Path(source), Path(out)
@@ -147,7 +147,7 @@ def _import_patient(out, item):
         pages = {(number, drawn): _read_slice(open_file, name, drawn) for number, drawn, name in slices}
     shapes = {page.shape[:2] for page in pages.values()}
     if len(shapes) > 1:
-        raise BadImage("import", "slices of one size", f"{sorted(shapes)}", "download the patient again")
+        raise ImageError("import", "slices of one size", f"{sorted(shapes)}", "download the patient again")
     volume = np.stack([pages[number, False] for number in numbers[False]]).transpose(2, 1, 0, 3)
     mask = np.stack([pages[number, True] for number in numbers[True]]).transpose(2, 1, 0)
     flair = load_image(_as_image(volume[..., _CHANNELS["FLAIR"]]), where="import")
@@ -166,16 +166,16 @@ def _import_patient(out, item):
 
 def _check_numbers(scans, masks):
     if len(scans) not in _SLICES:
-        raise BadImage(
+        raise ImageError(
             "import", f"{_SLICES[0]} to {_SLICES[-1]} slices", f"{len(scans)} slices", "download the patient again"
         )
     if scans != list(range(1, len(scans) + 1)):
         missing = sorted(set(range(1, len(scans) + 1)) - set(scans))
         received = "a slice number twice" if len(set(scans)) < len(scans) else f"slice {missing[0]} missing"
-        raise BadImage("import", "slices numbered from 1 without a gap", received, "download the patient again")
+        raise ImageError("import", "slices numbered from 1 without a gap", received, "download the patient again")
     if masks != scans:
         odd = sorted(set(scans) ^ set(masks)) or ["a number twice"]
-        raise BadImage("import", "one mask a slice", f"no pair for slice {odd[0]}", "download the patient again")
+        raise ImageError("import", "one mask a slice", f"no pair for slice {odd[0]}", "download the patient again")
 
 
 def _read_slice(open_file, name, drawn):
@@ -185,10 +185,10 @@ def _read_slice(open_file, name, drawn):
         with open_file(name) as stream:
             content = stream.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise BadImage("import", "a slice of at most 16 MB", f"more in {short}", "download the patient again")
+            raise ImageError("import", "a slice of at most 16 MB", f"more in {short}", "download the patient again")
         with Image.open(io.BytesIO(content), formats=["TIFF"]) as picture:
             if max(picture.size) > _LARGEST_SIDE or picture.mode not in (("L", "1") if drawn else ("RGB",)):
-                raise BadImage(
+                raise ImageError(
                     "import",
                     f"a {'grey mask' if drawn else 'three-channel slice'} of at most {_LARGEST_SIDE} pixels a side",
                     f"mode {picture.mode}, {picture.size} pixels in {short}",
@@ -198,7 +198,7 @@ def _read_slice(open_file, name, drawn):
     except EpitomeError:
         raise
     except Exception as error:  # a damaged file can raise anything in zipfile and in a TIFF decoder
-        raise BadImage("import", "a readable TIFF", f"{short} ({error})", "download the patient again") from error
+        raise ImageError("import", "a readable TIFF", f"{short} ({error})", "download the patient again") from error
 
 
 def _as_image(data):

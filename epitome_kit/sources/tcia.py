@@ -18,9 +18,9 @@ from pathlib import Path
 
 import requests
 
-from epitome_kit.errors import BadCohort, BadOutput
+from epitome_kit.errors import CohortError, OutputError
 from epitome_kit.files import read_json, write_json
-from epitome_kit.progress import byte_bar
+from epitome_kit.parallel import byte_bar
 
 API = "https://nbia.cancerimagingarchive.net/nbia-api/services/v4"
 """Where the archive answers."""
@@ -67,9 +67,9 @@ def download_collection(collection, folder, *, api=API, pause_s=_FIRST_PAUSE_S):
 
     Raises
     ------
-    BadCohort
+    CohortError
         The archive does not answer, or has no series of that collection to give.
-    BadOutput
+    OutputError
         `folder` cannot be written.
     """
     root = Path(folder) / collection
@@ -86,7 +86,7 @@ def download_collection(collection, folder, *, api=API, pause_s=_FIRST_PAUSE_S):
                     if reason:
                         failed[series["PatientID"]] = reason
         except OSError as error:
-            raise BadOutput(
+            raise OutputError(
                 "download",
                 "a folder with space that can be written to",
                 f"{root} ({error.strerror or error})",
@@ -108,7 +108,7 @@ def _list_series(session, api, collection, pause_s):
         except (requests.RequestException, ValueError) as error:
             reason = _short(error)
     else:
-        raise BadCohort(
+        raise CohortError(
             "download",
             f"an answer from {api}",
             f"{reason}, {_ATTEMPTS} times",
@@ -118,7 +118,7 @@ def _list_series(session, api, collection, pause_s):
     series = [one for one in listed if isinstance(one, dict) and one.get("Modality") in _MODALITIES]
     series = [one for one in series if all(_SAFE.fullmatch(str(one.get(name))) for name in needed)]
     if not series:
-        raise BadCohort(
+        raise CohortError(
             "download",
             f"series of {collection} that the archive gives to everybody",
             f"{len(listed)} entries, no series among them",

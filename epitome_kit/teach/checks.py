@@ -12,12 +12,12 @@ import numpy as np
 
 from epitome_kit.errors import EpitomeError
 from epitome_kit.images import image_like, load_image, load_mask, same_grid
-from epitome_kit.overlap import dice
-from epitome_kit.teach.faults import explain_field, explain_mask, explain_number, explain_transform, mean_distance
-from epitome_kit.teach.figures import before_after, missed_and_extra
-from epitome_kit.teach.slices import load_shown
-from epitome_kit.teach.verdict import Check, Off, never_raises, require_answer
-from epitome_kit.teach.wording import size_text
+from epitome_kit.metrics import dice
+from epitome_kit.plotting.scans import before_after, missed_and_extra
+from epitome_kit.plotting.slices import load_shown
+from epitome_kit.teach.check_result import Check, WrongAnswer, never_raises, require_answer
+from epitome_kit.teach.mistakes import explain_field, explain_mask, explain_number, explain_transform, mean_distance
+from epitome_kit.tumour.measure import size_text
 
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
@@ -43,11 +43,11 @@ def check_number(answer, expected, *, tolerance, unit="", what="the value"):
     require_answer(answer)
     what, value = _start(what), _as_number(answer)
     if value is None:
-        raise Off(f"{what} should be one number; this is of type {type(answer).__name__}.")
+        raise WrongAnswer(f"{what} should be one number; this is of type {type(answer).__name__}.")
     if not math.isfinite(value):
-        raise Off(f"{what} is {value}: look for a division by zero or an empty selection on the way.")
+        raise WrongAnswer(f"{what} is {value}: look for a division by zero or an empty selection on the way.")
     if abs(value - expected) > tolerance:
-        raise Off(f"{what} is {_amount(value, unit)}, which is {explain_number(value, expected)}")
+        raise WrongAnswer(f"{what} is {_amount(value, unit)}, which is {explain_number(value, expected)}")
     return Check(True, f"{what} is {_amount(value, unit)}, within {_amount(tolerance, unit)} of the truth.")
 
 
@@ -70,7 +70,7 @@ def check_choice(answer, expected, why, *, hint="Look at the figure once more.")
     """
     require_answer(answer)
     if _plain(answer) != _plain(expected):
-        raise Off(f"“{answer}” is not it. {hint}")
+        raise WrongAnswer(f"“{answer}” is not it. {hint}")
     return Check(True, f"“{expected}” it is. {why}")
 
 
@@ -94,11 +94,11 @@ def check_names(answer, expected, why, *, what="the names", hint="Look at the ta
     """
     require_answer(answer)
     if isinstance(answer, str) or not isinstance(answer, Iterable):
-        raise Off(f"{_start(what)} should be a list of names; this is of type {type(answer).__name__}.")
+        raise WrongAnswer(f"{_start(what)} should be a list of names; this is of type {type(answer).__name__}.")
     given, asked = ({str(name) for name in names} for names in (answer, expected))
     if given != asked:
         others = f"; not among them: {', '.join(sorted(given - asked))}" if given - asked else ""
-        raise Off(f"{len(given & asked)} of {len(asked)} are there{others}. {hint}")
+        raise WrongAnswer(f"{len(given & asked)} of {len(asked)} are there{others}. {hint}")
     return Check(True, f"All {len(asked)} are there, and no other. {why}")
 
 
@@ -125,11 +125,11 @@ def check_model(answer, score, expected, *, tolerance, what="the score", hint=""
     try:
         value = score(answer)
     except Exception as error:  # a model that a student built may raise anything
-        raise Off(
+        raise WrongAnswer(
             f"The model cannot be scored: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
         ) from error
     if abs(value - expected) > tolerance:
-        raise Off(f"{_start(what)} is {value:.2f}, which is {explain_number(value, expected)} {hint}".strip())
+        raise WrongAnswer(f"{_start(what)} is {value:.2f}, which is {explain_number(value, expected)} {hint}".strip())
     return Check(True, f"{_start(what)} is {value:.2f}, as that of the solution within {tolerance:.2g}.")
 
 
@@ -158,7 +158,7 @@ def check_mask(answer, truth, *, at_least=0.9, what="the mask", image=None):
     mask = _read(answer, truth, load_shown, what)
     inside, true = (np.asarray(part.dataobj) > 0 for part in (mask, truth))
     if not inside.any():
-        raise Off(f"{_start(what)} is empty: no voxel is above zero.")
+        raise WrongAnswer(f"{_start(what)} is empty: no voxel is above zero.")
     score = dice(inside, true)
     figure = missed_and_extra(mask, truth, image, what=what)
     sizes = f"{size_text(np.count_nonzero(inside), truth)} against {size_text(np.count_nonzero(true), truth)}"
@@ -196,7 +196,9 @@ def check_field(answer, truth, mask, *, at_most=0.05, what="the bias field"):
     inside = np.asarray(mask.dataobj) > 0
     found, true = (np.asarray(part.dataobj, float)[inside] for part in (field, truth))
     if not (np.isfinite(found).all() and (found > 0).all()):
-        raise Off(f"{_start(what)} multiplies the scan, so inside the brain it has to be above zero everywhere.")
+        raise WrongAnswer(
+            f"{_start(what)} multiplies the scan, so inside the brain it has to be above zero everywhere."
+        )
     found, true = np.log(found), np.log(true)
     figure = before_after(truth, field, {"brain": mask}, labels=("truth", "answer"), compare="ratio", title=what)
     left = (found - true).std()
@@ -231,16 +233,16 @@ def check_transform(answer, truth, mask, *, at_most_mm=2.0, what="the transform"
     try:
         matrix = np.asarray(answer, float)
     except (TypeError, ValueError):
-        raise Off(f"{what} should be a 4 x 4 matrix; this is of type {type(answer).__name__}.") from None
+        raise WrongAnswer(f"{what} should be a 4 x 4 matrix; this is of type {type(answer).__name__}.") from None
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-        raise Off(f"{what} should be a 4 x 4 matrix of finite numbers; this has shape {matrix.shape}.")
+        raise WrongAnswer(f"{what} should be a 4 x 4 matrix of finite numbers; this has shape {matrix.shape}.")
     mask = load_mask(mask, where="check_transform")
     points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
     error = mean_distance(matrix, truth, points)
     said = f"{what} puts the brain {error:.1f} mm from where it belongs, on average"
     if error > at_most_mm:
         reason = explain_transform(matrix, truth, points, at_most_mm)
-        raise Off(f"{said}; at most {at_most_mm:.3g} mm is asked for. {reason}")
+        raise WrongAnswer(f"{said}; at most {at_most_mm:.3g} mm is asked for. {reason}")
     return Check(True, f"{said}.")
 
 
@@ -263,13 +265,15 @@ def check_split(train, test, *, everyone=()):
     sides = [_subjects(train), _subjects(test)]
     for side, name in zip(sides, ("training", "test"), strict=True):
         if not side:
-            raise Off(f"The {name} side is empty: nobody is left there.")
+            raise WrongAnswer(f"The {name} side is empty: nobody is left there.")
     both = sides[0] & sides[1]
     if both:
-        raise Off(f"{_who(both)} on both sides, so the score would partly be memory. Split by subject, not by slice.")
+        raise WrongAnswer(
+            f"{_who(both)} on both sides, so the score would partly be memory. Split by subject, not by slice."
+        )
     missing = _subjects(everyone) - sides[0] - sides[1]
     if missing:
-        raise Off(f"Nobody is on both sides, but {_who(missing)} on neither.")
+        raise WrongAnswer(f"Nobody is on both sides, but {_who(missing)} on neither.")
     return Check(True, f"{len(sides[0])} subjects to learn from, {len(sides[1])} to test on, and nobody on both sides.")
 
 
@@ -279,27 +283,29 @@ def _read(answer, truth, load, what):
     plain = f"{what} does not hold plain numbers, one for each voxel."
     if isinstance(answer, np.ndarray):
         if answer.dtype.kind not in "biuf":
-            raise Off(plain)
+            raise WrongAnswer(plain)
         answer = image_like(answer.astype(np.float32), truth)
     elif not isinstance(answer, (str, PathLike, nib.Nifti1Image)):
-        raise Off(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
+        raise WrongAnswer(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
     try:
         image = load(answer, where=what)
     except EpitomeError as error:
-        raise Off(f"{what} cannot be used: {error.reason}.") from error
+        raise WrongAnswer(f"{what} cannot be used: {error.reason}.") from error
     except TypeError as error:
-        raise Off(plain) from error
+        raise WrongAnswer(plain) from error
     if image.shape != truth.shape:
-        raise Off(f"{what} has shape {image.shape}, the truth {truth.shape}: stay on the grid of the scan.")
+        raise WrongAnswer(f"{what} has shape {image.shape}, the truth {truth.shape}: stay on the grid of the scan.")
     if not same_grid(image, truth):
-        raise Off(f"{what} has the right shape but another affine, so it lies elsewhere: keep the affine of the scan.")
+        raise WrongAnswer(
+            f"{what} has the right shape but another affine, so it lies elsewhere: keep the affine of the scan."
+        )
     return image
 
 
 def _subjects(names):
     """Subjects behind a list of names of subjects, files or slices."""
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise Off("Both sides should be lists of subjects, such as ['sub-001', 'sub-002'].")
+        raise WrongAnswer("Both sides should be lists of subjects, such as ['sub-001', 'sub-002'].")
     texts = [str(name) for name in names]
     found = [_SUBJECT.search(text) for text in texts]
     return {match.group() if match else text for match, text in zip(found, texts, strict=True)}

@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 
-from epitome_kit.errors import BadParameter
-from epitome_kit.teach.style import GREEN, ORANGE
+from epitome_kit.errors import ParameterError
+from epitome_kit.plotting.style import GREEN, ORANGE
 
 _FOLDER = resources.files("epitome_kit") / "teach" / "quizzes"
 
@@ -55,13 +55,13 @@ def quiz(name):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         There is no quiz of that name.
     """
     file = _FOLDER / f"{name}.json"
     if not file.is_file():
         known = sorted(each.name.removesuffix(".json") for each in _FOLDER.iterdir())
-        raise BadParameter("quiz", f"one of {', '.join(known)}", repr(name), "use the name of the notebook")
+        raise ParameterError("quiz", f"one of {', '.join(known)}", repr(name), "use the name of the notebook")
     return Quiz(json.loads(file.read_text(encoding="utf-8")))
 
 

@@ -7,9 +7,9 @@ from scipy.special import logit
 
 from epitome_kit.backend import keras, layers
 from epitome_kit.learn.batches import Batches
-from epitome_kit.learn.cnn import known_loss
-from epitome_kit.learn.fresh import restart, snapshot
-from epitome_kit.overlap import dice
+from epitome_kit.learn.cnn import masked_dice_bce
+from epitome_kit.learn.model_state import reset_model, snapshot
+from epitome_kit.metrics import dice
 from epitome_kit.tumour.network import shipped_unet, tumour_probability
 
 LEARNING_RATE = 1e-3
@@ -19,7 +19,7 @@ THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.7, 0.8)
 _ASKED = 16
 
 
-class Tuner:
+class UNetFineTuner:
     """One compiled U-Net, started afresh from simulation for each set of training subjects.
 
     It learns for a number of epochs that is fixed beforehand, at a rate that
@@ -45,7 +45,7 @@ class Tuner:
         self.model = shipped_unet()
         for layer in self.model.layers:
             layer.trainable = not isinstance(layer, layers.BatchNormalization)
-        self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": known_loss})
+        self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": masked_dice_bce})
         self._start = snapshot(self.model)
 
     def fit(self, train, number, advance):
@@ -65,14 +65,14 @@ class Tuner:
         keras.Model
             Valid until the next call.
         """
-        restart(self.model, self._start)
+        reset_model(self.model, self._start)
         chosen = np.flatnonzero(train & self._annotated)
         seed, spacing_mm = self.seed * 1000 + number, self.arrays.spacing_mm
         cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         with Batches(chosen, self.arrays.scans, self._masks, seed=seed, spacing_mm=spacing_mm) as batches:
             self.model.fit(batches, epochs=self.epochs, callbacks=[cooling, ticking], shuffle=False, verbose=0)
-        settle_threshold(self.model, self.arrays, chosen)
+        tune_threshold(self.model, self.arrays, chosen)
         return self.model
 
     def _learning_rate(self, epoch, _):
@@ -80,7 +80,7 @@ class Tuner:
         return LEARNING_RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
 
-def settle_threshold(model, arrays, chosen):
+def tune_threshold(model, arrays, chosen):
     """Move the last bias of a network so that one half is the threshold with the best mean Dice.
 
     Parameters

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.errors import BadImage, UnknownVoxelSize
+from epitome_kit.errors import ImageError, UnknownVoxelSizeError
 from epitome_kit.images import load_mask, voxel_size_known
 from epitome_kit.tumour.diameters import axial_axis, find_outlines, is_measurable
-from epitome_kit.tumour.slab import estimate_whole, keep_slices
+from epitome_kit.tumour.sparse_volume import estimate_volume_from_slices, restrict_to_slices
 from epitome_kit.tumour.surface import axis_lengths_mm, measure_surface
 
 
@@ -134,17 +135,17 @@ def measure_tumour(mask, *, annotated_slices=None, labels=None, trust=None):
     Returns
     -------
     TumourSize
-        :func:`epitome_kit.tumour.slab.estimate_whole` says how the whole is
+        :func:`epitome_kit.tumour.sparse_volume.estimate_volume_from_slices` says how the whole is
         estimated from a few slices, and how sure that is.
 
     Raises
     ------
-    UnknownVoxelSize
+    UnknownVoxelSizeError
         The origin lost the voxel size: count voxels instead.
-    BadImage
+    ImageError
         The mask is empty, or is so on the annotated slices; or it has several labels
         and none was asked for.
-    BadParameter
+    ParameterError
         Annotated slices that the mask does not have.
 
     References
@@ -154,7 +155,7 @@ def measure_tumour(mask, *, annotated_slices=None, labels=None, trust=None):
     """
     loaded = load_mask(mask, where="measure_tumour", labels=labels, trust=trust)
     if not voxel_size_known(loaded):
-        raise UnknownVoxelSize(
+        raise UnknownVoxelSizeError(
             "measure_tumour",
             "a mask with a known voxel size",
             f"{_name(mask)}, whose origin lost it",
@@ -196,10 +197,10 @@ def count_voxels(mask, *, annotated_slices=None, labels=None, trust=None):
 
     Raises
     ------
-    BadImage
+    ImageError
         The mask is empty, or is so on the annotated slices; or it has several labels
         and none was asked for.
-    BadParameter
+    ParameterError
         Annotated slices that the mask does not have.
     """
     loaded = load_mask(mask, where="count_voxels", labels=labels, trust=trust)
@@ -227,10 +228,10 @@ def _axial_slices(mask, annotated, name):
     """
     slices = np.moveaxis(np.asarray(mask.dataobj) > 0, axial_axis(mask), 0)
     if annotated is not None:
-        slices = keep_slices(slices, annotated)
+        slices = restrict_to_slices(slices, annotated)
     if not slices.any():
         where = "" if annotated is None else f" on slices {', '.join(map(str, annotated))}"
-        raise BadImage(
+        raise ImageError(
             "measure_tumour",
             f"a mask with at least one voxel inside{where}",
             f"an empty mask, {name}",
@@ -267,7 +268,7 @@ def _slab_size(slices, kept, matrix):
     """Measure what a few annotated slices hold, and estimate the whole from them."""
     distance_mm = _slice_distance_mm(matrix)
     areas = slices[list(kept)].sum(axis=(1, 2)) * abs(np.linalg.det(matrix)) / distance_mm
-    whole = estimate_whole(areas, np.multiply(kept, distance_mm), distance_mm)
+    whole = estimate_volume_from_slices(areas, np.multiply(kept, distance_mm), distance_mm)
     return {
         "slab_volume_ml": float(areas.sum() * distance_mm / 1000),
         "ellipsoid_volume_ml": whole.volume_mm3 / 1000,
@@ -285,3 +286,10 @@ def _lesion_voxels(slices):
     """Voxels of each separate piece."""
     pieces, _ = ndimage.label(slices, np.ones((3, 3, 3)))
     return np.bincount(pieces[pieces > 0])[1:].tolist()
+
+
+def size_text(voxels, grid):
+    """Say how large a number of voxels is: in mL, or in voxels where their size is unknown."""
+    if not voxel_size_known(grid):
+        return f"{voxels:,} voxels"
+    return f"{voxels * np.prod(nib.affines.voxel_sizes(grid.affine)) / 1000:.1f} mL"

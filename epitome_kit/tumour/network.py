@@ -8,7 +8,7 @@ import numpy as np
 
 from epitome_kit.backend import Input, Model, keras, layers, ops
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.errors import BadParameter
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import shipped_weights, whole_file
 
 FILTERS = (12, 24, 48, 96)
@@ -95,7 +95,7 @@ def load_unet(path=None):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         The file is not such a network.
     """
     if path is None:
@@ -115,7 +115,7 @@ def load_unet(path=None):
 
 def _not_a_network(path, found):
     hint = "make one with `epitome segment COHORT --train WEIGHTS.keras`, or leave it out"
-    return BadParameter("segment", "a network of `epitome segment`", f"{path} ({found})", hint)
+    return ParameterError("segment", "a network of `epitome segment`", f"{path} ({found})", hint)
 
 
 def tumour_probability(model, scans):

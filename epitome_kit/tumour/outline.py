@@ -1,5 +1,6 @@
 """From a tumour map on the template to a mask on the subject's own scan, measured and compared."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,8 +9,8 @@ from scipy import ndimage
 
 from epitome_kit.cohort import annotation_path
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
-from epitome_kit.overlap import dice, hausdorff95_mm, volume_error_pct
-from epitome_kit.preprocess.pipeline import Preprocessed, give_nominal_size, lead_contrast
+from epitome_kit.metrics import dice, hausdorff95_mm, volume_error_pct
+from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, reference_contrast
 from epitome_kit.tumour.measure import measure_tumour
 
 THRESHOLD = 0.5
@@ -18,7 +19,7 @@ THRESHOLD = 0.5
 _SMALLEST_PIECE = 0.1
 
 
-def own_outline(subject, preprocessed, probability):
+def to_subject_space(subject, preprocessed, probability):
     """Carry a tumour map from the template to the scan of a subject, and cut a mask out of it.
 
     Parameters
@@ -36,17 +37,17 @@ def own_outline(subject, preprocessed, probability):
         tenth of the largest are left out.
     """
     files = Preprocessed(Path(preprocessed), subject.id)
-    lead = lead_contrast(subject)
+    lead = reference_contrast(subject)
     original = load_image(subject.images[lead])
-    scan = give_nominal_size(original)
+    scan = assign_nominal_voxel_size(original)
     on_template = nib.Nifti1Image(probability.astype(np.float32), nib.load(files.mask("desc-brain")).affine)
     to_scan = np.linalg.inv(np.loadtxt(files.transform(lead)))
     on_scan = resample(on_template, scan.affine, scan.shape, transform=to_scan)
-    found = _without_crumbs(np.asarray(on_scan.dataobj) > THRESHOLD)
+    found = _remove_small_components(np.asarray(on_scan.dataobj) > THRESHOLD)
     return image_like(found.astype(np.uint8), original)
 
 
-def _without_crumbs(mask):
+def _remove_small_components(mask):
     pieces, count = ndimage.label(mask)
     if not count:
         return mask
@@ -67,7 +68,7 @@ def describe_outline(subject, mask):
     ----------
     subject : Subject
     mask : Nifti1Image
-        From :func:`own_outline`.
+        From :func:`to_subject_space`.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def voxel_ml(image):
 
 def true_mask(subject):
     """Path of the whole true tumour of a simulated subject, on the grid of the contrast that leads."""
-    return subject.truth / f"{subject.id}_space-{lead_contrast(subject)}_label-tumour_mask.nii.gz"
+    return subject.truth / f"{subject.id}_space-{reference_contrast(subject)}_label-tumour_mask.nii.gz"
 
 
 def reference_path(subject):
@@ -133,3 +134,31 @@ def _reference(subject, like):
 def save_outline(mask, out, subject_id):
     """Write the mask of a subject into a workspace."""
     save_image(mask, mask_path(out, subject_id))
+
+
+def with_whole_truth(arrays, cohort, preprocessed):
+    """Give arrays the whole true tumour in place of the annotated slices.
+
+    Parameters
+    ----------
+    arrays : Arrays
+    cohort : Cohort
+        Simulated.
+    preprocessed : path
+        Folder that the arrays were loaded from.
+
+    Returns
+    -------
+    Arrays
+        With everything known.
+    """
+    files = {name: Preprocessed(Path(preprocessed), name) for name in arrays.ids}
+    tumour = np.stack([_on_template(cohort[name], each) for name, each in files.items()])[..., None]
+    return replace(arrays, tumour=tumour, known=np.ones_like(tumour))
+
+
+def _on_template(subject, files):
+    grid = nib.load(files.mask("desc-brain"))
+    transform = np.loadtxt(files.transform(reference_contrast(subject)))
+    carried = resample(load_mask(true_mask(subject)), grid.affine, grid.shape, transform=transform)
+    return (np.asarray(carried.dataobj) > 0.5).astype(np.uint8)

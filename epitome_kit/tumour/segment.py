@@ -8,26 +8,26 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.cohort import CONTRASTS
-from epitome_kit.errors import BadCohort, BadParameter
+from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import checksum, read_json, read_tsv, remove_abandoned, shipped_weights, write_json, write_tsv
-from epitome_kit.folds import deal_evenly
+from epitome_kit.folds import make_equal_folds
 from epitome_kit.learn.arrays import load_arrays, load_scans
-from epitome_kit.overlap import mean_ci95
+from epitome_kit.metrics import mean_ci95
+from epitome_kit.parallel import for_each, step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.progress import for_each, step_bar
 from epitome_kit.tumour.classical import outline_by_symmetry
-from epitome_kit.tumour.fit import Tuner
-from epitome_kit.tumour.interval import map_spread, misfit, volume_interval
+from epitome_kit.tumour.conformal import boundary_uncertainty, nonconformity_score, volume_interval
+from epitome_kit.tumour.fit import UNetFineTuner
 from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
 from epitome_kit.tumour.outline import (
     compare_outline,
     describe_outline,
-    own_outline,
     reference_path,
     save_outline,
+    to_subject_space,
     voxel_ml,
+    with_whole_truth,
 )
-from epitome_kit.tumour.supervision import with_whole_truth
 
 EPOCHS = 20
 """Rounds through the training subjects, unless told otherwise."""
@@ -48,7 +48,7 @@ def segment_cohort(
 
     Beside each outline stands that of :func:`outline_by_symmetry`, which learns
     nothing, and a 90 % interval for the volume, calibrated on the other
-    subjects (:func:`epitome_kit.tumour.interval.volume_interval`).
+    subjects (:func:`epitome_kit.tumour.conformal.volume_interval`).
 
     A call that is stopped keeps the finished folds; the next one with the same
     settings goes on from there.
@@ -84,15 +84,15 @@ def segment_cohort(
         "annotated slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
         ``compared_volume_voxels`` (found on the same slices), ``volume_error_pct``
         and ``covered``, whether the interval holds the reference. ``spread`` is
-        that of :func:`epitome_kit.tumour.interval.map_spread`. What has a unit,
+        that of :func:`epitome_kit.tumour.conformal.boundary_uncertainty`. What has a unit,
         ``voxel_ml`` included, is missing where the voxel size is unknown.
         ``warnings`` says what preprocessing found doubtful in the input.
 
     Raises
     ------
-    BadCohort
+    CohortError
         Nothing preprocessed, no tumour mask, or too few subjects for the folds.
-    BadParameter
+    ParameterError
         Nothing like that to learn from, or `weights` is not named ``.keras``.
     """
     out, preprocessed = Path(out), Path(preprocessed)
@@ -102,9 +102,9 @@ def segment_cohort(
         arrays = load_arrays(cohort, preprocessed, CONTRASTS)
         if learn_from == "truth":
             arrays = with_whole_truth(arrays, cohort, preprocessed)
-        fold_of = deal_evenly(arrays.ids, folds=folds, seed=seed)
+        fold_of = make_equal_folds(arrays.ids, folds=folds, seed=seed)
         _require_masks(arrays, fold_of, cohort)
-        _train(Tuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights, workers)
+        _train(UNetFineTuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights, workers)
     tumours = _with_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
     tumours = tumours.sort_values("participant_id", ignore_index=True)
     write_tsv(out / "tumours.tsv", tumours)
@@ -136,9 +136,9 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
 
     Raises
     ------
-    BadParameter
+    ParameterError
         `weights` is not such a network.
-    BadCohort
+    CohortError
         No subject has been preprocessed.
     """
     out, preprocessed = Path(out), Path(preprocessed)
@@ -146,7 +146,7 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
     ready = [each for each in subjects if Preprocessed(preprocessed, each.id).mask("desc-brain").is_file()]
     if not ready:
         hint = "run `epitome preprocess` first"
-        raise BadCohort("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
+        raise CohortError("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
     for part in out.glob("unet/fold-*.tsv"):  # their masks are about to be overwritten
         part.unlink()
     rows = _outline_all(ready, weights, preprocessed, out, workers)
@@ -204,14 +204,14 @@ def _card_path(weights):
 
 def _check(cohort, learn_from, weights):
     if learn_from not in _LEARN_FROM or (learn_from == "truth" and not cohort.simulated):
-        raise BadParameter(
+        raise ParameterError(
             "segment_cohort",
             f"`learn_from` out of {', '.join(_LEARN_FROM)}; the truth only of simulated subjects",
             f"{learn_from!r} for {cohort.root}",
             "use `annotation`",
         )
     if weights and Path(weights).suffix != ".keras":
-        raise BadParameter(
+        raise ParameterError(
             "segment_cohort", "weights named `.keras`", str(weights), f"write to {Path(weights).with_suffix('.keras')}"
         )
 
@@ -220,7 +220,7 @@ def _require_masks(arrays, fold_of, cohort):
     """Make sure that every fold has somebody to learn from on its other side."""
     annotated = arrays.known.any(axis=(1, 2, 3, 4))
     if any(not annotated[fold_of != fold].any() for fold in fold_of):
-        raise BadCohort(
+        raise CohortError(
             "segment_cohort",
             "tumour masks, at least on some slices of some subjects outside each fold",
             f"masks of {annotated.sum()} of the {len(annotated)} subjects of {cohort.root}",
@@ -292,11 +292,11 @@ def _outline(subject, *, weights, preprocessed, out):
     """Outline, save, measure and compare one subject."""
     scans = load_scans(Preprocessed(preprocessed, subject.id), CONTRASTS)
     probability = tumour_probability(_network(weights), scans)
-    mask = own_outline(subject, preprocessed, probability)
+    mask = to_subject_space(subject, preprocessed, probability)
     save_outline(mask, out, subject.id)
-    figures = {"spread": map_spread(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}
+    figures = {"spread": boundary_uncertainty(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}
     if reference_path(subject) is not None:
-        rival = own_outline(subject, preprocessed, outline_by_symmetry(scans))
+        rival = to_subject_space(subject, preprocessed, outline_by_symmetry(scans))
         figures["dice_classical"] = compare_outline(subject, rival)["dice"]
     said = " ".join(Preprocessed(preprocessed, subject.id).warnings) or np.nan
     return {"participant_id": subject.id, **describe_outline(subject, mask), **figures, "warnings": said}
@@ -307,7 +307,9 @@ def _with_intervals(tumours, misfits=None):
     tumours = tumours.reset_index(drop=True)
     if "compared_volume_voxels" not in tumours:
         tumours = tumours.assign(compared_volume_voxels=np.nan, reference_volume_voxels=np.nan)
-    off = misfit(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).to_numpy(float)
+    off = nonconformity_score(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).to_numpy(
+        float
+    )
     covered = np.full(len(tumours), np.nan, object)
     for row, spread in tumours.spread.items():
         others = misfits if misfits is not None else [each for each in np.delete(off, row) if np.isfinite(each)]
@@ -321,6 +323,6 @@ def _with_intervals(tumours, misfits=None):
 
 
 def _write_card(weights, cohort, tumours, settings):
-    off = misfit(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).dropna()
+    off = nonconformity_score(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).dropna()
     card = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts, "settings": settings}
     write_json(_card_path(weights), {**card, "out_of_fold": summarise(tumours), "misfits": list(off)})

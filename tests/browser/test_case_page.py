@@ -15,9 +15,9 @@ from made_model import make_model
 from playwright.sync_api import expect
 from tiny import ROOT
 
+from epitome_kit.case.access import HEADERS
+from epitome_kit.case.phantoms import PHANTOMS
 from epitome_kit.files import read_json, write_json
-from epitome_kit.run.case_heads import PHANTOMS
-from epitome_kit.run.guard import HEADERS
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
 PATIENCE_MS = 240_000

@@ -3,7 +3,7 @@
 import pytest
 from made_workspace import make_workspace
 
-from epitome_kit.run.report import write_report
+from epitome_kit.report.run_page import write_report
 
 
 @pytest.fixture(scope="module")

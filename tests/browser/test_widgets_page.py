@@ -17,8 +17,8 @@ from tiny import ROOT
 
 VIEWER = """\
 import ellipsoids
-from epitome_kit import teach
-viewer = teach.SliceViewer(
+from epitome_kit import widgets
+viewer = widgets.SliceViewer(
     {"T1ce": ellipsoids.head(), "T2w": ellipsoids.head()},
     {"tumour": ellipsoids.tumour(), "brain": ellipsoids.brain()},
     {"attention": ellipsoids.tumour(radius=25)},

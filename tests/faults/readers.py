@@ -13,13 +13,13 @@ import numpy as np
 import SimpleITK as sitk
 from tiny import head, lesion
 
+from epitome_kit.case.upload import receive_scan
 from epitome_kit.cohort import open_cohort
 from epitome_kit.errors import EpitomeError
 from epitome_kit.grade.table import read_features
 from epitome_kit.images import load_image, load_mask
-from epitome_kit.records import read_annotated_slices, read_table
+from epitome_kit.sidecars import read_annotated_slices, read_table
 from epitome_kit.sources.dicom_headers import read_volumes
-from epitome_kit.sources.upload import receive_scan
 
 
 def _write(folder, name, data):

@@ -9,11 +9,11 @@ import sys
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import BadOutput
+from epitome_kit.errors import OutputError
 from epitome_kit.files import read_json
-from epitome_kit.run.owner import owned
+from epitome_kit.run.lock import workspace_lock
 
-HOLD = "import sys, time; from pathlib import Path; from epitome_kit.run.owner import owned\n"
+HOLD = "import sys, time; from pathlib import Path; from epitome_kit.run.lock import owned\n"
 HOLD += "with owned(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 
@@ -29,11 +29,11 @@ def holder(tmp_path):
 
 def test_a_second_run_is_refused_by_the_name_of_the_first_and_takes_over_when_it_dies(holder, tmp_path):
     since = read_json(tmp_path / "run" / ".owner.json")["since"]
-    with raises_three_lines(BadOutput, f"process {holder.pid} on ", since, "--out"), owned(tmp_path / "run"):
+    with raises_three_lines(OutputError, f"process {holder.pid} on ", since, "--out"), workspace_lock(tmp_path / "run"):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with owned(tmp_path / "run"):
+    with workspace_lock(tmp_path / "run"):
         assert read_json(tmp_path / "run" / ".owner.json")["pid"] == os.getpid()
     assert not (tmp_path / "run" / ".owner.json").exists()
 
@@ -70,6 +70,6 @@ def test_a_disk_that_cannot_be_written_is_three_lines(how, small_disk, phantom):
 
     if how == "read-only":
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with raises_three_lines(BadOutput, small_disk):
+    with raises_three_lines(OutputError, small_disk):
         preprocess_cohort(phantom, small_disk / "out", steps=("normalise",), spacing_mm=4)
     assert not list(small_disk.rglob(".partial-*"))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from spoiled_heads import CUT, FINE, SPOILED, TURNED, spoil
 
-from epitome_kit.errors import BadImage
+from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, load_image, load_mask
-from epitome_kit.overlap import dice
-from epitome_kit.preprocess.skull_strip import skull_strip, strip_with_warnings
-from epitome_kit.preprocess.subject import give_nominal_size
+from epitome_kit.metrics import dice
+from epitome_kit.preprocess.skull_stripping import skull_strip, strip_with_warnings
+from epitome_kit.preprocess.subject import assign_nominal_voxel_size
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
 
@@ -24,7 +24,7 @@ def test_at_most_one_of_51_patients_raises_an_alarm(real_data, tmp_path):
     cohort = import_tcga_lgg(real_data / "tcga-lgg-slices", tmp_path / "cohort", workers=2)
     said = {}
     for subject in cohort:
-        scan = give_nominal_size(load_image(subject.images["FLAIR"]))
+        scan = assign_nominal_voxel_size(load_image(subject.images["FLAIR"]))
         said[subject.id] = strip_with_warnings(scan)
         assert said[subject.id].taken_as == "head"
     alarms = {name: stripped.warnings for name, stripped in said.items() if stripped.warnings}
@@ -43,7 +43,7 @@ def test_nine_in_ten_cut_spoiled_or_turned_heads_are_noticed_or_stripped_rightly
         scan, brain = spoil(kind, *whole)
         try:
             stripped = strip_with_warnings(scan)
-        except BadImage:
+        except ImageError:
             continue
         overlap = dice(np.asarray(stripped.mask.dataobj) > 0, np.asarray(brain.dataobj) > 0)
         if not stripped.warnings and overlap < 0.9:

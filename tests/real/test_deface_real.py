@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from epitome_kit.images import load_image, load_mask
-from epitome_kit.preprocess.deface import deface
+from epitome_kit.preprocess.defacing import deface
 
 
 @pytest.mark.parametrize("name", ["t1", "t2"])

@@ -7,10 +7,10 @@ import pytest
 
 from epitome_kit.cohort import annotation_path, image_path, open_cohort, write_annotation_sidecar, write_dataset
 from epitome_kit.images import load_image, load_mask, save_image
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import load_template
-from epitome_kit.preprocess.skull_strip import skull_strip
+from epitome_kit.preprocess.skull_stripping import skull_strip
 
 CONTRASTS = {"T1w": "t1", "T1ce": "t1c", "T2w": "t2", "FLAIR": "flair"}
 """Contrasts of the clinical exam, and their files."""

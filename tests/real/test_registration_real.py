@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from epitome_kit.images import load_mask, resample
-from epitome_kit.overlap import dice
+from epitome_kit.metrics import dice
 from epitome_kit.preprocess.registration import register_rigid
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from epitome_kit.images import load_image, load_mask, resample, same_grid
-from epitome_kit.overlap import dice
-from epitome_kit.tumour.one_head import name_contrasts, segment_head
+from epitome_kit.metrics import dice
 from epitome_kit.tumour.outline import mask_path
+from epitome_kit.tumour.single_case import name_contrasts, segment_head
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from epitome_kit.images import load_image, load_mask
-from epitome_kit.overlap import dice
-from epitome_kit.preprocess.skull_strip import skull_strip
+from epitome_kit.metrics import dice
+from epitome_kit.preprocess.skull_stripping import skull_strip
 
 EXAM, HEAD = "tcga-fg-6692", "itk-head"
 SCANS = {

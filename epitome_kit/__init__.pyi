@@ -1,0 +1,35 @@
+from .audit import audit_cohort as audit_cohort
+from .audit import write_spreadsheet as write_spreadsheet
+from .cohort import open_cohort as open_cohort
+from .epitome.by_class import learn_grade_epitomes as learn_grade_epitomes
+from .epitome.by_subject import learn_epitomes as learn_epitomes
+from .epitome.model import learn_epitome as learn_epitome
+from .epitome.region import extract_epitome as extract_epitome
+from .epitome.region import extract_epitomes as extract_epitomes
+from .grade.evaluate import grade_features as grade_features
+from .images import resample as resample
+from .learn.train import learn_features as learn_features
+from .preprocess.bias_field import correct_bias as correct_bias
+from .preprocess.defacing import deface as deface
+from .preprocess.deformation import register_deformable as register_deformable
+from .preprocess.deformation import resample_deformed as resample_deformed
+from .preprocess.intensity import normalise_intensity as normalise_intensity
+from .preprocess.pipeline import preprocess_cohort as preprocess_cohort
+from .preprocess.registration import register_affine as register_affine
+from .preprocess.registration import register_rigid as register_rigid
+from .preprocess.skull_stripping import skull_strip as skull_strip
+from .profiles import profile as profile
+from .report.graded_table import grade_table as grade_table
+from .run.notebooks import run_notebooks as run_notebooks
+from .simulate.phantom import load_cohort as load_cohort
+from .simulate.phantom import make_phantom_cohort as make_phantom_cohort
+from .sources.bids import import_bids as import_bids
+from .sources.dicom import import_dicom as import_dicom
+from .sources.lgg_1p19q import import_lgg_1p19q as import_lgg_1p19q
+from .sources.tcga_lgg import import_tcga_lgg as import_tcga_lgg
+from .tumour.measure import measure_tumour as measure_tumour
+from .tumour.segment import predict_tumours as predict_tumours
+from .tumour.segment import segment_cohort as segment_cohort
+from .tumour.single_case import segment_head as segment_head
+
+__version__: str

@@ -1,0 +1,1 @@
+"""One scan, from upload to report: pages, phantoms and the server."""

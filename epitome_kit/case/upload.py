@@ -1,0 +1,269 @@
+"""Scans that a visitor sends: known by their content, bounded in size, and stripped of all but voxels and geometry."""
+
+import io
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from epitome_kit.cohort import image_path
+from epitome_kit.errors import ImageError
+from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, voxel_size_known
+from epitome_kit.io.content import START, describe_content, scan_kind, unpacked
+from epitome_kit.io.formats import mgh_voxels
+from epitome_kit.io.header_checks import nifti_header
+from epitome_kit.sources.dicom import read_patients
+from epitome_kit.sources.dicom_choice import choose
+from epitome_kit.sources.dicom_convert import convert, without_text
+from epitome_kit.sources.dicom_files import looks_like_dicom
+
+MOST_VOXELS = 100_000_000
+"""Voxels of a scan: a head at 0.5 mm has seventy million."""
+
+MOST_BYTES = 2_000_000_000
+"""Bytes that one file may hold once it is unpacked."""
+
+MOST_FILES = 10_000
+"""Files in an archive: a long exam has some thousand images."""
+
+NAME = "sub-case"
+"""What every head that was sent is called, whoever it is of."""
+
+_BLOCK = 1 << 20
+_EXTENSIONS = 1 << 20
+_TAKEN = "send NIfTI, NRRD, MetaImage (.mha) or MGZ, or the DICOM folder of one exam as .zip"
+
+
+def receive_scan(data, folder, *, name="the file"):
+    """Take in one file of a visitor.
+
+    Only the content tells what the file is. Its name is shown in messages and
+    used for nothing else: no path is made of it, nor of a name in an archive.
+
+    Parameters
+    ----------
+    data : bytes-like
+        NIfTI or MGH, plain or in gzip; NRRD or MetaImage in one file; or a zip archive
+        with the DICOM files of one person.
+    folder : path
+        A folder of this visitor alone. Scans go there under names of no meaning.
+    name : str, default="the file"
+        For messages; see :func:`safe_name`.
+
+    Returns
+    -------
+    dict of str to Path
+        By contrast where the headers tell, as DICOM does. A series of DICOM whose
+        contrast cannot be told is under its name, such as ``"series 4"``; a scan of
+        another format, whose header never tells, under ``""``.
+
+    Raises
+    ------
+    ImageError
+        Another type; damaged; larger than :data:`MOST_VOXELS`, :data:`MOST_BYTES`
+        or :data:`MOST_FILES`, or than its own header says; several persons.
+    """
+    data, folder, name = memoryview(data).cast("B"), Path(folder), safe_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    start, in_gzip = unpacked(bytes(data[:START]))
+    if start[:2] == b"PK":
+        return _from_archive(data, folder, name)
+    kind = scan_kind(start)
+    if kind not in ("nifti", "mgh", *(() if in_gzip else ("nrrd", "meta"))):
+        what = "which is damaged or empty gzip" if in_gzip and not start else describe_content(start)
+        raise ImageError("upload", "a scan in one file, or a zip of DICOM files", f"{name}, {what}", _TAKEN)
+    path = folder / "received.nii"
+    try:
+        if kind in ("nifti", "mgh"):
+            _unpack(data, path, name)
+        else:
+            path.write_bytes(data)
+        return {"": keep_scan(path, folder / "received_clean.nii")}
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def keep_scan(scan, path):
+    """Write a scan with nothing but voxels and geometry, so that no text of its header goes any further.
+
+    Parameters
+    ----------
+    scan : path or Nifti1Image
+    path : path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ImageError
+        The scan cannot be used.
+    """
+    image = load_image(scan, where="upload")
+    clean = without_text(image)
+    save_image(clean if voxel_size_known(image) else mark_voxel_size_unknown(clean), path)
+    return Path(path)
+
+
+def safe_name(name):
+    """Make the name of a file fit to be read by people: one line, printable, 60 characters at most.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+        Not escaped: what shows it on a page has to do that.
+    """
+    last = re.split(r"[/\\]", str(name))[-1]
+    plain = "".join(letter if letter.isprintable() else " " for letter in last)
+    plain = " ".join(plain.split())
+    return plain if len(plain) <= 60 else f"{plain[:40]}…{plain[-18:]}"
+
+
+def _promised_bytes(start, name):
+    """Size of the file by its header, after a look whether that can be."""
+    shape, offset, size = _promised_voxels(start)
+    voxels = int(np.prod(shape, dtype=object)) if shape else 0
+    if not 0 < voxels <= MOST_VOXELS or min(shape) < 1:
+        raise ImageError(
+            "upload",
+            f"a scan of at most {MOST_VOXELS // 10**6} million voxels",
+            f"{name}, whose header says {' x '.join(map(str, shape)) or 'nothing'}",
+            "send one head scan, not a series of many or a whole body",
+        )
+    if not 0 <= offset <= _EXTENSIONS:
+        raise ImageError("upload", "voxels near the start of the file", f"{name}, at byte {offset:.0f}", _TAKEN)
+    return int(offset) + int(voxels * size)
+
+
+def _promised_voxels(start):
+    """Shape, first byte and bytes a voxel by the header of a NIfTI or MGH file."""
+    if scan_kind(start) == "mgh":
+        return mgh_voxels(start)
+    header = nifti_header(start)
+    shape = [int(n) for n in header["dim"][1 : 1 + int(np.clip(header["dim"][0], 0, 7))]]
+    return shape, float(header["vox_offset"]), header["bitpix"].item() / 8
+
+
+def _unpack(data, path, name):
+    """Write a NIfTI file, unpacked if need be, and never more of it than its header promises."""
+    promised, written = None, 0
+    with open(path, "wb") as stream:
+        for block in _blocks(data, name):
+            if promised is None:
+                promised = _promised_bytes(block[:START], name)
+            written += len(block)
+            if written > min(promised + _EXTENSIONS, MOST_BYTES):
+                raise ImageError(
+                    "upload",
+                    f"a file of {promised / 1e6:.1f} MB, as its header says",
+                    f"{name}, which goes on after that",
+                    "save the scan again, for instance with `nibabel`",
+                )
+            stream.write(block)
+    if promised is None or written < promised:
+        received = f"{name}, which ends after {written / 1e6:.1f} MB"
+        raise ImageError(
+            "upload", f"a whole file, {(promised or 0) / 1e6:.1f} MB by its header", received, "send it again"
+        )
+
+
+def _blocks(data, name):
+    """Yield the bytes of a plain or gzip file, the first block at least as long as a header where there is more."""
+    if bytes(data[:2]) != b"\x1f\x8b":
+        yield from (bytes(data[start : start + _BLOCK]) for start in range(0, len(data), _BLOCK))
+        return
+    unzip = zlib.decompressobj(wbits=31)
+    try:
+        for start in range(0, len(data), _BLOCK):
+            waiting = bytes(data[start : start + _BLOCK])
+            while waiting and not unzip.eof:
+                block = unzip.decompress(waiting, _BLOCK)
+                waiting = unzip.unconsumed_tail
+                if block:
+                    yield block
+    except zlib.error as error:
+        raise ImageError("upload", "a gzip file in one piece", f"{name}, which is damaged", "send it again") from error
+
+
+def _from_archive(data, folder, name):
+    """Unpack DICOM images out of a zip archive, choose the scans, convert and keep them."""
+    images = folder / "images"
+    images.mkdir(exist_ok=True)
+    try:
+        _extract(data, images, name)
+        return _choose_and_keep(images, folder, name)
+    finally:
+        for path in images.iterdir():
+            path.unlink()
+        images.rmdir()
+
+
+def _extract(data, images, name):
+    """Write each DICOM file of an archive under a number; its name in the archive is never looked at."""
+    left = MOST_BYTES
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
+                raise _too_much(name)
+            for number, entry in enumerate(entries):
+                with archive.open(entry) as stream:
+                    start = stream.read(START)
+                    if looks_like_dicom(start):
+                        left = _copy(start, stream, images / f"{number:05d}.dcm", left, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
+        hint = "make the archive again, without a password"
+        raise ImageError(
+            "upload", "a zip archive that can be read", f"{name}, which is damaged or locked", hint
+        ) from error
+
+
+def _copy(start, stream, path, left, name):
+    with open(path, "wb") as target:
+        block = start
+        while block:
+            left -= len(block)
+            if left < 0:
+                raise _too_much(name)
+            target.write(block)
+            block = stream.read(_BLOCK)
+    return left
+
+
+def _too_much(name):
+    return ImageError(
+        "upload",
+        f"at most {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB in an archive",
+        f"more in {name}",
+        "pack the series of one exam alone",
+    )
+
+
+def _choose_and_keep(images, folder, name):
+    if not any(images.iterdir()):
+        raise ImageError("upload", "DICOM images in the archive", f"none in {name}", _TAKEN)
+    patients = [*read_patients(images)[0].values()]
+    if len(patients) > 1 or patients[0].person.reason:
+        hint = "pack the exam of one person alone"
+        several = f"those of {len(patients)} in {name}"
+        received = several if len(patients) > 1 else f"studies in {name} that can be of several"
+        raise ImageError("upload", "images of one person", received, hint)
+    scans, repairs, seen = choose(patients[0].volumes)[0]
+    untold = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.fault}
+    if not scans and not untold:
+        reason = "; ".join(repairs) or "none among its series"
+        raise ImageError("upload", "a T1w, T2w or FLAIR series", reason, "look at the series in a viewer")
+    kept = {
+        contrast: keep_scan(convert(volume), folder / image_path("", NAME, contrast).name)
+        for contrast, volume in scans.items()
+    }
+    for number, (title, volume) in enumerate(untold.items()):
+        kept[title] = keep_scan(convert(volume), folder / f"untold_{number}.nii.gz")
+    return kept

@@ -1,0 +1,1 @@
+"""Notebooks for a class: hand-outs, submissions and marking."""

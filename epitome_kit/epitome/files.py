@@ -1,0 +1,97 @@
+"""Learned epitomes on disk: NIfTI images for each contrast, and a record beside them."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from epitome_kit.cohort import CONTRASTS
+from epitome_kit.epitome.model import LearnedEpitome
+from epitome_kit.errors import ImageError
+from epitome_kit.files import read_json, write_json
+from epitome_kit.images import load_image, save_image
+
+_FIELDS = ("mean", "variance")
+
+
+def record_path(folder, name):
+    """Path of the record of a learned epitome, the file that is written last."""
+    return Path(folder) / f"{name}_desc-epitome.json"
+
+
+def save_epitome(epitome, folder, name, *, spacing_mm, notes=None):
+    """Write a learned epitome as NIfTI: mean and variance of each contrast, and the usage.
+
+    Parameters
+    ----------
+    epitome : LearnedEpitome
+    folder : path
+    name : str
+        What the file names begin with, such as ``"sub-001"`` or ``"grade-2"``.
+    spacing_mm : float or (float, float, float)
+        Voxel size of the scans that it was learned from.
+    notes : dict, default=None
+        More to keep in the record.
+
+    Returns
+    -------
+    dict of str to Path
+        ``"mean T2w"``, ``"variance T2w"`` and so on, and ``"usage"``.
+    """
+    affine = np.diag([*np.broadcast_to(spacing_mm, 3), 1.0])
+    images = {
+        f"{field} {contrast}": getattr(epitome, field)[..., number]
+        for number, contrast in enumerate(epitome.contrasts)
+        for field in _FIELDS
+    }
+    images["usage"] = epitome.usage
+    paths = {key: _image_path(folder, name, key) for key in images}
+    for key, data in images.items():
+        save_image(nib.Nifti1Image(data.astype(np.float32), affine), paths[key])
+    about = {"patch": epitome.patch, "contrasts": epitome.contrasts, "history": epitome.history}
+    write_json(record_path(folder, name), {**about, **(notes or {})})
+    return paths
+
+
+def load_epitome(folder, name):
+    """Read a learned epitome that :func:`save_epitome` wrote.
+
+    Parameters
+    ----------
+    folder : path
+    name : str
+
+    Returns
+    -------
+    LearnedEpitome
+
+    Raises
+    ------
+    ImageError
+        No such epitome, or one of its images is missing.
+    """
+    path = record_path(folder, name)
+    if not path.is_file():
+        raise ImageError(
+            "load_epitome", f"a learned epitome of {name}", f"no {path.name} in {folder}", "run `epitome extract`"
+        )
+    about = read_json(path)
+    contrasts = tuple(about["contrasts"])
+    mean, variance = (
+        np.stack([_read(folder, name, f"{field} {contrast}") for contrast in contrasts], axis=-1) for field in _FIELDS
+    )
+    usage = _read(folder, name, "usage")
+    return LearnedEpitome(mean, variance, usage, tuple(about["patch"]), contrasts, tuple(about["history"]))
+
+
+def _image_path(folder, name, key):
+    """File name with the entities of BIDS, such as ``sub-001_stat-mean_desc-epitome_T2w.nii.gz``."""
+    field, _, contrast = key.partition(" ")
+    *entities, suffix = CONTRASTS.get(contrast, contrast or "usage").split("_")
+    told = [f"stat-{field}"] if contrast else []
+    return Path(folder) / ("_".join([name, *entities, *told, "desc-epitome", suffix]) + ".nii.gz")
+
+
+def _read(folder, name, key):
+    image = load_image(_image_path(folder, name, key), where="load_epitome", check_voxels=False)
+    return np.asarray(image.dataobj, float)

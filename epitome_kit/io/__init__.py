@@ -1,0 +1,1 @@
+"""Image files read and checked: formats, headers, geometry and the labels of masks."""

@@ -1,0 +1,159 @@
+"""Charts of grading: the network beside its rivals, its probabilities and its features."""
+
+from pathlib import Path
+
+import numpy as np
+
+from epitome_kit.files import read_json, read_tsv
+from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, in_house_style, new_figure
+
+_NAMES = {
+    "ann": "neural network",
+    "majority": "always the commoner class",
+    "logistic": "logistic regression",
+    "random_forest": "random forest",
+}
+_SCORES = ("balanced_accuracy", "sensitivity", "specificity", "accuracy")
+
+
+@in_house_style
+def baselines_chart(scores, *, title="AUC of the network and its rivals"):
+    """Draw the AUC of the network beside rivals and probes, each with its interval.
+
+    Parameters
+    ----------
+    scores : dict
+        As in ``scores.json``.
+    title : str
+
+    Returns
+    -------
+    Figure
+    """
+    rows = _rows(scores)
+    figure, ((axes,),) = new_figure(size=(8.4, 1.3 + 0.36 * len(rows)))
+    _draw_rivals(axes, rows, scores)
+    axes.set_title(f"{title}, n = {scores['n']}")
+    return figure
+
+
+@in_house_style
+def calibration_chart(predictions, scores, *, title="Calibration"):
+    """Draw the observed share against the probability, before and after calibration.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in ``predictions.tsv``.
+    scores : dict
+    title : str, default="Calibration"
+
+    Returns
+    -------
+    Figure
+    """
+    figure, ((axes,),) = new_figure(size=(5.2, 4.8))
+    _draw_calibration(axes, predictions, scores)
+    axes.set_title(f"{title}, n = {scores['n']}")
+    return figure
+
+
+@in_house_style
+def grading_board(folder, *, title):
+    """Draw all that a score must stand beside on one page.
+
+    Parameters
+    ----------
+    folder : path
+        With ``scores.json``, ``predictions.tsv`` and ``selected.tsv``.
+    title : str
+        What was graded.
+
+    Returns
+    -------
+    Figure
+        AUC of the network and its rivals; its other scores beside the majority;
+        calibration; features that were selected most often.
+    """
+    folder = Path(folder)
+    scores, predictions = read_json(folder / "scores.json"), read_tsv(folder / "predictions.tsv")
+    selected, rows = read_tsv(folder / "selected.tsv").head(15), _rows(scores)
+    figure, ((rivals, others), (calibration, chosen)) = new_figure(
+        2, 2, size=(13, 9.6), width_ratios=(1.15, 1), height_ratios=(1, 1.25)
+    )
+    _draw_rivals(rivals, rows, scores)
+    rivals.set_title("AUC, with 95 % interval")
+    _draw_scores(others, scores)
+    _draw_calibration(calibration, predictions, scores)
+    names = [name if len(name) <= 44 else f"{name[:20]}…{name[-23:]}" for name in selected.feature.astype(str)]
+    chosen.barh(np.arange(len(selected)), 100 * selected["share"], color=BLUE)
+    chosen.set_yticks(np.arange(len(selected)), names, fontsize=9)
+    chosen.invert_yaxis()
+    chosen.set(xlim=(0, 100), xlabel="share of the selections (%)")
+    chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")
+    counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
+    deals = f"{scores['folds']} folds, {scores['repeats']} deal{'s' * (scores['repeats'] > 1)}"
+    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {deals}; permutation p = {scores['permutation_p']:.4f}")
+    return figure
+
+
+def _rows(scores):
+    models = {"ann": scores, **scores.get("rivals", {}), **scores.get("probes", {})}
+    probes = {name: f"{name} alone" for name in scores.get("probes", {})}
+    return {{**_NAMES, **probes}.get(name, name): model for name, model in models.items()}
+
+
+def _draw_rivals(axes, rows, scores):
+    for place, row in enumerate(rows.values()):
+        colour = BLUE if place == 0 else GREY
+        axes.plot(row["auc_ci95"], [place, place], color=colour, lw=2.4, solid_capstyle="butt")
+        axes.plot(row["auc"], place, "o", color=colour, ms=7)
+        low, high = row["auc_ci95"]
+        text = f"{row['auc']:.3f}  ({low:.2f} to {high:.2f})"
+        axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
+    axes.axvline(0.5, color=GREY, ls="--", lw=1)
+    if scores.get("oracle_auc"):
+        axes.axvline(scores["oracle_auc"], color=ORANGE, ls="-.", lw=1.6)
+        label = f"best possible, {scores['oracle_auc']:.2f}"
+        axes.text(scores["oracle_auc"] - 0.01, len(rows) - 0.55, label, ha="right", color="#8A5F00", size=9)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(min(0.3, *(row["auc_ci95"][0] for row in rows.values())), 1))
+    axes.set_xlabel("AUC; dashed: chance")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_scores(axes, scores):
+    """Other scores of the network: hits beside what the majority gets, and the Brier score, of which less is better."""
+    always = {name: scores["rivals"]["majority"][name] for name in (*_SCORES, "brier")} if "rivals" in scores else {}
+    for place, name in enumerate((*_SCORES, "brier")):
+        low, high = scores[f"{name}_ci95"]
+        axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")
+        axes.plot(scores[name], place, "o", color=BLUE, ms=7)
+        axes.plot(always.get(name, np.nan), place, "|", color=GREY, ms=16, mew=2.2)
+        text = f"{scores[name]:.2f}  ({low:.2f} to {high:.2f})"
+        axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
+    axes.set_yticks(range(5), [*(name.replace("_", " ") for name in _SCORES), "Brier (less is better)"])
+    axes.set(ylim=(4.6, -0.6), xlim=(-0.01, 1.01), xlabel="grey: always the commoner class")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.set_title("Scores of the network, with 95 % interval")
+
+
+def _draw_calibration(axes, predictions, scores, bins=6):
+    axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1, label="perfectly calibrated")
+    styles = (
+        ("probability", ORANGE, "s", "brier_uncalibrated", "before"),
+        ("calibrated", GREEN, "o", "brier", "after"),
+    )
+    for column, colour, marker, brier, when in styles:
+        ordered = predictions.sort_values(column, kind="stable")
+        groups = np.array_split(np.arange(len(ordered)), bins)
+        x = [ordered[column].iloc[group].mean() for group in groups]
+        y = [ordered["label"].iloc[group].mean() for group in groups]
+        label = f"{when} calibration: Brier {scores[brier]:.3f}"
+        axes.plot(x, y, color=colour, marker=marker, lw=1.8, label=label)
+    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_aspect("equal")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    axes.set_title("Calibration, sixths of the predictions")

@@ -1,0 +1,193 @@
+"""Charts of learning: how training went, and which features came of it."""
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from epitome_kit.errors import ParameterError
+from epitome_kit.learn.probes import feature_columns
+from epitome_kit.plotting.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, RED, in_house_style, new_figure
+
+
+@in_house_style
+def training_curves(history, *, title="Training"):
+    """Draw how each measure went over the epochs, a line a fold.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Columns epoch, optionally fold, and one a measure. ``val_loss`` shares
+        the panel of ``loss``, dashed.
+    title : str, default="Training"
+
+    Returns
+    -------
+    Figure
+    """
+    names = [name for name in history.columns if name not in ("epoch", "fold")]
+    measures = list(dict.fromkeys(name.removeprefix("val_") for name in names))
+    if "epoch" not in history or not measures:
+        raise ParameterError(
+            "training_curves",
+            "columns `epoch` and a measure, such as `loss`",
+            f"{list(history)}",
+            "pass the history of the training",
+        )
+    folds = history["fold"] if "fold" in history else pd.Series(0, index=history.index)
+    figure, axes = new_figure(1, len(measures), size=(3.9 * len(measures), 3.1))
+    for panel, measure in zip(axes[0], measures, strict=True):
+        for name, colour, dashes, label in (
+            (measure, BLUE, "-", "training"),
+            (f"val_{measure}", CLASS_COLOURS[1], "--", "validation"),
+        ):
+            if name not in history:
+                continue
+            for _, fold in history.groupby(folds):
+                panel.plot(fold["epoch"], fold[name], color=colour, ls=dashes, lw=0.9, alpha=0.35)
+            mean = history.groupby("epoch")[name].mean()
+            panel.plot(mean.index, mean, color=colour, ls=dashes, lw=2.2, label=label, marker="o" * (len(mean) == 1))
+        panel.set(xlabel="epoch", ylabel="AUC" if measure == "auc" else measure.replace("_", " "))
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(axis="y")
+        if f"val_{measure}" in history:
+            panel.legend()
+    figure.suptitle(f"{title}, n = {folds.nunique()} fold{'s' * (folds.nunique() > 1)}, their mean in bold")
+    return figure
+
+
+@in_house_style
+def feature_map(features, labels, names=("class 0", "class 1"), *, title="CNN features"):
+    """Draw the learned features as a heat map and by their two main directions.
+
+    Parameters
+    ----------
+    features : DataFrame
+        One row a subject, as :func:`epitome_kit.learn_features` gives them.
+    labels : Series of int
+        0 or 1, on the index of `features`; subjects without a label are left out.
+    names : (str, str)
+        What 0 and 1 stand for.
+    title : str, default="CNN features"
+
+    Returns
+    -------
+    Figure
+        Left: z-scores, subjects by class, similar features side by side.
+        Right: the first two principal components.
+    """
+    columns = feature_columns(features)
+    shared = features.index.intersection(labels.index)
+    if not columns or len(shared) < 3:
+        raise ParameterError(
+            "feature_map",
+            "features of three labelled subjects or more",
+            f"{len(columns)} features, {len(shared)} subjects with a label",
+            "index features and labels by participant_id",
+        )
+    order = labels[shared].sort_values(kind="stable").index
+    codes = labels[order].to_numpy()
+    values = features.loc[order, columns].to_numpy(float)
+    values = values[:, values.std(axis=0) > 0]
+    scores = (values - values.mean(axis=0)) / values.std(axis=0)
+    figure, ((heat, cloud),) = new_figure(1, 2, size=(10.5, 4.2), width_ratios=(1.25, 1))
+    leaves = leaves_list(linkage(scores.T, "average")) if scores.shape[1] > 2 else np.arange(scores.shape[1])
+    drawn = heat.imshow(scores[:, leaves], aspect="auto", cmap="PuOr_r", vmin=-3, vmax=3, interpolation="nearest")
+    border = int((codes == 0).sum())
+    heat.axhline(border - 0.5, color="black", lw=1.5)
+    heat.set(xlabel=f"{scores.shape[1]} features, similar ones side by side", xticks=[])
+    heat.set_yticks([(border - 1) / 2, (border + len(codes) - 1) / 2], names, rotation=90, va="center")
+    heat.tick_params(length=0)
+    heat.set_title(f"{title}, n = {len(order)} subjects")
+    figure.colorbar(drawn, ax=heat, label="z-score", shrink=0.7, extend="both").outline.set_visible(False)
+    _draw_components(cloud, scores, codes, names)
+    return figure
+
+
+@in_house_style
+def selection_frequency(frequency, *, top=20, title="Features chosen"):
+    """Draw how often each feature was chosen over the folds and methods.
+
+    Parameters
+    ----------
+    frequency : Series of float
+        Share of the selections, 0 to 1, by feature name.
+    top : int, default=20
+        How many to draw.
+    title : str, default="Features chosen"
+
+    Returns
+    -------
+    Figure
+    """
+    shown = frequency.sort_values(ascending=False, kind="stable").head(top)
+    figure, ((axes,),) = new_figure(size=(6.2, 0.9 + 0.24 * len(shown)))
+    axes.barh(shown.index.astype(str), 100 * shown, color=[BLUE if share > 0.5 else "#A9C8DE" for share in shown])
+    axes.axvline(50, color=GREY, lw=1, ls="--")
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set(xlim=(0, 100), xlabel="share of the selections (%); dark: in more than half")
+    axes.set_title(f"{title}, {len(shown)} of n = {int((frequency > 0).sum())} that were ever chosen")
+    return figure
+
+
+@in_house_style
+def attention_shares(table, *, title="What the maps point at"):
+    """Draw how many times more of each map lies in the tumour than chance would put there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`epitome_kit.learn.explain.attention_table`.
+    title : str, default="What the maps point at"
+
+    Returns
+    -------
+    Figure
+        A row for each method: one point a subject, of the learned weights and
+        of shuffled ones, and a bar at their median. Below a hundredth of
+        chance, points stand at the left edge.
+    """
+    if table.empty:
+        raise ParameterError(
+            "attention_shares",
+            "a table of at least one subject with an annotated tumour",
+            "an empty table",
+            "pass subjects that have a tumour mask",
+        )
+    methods = list(table["method"].unique())
+    times = (table["share_inside"] / table["share_by_chance"]).clip(lower=0.01)
+    figure, ((axes,),) = new_figure(size=(7.2, 1.3 + 0.62 * len(methods)))
+    for offset, colour, marker, weights in ((-0.14, BLUE, "o", "learned"), (0.14, RED, "^", "shuffled")):
+        for row, method in enumerate(methods):
+            shown = times[(table["method"] == method) & (table["weights"] == weights)]
+            label = f"{weights} weights" if row == 0 else None
+            axes.plot(shown, [row + offset] * len(shown), marker, color=colour, ms=5, alpha=0.5, mew=0, label=label)
+            axes.plot([shown.median()] * 2, [row + offset - 0.13, row + offset + 0.13], color=colour, lw=2.5)
+    axes.axvline(1, color=GREY, lw=1, ls="--", label="by chance")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_yticks(range(len(methods)), methods)
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the map inside the tumour, times what chance would put there")
+    axes.set_title(f"{title}, n = {table['participant_id'].nunique()} subjects")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def _draw_components(axes, scores, codes, names):
+    left, sizes, _ = np.linalg.svd(scores, full_matrices=False)
+    share = sizes**2 / (sizes**2).sum()
+    for code, name in enumerate(names):
+        points = (left[:, :2] * sizes[:2])[codes == code]
+        axes.scatter(
+            *points.T,
+            color=CLASS_COLOURS[code],
+            marker=CLASS_MARKERS[code],
+            s=34,
+            alpha=0.8,
+            lw=0,
+            label=f"{name}, n = {len(points)}",
+        )
+    axes.set(xlabel=f"component 1 ({share[0]:.0%} of the variance)", ylabel=f"component 2 ({share[1]:.0%})")
+    axes.set_title("Principal components")
+    axes.legend()

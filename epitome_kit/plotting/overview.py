@@ -1,0 +1,125 @@
+"""The kit at a glance: one tumour through all five steps, in one picture."""
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyArrowPatch
+from sklearn.metrics import roc_curve
+
+from epitome_kit.plotting.panels import show_picture
+from epitome_kit.plotting.slices import display_windows, slice_view, stack_images
+from epitome_kit.plotting.style import BLUE, GREY, ORANGE, in_house_style, new_figure
+
+HEAD_MM, TUMOUR_MM = 204, 92
+"""Height of what is shown: of a head, and of a tumour."""
+
+_SIZE, _BOX = (9.6, 3.15), (1.62, 2.0)
+"""Width and height of the figure, and of each panel, in inches."""
+_LEFT, _BELOW, _GAP = 0.2, 0.76, 0.275
+
+
+@in_house_style
+def five_steps(scan, outline, ready, mask, heat, scores, predictions, *, captions):
+    """Draw one tumour through the five steps of the kit.
+
+    Parameters
+    ----------
+    scan, outline : image or path
+        The scan as it comes, and the tumour that was found on its grid.
+    ready, mask, heat : image or path
+        On the template: the same scan preprocessed, its tumour, and where a
+        network sees tumour, from 0 to 1.
+    scores : dict
+        As in ``scores.json``.
+    predictions : DataFrame
+        Columns label and probability, one row a subject, out of fold.
+    captions : sequence of 5 str
+        What stands under each step.
+
+    Returns
+    -------
+    Figure
+    """
+    figure, ((*panels,),) = new_figure(1, 5, size=_SIZE)
+    figure.set_layout_engine("none")
+    inspect, preprocess, learn, grade, extract = panels
+    raw, template = stack_images(scan, outline), stack_images({"ready": ready, "heat": heat}, mask)
+    _draw(inspect, raw, "scan", HEAD_MM)
+    _draw(preprocess, template, "ready", HEAD_MM)
+    view, index = _draw(learn, template, "ready", HEAD_MM)
+    warmth = np.clip(np.nan_to_num(view.cut(template.volumes["heat"], index)), 0, 1)
+    layer = np.concatenate([np.broadcast_to(to_rgb(ORANGE), (*warmth.shape, 3)), 0.9 * warmth[..., None]], axis=-1)
+    _show(learn, view, layer, HEAD_MM, _middle(view, template, "ready"))
+    _draw_roc(grade, scores, predictions)
+    _draw(extract, raw, "scan", TUMOUR_MM, outlined=True)
+    for number, (panel, verb, caption) in enumerate(
+        zip(panels, ("Inspect", "Preprocess", "Learn", "Grade", "Extract"), captions, strict=True)
+    ):
+        left = _LEFT + number * (_BOX[0] + _GAP)
+        room = 0.2 if panel is grade else 0  # for the names of its axes
+        _place(panel, left + room, _BELOW + room, _BOX[0] - room, _BOX[1] - room)
+        across, up = left / _SIZE[0], (_BELOW + _BOX[1] + 0.1) / _SIZE[1]
+        figure.text(across, up, f"{number + 1}  {verb}", size=13, weight="bold", color="#222222")
+        figure.text(across, (_BELOW - 0.1) / _SIZE[1], caption, size=9, color="#444444", va="top", linespacing=1.35)
+        if number:
+            _point(figure, left - _GAP + 0.05, left - 0.05)
+    return figure
+
+
+def _place(panel, left, below, width, height):
+    """Put a panel where it belongs, in inches."""
+    panel.set_position((left / _SIZE[0], below / _SIZE[1], width / _SIZE[0], height / _SIZE[1]))
+
+
+def _point(figure, start, end):
+    """Draw an arrow from one panel to the next, between two places in inches."""
+    height = (_BELOW + _BOX[1] / 2) / _SIZE[1]
+    places = [(place / _SIZE[0], height) for place in (start, end)]
+    style = {"arrowstyle": "-|>", "color": GREY, "lw": 1.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+    figure.add_artist(FancyArrowPatch(*places, transform=figure.transFigure, **style))
+
+
+def _draw(panel, stack, name, height_mm, *, outlined=False):
+    """Draw the axial slice with most of the tumour, around the head or around the tumour."""
+    view = slice_view(stack.grid, "axial")
+    index, (mask,) = stack.busiest(view), stack.masks.values()
+    middle = _middle(view, stack, None if outlined else name)
+    low, high = display_windows(stack.volumes)[name]
+    if low < 0:  # on one scale, around the median of the brain
+        low -= 0.4 * (high - low)
+    picture = np.nan_to_num(view.cut(stack.volumes[name], index), nan=low)
+    _show(panel, view, picture, height_mm, middle, cmap="gray", vmin=low, vmax=high)
+    if outlined:
+        rows, columns = ((np.arange(n) + 0.5) * size for n, size in zip(view.shape, view.pixel_size, strict=True))
+        panel.contour(columns, rows, view.cut(mask, index), levels=[0.5], colors=[ORANGE], linewidths=2)
+        left, down = panel.get_xlim()[0] + 6, panel.get_ylim()[0] - 6
+        panel.plot([left, left + 20], [down, down], color="white", lw=2.5, solid_capstyle="butt")
+        panel.text(left + 23, down, "20 mm", color="white", size=9, va="center")
+    return view, index
+
+
+def _middle(view, stack, name):
+    """Row and column of the middle of what a volume shows, or of its tumour, in mm."""
+    (shown,) = stack.masks.values()
+    if name is not None:
+        low, high = display_windows(stack.volumes)[name]
+        shown = stack.volumes[name] > low + 0.15 * max(low + high, 0)
+    inside = np.argwhere(view.cut(shown, stack.busiest(view)))
+    return (inside.min(axis=0) + inside.max(axis=0) + 1) / 2 * view.pixel_size
+
+
+def _show(panel, view, picture, height_mm, middle, **options):
+    show_picture(panel, view, picture, interpolation="bicubic", **options)
+    (y, x), half, wide = middle, height_mm / 2, height_mm / 2 * _BOX[0] / _BOX[1]
+    panel.set(xlim=(x - wide, x + wide), ylim=(y + half, y - half))
+    panel.set_anchor("C")
+
+
+def _draw_roc(panel, scores, predictions):
+    wrong, right, _ = roc_curve(predictions.label, predictions.probability)
+    panel.plot([0, 1], [0, 1], "--", color=GREY, lw=1)
+    panel.fill_between(wrong, right, color=BLUE, alpha=0.15, lw=0)
+    panel.plot(wrong, right, color=BLUE, lw=2.2)
+    panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[], yticks=[])
+    panel.set_xlabel("II called III", size=9, labelpad=2)
+    panel.set_ylabel("III found", size=9, labelpad=2)
+    panel.text(0.98, 0.06, f"AUC {scores['auc']:.2f}", ha="right", size=12, weight="bold", color=BLUE)

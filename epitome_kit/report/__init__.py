@@ -1,0 +1,1 @@
+"""Pages, model cards, checklists and summaries, written from the files of a run."""

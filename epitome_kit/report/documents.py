@@ -1,0 +1,54 @@
+"""What a report writes beside its page: the flow of subjects, the model card and the checklists."""
+
+from pathlib import Path
+
+import mistune
+
+from epitome_kit.report.checklists import fill_in_checklists, write_checklists
+from epitome_kit.report.flow import write_flow
+from epitome_kit.report.html import write_page
+from epitome_kit.report.model_card import write_model_card
+
+
+def write_reporting(workspace):
+    """Write flow figure, model card and checklists of a run, each also as a page to read.
+
+    Parameters
+    ----------
+    workspace : path
+        Folder of a run, complete or not.
+
+    Returns
+    -------
+    dict
+        ``flow``, path of the figure, or None where no subject can be counted;
+        ``card``, how many items of the model card await the author, or None
+        where nothing was graded; ``checklists``, as
+        :func:`epitome_kit.report.checklists.fill_in_checklists` gives them.
+
+    Raises
+    ------
+    ParameterError
+        The folder is not the workspace of a run.
+    OutputError
+        The folder cannot be written to.
+    """
+    workspace = Path(workspace)
+    flow = write_flow(workspace)
+    write_checklists(workspace)
+    checklists = fill_in_checklists(workspace)
+    for name, checklist in checklists.items():
+        write_page(workspace / "reporting" / f"{name}.html", "checklist.html.j2", name=name, **checklist)
+    card = _write_card(workspace) if (workspace / "scores.json").is_file() else None
+    return {"flow": flow, "card": card, "checklists": checklists}
+
+
+def _write_card(workspace):
+    """Write the model card and its page; count what awaits the author."""
+    text = write_model_card(workspace).read_text(encoding="utf-8")
+    title, _, rest = text.partition("\n")
+    mark = "<strong>AUTHOR:</strong>"
+    body = mistune.create_markdown(escape=True, plugins=["table"])(rest)
+    body = body.replace(mark, '<span class="chip bad">For the author</span>')
+    write_page(workspace / "model_card.html", "model_card.html.j2", title=title.lstrip("# "), body=body)
+    return text.count("**AUTHOR:**")

@@ -1,0 +1,220 @@
+"""Extraction: the region of each tumour and its learned epitome, with pictures, tables and one page."""
+
+from functools import partial
+from pathlib import Path
+
+from epitome_kit.cohort import TARGETS, annotation_path
+from epitome_kit.epitome.baselines import METHODS
+from epitome_kit.epitome.by_class import learn_grade_epitomes
+from epitome_kit.epitome.by_subject import learn_epitomes, load_tumour
+from epitome_kit.epitome.files import load_epitome, record_path
+from epitome_kit.epitome.model import reconstruct
+from epitome_kit.epitome.region import extract_epitomes
+from epitome_kit.errors import CohortError
+from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_tsv
+from epitome_kit.images import load_mask, voxel_size_known
+from epitome_kit.parallel import for_each
+from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
+from epitome_kit.report.html import embed_picture, write_page
+from epitome_kit.tumour.measure import measure_tumour
+
+PICTURES = {"sheet": "The region", "learned": "The learned epitome", "rebuilt": "The tumour rebuilt from it"}
+"""Pictures of each subject, by the end of their file names."""
+
+
+def extract_cohort(cohort, out, *, target="grade", folds=5, seed=0, workers=1):
+    """Cut out every tumour, learn its epitome and one of each grade, and write tables, pictures and a page.
+
+    What is missing of the derivative and of the masks is made first; without
+    annotation to learn from, the masks are those of the shipped network.
+    Finished work is kept.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    out : path
+        Workspace: ``preprocessed/`` and ``masks/`` are read or made; gets
+        ``epitomes/``, ``epitomes.tsv``, ``epitomes.json`` and ``epitomes.html``.
+    target : {"grade", "codeletion"}, default="grade"
+        Classes whose epitomes are compared.
+    folds : int, default=5
+    seed : int, default=0
+    workers : int, default=1
+        Processes.
+
+    Returns
+    -------
+    (DataFrame, dict)
+        The table, one row a subject: ``participant_id``, the label, ``n_patches``,
+        the held-out errors ``mse_...`` of its own epitome and of its class's,
+        ``log_likelihood_ratio`` and ``note``. And the scores, as in
+        ``epitomes.json``; there ``classes`` holds a reason where classes
+        could not be compared.
+
+    Raises
+    ------
+    CohortError
+        No tumour that an epitome can be learned from.
+    """
+    out = Path(out)
+    preprocessed = out / "preprocessed"
+    _make_what_is_missing(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
+    places = {"preprocessed": preprocessed, "out": out}
+    crops = extract_epitomes(cohort, **places, workers=workers)
+    own = learn_epitomes(cohort, **places, seed=seed, workers=workers)
+    try:
+        graded, classes = learn_grade_epitomes(cohort, **places, target=target, folds=folds, seed=seed, workers=workers)
+    except CohortError as error:
+        graded, classes = None, {"reason": error.reason}
+    table = _join(cohort, own, graded, target)
+    tested = own.dropna(subset="mse_epitome")
+    errors = tested[[f"mse_{name}" for name in METHODS]].set_axis(METHODS, axis=1)
+    scores = {
+        "subjects": {
+            "n": len(tested),
+            "mse": errors.mean().round(6).to_dict(),
+            "better_than": {name: int((errors.epitome < errors[name]).sum()) for name in METHODS[1:]},
+        },
+        "target": target,
+        "classes": classes,
+    }
+    write_tsv(out / "epitomes.tsv", table)
+    write_json(out / "epitomes.json", scores)
+    for_each(partial(_draw_subject, cohort=cohort, **places), list(crops.items()), title="Drawing", workers=workers)
+    figures = _draw_cohort(out, tested, graded, cohort, scores)
+    _write_page(cohort, out, table, scores, figures)
+    return table, scores
+
+
+def _make_what_is_missing(cohort, preprocessed, out, *, folds, seed, workers):
+    if not (preprocessed / "quality.tsv").is_file():
+        preprocess_cohort(cohort, preprocessed, workers=workers)
+    ready = [subject.id for subject in cohort if Preprocessed(preprocessed, subject.id).record.is_file()]
+    if not all((out / "masks" / annotation_path("", name).name).is_file() for name in ready):
+        _outline(cohort, ready, preprocessed, out, folds=folds, seed=seed, workers=workers)
+
+
+def _outline(cohort, ready, preprocessed, out, *, workers, **how):
+    """Outline the tumours by a network trained on the cohort, or by the shipped one where nobody is annotated."""
+    from epitome_kit.tumour.segment import predict_tumours, segment_cohort
+
+    if any(cohort[name].annotation for name in ready):
+        segment_cohort(cohort, preprocessed, out, **how, workers=workers)
+    else:
+        predict_tumours(cohort, preprocessed, out, workers=workers)
+
+
+def _join(cohort, own, graded, target):
+    """Put the label, the subject's own errors and those under its class's epitome side by side."""
+    label = cohort.participants[[target]] if target in cohort.participants else None
+    table = own if label is None else own.merge(label, left_on="participant_id", right_index=True, how="left")
+    if graded is not None:
+        ofclass = graded.rename(columns={f"mse_{name}": f"mse_{name}_{target}" for name in METHODS})
+        table = table.merge(ofclass, on="participant_id", how="left")
+    last = ["note"]
+    first = [name for name in ("participant_id", target) if name in table]
+    return table[[*first, *(name for name in table if name not in (*first, *last)), *last]]
+
+
+def picture_path(out, name, kind):
+    """Where a picture of a subject goes; `kind` is one of :data:`PICTURES`."""
+    return Path(out) / "epitomes" / name / f"{name}_{kind}.png"
+
+
+def _draw_subject(item, *, cohort, preprocessed, out):
+    """Draw one subject, unless that was done since its epitome was learned."""
+    from epitome_kit.plotting.epitomes import epitome_picture, rebuilt_tumour
+    from epitome_kit.plotting.scans import epitome_sheet
+    from epitome_kit.plotting.style import save_figure
+
+    name, crops = item
+    record = record_path(out / "epitomes" / name, name)
+    last = picture_path(out, name, "sheet")
+    if made_from(last, record):
+        return
+    row = read_json(record)["row"]
+    if not row.get("note"):
+        epitome = load_epitome(record.parent, name)
+        figure = epitome_picture(epitome, title=f"Learned epitome of {name}")
+        text = f"{name}: slices of the mean and the variance of its learned epitome, for each contrast."
+        save_figure(figure, picture_path(out, name, "learned"), text)
+        scans, mask, affine = load_tumour(cohort[name], preprocessed, out, epitome.contrasts)
+        rebuilt = reconstruct(epitome, scans, mask)
+        figure = rebuilt_tumour(scans, rebuilt, mask, affine, epitome.contrasts, title=f"{name} from its epitome")
+        text = f"{name}: an axial slice of the tumour, the same rebuilt from its learned epitome, and the difference."
+        save_figure(figure, picture_path(out, name, "rebuilt"), text)
+    scans = {contrast: path for contrast, path in crops.items() if contrast != "mask"}
+    figure = epitome_sheet(scans, crops["mask"], _facts(name, crops["mask"], row))
+    save_figure(figure, last, f"{name}: the tumour cut out of every contrast, in three planes, with its outline.")
+    mark_made_from(last, record)
+
+
+def _facts(name, mask, row):
+    """Say how large a tumour is, in its right unit or none, and how well it is explained."""
+    from epitome_kit.plotting.epitomes import METHOD_NAMES, UNIT
+
+    mask = load_mask(mask)
+    lines = [name]
+    if voxel_size_known(mask):
+        size = measure_tumour(mask)
+        across = f"{size.rano_long_mm:.0f} × {size.rano_perpendicular_mm:.0f} mm"
+        lines += [f"volume {size.volume_ml:.1f} mL", f"diameters {across}"]
+    else:
+        lines += [f"{int(mask.dataobj.sum()):,} voxels,", "their size unknown"]
+    if row.get("note"):
+        return [*lines, "no learned epitome"]
+    errors = [f"{shown} {row[f'mse_{method}']:.2f}" for method, shown in METHOD_NAMES.items()]
+    return [*lines, "error on the other half,", f"in {UNIT}²:", *errors]
+
+
+def _draw_cohort(out, tested, graded, cohort, scores):
+    """Draw the charts of the whole cohort; returns their paths."""
+    from epitome_kit.plotting.epitomes import epitome_difference, error_chart, ratio_chart
+    from epitome_kit.plotting.style import save_figure
+
+    folder, target, classes = out / "epitomes", scores["target"], scores["classes"]
+    text = (
+        "Mean squared error of held-out patches: epitome, k-means and random patches of the same number of voxels, {}."
+    )
+    figures = [
+        (error_chart(tested, title="The other half of the tumour"), "errors", text.format("other half of a tumour"))
+    ]
+    if graded is not None:
+        names = tuple(f"{target} {value}" for value in TARGETS[target])
+        labels = cohort.labels(target)[graded.participant_id]
+        pair = [load_epitome(folder / name, name) for name in classes["classes"]]
+        figures += [
+            (error_chart(graded, title=f"New subjects, by {target}"), f"{target}_errors", text.format("new subjects")),
+            (
+                epitome_difference(*pair, names=names, counts=classes["class_counts"]),
+                f"{target}_difference",
+                f"Slices of the epitomes of {names[0]} and {names[1]}, and their difference.",
+            ),
+            (
+                ratio_chart(graded.log_likelihood_ratio, labels, classes, names=names),
+                f"{target}_ratios",
+                f"Log-likelihood ratio of each held-out subject, {names[0]} and {names[1]} apart.",
+            ),
+        ]
+    for figure, name, told in figures:
+        save_figure(figure, folder / f"{name}.png", told)
+    return [folder / f"{name}.png" for _, name, _ in figures]
+
+
+def _write_page(cohort, out, table, scores, figures):
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    for row in rows:
+        kinds = ["sheet"] if row["note"] else PICTURES  # others may be left from an earlier mask
+        paths = {PICTURES[kind]: picture_path(out, row["participant_id"], kind) for kind in kinds}
+        row["pictures"] = {title: embed_picture(path) for title, path in paths.items() if path.is_file()}
+    columns = [name for name in table if name not in ("participant_id", "note")]
+    write_page(
+        out / "epitomes.html",
+        "epitomes.html.j2",
+        name=cohort.name,
+        simulated=cohort.simulated,
+        rows=rows,
+        columns=columns,
+        scores=scores,
+        figures=[embed_picture(path) for path in figures],
+    )

@@ -1,0 +1,68 @@
+"""Pages that open in any browser, without a network: a template, the style and the icon, in one file."""
+
+import base64
+import io
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from PIL import Image
+
+from epitome_kit.files import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(path, template, **values):
+    """Fill in a template and write the page.
+
+    Parameters
+    ----------
+    path : path
+    template : str
+        File name in the folder of templates.
+    **values
+        What the template names; the style (``css``) and the ``icon`` are given.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
+    """
+    write_text(path, render_page(template, **values))
+
+
+def render_page(template, **values):
+    """Fill in a template; see :func:`write_page`.
+
+    Returns
+    -------
+    str
+    """
+    environment = Environment(loader=PackageLoader("epitome_kit.report"), autoescape=True, trim_blocks=True)
+    css, icon = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "icon.svg"))
+    return environment.get_template(template).render(css=css, icon=icon, **values)
+
+
+def embed_picture(path):
+    """Read a picture to be put into a page itself, in a smaller format, with the alternative text saved in it.
+
+    Parameters
+    ----------
+    path : path
+        A PNG that :func:`epitome_kit.plotting.save_figure` wrote.
+
+    Returns
+    -------
+    dict
+        ``data``, the address of the picture; ``text``; ``width`` and ``height`` in pixels.
+    """
+    with Image.open(path) as image:
+        stream = io.BytesIO()
+        image.convert("RGB").save(stream, format="webp", quality=80)
+        data = base64.b64encode(stream.getvalue()).decode()
+        return {
+            "data": f"data:image/webp;base64,{data}",
+            "text": image.info["Description"],
+            "width": image.width,
+            "height": image.height,
+        }

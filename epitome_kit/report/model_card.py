@@ -1,0 +1,54 @@
+"""The model card: what a model is, what it is for, how good it is, and where it ends."""
+
+from pathlib import Path
+
+from epitome_kit.errors import ParameterError
+from epitome_kit.files import write_text
+from epitome_kit.report.metadata import MODELS, gather
+from epitome_kit.report.statements import state_facts, template_environment
+
+
+def write_model_card(out, *, provenance=None):
+    """Write ``model_card.md`` from what a folder holds; what no file knows is marked for the author.
+
+    Parameters
+    ----------
+    out : path
+        Workspace of a run, or folder that grading a table made.
+    provenance : dict, default=None
+        As :func:`epitome_kit.provenance.describe_run` gives it, for a
+        folder without ``provenance.json``.
+
+    Returns
+    -------
+    Path
+        The card.
+
+    Raises
+    ------
+    ParameterError
+        Nothing was graded in `out`.
+    OutputError
+        The folder cannot be written to.
+
+    References
+    ----------
+    Mitchell et al., FAT* 2019, doi:10.1145/3287560.3287596
+    """
+    out = Path(out)
+    if not (out / "scores.json").is_file():
+        raise ParameterError(
+            "write_model_card", "a folder with scores.json", out, "grade first: `epitome grade --help`"
+        )
+    values, facts = state_facts(gather(out, provenance=provenance))
+    asked = []
+
+    def ask(question):
+        """Mark a question for the author, and count it."""
+        asked.append(question)
+        return f"**AUTHOR:** {question}"
+
+    template = template_environment().get_template("model_card.md.j2")
+    text = template.render(values, say=facts, ask=ask, asked=asked, modules=MODELS)
+    write_text(out / "model_card.md", "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
+    return out / "model_card.md"

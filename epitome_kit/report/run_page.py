@@ -1,0 +1,241 @@
+"""The report of a run: one page that opens in any browser, without a network."""
+
+from pathlib import Path
+
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_text
+from epitome_kit.metrics import mean_ci95
+from epitome_kit.report.documents import write_reporting
+from epitome_kit.report.flow import CLASSES
+from epitome_kit.report.html import TEMPLATES, write_page
+from epitome_kit.report.summary import build_summary
+from epitome_kit.workspace import column, executed_notebooks, read_notebook, run_parameters, table
+
+__all__ = ["build_summary", "write_report"]
+
+STEPS = (
+    ("01", "Inspect", "What is in the cohort, and what is wrong with it?", ("audit.tsv", "dataset.xlsx")),
+    ("02", "Preprocess", "How does one scan become comparable with the next?", ("preprocessed/quality.tsv",)),
+    ("03", "Learn", "What does a small 3-D network learn to see?", ("features.tsv", "cnn.keras")),
+    ("04", "Grade", "How well do its features tell the classes apart?", ("scores.json", "predictions.tsv")),
+    ("05", "Extract", "Where is the tumour, and how large is it?", ("tumours.tsv", "masks", "epitomes")),
+    ("06", "One scan", "What can be said of one new head?", ("case/case.html",)),
+)
+"""The steps: number, title, question, and the files each makes."""
+
+_QUESTION = "{}? Learned from MRI, tested on subjects never seen."
+_ALONE = "What the kit sees in one head."
+
+
+def write_report(workspace):
+    """Write ``summary.json``, ``index.html`` and a readable copy of each executed notebook.
+
+    Beside them, in ``reporting/``: the flow of subjects and the filled-in
+    checklists; and ``model_card.md``, once something was graded.
+
+    Parameters
+    ----------
+    workspace : path
+        Folder of a run, complete or not.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    ParameterError
+        The folder is not the workspace of a run.
+    OutputError
+        The workspace cannot be written to.
+    """
+    workspace = Path(workspace)
+    summary, parameters = build_summary(workspace), run_parameters(workspace)
+    notebooks = executed_notebooks(workspace)
+    steps = [_step(workspace, summary, notebooks, *step) for step in STEPS]
+    alone = "cohort" not in parameters  # one scan, or notebooks of one's own
+    write_json(workspace / "summary.json", summary)
+    for notebook in notebooks:
+        _write_readable(notebook["path"])
+    write_page(
+        workspace / "index.html",
+        "index.html.j2",
+        summary=summary,
+        parameters=parameters,
+        alone=alone,
+        question=_ALONE if alone else _QUESTION.format(" or ".join(_classes(summary))),
+        date=(summary["provenance"].get("started") or "")[:10],
+        failed=[notebook["name"] for notebook in notebooks if notebook["status"] == "failed"],
+        cards=_cards(workspace, summary),
+        steps=[step for step in steps if step["notebook"] or not alone],
+        reporting=None if alone else _reporting(workspace),
+        provenance=_provenance(summary["provenance"]),
+        x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
+        seconds=_duration,
+    )
+    return workspace / "index.html"
+
+
+def _write_readable(notebook):
+    """Convert an executed notebook to HTML, unless that was done since."""
+    page = notebook.with_suffix(".html")
+    if made_from(page, notebook):
+        return
+    content = read_notebook(notebook)
+    content.metadata.pop("widgets", None)
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
+    write_text(page, exporter.from_notebook_node(content, {"metadata": {"name": notebook.stem}})[0])
+    mark_made_from(page, notebook)
+
+
+def _classes(summary):
+    return CLASSES.get(summary["cohort"]["target"], CLASSES["grade"])
+
+
+def _cards(workspace, summary):
+    """Key figures, each with what it must be read with; what was not measured has a name alone."""
+    cohort, brain, grading, tumour = (summary[part] for part in ("cohort", "preprocess", "grading", "tumour"))
+    ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
+    majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
+    even = _mark("always the larger class, or chance", 0.5, "baseline")
+    tumours = table(workspace / "tumours.tsv")
+    dice, sparse = column(tumours, "dice"), list(tumours.get("reference", [])).count("annotated slices")
+    heads = column(table(workspace / "preprocessed" / "quality.tsv"), "brain_mask_dice")
+    of_tumour = [
+        _note("median Dice", tumour["dice_median"]),
+        _note("median volume error", tumour["volume_error_pct_median"], "{:.0f} %"),
+        _note("compared on the annotated slices alone:", sparse or None, "{} of them"),
+    ]
+    of_brain = [
+        _note("bias left over (sd of the log field)", brain["bias_residual_sd"], "{:.3f}"),
+        _note("registration error", brain["registration_error_mm"], "{:.1f} mm"),
+    ]
+    return [
+        *([_cohort_card(cohort, _classes(summary))] if cohort["n_subjects"] is not None else []),
+        _score_card("Classes told apart: AUC", *_score(grading, "auc"), marks=[even, ceiling]),
+        _score_card("Accuracy", *_score(grading, "accuracy"), marks=[majority]),
+        _score_card("Balanced accuracy", *_score(grading, "balanced_accuracy"), marks=[even]),
+        _score_card("Tumour outline: mean Dice", tumour["dice_mean"], mean_ci95(dice), len(dice), notes=of_tumour),
+        _score_card("Brain outline: mean Dice", brain["brain_mask_dice"], mean_ci95(heads), len(heads), notes=of_brain),
+        *_case_cards(summary["case"]),
+    ]
+
+
+def _case_cards(case):
+    """Show what notebook 06 found in its one scan."""
+    cards = []
+    if case["volume_ml"] is not None:
+        interval = f"90 % interval {case['volume_low_ml']:.1f} to {case['volume_high_ml']:.1f} mL"
+        cards.append({"label": "One scan: tumour", "value": f"{case['volume_ml']:.1f} mL", "sample": [interval]})
+    elif case["volume_voxels"]:
+        sample = ["voxel size unknown"]
+        cards.append({"label": "One scan: tumour", "value": f"{case['volume_voxels']:.0f} voxels", "sample": sample})
+    if case["probability"] is not None:
+        sample = ["read it with the model behind it, on the sheet"]
+        value = f"{100 * case['probability']:.0f} %"
+        cards.append({"label": f"One scan: {case['of']}", "value": value, "sample": sample})
+    return cards
+
+
+def _cohort_card(cohort, names):
+    counts = list((cohort["class_counts"] or {}).values())
+    unlabelled = cohort["n_subjects"] - sum(counts)
+    parts = [{"label": name, "n": count} for name, count in zip(names, counts, strict=False)]
+    return {
+        "label": "Subjects",
+        "value": cohort["n_subjects"],
+        "sample": [
+            f"{cohort['n_excluded']} excluded",
+            *([f"{unlabelled} without a {cohort['target']}"] if counts and unlabelled else []),
+        ],
+        "parts": parts,
+        "spoken": ", ".join(f"{part['label']}: {part['n']}" for part in parts),
+    }
+
+
+def _score_card(label, estimate, interval, n, *, marks=(), notes=()):
+    """One figure from 0 to 1, as text, as a picture and as words for a screen reader."""
+    if estimate is None:
+        return {"label": label}
+    marks = [mark for mark in marks if mark["at"] is not None]
+    spread = [f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"] if interval else []
+    return {
+        "label": label,
+        "value": f"{estimate:.2f}",
+        "sample": [*spread, f"n = {n}"],
+        "estimate": estimate,
+        "interval": interval,
+        "marks": marks,
+        "notes": [note for note in notes if note],
+        "spoken": "; ".join([f"{label} {estimate:.2f}", *(f"{mark['label']} {mark['at']:.2f}" for mark in marks)]),
+    }
+
+
+def _score(grading, name):
+    return grading[name], grading[f"{name}_ci95"], grading["n"]
+
+
+def _mark(label, at, kind):
+    return {"label": label, "at": at, "kind": kind}
+
+
+def _note(label, value, form="{:.2f}"):
+    return f"{label} {form.format(value)}" if value is not None else None
+
+
+def _step(workspace, summary, notebooks, number, title, question, files):
+    mine = [notebook for notebook in notebooks if notebook["name"].startswith(f"{number}_")]
+    return {
+        "number": number,
+        "title": title,
+        "question": question,
+        "notebook": {**mine[-1], "ending": mine[-1]["path"].stem.removeprefix(mine[-1]["name"])} if mine else None,
+        "files": [{"path": name, "label": Path(name).name} for name in files if (workspace / name).exists()],
+        "figures": [_figure(path) for path in _in_order(workspace / "figures", number)],
+        "confusion": _confusion(workspace, summary) if number == "04" else None,
+    }
+
+
+def _in_order(folder, number):
+    """Pictures of one notebook as it drew them, first to last."""
+    return sorted(folder.glob(f"{number}_*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _figure(path):
+    """One picture, with the alternative text that was saved inside it."""
+    with Image.open(path) as image:
+        width, height = image.size
+        text = image.info.get("Description") or path.stem[3:].replace("_", " ")
+    return {"path": f"{path.parent.name}/{path.name}", "text": text, "width": width, "height": height}
+
+
+def _reporting(workspace):
+    """Flow figure, model card and checklists, written and ready to link."""
+    written = write_reporting(workspace)
+    return {**written, "flow": _figure(written["flow"]) if written["flow"] else None}
+
+
+def _confusion(workspace, summary):
+    path = workspace / "scores.json"
+    scores = read_json(path) if path.is_file() else {}
+    counts = scores.get("confusion_matrix")
+    if not counts:
+        return None
+    folds = f", {scores['folds']} folds" if scores.get("folds") else ""
+    caption = f"n = {sum(map(sum, counts))}, each called by a model that never saw the subject{folds}"
+    return {"counts": counts, "names": _classes(summary), "caption": caption}
+
+
+def _provenance(stated):
+    tables = {title: (stated.get(title) or {}).items() for title in ("parameters", "versions")}
+    machine = [(name, value) for name, value in stated.items() if name not in tables]
+    return [("Parameters", tables["parameters"]), ("Run and machine", machine), ("Versions", tables["versions"])]
+
+
+def _duration(seconds):
+    if seconds is None:
+        return "–"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"

@@ -1,0 +1,154 @@
+"""The summary of a run: its key figures, read from the files of its workspace."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from epitome_kit.cohort import TARGETS
+from epitome_kit.errors import EpitomeError
+from epitome_kit.files import read_json
+from epitome_kit.simulate.phantom import load_cohort
+from epitome_kit.workspace import column, executed_notebooks, run_parameters, table
+
+GRADING = (
+    "auc",
+    "auc_ci95",
+    "balanced_accuracy",
+    "balanced_accuracy_ci95",
+    "majority_accuracy",
+    "accuracy",
+    "accuracy_ci95",
+    "oracle_auc",
+    "n",
+)
+"""Scores that the summary takes over from ``scores.json``."""
+
+PREPROCESS = ("brain_mask_dice", "bias_residual_sd", "registration_error_mm")
+"""Quality columns that need a known truth; the summary holds their means over subjects."""
+
+
+def build_summary(workspace):
+    """Gather the key figures of a run; what was not made yet, or has no truth, is None.
+
+    Parameters
+    ----------
+    workspace : path
+        Folder of a run.
+
+    Returns
+    -------
+    dict
+        cohort, preprocess, grading, tumour, case (one scan alone), notebooks and provenance.
+
+    Raises
+    ------
+    ParameterError
+        The folder is not the workspace of a run.
+    """
+    workspace = Path(workspace)
+    parameters = run_parameters(workspace)
+    return {
+        "cohort": _cohort(workspace, parameters),
+        "preprocess": _preprocess(workspace),
+        "grading": _grading(workspace),
+        "tumour": _tumour(workspace),
+        "case": _case(workspace),
+        "notebooks": [
+            {key: notebook[key] for key in ("name", "status", "seconds", "tree_peak_rss_mb", "peak_rss_mb")}
+            for notebook in executed_notebooks(workspace)
+        ],
+        "provenance": _provenance(workspace, parameters),
+    }
+
+
+def open_run_cohort(workspace, parameters):
+    """Open the cohort of a run as its notebooks do; None when it is not there (yet).
+
+    Parameters
+    ----------
+    workspace : path
+    parameters : dict
+        As from :func:`run_parameters`.
+
+    Returns
+    -------
+    Cohort or None
+    """
+    folder = Path(workspace).absolute().parent / "cohorts"
+    wanted = {key: parameters[key] for key in ("profile", "subjects", "seed") if key in parameters}
+    phantoms = f"phantom_{wanted.get('profile')}_*seed{wanted.get('seed')}/participants.tsv"
+    if parameters.get("cohort", "phantom") == "phantom" and not any(folder.glob(phantoms)):
+        return None
+    try:
+        return load_cohort(parameters["cohort"], folder=folder, **wanted)
+    except EpitomeError:
+        return None
+
+
+def _cohort(workspace, parameters):
+    cohort = open_run_cohort(workspace, parameters)
+    target = parameters.get("target")
+    left_out = [table(workspace / "preprocessed" / "excluded.tsv")]
+    if cohort is not None:
+        left_out.insert(0, cohort.excluded)
+    excluded = [
+        {"id": str(row["id"]), "reason": str(row["reason"])} for part in left_out for row in part.to_dict("records")
+    ]
+    return {
+        "name": Path(parameters.get("cohort", "One scan")).name if cohort is None else cohort.name,
+        "simulated": parameters.get("cohort") == "phantom" if cohort is None else cohort.simulated,
+        "n_subjects": None if cohort is None else len(cohort),
+        "n_excluded": len(excluded),
+        "excluded": excluded,
+        "target": target,
+        "class_counts": None if cohort is None else _class_counts(cohort, target),
+    }
+
+
+def _class_counts(cohort, target):
+    try:
+        counts = cohort.labels(target).value_counts()
+    except EpitomeError:
+        return None
+    return {str(value): int(counts[code]) for code, value in enumerate(TARGETS[target])}
+
+
+def _preprocess(workspace):
+    quality = table(workspace / "preprocessed" / "quality.tsv")
+    return {name: _rounded(column(quality, name).mean()) for name in PREPROCESS}
+
+
+def _grading(workspace):
+    path = workspace / "scores.json"
+    scores = read_json(path) if path.is_file() else {}
+    return {name: scores.get(name) for name in GRADING}
+
+
+def _tumour(workspace):
+    tumours = table(workspace / "tumours.tsv")
+    dice = column(tumours, "dice")
+    return {
+        "dice_mean": _rounded(dice.mean()),
+        "dice_median": _rounded(dice.median()),
+        "volume_error_pct_median": _rounded(column(tumours, "volume_error_pct").abs().median(), 2),
+        "n": len(dice),
+    }
+
+
+def _case(workspace):
+    path = workspace / "case" / "case.json"
+    found = read_json(path) if path.is_file() else {}
+    size, grade = found.get("size") or {}, found.get("grade") or {}
+    volumes = {name: _rounded(size.get(name), 2) for name in ("volume_ml", "volume_low_ml", "volume_high_ml")}
+    probability = {"probability": _rounded(grade.get("probability")), "of": (grade.get("names") or [None])[-1]}
+    return {**volumes, "volume_voxels": size.get("volume_voxels"), **probability}
+
+
+def _provenance(workspace, parameters):
+    path = workspace / "provenance.json"
+    stated = read_json(path) if path.is_file() else {}
+    return {"versions": None, "seed": None, "git_commit": None, **stated, "parameters": parameters}
+
+
+def _rounded(value, digits=4):
+    return None if pd.isna(value) else round(float(value), digits)

@@ -1,0 +1,177 @@
+"""Heads that no scanner shows: random contrasts to train networks that must know every one."""
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from epitome_kit.simulate.anatomy import TISSUES, head_model, random_deformation
+from epitome_kit.simulate.scanner import SIGNAL, random_pose
+
+GRID_MM = 4.0
+_SHAPE = (64, 64, 64)
+_AROUND = ("fat", "muscle", "eye")
+_SHELLS_MM = [(1.0, 5.0, 4.0), (2.5, 6.5, 6.0), (4.0, 8.0, 9.0), (6.0, 6.0, 5.0)]
+
+
+def random_head(rng):
+    """Draw one head with a random contrast, and its brain.
+
+    Half of the heads have a random signal for every tissue, the others the
+    signal of a real contrast, now and then inverted. All get their own shape,
+    blobs for tumours, patches of uneven tissue, a bias field, thick slices
+    along any axis, a cropped field of view and noise; a few come already
+    stripped.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    image : ndarray of float32, shape (64, 64, 64)
+        On a 4 mm grid in RAS order, scaled to 0 to 1 by :func:`unit_range`.
+    brain : ndarray of float32, shape (64, 64, 64)
+        1 inside, 0 outside, in between at the surface.
+
+    References
+    ----------
+    Hoopes et al., NeuroImage 2022, doi:10.1016/j.neuroimage.2022.119474
+    Billot et al., Med Image Anal 2023, doi:10.1016/j.media.2023.102789
+    """
+    gap_mm, bone_mm, scalp_mm = _SHELLS_MM[rng.integers(len(_SHELLS_MM))]
+    head = head_model(3.0, gap_mm=gap_mm, bone_mm=bone_mm, scalp_mm=scalp_mm)
+    points = _points(rng)
+    where = (points - head.affine[:3, 3].reshape(3, 1, 1, 1)) / head.affine[0, 0]
+    brain = ndimage.map_coordinates(head.brain, where, order=1)
+    signal = ndimage.map_coordinates(_paint(head, rng), where, order=1)
+    for _ in range(rng.integers(0, 3)):
+        blob = _blob(_SHAPE, rng) * (brain > 0.5)
+        signal += blob * (rng.uniform(0, 1.2) - signal)
+    if rng.random() < 0.06:
+        signal *= brain > 0.5
+    else:
+        signal *= np.exp(rng.uniform(0.02, 0.25) * smooth_noise(_SHAPE, 3, rng))
+    signal *= np.exp(rng.uniform(0, 0.5) * smooth_noise(_SHAPE, 14, rng))
+    signal = _thick_slices(signal, rng)
+    noise = rng.standard_normal((2, *_SHAPE), dtype=np.float32) * np.float32(rng.uniform(0, 0.09))
+    signal = np.hypot(signal + noise[0], noise[1])
+    seen = _field_of_view(rng)
+    return unit_range(signal * seen) ** np.float32(rng.uniform(0.7, 1.4)), (brain * seen).astype(np.float32)
+
+
+def unit_range(data):
+    """Scale to 0 to 1, with the brightest half per cent of the head at 1.
+
+    Parameters
+    ----------
+    data : ndarray, shape (i, j, k)
+
+    Returns
+    -------
+    ndarray of float32, shape (i, j, k)
+    """
+    data = np.asarray(data, np.float32) - np.float32(min(np.min(data), 0))
+    bright = data[data > 0.1 * data.max()]
+    top = np.quantile(bright, 0.99) if bright.size else 1
+    return np.clip(data / np.float32(max(top, 1e-6)), 0, 1)
+
+
+def _points(rng):
+    """ICBM152 position of every voxel of the grid, for a random head in a random place."""
+    axes = [(np.arange(n, dtype=np.float32) - (n - 1) / 2) * GRID_MM for n in _SHAPE]
+    stretch = np.diag([*rng.uniform(0.88, 1.12, 3), 1])
+    place = np.eye(4)
+    place[:3, 3] = np.array([0, 16, -8]) + rng.normal(0, (6, 10, 18))
+    turn = random_pose(rng)
+    turn[:3, :3] = turn[:3, :3] @ _turn(rng)
+    inverse = np.linalg.inv(place @ stretch @ turn)
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"))
+    points = np.tensordot(inverse[:3, :3].astype(np.float32), grid, 1)
+    points += inverse[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)
+    return random_deformation(rng, amplitude_mm=rng.uniform(1, 6), smoothness_mm=rng.uniform(16, 36)).move(points)
+
+
+def _turn(rng):
+    return Rotation.from_euler("xyz", rng.normal(0, (12, 6, 6)), degrees=True).as_matrix()
+
+
+def _paint(head, rng):
+    if rng.random() < 0.5:
+        levels = rng.uniform(0.02, 1.1, len(TISSUES))
+        air = rng.uniform(0, 0.15) if rng.random() < 0.3 else 0.0
+    else:
+        names = list(SIGNAL)
+        levels = np.array(SIGNAL[names[rng.integers(len(names))]][: len(TISSUES)]) * rng.normal(1, 0.15, len(TISSUES))
+        air = 0.0
+        if rng.random() < 0.15:
+            levels = 1.15 - levels
+    signal = np.full(head.brain.shape, np.float32(air))
+    for index, level in enumerate(levels):
+        signal += np.float32(level - air) * head.maps[index]
+    if rng.random() < 0.7:
+        around = sum(head.tissue(name) for name in _AROUND) * np.float32(rng.uniform(0.3, 1))
+        signal += around * (_mosaic(signal.shape, rng) - signal)
+    return signal
+
+
+def _mosaic(shape, rng):
+    """Pieces of random size and signal, for all that a head holds between skull and skin."""
+    pieces = rng.integers(3, 9)
+    size = rng.uniform(2.5, 6)
+    fields = np.stack([smooth_noise(shape, size, rng) for _ in range(pieces)])
+    return rng.uniform(0, 1.2, pieces).astype(np.float32)[fields.argmax(0)]
+
+
+def smooth_noise(shape, smoothness, rng):
+    """Draw a smooth field of unit standard deviation, made coarse and enlarged.
+
+    Parameters
+    ----------
+    shape : tuple of 3 int
+    smoothness : float
+        Standard deviation of the Gaussian that smooths it, in voxels.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float32, shape `shape`
+    """
+    step = max(1, int(smoothness // 2))
+    small = rng.standard_normal([n // step + 2 for n in shape], dtype=np.float32)
+    small = ndimage.gaussian_filter(small, smoothness / step)
+    field = ndimage.zoom(small / small.std(), step, order=1)
+    return field[tuple(slice(0, n) for n in shape)]
+
+
+def _blob(shape, rng):
+    """Soft ellipsoid somewhere in the middle of the grid."""
+    grids = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
+    centre = np.array(shape) / 2 + rng.normal(0, 8, 3)
+    radii = rng.uniform(1.5, 8, 3)
+    r = np.sqrt(sum(((g - c) / w) ** 2 for g, c, w in zip(grids, centre, radii, strict=True)))
+    return np.clip(1.5 - r, 0, 1).astype(np.float32)
+
+
+def _thick_slices(signal, rng):
+    """Average and coarsen along one axis, as thick slices do."""
+    factor = rng.uniform(0.5, 2.2)
+    if factor < 1:
+        return signal
+    axis = rng.integers(3)
+    signal = ndimage.gaussian_filter1d(signal, 0.42 * factor, axis=axis)
+    n = signal.shape[axis]
+    coarse = np.clip(np.round(np.round(np.arange(n) / factor) * factor), 0, n - 1).astype(int)
+    return np.take(signal, coarse, axis=axis)
+
+
+def _field_of_view(rng):
+    """Box that the scan covers: often cut above the neck, now and then elsewhere."""
+    seen = np.zeros(_SHAPE, np.float32)
+    low, high = np.zeros(3, int), np.array(_SHAPE)
+    low[2] = rng.integers(0, 20)
+    for axis in range(3):
+        if rng.random() < 0.25:
+            low[axis] = max(low[axis], rng.integers(0, 12))
+            high[axis] -= rng.integers(0, 12)
+    seen[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
+    return seen

@@ -1,0 +1,111 @@
+"""Charts of the labs: what a leak adds to a score, and what a mended fault changes."""
+
+import numpy as np
+
+from epitome_kit.plotting.style import BLUE, GREY, ORANGE, in_house_style, new_figure
+from epitome_kit.teach.leakage import mean_interval
+
+
+@in_house_style
+def leak_chart(measured, *, n, title="What each leak adds"):
+    """Draw scores with and without each leak, and how far they lie apart.
+
+    Parameters
+    ----------
+    measured : dict of str to DataFrame
+        By name of the leak: columns ``honest`` and ``leaking``, one row a repeat.
+    n : int
+        Subjects.
+    title : str, default="What each leak adds"
+
+    Returns
+    -------
+    Figure
+        Means and their 95 % intervals over the repeats; at the right the mean
+        difference of the pairs with its interval.
+    """
+    figure, ((axes,),) = new_figure(size=(9.4, 1.5 + 0.44 * len(measured)))
+    axes.axvline(0.5, color=GREY, ls="--", lw=1, label="chance")
+    for place, scores in enumerate(measured.values()):
+        for name, colour, marker, nudge in (("honest", BLUE, "o", -0.1), ("leaking", ORANGE, "D", 0.1)):
+            mean, low, high = mean_interval(scores[name])
+            label = ("without the leak" if name == "honest" else "with the leak") if place == 0 else None
+            axes.plot([low, high], [place + nudge] * 2, color=colour, lw=2.4, solid_capstyle="butt")
+            axes.plot(mean, place + nudge, marker, color=colour, ms=7, label=label)
+        gain, low, high = 100 * np.array(mean_interval(scores["leaking"] - scores["honest"]))
+        text = f"{gain:+z.0f}  ({low:+z.0f} to {high:+z.0f})"
+        axes.text(1.02, place, text.replace("-", "−"), va="center", transform=axes.get_yaxis_transform())
+    axes.text(1.02, -0.75, "points added", va="center", transform=axes.get_yaxis_transform(), color=GREY)
+    axes.set_yticks(range(len(measured)), measured)
+    axes.set(ylim=(len(measured) - 0.5, -0.6), xlim=(0, 1.02), xlabel="AUC, or balanced accuracy of slices")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    repeats = sorted({len(scores) for scores in measured.values()})
+    axes.set_title(f"{title}, n = {n} subjects, {' or '.join(map(str, repeats))} repeats")
+    figure.legend(loc="outside lower right", ncols=3)
+    return figure
+
+
+@in_house_style
+def mend_chart(stages, *, majority, title="One fault mended after the other"):
+    """Draw accuracy and AUC after each mend, with their intervals and what guessing gets.
+
+    Parameters
+    ----------
+    stages : DataFrame
+        Indexed by name, in order. Columns ``n``, ``accuracy``, ``accuracy_ci95``,
+        ``auc``, ``auc_ci95`` as :func:`epitome_kit.grade.evaluate.score` gives them.
+    majority : float
+        Accuracy of always naming the larger class.
+    title : str, default="One fault mended after the other"
+
+    Returns
+    -------
+    Figure
+    """
+    figure, (panels,) = new_figure(1, 2, size=(10.4, 1.3 + 0.42 * len(stages)), sharey=True)
+    lines = {"accuracy": (majority, f"always the larger class: {majority:.2f}"), "auc": (0.5, "guessing: 0.50")}
+    for axes, (measure, (line, label)) in zip(panels, lines.items(), strict=True):
+        axes.axvline(line, color=ORANGE, lw=2, ls="--", label=label)
+        for place, (value, (low, high)) in enumerate(zip(stages[measure], stages[f"{measure}_ci95"], strict=True)):
+            axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")
+            axes.plot(value, place, "o", color=BLUE, ms=7)
+            axes.text(1.03, place, f"{value:.2f}", va="center", transform=axes.get_yaxis_transform())
+        name = "AUC" if measure == "auc" else measure
+        axes.set(xlim=(0, 1), xlabel=f"{name}, with 95 % interval")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    names = [f"{name}  (n = {n})" for name, n in stages["n"].items()]
+    panels[0].set_yticks(range(len(stages)), names)
+    panels[0].set_ylim(len(stages) - 0.5, -0.5)
+    figure.suptitle(title)
+    return figure
+
+
+@in_house_style
+def reading_chart(read, *, title="What the network got"):
+    """Draw one slice of the first subject as each way of reading leaves it.
+
+    Parameters
+    ----------
+    read : dict of str to ndarray
+        By name: shape (n, i, j, k, 1).
+    title : str, default="What the network got"
+
+    Returns
+    -------
+    Figure
+        The slice with most in it, front up; grey values from the darkest to the
+        brightest one percent of the volume.
+    """
+    figure, (panels,) = new_figure(1, len(read), size=(2.6 * len(read), 3.4))
+    for axes, (name, volumes) in zip(panels, read.items(), strict=True):
+        volume = volumes[0, ..., 0]
+        fullest = int(np.count_nonzero(volume, axis=(0, 1)).argmax())
+        low, high = np.quantile(volume, (0.01, 0.99))
+        axes.imshow(volume[:, :, fullest].T, cmap="gray", origin="lower", vmin=low, vmax=high, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(f"{name}\n{' x '.join(map(str, volume.shape))}, {low:.3g} to {high:.3g}", fontsize=9.5)
+    figure.suptitle(title)
+    return figure

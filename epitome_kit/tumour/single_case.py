@@ -1,0 +1,201 @@
+"""One head, straight from its scans: preprocess, outline, measure."""
+
+import re
+import warnings
+from pathlib import Path
+
+from joblib import cpu_count
+
+from epitome_kit.cohort import CONTRASTS, Subject
+from epitome_kit.errors import EpitomeWarning, ParameterError
+from epitome_kit.files import write_json
+from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
+from epitome_kit.sources.contrasts import judge_scan
+from epitome_kit.tumour.classical import BRIGHT
+from epitome_kit.tumour.segment import predict_tumours
+
+SPACING_MM = 3.0
+"""Voxel size of the template grid that the shipped network learned on."""
+
+
+def segment_head(images, out, *, weights=None):
+    """Preprocess the scans of one head, outline its tumour and measure it.
+
+    Parameters
+    ----------
+    images : dict of str to path
+        By contrast, any of :data:`epitome_kit.cohort.CONTRASTS`. The mask lies
+        on the grid of the one that shows gliomas best: FLAIR, T2w, T1ce, T1w.
+    out : path
+        ``masks/``, ``preprocessed/`` and ``tumours.tsv``.
+    weights : path, default=None
+        As for :func:`epitome_kit.predict_tumours`.
+
+    Returns
+    -------
+    DataFrame
+        One row, as from :func:`epitome_kit.predict_tumours`.
+
+    Raises
+    ------
+    ImageError
+        A scan cannot be used.
+    """
+    subject, files = prepare_head(images, out)
+    return predict_tumours([subject], files.folder, out, weights=weights)
+
+
+def prepare_head(images, out, *, spacing_mm=SPACING_MM):
+    """Preprocess the scans of one head.
+
+    Parameters
+    ----------
+    images : dict of str to path
+        As for :func:`segment_head`.
+    out : path
+        ``preprocessed/`` is made there.
+    spacing_mm : float, default=3.0
+        Voxel size of the template grid.
+
+    Returns
+    -------
+    (Subject, Preprocessed)
+        The head, and where its files are.
+
+    Raises
+    ------
+    ImageError
+        A scan cannot be used.
+    """
+    images = {name: Path(path) for name, path in images.items()}
+    subject = Subject(head_name(images), images, annotated_on=leading(images))
+    files = Preprocessed(Path(out) / "preprocessed", subject.id)
+    files.record.unlink(missing_ok=True)
+    quality = preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
+    write_json(files.record, {"quality": quality})
+    return subject, files
+
+
+def name_contrasts(scans):
+    """Tell which contrast each scan of a head is, by all that is known of it.
+
+    Parameters
+    ----------
+    scans : sequence of str or path
+        As for :func:`predict_scan`.
+
+    Returns
+    -------
+    dict of str to Path
+        In the order of :data:`epitome_kit.cohort.CONTRASTS`.
+
+    Raises
+    ------
+    ParameterError
+        As :func:`predict_scan` raises it.
+    """
+    return {contrast: path for contrast, (path, _) in predict_scan(scans).items()}
+
+
+def predict_scan(scans):
+    """Tell which contrast each scan of a head is, and on which evidence.
+
+    Parameters
+    ----------
+    scans : sequence of str or path
+        Files, judged by :func:`epitome_kit.sources.contrasts.judge_scan`; or
+        ``T1ce=FILE``, which says it outright.
+
+    Returns
+    -------
+    dict of str to (Path, str)
+        File and evidence, in the order of :data:`epitome_kit.cohort.CONTRASTS`.
+
+    Raises
+    ------
+    ParameterError
+        A scan whose contrast cannot be told or is none of the four, or two scans
+        of one contrast.
+    """
+    found = {}
+    for scan in map(str, scans):
+        stated, equals, path = scan.partition("=")
+        said = equals and stated in CONTRASTS
+        path = Path(path if said else scan)
+        contrast, evidence = (stated, "as stated") if said else judge_scan(path)
+        if contrast not in CONTRASTS or contrast in found:
+            second = f"{path.name}, a second {contrast} ({evidence})"
+            raise ParameterError(
+                "segment",
+                f"one scan of each contrast out of {', '.join(CONTRASTS)}",
+                second if contrast in found else _untold(path.name, contrast, evidence),
+                f"say what it is: {_statements(path.name, evidence)}; several heads: `epitome cohort bids`",
+            )
+        found[contrast] = path, evidence
+    return {name: found[name] for name in CONTRASTS if name in found}
+
+
+def label_contrasts(received, scan, *, stated=""):
+    """Tell which contrast a scan is that was received, and on which evidence.
+
+    Parameters
+    ----------
+    received : dict of str to path
+        From :func:`epitome_kit.case.upload.receive_scan`.
+    scan : path
+        As it was called before.
+    stated : str, default=""
+        What a person says that it shows.
+
+    Returns
+    -------
+    images : dict of str to path
+        By contrast.
+    evidence : dict of str to str
+        By contrast.
+
+    Raises
+    ------
+    ParameterError
+        The contrast cannot be told, or is none of the four.
+    """
+    if stated and len(received) == 1:
+        return {stated: next(iter(received.values()))}, {stated: "as stated"}
+    told = {name: path for name, path in received.items() if name in CONTRASTS}
+    if told:
+        for name in received.keys() - told.keys():
+            warnings.warn(f"{name} is left out: its contrast cannot be told", EpitomeWarning, stacklevel=2)
+        return told, dict.fromkeys(told, "the header of its DICOM series")
+    contrast, evidence = judge_scan(scan) if "" in received else (None, f"DICOM, {', '.join(received)}")
+    if contrast not in CONTRASTS:
+        raise ParameterError(
+            "case",
+            f"a scan known to be one of {', '.join(CONTRASTS)}",
+            _untold(Path(scan).name, contrast, evidence),
+            "state it: `-p 'contrast=\"FLAIR\"'`, or T1w, T1ce, T2w",
+        )
+    return {contrast: received[""]}, {contrast: evidence}
+
+
+def _untold(name, contrast, evidence):
+    """Say of a scan that it is none of the four, or that nobody can tell."""
+    return f"{name}, {'which is none of them' if contrast else 'whose contrast cannot be told'} ({evidence})"
+
+
+def _statements(name, evidence):
+    """Ways to say of a file what it shows: of a T1 whether an agent was given, else all of it."""
+    contrasts = ("T1w", "T1ce") if re.search(r"says.* T1|suffix T1w", evidence) else ("FLAIR", "T1w", "T1ce", "T2w")
+    return " or ".join(f"`{contrast}={name}`" for contrast in contrasts)
+
+
+def leading(images):
+    """Name the contrast whose grid the mask of a head lies on: the one that shows gliomas best."""
+    return next(name for name in BRIGHT if name in images)
+
+
+def head_name(images):
+    """Name a head by the ``sub-`` of its files, else by the folder that they lie in."""
+    first = next(iter(images.values()))
+    stated = re.match(r"sub-[A-Za-z0-9]+", first.name)
+    return stated[0] if stated else "sub-" + (re.sub("[^A-Za-z0-9]", "", first.resolve().parent.name) or "1")

@@ -1,0 +1,5 @@
+"""Widgets of the notebooks: the slice viewer and what explores with it; each is loaded when it is first used."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,144 @@
+"""The workspace of a run: where it keeps each file, and what can be read from it."""
+
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from epitome_kit.errors import NotebookError, ParameterError
+from epitome_kit.files import read_json, read_tsv, write_text
+
+LATEST = "latest"
+"""Name of the link; a file of that name and ``.txt`` says where it would lead, where links are not allowed."""
+
+RECORD = "epitome_kit"
+"""Key of the notebook's metadata that says how it was executed."""
+
+PRODUCTS = (
+    "parameters.json",
+    "provenance.json",
+    "notebooks",
+    "preprocessed",
+    "audit.tsv",
+    "dataset.xlsx",
+    "features.tsv",
+    "cnn.keras",
+    "cnn",
+    "scores.json",
+    "predictions.tsv",
+    "ann.keras",
+    "selected.tsv",
+    "unet.keras",
+    "masks",
+    "epitomes",
+    "labs",
+    "case",
+    "tumours.tsv",
+    "figures",
+    "summary.json",
+    "index.html",
+)
+"""What a run makes in its workspace; `fresh` removes these and nothing else."""
+
+MEASURED = ("seconds", "tree_peak_rss_mb", "peak_rss_mb")
+"""What is measured of each notebook."""
+
+
+def run_parameters(workspace):
+    """Read the parameters that a workspace was made with.
+
+    Raises
+    ------
+    ParameterError
+        The folder is not the workspace of a run.
+    """
+    path = Path(workspace) / "parameters.json"
+    if not path.is_file():
+        received = f"{workspace}, which has no parameters.json"
+        raise ParameterError("report", "the workspace of a run", received, "make one with `epitome run --out FOLDER`")
+    return read_json(path)
+
+
+def table(path):
+    """Read a table of the workspace; without rows when it is not there."""
+    return read_tsv(path) if path.is_file() else pd.DataFrame()
+
+
+def column(frame, name):
+    """Numbers of a column, missing ones left out; empty when there is no such column."""
+    return pd.to_numeric(frame[name], errors="coerce").dropna() if name in frame else pd.Series(dtype=float)
+
+
+def executed_notebooks(workspace):
+    """List the notebooks that a workspace holds, in order of their names.
+
+    Parameters
+    ----------
+    workspace : path
+
+    Returns
+    -------
+    list of dict
+        name, status ("done" or "failed"), path, and for those that are done
+        seconds, tree_peak_rss_mb, peak_rss_mb.
+    """
+    found = []
+    for path in sorted((Path(workspace) / "notebooks").glob("[!.]*.ipynb")):
+        record = read_notebook(path).metadata.get(RECORD, {})
+        measured = {key: record.get(key) for key in MEASURED}
+        status = "failed" if path.name.endswith(".failed.ipynb") else "done"
+        found.append({"name": path.name.split(".")[0], "status": status, "path": path, **measured})
+    return found
+
+
+def read_notebook(path):
+    """Read a notebook in the current format, cell ids included.
+
+    Raises
+    ------
+    NotebookError
+        The file is not a notebook.
+    """
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        hint = "save it again in Jupyter, or fetch a fresh copy"
+        raise NotebookError("run", "a notebook that can be read", f"{path} ({reason})", hint) from error
+
+
+def point_latest(workspace):
+    """Let the link beside a workspace lead to it.
+
+    Parameters
+    ----------
+    workspace : Path
+        Absolute.
+    """
+    link = workspace.parent / LATEST
+    if link.exists() and not link.is_symlink():
+        return
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(workspace.name, target_is_directory=True)
+    except OSError:
+        write_text(link.with_suffix(".txt"), f"{workspace.name}\n")
+
+
+def latest_run(folder):
+    """Follow the link to the latest run.
+
+    Parameters
+    ----------
+    folder : path
+        Where the workspaces are.
+
+    Returns
+    -------
+    Path or None
+        Its workspace; None where there is none.
+    """
+    link = Path(folder) / LATEST
+    said = link.with_suffix(".txt")
+    run = link.parent / said.read_text(encoding="utf-8").strip() if said.is_file() and not link.exists() else link
+    return run.resolve() if run.is_dir() else None
