@@ -44,6 +44,7 @@ audit: venv  ## known faults of the pinned packages, and of our own code
 lint: venv  ## style of code and notebooks; notebooks carry no output
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) < /dev/null
 
 lab: venv  ## JupyterLab on the notebooks

@@ -288,7 +288,7 @@ def test_preprocess_lists_the_quality_of_every_subject_and_where_the_page_is(epi
     )
     _stand_in(
         monkeypatch,
-        "run.quality",
+        "report.quality_page",
         write_quality_page=lambda cohort, out, **options: pages.append(out) or out / "qc.html",
     )
     answer = epitome("preprocess", tmp_path / "cohort", workspace / "ready", "--json")
