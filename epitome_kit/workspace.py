@@ -1,6 +1,8 @@
 """The workspace of a run: where it keeps each file, and what can be read from it."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import nbformat
 import pandas as pd
@@ -8,40 +10,87 @@ import pandas as pd
 from epitome_kit.errors import NotebookError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_text
 
+QUALITY_TABLE, EXCLUDED_TABLE, QUALITY_PAGE = "quality.tsv", "excluded.tsv", "qc.html"
+"""Tables and page of a preprocessed cohort."""
+
 LATEST = "latest"
 """Name of the link; a file of that name and ``.txt`` says where it would lead, where links are not allowed."""
 
 RECORD = "epitome_kit"
 """Key of the notebook's metadata that says how it was executed."""
 
-PRODUCTS = (
-    "parameters.json",
-    "provenance.json",
-    "notebooks",
-    "preprocessed",
-    "audit.tsv",
-    "dataset.xlsx",
-    "features.tsv",
-    "cnn.keras",
-    "cnn",
-    "scores.json",
-    "predictions.tsv",
-    "ann.keras",
-    "selected.tsv",
-    "unet.keras",
-    "masks",
-    "epitomes",
-    "labs",
-    "case",
-    "tumours.tsv",
-    "figures",
-    "summary.json",
-    "index.html",
-)
-"""What a run makes in its workspace; `fresh` removes these and nothing else."""
-
 MEASURED = ("seconds", "tree_peak_rss_mb", "peak_rss_mb")
 """What is measured of each notebook."""
+
+
+class _Member:
+    """A file or folder of a workspace, as an attribute that holds its path."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, workspace: None, owner: type) -> "_Member": ...
+    @overload
+    def __get__(self, workspace: "Workspace", owner: type) -> Path: ...
+    def __get__(self, workspace: "Workspace | None", owner: type) -> "Path | _Member":
+        """Path of the member in a workspace."""
+        return self if workspace is None else Path(workspace.folder) / self.name
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files and folders of a run, each as an attribute that holds its path.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the run; it need not exist.
+
+    Examples
+    --------
+    >>> Workspace("runs/latest").scores.as_posix()
+    'runs/latest/scores.json'
+    """
+
+    folder: str | Path
+
+    parameters = _Member("parameters.json")  # what the run was asked for
+    provenance = _Member("provenance.json")  # versions, machine and inputs
+    notebooks = _Member("notebooks")  # executed notebooks
+    audit = _Member("audit.tsv")  # 01
+    spreadsheet = _Member("dataset.xlsx")
+    preprocessed = _Member("preprocessed")  # 02, a BIDS derivative
+    quality = _Member(f"preprocessed/{QUALITY_TABLE}")
+    excluded = _Member(f"preprocessed/{EXCLUDED_TABLE}")
+    features = _Member("features.tsv")  # 03
+    handcrafted = _Member("handcrafted.tsv")
+    cnn = _Member("cnn.keras")
+    cnn_folds = _Member("cnn")  # networks and history of each fold
+    scores = _Member("scores.json")  # 04
+    scoreboard = _Member("scoreboard.png")
+    predictions = _Member("predictions.tsv")
+    selected = _Member("selected.tsv")
+    ann = _Member("ann.keras")
+    ann_columns = _Member("ann.json")
+    unet = _Member("unet.keras")  # 05
+    masks = _Member("masks")
+    tumours = _Member("tumours.tsv")
+    epitomes = _Member("epitomes")
+    case = _Member("case")  # 06, one scan
+    case_facts = _Member("case/case.json")
+    case_sheet = _Member("case/case.html")
+    labs = _Member("labs")
+    figures = _Member("figures")
+    reporting = _Member("reporting")  # flow of subjects and checklists
+    model_card = _Member("model_card.md")
+    summary = _Member("summary.json")
+    page = _Member("index.html")
+
+    def products(self) -> list[Path]:
+        """List everything that a run writes, whether it exists or not; `fresh` removes these and nothing else."""
+        members = [member for member in vars(Workspace).values() if isinstance(member, _Member)]
+        return [Path(self.folder) / member.name for member in members]
 
 
 def run_parameters(workspace):

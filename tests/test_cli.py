@@ -116,7 +116,7 @@ def test_an_error_nobody_foresaw_keeps_its_traceback(epitome, monkeypatch):
     def broken():
         raise ZeroDivisionError("unforeseen")
 
-    monkeypatch.setattr(doctor, "examine", broken)
+    monkeypatch.setattr(doctor, "check_environment", broken)
     answer = epitome("doctor")
     assert answer.exit_code == 1
     assert isinstance(answer.exception, ZeroDivisionError)
@@ -126,7 +126,7 @@ def test_ctrl_c_says_how_to_go_on(epitome, monkeypatch):
     def stopped():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "examine", stopped)
+    monkeypatch.setattr(doctor, "check_environment", stopped)
     answer = epitome("doctor")
     assert answer.exit_code == 130
     assert "the same command goes on from there" in answer.stderr

@@ -11,7 +11,7 @@ from epitome_kit.case import server as app
 from epitome_kit.cli.printing import show_report
 from epitome_kit.errors import NotebookError, ParameterError
 from epitome_kit.files import write_json
-from epitome_kit.grade.single_case import NEEDED, find_trained_run
+from epitome_kit.grade.single_case import find_trained_run, grading_files
 from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import plan_run, run_notebooks
 from epitome_kit.workspace import latest_run
@@ -87,7 +87,7 @@ def test_a_new_scan_or_a_new_network_is_looked_at_again(make, tmp_path):
     graded = make_model(runs / "graded")
     run_notebooks([make("first")], out=graded)
     assert [status(), status()] == ["done", "kept"]
-    (graded / NEEDED[0]).write_text("another\n", encoding="utf-8")
+    grading_files(graded)[0].write_text("another\n", encoding="utf-8")
     assert [status(), status()] == ["done", "kept"]
 
 

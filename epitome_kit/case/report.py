@@ -23,6 +23,7 @@ from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.segment import predict_tumours, read_card
 from epitome_kit.tumour.single_case import SPACING_MM, leading, prepare_head
+from epitome_kit.workspace import Workspace
 
 STEPS = (
     "Reading the scans",
@@ -233,7 +234,7 @@ def _spacing_mm(workspace):
 
 def _origin(workspace):
     """Tell which cohort a model learned from, and in which run."""
-    path = Path(workspace) / "parameters.json"
+    path = Workspace(workspace).parameters
     cohort = str(read_json(path).get("cohort", "phantom")) if path.is_file() else "a cohort"
     return {"cohort": Path(cohort).name, "run": Path(workspace).resolve().name, "simulated": cohort == "phantom"}
 
@@ -291,7 +292,7 @@ def _draw(report, workspace):
         figure = show_planes(lead, {"tumour": report.tumour}, title="Tumour")
         _save(report, "tumour", figure, f"The {report.lead} scan in three planes, with the tumour outlined.")
     if "grade" in report.facts:
-        predictions = read_tsv(Path(workspace) / "predictions.tsv")
+        predictions = read_tsv(Workspace(workspace).predictions)
         figure = grade_chart(predictions, report.facts["grade"])
         text = "Probabilities of the subjects that the model was tested on, by their true class, and that of this head."
         _save(report, "grade", figure, text)

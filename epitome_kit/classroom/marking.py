@@ -19,7 +19,7 @@ from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 from epitome_kit.run.parameters import TAG as PARAMETERS
 from epitome_kit.run.parameters import declared_parameters
 from epitome_kit.teach.check_result import MARKS
-from epitome_kit.workspace import read_notebook
+from epitome_kit.workspace import Workspace, read_notebook
 
 STATES = {mark: word.lower() for mark, word, _ in MARKS.values()}
 """Mark at the start of what a check says, and the state of the answer."""
@@ -212,7 +212,7 @@ def _exercises(path):
 def _mark_in_copy(name, answers, workspace, limit_s):
     """Mark in a copy of the workspace, beside it, so that the built-in cohort is found."""
     source = kit_notebooks()[name]
-    known = read_json(workspace / "parameters.json")
+    known = read_json(Workspace(workspace).parameters)
     with TemporaryDirectory(prefix=".marking-", dir=workspace.parent, ignore_cleanup_errors=True) as copy:
         shutil.copytree(workspace, copy, ignore=shutil.ignore_patterns("notebooks"), dirs_exist_ok=True)
         declared = declared_parameters(source)

@@ -268,8 +268,8 @@ def lab(
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
-@app.command()
-def doctor(as_json: Json = False):
+@app.command("doctor")
+def check(as_json: Json = False):
     """Look whether this machine and its packages can run the kit, and say what to do.
 
     The exit code is 1 only where something stands in the way of a run.

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from epitome_kit.errors import plain
+from epitome_kit.workspace import Workspace
 
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
@@ -127,7 +128,7 @@ def show_report(page, as_json):
     workspace = page.absolute().parent
     latest = workspace.parent / LATEST
     shown = latest if latest.resolve() == workspace else workspace
-    if (workspace / "case" / "case.html").is_file():
+    if Workspace(workspace).case_sheet.is_file():
         typer.echo(f"One scan: {shown / 'case' / 'case.html'}", err=as_json)
     typer.echo(f"Open {shown / page.name}", err=as_json)
 

@@ -9,6 +9,7 @@ import typer
 from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
 from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
 from epitome_kit.errors import ParameterError, noticed, plain
+from epitome_kit.workspace import Workspace
 
 
 def segment(
@@ -135,7 +136,7 @@ def _segment_cohort(cohort, out, train, weights, training, workers):
     from epitome_kit.preprocess.pipeline import preprocess_cohort
     from epitome_kit.tumour.segment import predict_tumours, segment_cohort
 
-    preprocessed = out / "preprocessed"
+    preprocessed = Workspace(out).preprocessed
     preprocess_cohort(cohort, preprocessed, workers=workers)
     if train:
         return segment_cohort(cohort, preprocessed, out, weights=train, **training, workers=workers)
@@ -159,7 +160,9 @@ def _segment_head(sources, out, weights, trust):
     tumours = segment_head(images, out, weights=weights)
     lead, name = leading(images), tumours.participant_id[0]
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
-    save_figure(figure, out / "figures" / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined.")
+    save_figure(
+        figure, Workspace(out).figures / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined."
+    )
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
     write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
     return tumours, scans

@@ -8,18 +8,21 @@ from epitome_kit.cohort import TARGETS
 from epitome_kit.errors import CohortError, ImageError
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.learn.probes import feature_columns
-from epitome_kit.workspace import latest_run
-
-NEEDED = ("features.tsv", "handcrafted.tsv", "ann.json", "ann.keras", "scores.json", "predictions.tsv")
-"""Files that a workspace must hold."""
+from epitome_kit.workspace import Workspace, latest_run
 
 NEIGHBOURS = 10
 """Subjects with the most similar probability, whose classes tell what that probability was worth."""
 
 
+def grading_files(workspace):
+    """List the files of a workspace from which one new scan is graded."""
+    run = Workspace(workspace)
+    return [run.features, run.handcrafted, run.ann_columns, run.ann, run.scores, run.predictions]
+
+
 def has_graded(workspace):
     """Tell whether a workspace holds the networks that grade a head, and all that goes with them."""
-    return all((Path(workspace) / name).is_file() for name in NEEDED)
+    return all(path.is_file() for path in grading_files(workspace))
 
 
 def grade_head(files, workspace):
@@ -59,7 +62,7 @@ def grade_head(files, workspace):
         Another grid than the model's.
     """
     workspace = Path(workspace)
-    missing_files = [name for name in NEEDED if not (workspace / name).is_file()]
+    missing_files = [path.name for path in grading_files(workspace) if not path.is_file()]
     if missing_files:
         raise CohortError(
             "grade_head",
@@ -76,9 +79,10 @@ def grade_head(files, workspace):
         hint = "send one of them as well"
         raise ImageError("grade_head", f"a scan of {' or '.join(contrasts)}", "none of them", hint)
     head = features_of_scan(files, workspace, int(table.fold.iloc[0]), contrasts)
-    chosen = read_json(workspace / "ann.json")["features"]
-    raw = load_grader(workspace / "ann.keras")([head[name] for name in chosen])
-    scores, predictions = read_json(workspace / "scores.json"), read_tsv(workspace / "predictions.tsv")
+    run = Workspace(workspace)
+    chosen = read_json(run.ann_columns)["features"]
+    raw = load_grader(run.ann)([head[name] for name in chosen])
+    scores, predictions = read_json(run.scores), read_tsv(run.predictions)
     probability, near = calibrate_probability(predictions, raw)
     told = ("n", "class_counts", "auc", "auc_ci95", "majority_accuracy", "brier", "oracle_auc")
     target = scores.get("target", "grade")

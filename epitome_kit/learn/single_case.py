@@ -1,7 +1,5 @@
 """What a trained workspace sees in one new head."""
 
-from pathlib import Path
-
 import nibabel as nib
 import numpy as np
 
@@ -14,6 +12,7 @@ from epitome_kit.learn.cnn import feature_names
 from epitome_kit.learn.explain import tumour_map
 from epitome_kit.learn.handcrafted import describe_region, find_region
 from epitome_kit.learn.train import fold_model_path
+from epitome_kit.workspace import Workspace
 
 
 def learned_features(workspace):
@@ -30,7 +29,8 @@ def learned_features(workspace):
         Rows of the last fold with the features of the CNN and the handcrafted
         ones, and the contrasts that the CNN looks at.
     """
-    tables = [read_tsv(Path(workspace) / name) for name in ("features.tsv", "handcrafted.tsv")]
+    run = Workspace(workspace)
+    tables = [read_tsv(path) for path in (run.features, run.handcrafted)]
     cnn, handcrafted = (table[table.fold == table.fold.max()] for table in tables)
     contrasts = tuple(name for name in CONTRASTS if f"{name}_mean" in cnn)
     columns = ["participant_id", "fold", "role", "label"]

@@ -6,6 +6,7 @@ import numpy as np
 
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, in_house_style, new_figure
+from epitome_kit.workspace import Workspace
 
 _NAMES = {
     "ann": "neural network",
@@ -76,8 +77,8 @@ def grading_board(folder, *, title):
         calibration; features that were selected most often.
     """
     folder = Path(folder)
-    scores, predictions = read_json(folder / "scores.json"), read_tsv(folder / "predictions.tsv")
-    selected, rows = read_tsv(folder / "selected.tsv").head(15), _rows(scores)
+    scores, predictions = read_json(Workspace(folder).scores), read_tsv(Workspace(folder).predictions)
+    selected, rows = read_tsv(Workspace(folder).selected).head(15), _rows(scores)
     figure, ((rivals, others), (calibration, chosen)) = new_figure(
         2, 2, size=(13, 9.6), width_ratios=(1.15, 1), height_ratios=(1, 1.25)
     )

@@ -7,13 +7,14 @@ from pathlib import Path
 from epitome_kit import __version__
 from epitome_kit.cohort import BIDS_VERSION, CONTRASTS
 from epitome_kit.files import read_json, write_json, write_text, write_tsv
+from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
 SPACE = "MNI152NLin2009aSym"
 """BIDS name of the ICBM152 template that nilearn ships."""
 
 _MADE_HERE = re.compile("_(space|from|desc)-")
 _BEYOND_BIDS = (
-    *("*.html", "quality.tsv", "excluded.tsv", "figures"),
+    *("*.html", QUALITY_TABLE, EXCLUDED_TABLE, "figures"),
     *("*_quality.json", "*_timing.json", "*_biasfield*", "*_xfm.*"),
 )
 

@@ -21,6 +21,7 @@ from epitome_kit.preprocess.subject import (
     reference_contrast,
 )
 from epitome_kit.sidecars import sidecar_path
+from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
 __all__ = [
     "QUALITY",
@@ -102,17 +103,17 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     results = list(kept.values())
     rows = [result for result in results if "reason" not in result]
     excluded = [result for result in results if "reason" in result]
-    write_tsv(out / "excluded.tsv", pd.DataFrame(excluded, columns=["id", "reason"]))
+    write_tsv(out / EXCLUDED_TABLE, pd.DataFrame(excluded, columns=["id", "reason"]))
     if not rows:
         raise CohortError(
             "preprocess_cohort",
             "at least one subject that can be preprocessed",
             f"{len(excluded)} of {len(cohort)} excluded; {excluded[0]['id']}: {excluded[0]['reason']}",
-            f"read {out / 'excluded.tsv'} for the reason of each",
+            f"read {out / EXCLUDED_TABLE} for the reason of each",
         )
     describe_derivative(out, cohort, steps)
     quality = pd.DataFrame([_in_words(row) for row in rows])[["participant_id", *QUALITY, *SAID]]
-    write_tsv(out / "quality.tsv", quality)
+    write_tsv(out / QUALITY_TABLE, quality)
     return quality
 
 

@@ -8,6 +8,7 @@ from epitome_kit.report.checklists import fill_in_checklists, write_checklists
 from epitome_kit.report.flow import write_flow
 from epitome_kit.report.html import write_page
 from epitome_kit.report.model_card import write_model_card
+from epitome_kit.workspace import Workspace
 
 
 def write_reporting(workspace):
@@ -38,8 +39,8 @@ def write_reporting(workspace):
     write_checklists(workspace)
     checklists = fill_in_checklists(workspace)
     for name, checklist in checklists.items():
-        write_page(workspace / "reporting" / f"{name}.html", "checklist.html.j2", name=name, **checklist)
-    card = _write_card(workspace) if (workspace / "scores.json").is_file() else None
+        write_page(Workspace(workspace).reporting / f"{name}.html", "checklist.html.j2", name=name, **checklist)
+    card = _write_card(workspace) if Workspace(workspace).scores.is_file() else None
     return {"flow": flow, "card": card, "checklists": checklists}
 
 

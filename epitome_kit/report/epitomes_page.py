@@ -17,6 +17,7 @@ from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.tumour.measure import measure_tumour
+from epitome_kit.workspace import QUALITY_TABLE, Workspace
 
 PICTURES = {"sheet": "The region", "learned": "The learned epitome", "rebuilt": "The tumour rebuilt from it"}
 """Pictures of each subject, by the end of their file names."""
@@ -57,7 +58,7 @@ def extract_cohort(cohort, out, *, target="grade", folds=5, seed=0, workers=1):
         No tumour that an epitome can be learned from.
     """
     out = Path(out)
-    preprocessed = out / "preprocessed"
+    preprocessed = Workspace(out).preprocessed
     _make_what_is_missing(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
     places = {"preprocessed": preprocessed, "out": out}
     crops = extract_epitomes(cohort, **places, workers=workers)
@@ -87,10 +88,10 @@ def extract_cohort(cohort, out, *, target="grade", folds=5, seed=0, workers=1):
 
 
 def _make_what_is_missing(cohort, preprocessed, out, *, folds, seed, workers):
-    if not (preprocessed / "quality.tsv").is_file():
+    if not (preprocessed / QUALITY_TABLE).is_file():
         preprocess_cohort(cohort, preprocessed, workers=workers)
     ready = [subject.id for subject in cohort if Preprocessed(preprocessed, subject.id).record.is_file()]
-    if not all((out / "masks" / annotation_path("", name).name).is_file() for name in ready):
+    if not all((Workspace(out).masks / annotation_path("", name).name).is_file() for name in ready):
         _outline(cohort, ready, preprocessed, out, folds=folds, seed=seed, workers=workers)
 
 
@@ -118,7 +119,7 @@ def _join(cohort, own, graded, target):
 
 def picture_path(out, name, kind):
     """Where a picture of a subject goes; `kind` is one of :data:`PICTURES`."""
-    return Path(out) / "epitomes" / name / f"{name}_{kind}.png"
+    return Workspace(out).epitomes / name / f"{name}_{kind}.png"
 
 
 def _draw_subject(item, *, cohort, preprocessed, out):
@@ -128,7 +129,7 @@ def _draw_subject(item, *, cohort, preprocessed, out):
     from epitome_kit.plotting.style import save_figure
 
     name, crops = item
-    record = record_path(out / "epitomes" / name, name)
+    record = record_path(Workspace(out).epitomes / name, name)
     last = picture_path(out, name, "sheet")
     if made_from(last, record):
         return
@@ -172,7 +173,7 @@ def _draw_cohort(out, tested, graded, cohort, scores):
     from epitome_kit.plotting.epitomes import epitome_difference, error_chart, ratio_chart
     from epitome_kit.plotting.style import save_figure
 
-    folder, target, classes = out / "epitomes", scores["target"], scores["classes"]
+    folder, target, classes = Workspace(out).epitomes, scores["target"], scores["classes"]
     text = (
         "Mean squared error of held-out patches: epitome, k-means and random patches of the same number of voxels, {}."
     )

@@ -7,7 +7,7 @@ import pandas as pd
 from epitome_kit.errors import EpitomeError
 from epitome_kit.files import read_json
 from epitome_kit.report.summary import open_run_cohort
-from epitome_kit.workspace import run_parameters, table
+from epitome_kit.workspace import Workspace, run_parameters, table
 
 CLASSES = {"grade": ("WHO grade II", "WHO grade III"), "codeletion": ("1p/19q intact", "1p/19q co-deleted")}
 """What the two classes of a target are called."""
@@ -37,13 +37,13 @@ def write_flow(workspace):
     from epitome_kit.plotting.style import save_figure
 
     workspace = Path(workspace)
-    parameters, scores = run_parameters(workspace), workspace / "scores.json"
+    parameters, scores = run_parameters(workspace), Workspace(workspace).scores
     scores = read_json(scores) if scores.is_file() else {}
     cohort, target = open_run_cohort(workspace, parameters), parameters.get("target", "grade")
     counted = count_flow(cohort, workspace, scores, class_names(scores, target), target)
     if not counted["stages"] and not counted["analysed"]:
         return None
-    path = workspace / "reporting" / "flow.png"
+    path = Workspace(workspace).reporting / "flow.png"
     title = f"Flow of subjects{': ' + cohort.name if cohort else ''}"
     save_figure(flow(**counted, title=title), path, describe_flow(counted["stages"], counted["analysed"]))
     return path
@@ -89,16 +89,16 @@ def count_flow(cohort, workspace, scores, names, target):
         of a stage do not fit those after it, the stages down to it are left out.
     """
     workspace = Path(workspace)
-    predictions = table(workspace / "predictions.tsv")
+    predictions = table(Workspace(workspace).predictions)
     analysed = _analysed(predictions, scores, names)
     stages = []
     if cohort is not None:
-        lost = table(workspace / "preprocessed" / "excluded.tsv")
+        lost = table(Workspace(workspace).excluded)
         stages = [("Simulated" if cohort.simulated else "Found", len(cohort), {})]
         if len(cohort.excluded):
             reasons = _reasons(cohort.excluded)
             stages = [("Found", len(cohort) + sum(reasons.values()), reasons), ("Imported", len(cohort), {})]
-        quality = table(workspace / "preprocessed" / "quality.tsv")
+        quality = table(Workspace(workspace).quality)
         if len(quality):
             stages[-1] = (*stages[-1][:2], _reasons(lost))
             stages.append(("Preprocessed", len(quality), _unlabelled(cohort, quality, target)))

@@ -10,6 +10,7 @@ from epitome_kit.plotting.grading import grading_board
 from epitome_kit.plotting.style import save_figure
 from epitome_kit.provenance import describe_run
 from epitome_kit.report.model_card import write_model_card
+from epitome_kit.workspace import Workspace
 
 
 def grade_table(
@@ -92,18 +93,18 @@ def grade_table(
         source = {"table": Path(table).name, "sha256": checksum(Path(table))}
     scores = {"target": label, "positive": classes[1], "shuffled": shuffle, **scores, "source": {**source, **notes}}
     save_grading(out, answers, scores, features, settings._replace(subjects=len(features)))
-    write_json(out / "provenance.json", describe_run({"seed": seed}))
+    write_json(Workspace(out).provenance, describe_run({"seed": seed}))
     figure = grading_board(out, title=f"{label}{', labels shuffled' if shuffle else ''}")
-    save_figure(figure, out / "scoreboard.png", "Scores with intervals beside rivals and the majority.")
+    save_figure(figure, Workspace(out).scoreboard, "Scores with intervals beside rivals and the majority.")
     write_model_card(out)
     return scores
 
 
 def _require_same(out, label, shuffle, group):
     """Complain where the grading of another label, of shuffled ones or by other groups would be lost."""
-    if not (out / "scores.json").is_file():
+    if not Workspace(out).scores.is_file():
         return
-    before = read_json(out / "scores.json")
+    before = read_json(Workspace(out).scores)
     target, shuffled = before.get("target"), before.get("shuffled", False)
     by = ((before.get("source") or {}).get("group") or {}).get("column")
     if (target, shuffled, by) != (label, shuffle, group):

@@ -12,9 +12,9 @@ from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.report.flow import class_names, count_flow
 from epitome_kit.report.summary import build_summary, open_run_cohort
-from epitome_kit.workspace import column, run_parameters, table
+from epitome_kit.workspace import Workspace, column, run_parameters, table
 
-MODELS = {"cnn.keras": "epitome_kit.learn.cnn", "ann.keras": "epitome_kit.grade.ann"}
+MODELS = {Workspace.cnn.name: "epitome_kit.learn.cnn", Workspace.ann.name: "epitome_kit.grade.ann"}
 """Models that a folder may hold, and the module that knows their layers."""
 
 
@@ -41,12 +41,13 @@ def gather(folder, *, provenance=None):
         The folder is neither the workspace of a run nor that of a graded table.
     """
     folder = Path(folder)
-    is_run = (folder / "parameters.json").is_file()
-    if not is_run and not (folder / "scores.json").is_file():
+    run = Workspace(folder)
+    is_run = run.parameters.is_file()
+    if not is_run and not run.scores.is_file():
         expected = "a folder that `epitome run` or `epitome grade` wrote"
         received = f"{folder}, which has neither parameters.json nor scores.json"
         raise ParameterError("report", expected, received, "name the folder that was given as `--out`")
-    scores, parameters = _json(folder / "scores.json"), run_parameters(folder) if is_run else None
+    scores, parameters = _json(run.scores), run_parameters(folder) if is_run else None
     cohort = open_run_cohort(folder, parameters) if is_run else None
     names = class_names(scores, (parameters or {}).get("target"))
     return {
@@ -56,14 +57,14 @@ def gather(folder, *, provenance=None):
         "scores": scores,
         "names": names,
         "counts": dict(zip(names, (scores.get("class_counts") or {}).values(), strict=False)),
-        "predictions": _describe_predictions(table(folder / "predictions.tsv")),
-        "selected": table(folder / "selected.tsv").iloc[:, :2].values.tolist(),
+        "predictions": _describe_predictions(table(run.predictions)),
+        "selected": table(run.selected).iloc[:, :2].values.tolist(),
         "models": {name: _describe_model(folder / name) for name in MODELS if (folder / name).is_file()},
-        "training": _json(folder / "cnn" / "settings.json"),
-        "preprocessing": _preprocessing(folder / "preprocessed"),
+        "training": _json(run.cnn_folds / "settings.json"),
+        "preprocessing": _preprocessing(run.preprocessed),
         "ablation": sorted(path.name for path in (folder / "ablation").glob("*/")),
         "files": sorted(path.name for path in [*folder.glob("*.*"), *folder.glob("figures/*.png")]),
-        "provenance": _json(folder / "provenance.json") or provenance or {},
+        "provenance": _json(run.provenance) or provenance or {},
         "flow": count_flow(cohort, folder, scores, names, parameters.get("target", "grade")) if is_run else None,
     }
 

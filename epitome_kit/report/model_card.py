@@ -6,6 +6,7 @@ from epitome_kit.errors import ParameterError
 from epitome_kit.files import write_text
 from epitome_kit.report.metadata import MODELS, gather
 from epitome_kit.report.statements import state_facts, template_environment
+from epitome_kit.workspace import Workspace
 
 
 def write_model_card(out, *, provenance=None):
@@ -36,7 +37,7 @@ def write_model_card(out, *, provenance=None):
     Mitchell et al., FAT* 2019, doi:10.1145/3287560.3287596
     """
     out = Path(out)
-    if not (out / "scores.json").is_file():
+    if not Workspace(out).scores.is_file():
         raise ParameterError(
             "write_model_card", "a folder with scores.json", out, "grade first: `epitome grade --help`"
         )
@@ -50,5 +51,5 @@ def write_model_card(out, *, provenance=None):
 
     template = template_environment().get_template("model_card.md.j2")
     text = template.render(values, say=facts, ask=ask, asked=asked, modules=MODELS)
-    write_text(out / "model_card.md", "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
-    return out / "model_card.md"
+    write_text(Workspace(out).model_card, "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
+    return Workspace(out).model_card

@@ -10,6 +10,7 @@ from epitome_kit.files import made_from, mark_made_from, read_json, read_tsv
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.report.html import embed_picture, write_page
+from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_PAGE, QUALITY_TABLE
 
 FIGURES = {
     "brain_volume_ml": ("brain volume", "{:.0f} mL", 0),
@@ -52,7 +53,7 @@ def write_quality_page(cohort, out, *, workers=1):
         The folder cannot be written to.
     """
     out = Path(out)
-    quality = read_tsv(out / "quality.tsv").set_index("participant_id")
+    quality = read_tsv(out / QUALITY_TABLE).set_index("participant_id")
     subjects = [subject for subject in cohort if subject.id in quality.index]
     for_each(partial(_draw, out=out), subjects, title="Quality pictures", workers=workers)
     deviations = rate(quality)
@@ -61,18 +62,18 @@ def write_quality_page(cohort, out, *, workers=1):
     few = len(quality) < FEWEST
     rows = [_row(out, name, quality.loc[name], deviations.loc[name], few) for name in order]
     write_page(
-        out / "qc.html",
+        out / QUALITY_PAGE,
         "qc.html.j2",
         name=cohort.name,
         rows=rows,
         n_outliers=sum(bool(row["reasons"]) for row in rows),
         n_warned=sum(bool(row["warnings"]) for row in rows),
-        excluded=read_tsv(out / "excluded.tsv").to_dict("records"),
+        excluded=read_tsv(out / EXCLUDED_TABLE).to_dict("records"),
         headings=[FIGURES[column][0] for column in _measured(quality)],
         settings=read_json(Preprocessed(out, order[0]).record)["settings"],
         rule={"limit": LIMIT, "fewest": FEWEST, "least": f"{_LEAST_SPREAD:.0%}", "few": few},
     )
-    return out / "qc.html"
+    return out / QUALITY_PAGE
 
 
 def rate(quality):

@@ -11,17 +11,22 @@ from epitome_kit.report.documents import write_reporting
 from epitome_kit.report.flow import CLASSES
 from epitome_kit.report.html import TEMPLATES, write_page
 from epitome_kit.report.summary import build_summary
-from epitome_kit.workspace import column, executed_notebooks, read_notebook, run_parameters, table
+from epitome_kit.workspace import Workspace, column, executed_notebooks, read_notebook, run_parameters, table
 
 __all__ = ["build_summary", "write_report"]
 
 STEPS = (
-    ("01", "Inspect", "What is in the cohort, and what is wrong with it?", ("audit.tsv", "dataset.xlsx")),
-    ("02", "Preprocess", "How does one scan become comparable with the next?", ("preprocessed/quality.tsv",)),
-    ("03", "Learn", "What does a small 3-D network learn to see?", ("features.tsv", "cnn.keras")),
-    ("04", "Grade", "How well do its features tell the classes apart?", ("scores.json", "predictions.tsv")),
-    ("05", "Extract", "Where is the tumour, and how large is it?", ("tumours.tsv", "masks", "epitomes")),
-    ("06", "One scan", "What can be said of one new head?", ("case/case.html",)),
+    ("01", "Inspect", "What is in the cohort, and what is wrong with it?", (Workspace.audit, Workspace.spreadsheet)),
+    ("02", "Preprocess", "How does one scan become comparable with the next?", (Workspace.quality,)),
+    ("03", "Learn", "What does a small 3-D network learn to see?", (Workspace.features, Workspace.cnn)),
+    ("04", "Grade", "How well do its features tell the classes apart?", (Workspace.scores, Workspace.predictions)),
+    (
+        "05",
+        "Extract",
+        "Where is the tumour, and how large is it?",
+        (Workspace.tumours, Workspace.masks, Workspace.epitomes),
+    ),
+    ("06", "One scan", "What can be said of one new head?", (Workspace.case_sheet,)),
 )
 """The steps: number, title, question, and the files each makes."""
 
@@ -57,11 +62,11 @@ def write_report(workspace):
     notebooks = executed_notebooks(workspace)
     steps = [_step(workspace, summary, notebooks, *step) for step in STEPS]
     alone = "cohort" not in parameters  # one scan, or notebooks of one's own
-    write_json(workspace / "summary.json", summary)
+    write_json(Workspace(workspace).summary, summary)
     for notebook in notebooks:
         _write_readable(notebook["path"])
     write_page(
-        workspace / "index.html",
+        Workspace(workspace).page,
         "index.html.j2",
         summary=summary,
         parameters=parameters,
@@ -76,7 +81,7 @@ def write_report(workspace):
         x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
         seconds=_duration,
     )
-    return workspace / "index.html"
+    return Workspace(workspace).page
 
 
 def _write_readable(notebook):
@@ -101,9 +106,9 @@ def _cards(workspace, summary):
     ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
     majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
     even = _mark("always the larger class, or chance", 0.5, "baseline")
-    tumours = table(workspace / "tumours.tsv")
+    tumours = table(Workspace(workspace).tumours)
     dice, sparse = column(tumours, "dice"), list(tumours.get("reference", [])).count("annotated slices")
-    heads = column(table(workspace / "preprocessed" / "quality.tsv"), "brain_mask_dice")
+    heads = column(table(Workspace(workspace).quality), "brain_mask_dice")
     of_tumour = [
         _note("median Dice", tumour["dice_median"]),
         _note("median volume error", tumour["volume_error_pct_median"], "{:.0f} %"),
@@ -193,8 +198,10 @@ def _step(workspace, summary, notebooks, number, title, question, files):
         "title": title,
         "question": question,
         "notebook": {**mine[-1], "ending": mine[-1]["path"].stem.removeprefix(mine[-1]["name"])} if mine else None,
-        "files": [{"path": name, "label": Path(name).name} for name in files if (workspace / name).exists()],
-        "figures": [_figure(path) for path in _in_order(workspace / "figures", number)],
+        "files": [
+            {"path": each.name, "label": Path(each.name).name} for each in files if (workspace / each.name).exists()
+        ],
+        "figures": [_figure(path) for path in _in_order(Workspace(workspace).figures, number)],
         "confusion": _confusion(workspace, summary) if number == "04" else None,
     }
 
@@ -219,7 +226,7 @@ def _reporting(workspace):
 
 
 def _confusion(workspace, summary):
-    path = workspace / "scores.json"
+    path = Workspace(workspace).scores
     scores = read_json(path) if path.is_file() else {}
     counts = scores.get("confusion_matrix")
     if not counts:

@@ -2,14 +2,16 @@
 
 from jinja2 import Environment, PackageLoader
 
+from epitome_kit.workspace import Workspace
+
 WORDING = {
     "strip": "brain extraction",
     "bias": "correction of uneven brightness",
     "register": "alignment with the template",
     "normalise": "scaling of grey values",
     "deform": "a further deformation field",
-    "cnn.keras": "a 3-D convolutional network that describes the tumour",
-    "ann.keras": "a neural network that grades",
+    Workspace.cnn.name: "a 3-D convolutional network that describes the tumour",
+    Workspace.ann.name: "a neural network that grades",
     "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",

@@ -8,7 +8,7 @@ from epitome_kit.cohort import TARGETS
 from epitome_kit.errors import EpitomeError
 from epitome_kit.files import read_json
 from epitome_kit.simulate.phantom import load_cohort
-from epitome_kit.workspace import column, executed_notebooks, run_parameters, table
+from epitome_kit.workspace import Workspace, column, executed_notebooks, run_parameters, table
 
 GRADING = (
     "auc",
@@ -88,7 +88,7 @@ def open_run_cohort(workspace, parameters):
 def _cohort(workspace, parameters):
     cohort = open_run_cohort(workspace, parameters)
     target = parameters.get("target")
-    left_out = [table(workspace / "preprocessed" / "excluded.tsv")]
+    left_out = [table(Workspace(workspace).excluded)]
     if cohort is not None:
         left_out.insert(0, cohort.excluded)
     excluded = [
@@ -114,18 +114,18 @@ def _class_counts(cohort, target):
 
 
 def _preprocess(workspace):
-    quality = table(workspace / "preprocessed" / "quality.tsv")
+    quality = table(Workspace(workspace).quality)
     return {name: _rounded(column(quality, name).mean()) for name in PREPROCESS}
 
 
 def _grading(workspace):
-    path = workspace / "scores.json"
+    path = Workspace(workspace).scores
     scores = read_json(path) if path.is_file() else {}
     return {name: scores.get(name) for name in GRADING}
 
 
 def _tumour(workspace):
-    tumours = table(workspace / "tumours.tsv")
+    tumours = table(Workspace(workspace).tumours)
     dice = column(tumours, "dice")
     return {
         "dice_mean": _rounded(dice.mean()),
@@ -136,7 +136,7 @@ def _tumour(workspace):
 
 
 def _case(workspace):
-    path = workspace / "case" / "case.json"
+    path = Workspace(workspace).case_facts
     found = read_json(path) if path.is_file() else {}
     size, grade = found.get("size") or {}, found.get("grade") or {}
     volumes = {name: _rounded(size.get(name), 2) for name in ("volume_ml", "volume_low_ml", "volume_high_ml")}
@@ -145,7 +145,7 @@ def _case(workspace):
 
 
 def _provenance(workspace, parameters):
-    path = workspace / "provenance.json"
+    path = Workspace(workspace).provenance
     stated = read_json(path) if path.is_file() else {}
     return {"versions": None, "seed": None, "git_commit": None, **stated, "parameters": parameters}
 

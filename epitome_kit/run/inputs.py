@@ -4,7 +4,7 @@ from pathlib import Path
 
 from epitome_kit.errors import CohortError
 from epitome_kit.files import checksum
-from epitome_kit.grade.single_case import NEEDED, find_trained_run
+from epitome_kit.grade.single_case import find_trained_run, grading_files
 from epitome_kit.provenance import cohort_files
 
 _SHOWN = 3
@@ -27,7 +27,7 @@ def head_checksum(parameters):
         return None
     networks = find_trained_run(parameters["out"])
     scan = [Path(parameters["scan"])] if parameters["scan"] else []
-    return checksum(*scan, *([networks / name for name in NEEDED] if networks else ()))
+    return checksum(*scan, *(grading_files(networks) if networks else ()))
 
 
 def check_unchanged(cohort, files):

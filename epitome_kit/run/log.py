@@ -4,6 +4,7 @@ import json
 
 from epitome_kit.files import read_tsv
 from epitome_kit.provenance import now
+from epitome_kit.workspace import Workspace
 
 
 def log_event(workspace, event, notebook, seconds=None, reason=None):
@@ -15,5 +16,5 @@ def log_event(workspace, event, notebook, seconds=None, reason=None):
 
 def excluded_so_far(workspace):
     """List the subjects that preprocessing left out so far."""
-    path = workspace / "preprocessed" / "excluded.tsv"
+    path = Workspace(workspace).excluded
     return read_tsv(path).to_dict("records") if path.is_file() else []

@@ -16,7 +16,7 @@ from epitome_kit.run.lock import workspace_lock
 from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
 from epitome_kit.run.progress import ProgressLines
-from epitome_kit.workspace import MEASURED, PRODUCTS, RECORD, point_latest, read_notebook
+from epitome_kit.workspace import MEASURED, RECORD, Workspace, point_latest, read_notebook
 
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
@@ -66,7 +66,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
     merged = _merged(fitted)
     with workspace_lock(workspace):
-        stated = workspace / "provenance.json"
+        stated = Workspace(workspace).provenance
         earlier = read_json(stated) if stated.is_file() else {}
         _prepare(workspace, merged, fresh)
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
@@ -243,11 +243,10 @@ def _check_values(parameters):
 
 def _prepare(workspace, parameters, fresh):
     """Make the workspace, or make sure that it belongs to the same run."""
-    stated = workspace / "parameters.json"
+    stated = Workspace(workspace).parameters
     earlier = read_json(stated) if stated.is_file() else {}
     if fresh and earlier:
-        for name in PRODUCTS:
-            path = workspace / name
+        for path in Workspace(workspace).products():
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         earlier = {}
     other = [name for name in _DEFINING if name in parameters and earlier.get(name) not in (None, parameters[name])]
@@ -259,12 +258,12 @@ def _prepare(workspace, parameters, fresh):
             "choose another folder with `--out`, or remove the old results with `--fresh`",
         )
     write_json(stated, {**earlier, **parameters})
-    write_json(workspace / "provenance.json", {**describe_run(parameters), "ended": None})
-    (workspace / "notebooks").mkdir(exist_ok=True)
+    write_json(Workspace(workspace).provenance, {**describe_run(parameters), "ended": None})
+    Workspace(workspace).notebooks.mkdir(exist_ok=True)
 
 
 def _run_one(name, source, workspace, parameters, lines):
-    target = workspace / "notebooks" / f"{name}.ipynb"
+    target = Workspace(workspace).notebooks / f"{name}.ipynb"
     record = {
         "source": checksum(source),
         "parameters": {key: value for key, value in parameters.items() if key != "workers"},

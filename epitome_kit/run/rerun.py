@@ -11,7 +11,7 @@ from epitome_kit.report.run_page import write_report
 from epitome_kit.report.summary import build_summary
 from epitome_kit.run.notebooks import find_notebooks, run_notebooks
 from epitome_kit.run.parameters import declared_parameters
-from epitome_kit.workspace import RECORD, executed_notebooks, read_notebook, run_parameters
+from epitome_kit.workspace import RECORD, Workspace, executed_notebooks, read_notebook, run_parameters
 
 COMPARED = ("cohort", "preprocess", "grading", "tumour")
 """Parts of the summary whose figures are compared."""
@@ -115,8 +115,8 @@ def _source(notebook):
 
 def _describe(workspace):
     """Everything of a run that is compared: part to name to value."""
-    provenance = _json(workspace / "provenance.json")
-    summary = _json(workspace / "summary.json") or build_summary(workspace)
+    provenance = _json(Workspace(workspace).provenance)
+    summary = _json(Workspace(workspace).summary) or build_summary(workspace)
     executed = executed_notebooks(workspace)
     sources = {each["name"]: read_notebook(each["path"]).metadata.get(RECORD, {}).get("source") for each in executed}
     records = sorted(workspace.glob("preprocessed/sub-*/anat/[!.]*_quality.json"))
@@ -131,7 +131,7 @@ def _describe(workspace):
             **{name: read_json(path)["settings"].get("inputs") for name, path in scans.items()},
         },
         "figures": dict(_flat({part: summary.get(part) for part in COMPARED})),
-        "case": dict(_flat({"case": summary.get("case")})) if (workspace / "case" / "case.json").is_file() else {},
+        "case": dict(_flat({"case": summary.get("case")})) if Workspace(workspace).case_facts.is_file() else {},
     }
 
 

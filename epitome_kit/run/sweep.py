@@ -16,7 +16,7 @@ from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import plan_run, run_notebooks
-from epitome_kit.workspace import column, executed_notebooks, table
+from epitome_kit.workspace import Workspace, column, executed_notebooks, table
 
 COLUMNS = (
     *("status", "auc", "auc_low", "auc_high", "n_graded"),
@@ -126,12 +126,12 @@ def sweep_notebooks(grid, out, *, workers=None):
         try:
             _share_preprocessing(out, name, plan["runs"], wanted)
             results = run_notebooks(plan["notebooks"], out=out / name, **_as_options(setting))
-            if any(result["status"] == "done" for result in results) or not (out / name / "index.html").is_file():
+            if any(result["status"] == "done" for result in results) or not Workspace(out / name).page.is_file():
                 write_report(out / name)
         except EpitomeError as error:
             reasons[name] = error.received
             console.print(str(error), markup=False)
-            if (out / name / "parameters.json").is_file():
+            if Workspace(out / name).parameters.is_file():
                 write_report(out / name)
         rows = _write(out, plan, wanted, reasons)
     return rows
@@ -207,8 +207,8 @@ def _write(out, plan, wanted, reasons):
     picture = None
     if rows[["auc", "dice"]].notna().any(axis=None):
         told = f"AUC, Dice and seconds of {len(rows)} runs side by side; the numbers are in the table of this page."
-        save_figure(sweep_chart(rows, plan["varied"]), out / "figures" / "sweep.png", told)
-        picture = embed_picture(out / "figures" / "sweep.png")
+        save_figure(sweep_chart(rows, plan["varied"]), Workspace(out).figures / "sweep.png", told)
+        picture = embed_picture(Workspace(out).figures / "sweep.png")
     shown = rows.astype(object).where(rows.notna(), None).to_dict("records")
     for row in shown:
         row["page"] = f"{row['run']}/index.html" if (out / row["run"] / "index.html").is_file() else None
@@ -228,9 +228,9 @@ def _write(out, plan, wanted, reasons):
 
 def _figures(workspace):
     """Key figures of a run that is there, complete or not."""
-    if not (workspace / "summary.json").is_file():
+    if not Workspace(workspace).summary.is_file():
         return {}
-    summary, dice = read_json(workspace / "summary.json"), column(table(workspace / "tumours.tsv"), "dice")
+    summary, dice = read_json(Workspace(workspace).summary), column(table(Workspace(workspace).tumours), "dice")
     grading = summary["grading"]
     auc_low, auc_high = grading["auc_ci95"] or (None, None)
     dice_low, dice_high = mean_ci95(dice) or (None, None)

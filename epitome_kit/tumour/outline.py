@@ -12,6 +12,7 @@ from epitome_kit.images import image_like, load_image, load_mask, resample, save
 from epitome_kit.metrics import dice, hausdorff95_mm, volume_error_pct
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, reference_contrast
 from epitome_kit.tumour.measure import measure_tumour
+from epitome_kit.workspace import Workspace
 
 THRESHOLD = 0.5
 """Probability above which a voxel counts as tumour."""
@@ -58,7 +59,7 @@ def _remove_small_components(mask):
 
 def mask_path(out, subject_id):
     """Where a workspace keeps the tumour mask of a subject."""
-    return Path(out) / "masks" / annotation_path("", subject_id).name
+    return Workspace(out).masks / annotation_path("", subject_id).name
 
 
 def describe_outline(subject, mask):
