@@ -9,11 +9,13 @@ import numpy as np
 
 from epitome_kit import plotting
 from epitome_kit.cohort import open_cohort
+from epitome_kit.confidence import interval_label
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.learn import cnn  # noqa: F401  knows the layers of the network that is loaded
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.explain import tumour_map
 from epitome_kit.preprocess.pipeline import Preprocessed, reference_contrast
+from epitome_kit.tumour.intervals import VOLUME_LEVEL
 from epitome_kit.tumour.outline import mask_path
 
 PICTURE = Path(__file__).resolve().parent / "five_steps.png"
@@ -42,9 +44,10 @@ def draw(workspace, cohort):
         f"{len(group)} simulated heads\nwith known truth;\nor your own scans",
         "brain alone, evenly\nbright, on a template\nof 3 mm voxels",
         "a 3D network, tested\non heads that it\nnever saw",
-        f"95 % interval {low:.2f} to {high:.2f},\n"
+        f"{interval_label()} {low:.2f} to {high:.2f},\n"
         f"best possible {scores['oracle_auc']:.2f},\nn = {scores['n']} phantoms",
-        f"{row.volume_ml:.0f} mL, 90 % interval\n{row.volume_low_ml:.0f} to {row.volume_high_ml:.0f} mL;\n"
+        f"{row.volume_ml:.0f} mL, {interval_label(VOLUME_LEVEL)}\n"
+        f"{row.volume_low_ml:.0f} to {row.volume_high_ml:.0f} mL;\n"
         f"RANO {row.rano_long_mm:.0f} x {row.rano_perpendicular_mm:.0f} mm",
     )
     return plotting.five_steps(

@@ -9,6 +9,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import cKDTree
 
+from epitome_kit.confidence import interval_quantiles
+
 
 def dice(first, second):
     """Compute the Dice overlap of two masks.
@@ -182,7 +184,7 @@ def _normals():
 
 
 def mean_ci95(values):
-    """Bootstrap the 95 % interval of a mean over subjects.
+    """Bootstrap the interval of a mean over subjects, of :data:`~epitome_kit.confidence.SCORE_LEVEL`.
 
     Parameters
     ----------
@@ -197,4 +199,4 @@ def mean_ci95(values):
     if len(values) < 3:
         return None
     means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
-    return tuple(np.quantile(means, (0.025, 0.975)).tolist())
+    return tuple(np.quantile(means, interval_quantiles()).tolist())

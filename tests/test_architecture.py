@@ -5,6 +5,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,41 +14,8 @@ import epitome_kit
 
 PACKAGE = Path(epitome_kit.__file__).parent
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-ROOMS = [
-    "errors",
-    "folders",
-    "files",
-    "tables",
-    "io",
-    "images",
-    "profiles",
-    "sidecars",
-    "ledger",
-    "workspace",
-    "provenance",
-    "cohort",
-    "folds",
-    "metrics",
-    "cluster",
-    "parallel",
-    "backend",
-    "simulate",
-    "sources",
-    "audit",
-    "preprocess",
-    "learn",
-    "grade",
-    "tumour",
-    "epitome",
-    "plotting",
-    "widgets",
-    "teach",
-    "report",
-    "run",
-    "case",
-    "classroom",
-    "cli",
-]
+LAYERS = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+ROOMS = LAYERS["contracts"][0]["layers"][::-1]
 """Modules and subpackages of the package; each may import those that stand before it."""
 STUB = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
 VERBS = {verb: module for module, verb in re.findall(r"^from \.([\w.]+) import (\w+)", STUB, re.MULTILINE)}

@@ -14,6 +14,7 @@ from epitome_kit.epitome.by_class import learn_grade_epitomes
 from epitome_kit.epitome.by_subject import learn_epitomes
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.images import image_like, load_image, save_image
+from epitome_kit.plotting.style import MASK_ROLES, MaskStyle
 from epitome_kit.report import epitomes_page as extraction
 from epitome_kit.report.epitomes_page import PICTURES, extract_cohort, picture_path
 
@@ -94,7 +95,7 @@ def test_table_pictures_and_page_of_a_cohort(ready):
     assert "chance 0.50" in text and "n = 5" in text and "k-means" in text
 
 
-def test_what_is_finished_is_not_made_again(ready):
+def test_what_is_finished_is_not_made_again_but_drawn_again_in_another_style(ready, monkeypatch):
     cohort, out = ready
     first, scores = extract_cohort(cohort, out, folds=2)
     paths = sorted((out / "epitomes").glob("sub-*/*_desc-epitome*")) + [
@@ -106,6 +107,11 @@ def test_what_is_finished_is_not_made_again(ready):
     assert same == scores and again.equals(first)
     changed = [path.name for path, then in zip(paths, before, strict=True) if path.stat().st_ctime_ns != then]
     assert changed == ["sub-02_sheet.png"]
+    before = [path.stat().st_ctime_ns for path in paths]
+    monkeypatch.setitem(MASK_ROLES, "tumour", MaskStyle("#0072B2"))
+    extract_cohort(cohort, out, folds=2)
+    changed = [path.name for path, then in zip(paths, before, strict=True) if path.stat().st_ctime_ns != then]
+    assert changed == [picture_path(out, name, "sheet").name for name in cohort.subjects]
 
 
 @pytest.mark.parametrize("annotated", [True, False])

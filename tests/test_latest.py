@@ -1,5 +1,6 @@
 """The latest run: which runs the link leads to, and whose networks grade one scan."""
 
+import json
 import os
 
 import pytest
@@ -116,6 +117,28 @@ def test_the_page_of_one_scan_shows_what_was_found_and_no_dashes(make, tmp_path,
     show_report(page, as_json=False)
     told = capsys.readouterr().out
     assert str(workspace / "case" / "case.html") in told and "step" not in told
+    assert "38.2 mL, 90 % interval 30.0 to 47.1 mL" in told
+
+
+def test_one_scan_of_unknown_voxel_size_is_given_in_voxels_with_their_interval(make, tmp_path, capsys):
+    workspace = tmp_path / "runs" / "mine"
+    run_notebooks([make("06_case_report", ONE_SCAN)], out=workspace)
+    volumes = {"volume_voxels": 4780.0, "volume_low_voxels": 3750.0, "volume_high_voxels": 5887.5}
+    write_json(workspace / "case" / "case.json", {"size": {**dict.fromkeys(FOUND["size"]), **volumes}})
+    page = write_report(workspace)
+    assert "90 % interval 3750 to 5888 voxels" in page.read_text(encoding="utf-8")
+    show_report(page, as_json=True)
+    told = capsys.readouterr()
+    assert "4780 voxels, 90 % interval 3750 to 5888 voxels" in told.err and "mL" not in told.err
+    assert json.loads(told.out)["case"]["volume_high_voxels"] == 5887.5
+
+
+def test_nothing_is_said_of_a_scan_in_which_nothing_was_outlined(make, tmp_path, capsys):
+    workspace = tmp_path / "runs" / "mine"
+    run_notebooks([make("06_case_report", ONE_SCAN)], out=workspace)
+    write_json(workspace / "case" / "case.json", {"size": None})
+    show_report(write_report(workspace), as_json=False)
+    assert "interval" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("graded", "said"), [(True, "The networks of"), (False, "Nothing is graded")])

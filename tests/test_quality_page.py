@@ -16,6 +16,7 @@ from epitome_kit.cohort import open_cohort
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.plotting.quality import describe_picture, quality_picture
+from epitome_kit.plotting.style import MASK_ROLES, MaskStyle
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.report.quality_page import FEWEST, LIMIT, rate, write_quality_page
 
@@ -127,6 +128,16 @@ def test_a_picture_is_drawn_again_only_where_the_subject_was_done_again(phantom,
     write_quality_page(phantom, out)
     drawn = [now.picture.stat().st_mtime_ns != then for now, then in zip(files, before, strict=True)]
     assert drawn == [number in (3, 4) for number in range(8)]
+
+
+def test_every_picture_is_drawn_again_when_the_style_has_changed(phantom, made, tmp_path, monkeypatch):
+    out = tmp_path / "kept"
+    shutil.copytree(made[0], out)
+    paths = [Preprocessed(out, subject.id).picture for subject in phantom]
+    before = [path.read_bytes() for path in paths]
+    monkeypatch.setitem(MASK_ROLES, "template", MaskStyle("#0072B2"))
+    write_quality_page(phantom, out)
+    assert all(path.read_bytes() != old for path, old in zip(paths, before, strict=True))
 
 
 def test_few_subjects_make_no_outlier(phantom, made, tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.plotting.slices import slice_view
-from epitome_kit.plotting.style import mask_colours
+from epitome_kit.plotting.style import MASK_ROLES
 from epitome_kit.widgets import render
 from epitome_kit.widgets import slice_viewer as widgets
 from epitome_kit.widgets.slice_viewer import SliceViewer
@@ -67,15 +67,13 @@ def test_a_mask_is_coloured_where_it_lies(viewer):
     first = changed[2 * render.BORDER : -render.BORDER, render.BORDER : render.BORDER + 132]
     assert np.count_nonzero(first ^ (inside > 0)) <= 0.03 * np.count_nonzero(inside)
     assert np.array_equal(changed[:, : changed.shape[1] // 2], changed[:, changed.shape[1] // 2 :])
-    assert mask_colours(viewer.stack.masks)["tumour"] in viewer.ticks["tumour"].description
+    assert MASK_ROLES["tumour"].colour in viewer.ticks["tumour"].description
 
 
 def test_the_first_mask_lies_on_top(viewer):
     viewer.opacity.value = 1
     middle = 2 * render.BORDER + 57, render.BORDER + 46
-    assert picture(viewer)[middle].tolist() == [
-        round(255 * part) for part in to_rgb(mask_colours(["tumour"])["tumour"])
-    ]
+    assert picture(viewer)[middle].tolist() == [round(255 * part) for part in to_rgb(MASK_ROLES["tumour"].colour)]
 
 
 def recorded(monkeypatch, name):

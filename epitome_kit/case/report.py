@@ -19,6 +19,7 @@ from epitome_kit.grade.single_case import grade_head, has_graded
 from epitome_kit.images import load_image, load_mask, voxel_size_known
 from epitome_kit.report.flow import CLASSES
 from epitome_kit.report.html import embed_picture, render_page, write_page
+from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.segment import predict_tumours, read_card
@@ -269,13 +270,12 @@ def size_lines(size):
     -------
     list of str
     """
-    if size["measured"] is None:
-        low, high = size["volume_low_voxels"], size["volume_high_voxels"]
-        return [f"volume {size['volume_voxels']:.0f} voxels", f"90 % interval {low:.0f} to {high:.0f} voxels"]
-    measured = size["measured"]
+    told, measured = describe_volume(size), size["measured"]
+    lines = [f"volume {told.volume}", told.interval]
+    if measured is None:
+        return lines
     return [
-        f"volume {size['volume_ml']:.1f} mL",
-        f"90 % interval {size['volume_low_ml']:.1f} to {size['volume_high_ml']:.1f} mL",
+        *lines,
         f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm",
         f"measurable by RANO: {'yes' if measured['measurable'] else 'no'}",
     ]
@@ -308,4 +308,10 @@ def _save(report, name, figure, alt):
 def _shown(report):
     pictures = {name: embed_picture(path) for name, path in report.pictures.items()}
     facts = report.facts
-    return {**facts, "grade": facts.get("grade"), "ungraded": facts.get("ungraded"), "pictures": pictures}
+    parts = {
+        "volume": facts["size"] and describe_volume(facts["size"]),
+        "grade": facts.get("grade"),
+        "ungraded": facts.get("ungraded"),
+        "pictures": pictures,
+    }
+    return {**facts, **parts}

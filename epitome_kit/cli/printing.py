@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.errors import plain
 from epitome_kit.workspace import Workspace
 
@@ -20,10 +21,10 @@ KEY_FIGURES = {
 
 _FIT = {
     "dice_mean": "Dice {dice_mean:.3f} on average, median {dice_median:.3f}, n = {n}, against {reference}",
-    "dice_mean_ci95": "95 % interval {dice_mean_ci95[0]:.3f} to {dice_mean_ci95[1]:.3f}",
+    "dice_mean_ci95": "{score_interval} {dice_mean_ci95[0]:.3f} to {dice_mean_ci95[1]:.3f}",
     "dice_classical_mean": "symmetry alone {dice_classical_mean:.3f}",
     "volume_error_pct_median": "volume error {volume_error_pct_median:.1f} %",
-    "coverage": "the 90 % interval holds {coverage:.0%}",
+    "coverage": "the {volume_interval} holds {coverage:.0%}",
 }
 
 
@@ -33,7 +34,7 @@ SIZES = {
     "slab_volume_ml": "volume on the annotated slices",
     "slab_voxels": "volume on the annotated slices",
     "ellipsoid_volume_ml": "estimate of the whole, as an ellipsoid",
-    "ellipsoid_volume_low_ml": "  95 % interval from",
+    "ellipsoid_volume_low_ml": "  {interval} from",
     "ellipsoid_volume_high_ml": "  to",
     "surface_volume_ml": "volume within the surface",
     "surface_mm2": "surface",
@@ -54,7 +55,7 @@ SIZES = {
     "largest_slice": "slice with most of it",
     "touches_edge": "reaches the edge of the scan",
 }
-"""What `epitome measure` calls each size, in the order of its table."""
+"""What `epitome measure` calls each size, in the order of its table; `{interval}` stands for the label of one."""
 
 _UNITS = {"ml": ("mL", ".2f"), "mm2": ("mm²", ".0f"), "mm": ("mm", ".1f"), "voxels": ("voxels", "d")}
 
@@ -110,7 +111,7 @@ def show_warnings(table):
 
 
 def show_report(page, as_json):
-    """Print the key figures of a run, and where its page and the sheet of its one scan are.
+    """Print the key figures of a run, the volume of its one scan, and where its page and the sheet of that scan are.
 
     Parameters
     ----------
@@ -118,13 +119,17 @@ def show_report(page, as_json):
     as_json : bool
     """
     from epitome_kit.files import read_json
+    from epitome_kit.tumour.intervals import describe_volume
     from epitome_kit.workspace import LATEST
 
     summary = read_json(page.parent / "summary.json")
     asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
     rows = [_key_figure(summary, part, name) for part, name in asked if summary[part][name] is not None]
     if as_json or rows:
-        show(summary, as_json, rows, header=("step", "figure", "value", "95 % interval", "n"))
+        show(summary, as_json, rows, header=("step", "figure", "value", interval_label(), "n"))
+    if summary["case"]["volume_voxels"]:
+        size = describe_volume(summary["case"])
+        typer.echo(f"One scan: tumour {size.volume}, {size.interval}", err=as_json)
     workspace = page.absolute().parent
     latest = workspace.parent / LATEST
     shown = latest if latest.resolve() == workspace else workspace
@@ -171,7 +176,10 @@ def show_size(size, as_json):
         As :class:`epitome_kit.tumour.measure.TumourSize`, or a count of voxels.
     as_json : bool
     """
-    known = [(name, label) for name, label in SIZES.items() if size.get(name) is not None]
+    from epitome_kit.tumour.intervals import ELLIPSOID_LEVEL
+
+    interval = interval_label(ELLIPSOID_LEVEL)
+    known = [(name, label.format(interval=interval)) for name, label in SIZES.items() if size.get(name) is not None]
     show(size, as_json, [(label, *_with_unit(name, size[name])) for name, label in known])
 
 
@@ -190,7 +198,7 @@ def show_grading(scores, folder, as_json):
 
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
     models = {"neural network": scores, **scores["rivals"], **probes}
-    header = ("model", "AUC", "95 % interval", "balanced accuracy", "Brier", "permutation p")
+    header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", "permutation p")
     rows = [(name.replace("_", " "), *_graded(each)) for name, each in models.items()]
     show(scores, as_json, rows, header=header)
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
@@ -217,6 +225,7 @@ def show_outlines(tumours, folder, as_json, scans=None):
     scans : list of dict, default=None
         Of one head: file, contrast and evidence of each.
     """
+    from epitome_kit.tumour.intervals import VOLUME_LEVEL
     from epitome_kit.tumour.segment import summarise
 
     summary = summarise(tumours)
@@ -230,7 +239,9 @@ def show_outlines(tumours, folder, as_json, scans=None):
         columns = ["participant_id", *sizes, "dice", "dice_classical"]
         show_frame(tumours.round(3), False, [name for name in columns if name in tumours])
     if summary:
-        typer.echo("; ".join(text.format(**summary) for name, text in _FIT.items() if name in summary), err=as_json)
+        labels = {"score_interval": interval_label(), "volume_interval": interval_label(VOLUME_LEVEL)}
+        told = (text.format(**summary, **labels) for name, text in _FIT.items() if name in summary)
+        typer.echo("; ".join(told), err=as_json)
     show_warnings(tumours)
     typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
 

@@ -33,8 +33,8 @@ def segment(
     """Outline the tumour in a cohort, or in the scans of one head; any of T1, T1 after contrast, T2, FLAIR.
 
     Without `--train` and `--weights` the network has seen simulated patients
-    alone. Masks go to OUT/masks, on each subject's own grid; sizes, with a 90 %
-    interval, to OUT/tumours.tsv. Where there is a mask to compare with, so does the Dice.
+    alone. Masks go to OUT/masks, on each subject's own grid; sizes, with the
+    interval of each volume, to OUT/tumours.tsv. Where there is a mask to compare with, so does the Dice.
     What each scan of one head was taken for, and why, is said and goes to
     OUT/contrasts.tsv; `epitome contrasts` tells it beforehand.
 

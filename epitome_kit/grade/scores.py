@@ -4,6 +4,8 @@ import numpy as np
 from scipy.stats import beta, rankdata
 from sklearn.metrics import confusion_matrix
 
+from epitome_kit.confidence import interval_quantiles
+
 DRAWS = 2000
 """Bootstrap and permutation draws."""
 
@@ -13,7 +15,7 @@ def score(labels, probabilities, calibrated=None, *, groups=None, seed=0):
 
     A subject is called positive from a probability of 0.5 on. With several
     deals each score is the mean over them: that of one model, not of a committee
-    of deals. Intervals hold 95 %: of AUC, balanced accuracy and Brier score,
+    of deals. Intervals are of :data:`~epitome_kit.confidence.SCORE_LEVEL`: of AUC, balanced accuracy and Brier score,
     percentiles of a bootstrap over subjects, stratified by class; of accuracy,
     sensitivity and specificity, Clopper-Pearson. Where several rows are of one
     group, all of them are drawn and permuted together, and every interval is of the bootstrap.
@@ -137,12 +139,12 @@ def _permuted_groups(labels, groups, rng):
 
 
 def _interval(draws):
-    return np.quantile(draws, (0.025, 0.975)).round(12).tolist()
+    return np.quantile(draws, interval_quantiles()).round(12).tolist()
 
 
 def _clopper_pearson(right):
     """Interval for a share; `right` holds 0 or 1 for each subject, or its mean over several deals."""
-    n, hits = len(right), float(right.sum())
-    low = beta.ppf(0.025, hits, n - hits + 1) if hits > 0 else 0.0
-    high = beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
+    n, hits, (below, above) = len(right), float(right.sum()), interval_quantiles()
+    low = beta.ppf(below, hits, n - hits + 1) if hits > 0 else 0.0
+    high = beta.ppf(above, hits + 1, n - hits) if hits < n else 1.0
     return [float(low), float(high)]

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 from matplotlib.colors import CenteredNorm, Normalize
 
-from epitome_kit.plotting.panels import draw_letters, draw_scale_bar, finish, image_axes, show_picture
+from epitome_kit.plotting.panels import draw_letters, draw_outline, draw_scale_bar, finish, image_axes, show_picture
 from epitome_kit.plotting.slices import Stack, slice_view
 from epitome_kit.plotting.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, ORANGE, in_house_style, new_figure
 
@@ -122,13 +122,13 @@ def rebuilt_tumour(scans, rebuilt, mask, affine, contrasts, *, title="Rebuilt fr
         ]
         for panel, (heading, picture, colours, norm) in zip(panels, shown, strict=True):
             drawn = show_picture(panel, view, picture, cmap=colours, norm=norm)
-            _outline(panel, view, view.cut(stack.masks["tumour"], index))
+            draw_outline(panel, view, view.cut(stack.masks["tumour"], index), "tumour")
             draw_letters(panel, view)
             panel.set_title(heading)
             if panel is not panels[0]:
                 _colour_bar(figure, drawn, panel, UNIT, shrink=0.8, anchor=(0, 1), panchor=False)
         draw_scale_bar(panels[0], view)
-    finish(figure, f"{title}, {view.position(index)}", stack.masks)
+    finish(figure, f"{title}, {view.position(index)}", stack.roles)
     return figure
 
 
@@ -221,11 +221,6 @@ def _strips(rows):
 def _window(volume):
     low, high = np.percentile(volume, (1, 99))
     return Normalize(low, max(high, low + 1e-6))
-
-
-def _outline(panel, view, inside):
-    rows, columns = ((np.arange(n + 2) - 0.5) * size for n, size in zip(view.shape, view.pixel_size, strict=True))
-    panel.contour(columns, rows, np.pad(inside, 1), levels=[0.5], colors=[ORANGE], linewidths=1.4)
 
 
 def _colour_bar(figure, drawn, panel, unit, **options):

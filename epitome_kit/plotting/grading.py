@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, in_house_style, new_figure
 from epitome_kit.workspace import Workspace
@@ -83,7 +84,7 @@ def grading_board(folder, *, title):
         2, 2, size=(13, 9.6), width_ratios=(1.15, 1), height_ratios=(1, 1.25)
     )
     _draw_rivals(rivals, rows, scores)
-    rivals.set_title("AUC, with 95 % interval")
+    rivals.set_title(f"AUC, with {interval_label()}")
     _draw_scores(others, scores)
     _draw_calibration(calibration, predictions, scores)
     names = [name if len(name) <= 44 else f"{name[:20]}…{name[-23:]}" for name in selected.feature.astype(str)]
@@ -138,7 +139,7 @@ def _draw_scores(axes, scores):
     axes.set(ylim=(4.6, -0.6), xlim=(-0.01, 1.01), xlabel="grey: always the commoner class")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.set_title("Scores of the network, with 95 % interval")
+    axes.set_title(f"Scores of the network, with {interval_label()}")
 
 
 def _draw_calibration(axes, predictions, scores, bins=6):

@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch
 from sklearn.metrics import roc_curve
 
-from epitome_kit.plotting.panels import show_picture
+from epitome_kit.plotting.panels import draw_outline, show_picture
 from epitome_kit.plotting.slices import display_windows, slice_view, stack_images
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, in_house_style, new_figure
 
@@ -89,8 +89,7 @@ def _draw(panel, stack, name, height_mm, *, outlined=False):
     picture = np.nan_to_num(view.cut(stack.volumes[name], index), nan=low)
     _show(panel, view, picture, height_mm, middle, cmap="gray", vmin=low, vmax=high)
     if outlined:
-        rows, columns = ((np.arange(n) + 0.5) * size for n, size in zip(view.shape, view.pixel_size, strict=True))
-        panel.contour(columns, rows, view.cut(mask, index), levels=[0.5], colors=[ORANGE], linewidths=2)
+        draw_outline(panel, view, view.cut(mask, index), "tumour", width=2)
         left, down = panel.get_xlim()[0] + 6, panel.get_ylim()[0] - 6
         panel.plot([left, left + 20], [down, down], color="white", lw=2.5, solid_capstyle="butt")
         panel.text(left + 23, down, "20 mm", color="white", size=9, va="center")

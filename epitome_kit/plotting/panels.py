@@ -1,10 +1,15 @@
 """Panels: one slice on black, in mm, with outlines, orientation letters and a scale bar."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from epitome_kit.plotting.style import mask_colours, new_figure
+from epitome_kit.plotting.slices import SliceView
+from epitome_kit.plotting.style import MASK_ROLES, new_figure
 
 _BARS = (200, 100, 50, 20, 10, 5, 2, 1)
 
@@ -41,7 +46,7 @@ def image_axes(rows, columns, width, views, *, heading=0.3, legend=False, text_c
     return figure, axes
 
 
-def draw_slice(panel, view, index, volume, window, masks, *, letters=True, scale_bar=False):
+def draw_slice(panel, view, index, volume, window, stack, *, letters=True, scale_bar=False):
     """Draw one slice with outlines, orientation letters and a scale bar.
 
     Parameters
@@ -52,26 +57,44 @@ def draw_slice(panel, view, index, volume, window, masks, *, letters=True, scale
     volume : ndarray, shape (i, j, k)
     window : (float, float)
         Intensities shown as black and as white.
-    masks : dict of str to ndarray of bool
-        Outlined in the colours of :func:`~epitome_kit.plotting.style.mask_colours`.
+    stack : Stack or None
+        Its masks are outlined, each by its role.
     letters, scale_bar : bool
     """
     show_picture(panel, view, view.cut(volume, index), cmap="gray", vmin=window[0], vmax=window[1])
-    rows, columns = ((np.arange(n + 2) - 0.5) * size for n, size in zip(view.shape, view.pixel_size, strict=True))
-    for name, colour in mask_colours(masks).items():
-        inside = np.pad(view.cut(masks[name], index), 1)
-        if inside.any():
-            panel.contour(columns, rows, inside, levels=[0.5], colors=[colour], linewidths=1.4)
+    for name, role in stack.roles.items() if stack else ():
+        draw_outline(panel, view, view.cut(stack.masks[name], index), role)
     if letters:
         draw_letters(panel, view)
     if scale_bar:
         draw_scale_bar(panel, view)
 
 
-def paint_voxels(panel, view, inside, colour):
-    """Colour the pixels of a boolean picture, over what the panel shows."""
+def draw_outline(panel: Axes, view: SliceView, inside: np.ndarray, role: str, *, width: float = 1.4) -> None:
+    """Outline a mask on a slice, closed where the mask reaches the border.
+
+    Parameters
+    ----------
+    panel : Axes
+    view : SliceView
+    inside : ndarray of bool, shape (rows, columns)
+        The mask, as :meth:`~epitome_kit.plotting.slices.SliceView.cut` cuts it.
+    role : str
+        Key of :data:`~epitome_kit.plotting.style.MASK_ROLES`, which gives colour and line.
+    width : float, default=1.4
+        Points.
+    """
+    if not inside.any():
+        return
+    rows, columns = ((np.arange(n + 2) - 0.5) * size for n, size in zip(view.shape, view.pixel_size, strict=True))
+    look = {"colors": [MASK_ROLES[role].colour], "linestyles": [MASK_ROLES[role].line], "linewidths": width}
+    panel.contour(columns, rows, np.pad(inside, 1), levels=[0.5], **look)
+
+
+def paint_voxels(panel: Axes, view: SliceView, inside: np.ndarray, role: str) -> None:
+    """Colour the pixels of a boolean picture by their role, over what the panel shows."""
     layer = np.zeros((*inside.shape, 4))
-    layer[inside] = (*to_rgb(colour), 0.75)
+    layer[inside] = (*to_rgb(MASK_ROLES[role].colour), 0.75)
     show_picture(panel, view, layer, interpolation="nearest")
 
 
@@ -86,12 +109,13 @@ def show_picture(panel, view, picture, **options):
     return drawn
 
 
-def finish(figure, title, masks):
-    """Set the title of a figure, on more lines where it is narrow, and the legend of its masks."""
+def finish(figure: Figure, title: str, roles: Mapping[str, str]) -> None:
+    """Set the title of a figure, on more lines where it is narrow, and the legend of its masks: name to role."""
     if title:
         figure.suptitle(title, wrap=True)
-    if masks:
-        handles = [Line2D([], [], color=colour, lw=2, label=name) for name, colour in mask_colours(masks).items()]
+    if roles:
+        styles = [(name, *MASK_ROLES[role]) for name, role in roles.items()]
+        handles = [Line2D([], [], color=colour, ls=line, lw=2, label=name) for name, colour, line in styles]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 

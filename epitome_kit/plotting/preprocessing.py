@@ -59,7 +59,7 @@ def strip_thresholds(image, probability, truth=None, *, title="Threshold of the 
     figure, ((panel, *charts),) = new_figure(1, len(ratios), size=(10.5, 4), width_ratios=ratios)
     window = display_windows(stack.volumes)["scan"]
     index = stack.busiest(view)
-    draw_slice(panel, view, index, stack.volumes["scan"], window, stack.masks, scale_bar=True)
+    draw_slice(panel, view, index, stack.volumes["scan"], window, stack, scale_bar=True)
     panel.set_title(view.describe(index))
     known = voxel_size_known(stack.grid)
     scale = np.prod(nib.affines.voxel_sizes(stack.grid.affine)) / 1000 if known else 1
@@ -73,7 +73,7 @@ def strip_thresholds(image, probability, truth=None, *, title="Threshold of the 
     for chart in charts:
         chart.set(xlabel="probability above which it is brain", xlim=(0, 1))
         chart.axvline(THRESHOLD, color=GREY, lw=1, ls=":")
-    finish(figure, title, stack.masks)
+    finish(figure, title, stack.roles)
     return figure
 
 
@@ -151,7 +151,7 @@ def compare_corrections(image, outputs, field, mask, *, title="Corrections of br
     clean = np.asarray(image.dataobj, np.float32) / np.asarray(load_image(field).dataobj, np.float32)
     errors = []
     for position, (name, volume) in enumerate(stack.volumes.items()):
-        draw_slice(axes[0, position], view, index, volume, window, {}, scale_bar=position == 0)
+        draw_slice(axes[0, position], view, index, volume, window, None, scale_bar=position == 0)
         axes[0, position].set_title(name)
         left, changed = split_correction_error(image_like(volume, image), image, field, mask)
         worth = inside & (volume > 0) & (clean > 0)

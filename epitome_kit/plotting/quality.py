@@ -44,7 +44,8 @@ def quality_picture(subject, files):
     scan = assign_nominal_voxel_size(load_image(subject.images[lead], where="quality_picture"))
     found = assign_nominal_voxel_size(load_mask(files.mask("desc-brain", space=lead), where="quality_picture"))
     brain = load_mask(files.mask("desc-brain"), where="quality_picture")
-    masks = {outlined: brain, "template's brain": _template_brain(brain.shape, *brain.affine.ravel().tolist())}
+    template = _template_brain(brain.shape, *brain.affine.ravel().tolist())
+    masks = {outlined: brain, "template's brain": (template, "template")}
     before = stack_images({lead: scan}, {outlined: found}, where="quality_picture")
     after = stack_images({name: files.scan(name) for name in (lead, *others)}, masks, where="quality_picture")
     rows = [(before, "before", [lead]), (after, "after", [lead]), *([(after, "after", others)] if others else [])]
@@ -54,7 +55,7 @@ def quality_picture(subject, files):
         for position, (panel, plane) in enumerate(zip(panels, PLANES, strict=True)):
             _draw(panel, stack, slice_view(stack.grid, plane), names[position % len(names)], when)
     size = "" if views[0].known and slice_view(before.grid).known else "; voxel size unknown before"
-    finish(figure, f"{subject.id}, before and after preprocessing{size}", after.masks)
+    finish(figure, f"{subject.id}, before and after preprocessing{size}", after.roles)
     return figure
 
 
@@ -83,7 +84,7 @@ def _draw(panel, stack, view, name, when):
     index = round(float(np.nonzero(brain)[view.axis].mean()))
     low, high = np.nanpercentile(volume[brain], (1, 99))
     window = (min(low, 0) if when == "before" else low, max(high, low + 1e-6))
-    draw_slice(panel, view, index, volume, window, stack.masks, scale_bar=view.plane == "axial")
+    draw_slice(panel, view, index, volume, window, stack, scale_bar=view.plane == "axial")
     panel.set_title(f"{name} {when}, {view.position(index)}")
 
 

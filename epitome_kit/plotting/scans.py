@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 from epitome_kit.errors import ParameterError
 from epitome_kit.plotting.panels import draw_slice, finish, image_axes, paint_voxels, show_picture
 from epitome_kit.plotting.slices import PLANES, Stack, display_windows, slice_view, stack_images
-from epitome_kit.plotting.style import BLUE, RED, in_house_style
+from epitome_kit.plotting.style import MASK_ROLES, in_house_style
 
 
 @in_house_style
@@ -19,7 +19,8 @@ def show_slices(images, masks=None, *, plane="axial", index=None, mm=None, windo
     images : dict of str to image or path, or one of these
         Contrasts by name; all are brought onto the grid of the first.
     masks : dict of str to image or path, or one of these, optional
-        Outlined on every contrast.
+        Outlined on every contrast, each in the colour of its role
+        (:data:`~epitome_kit.plotting.style.MASK_ROLES`): its name, or given as ``(mask, role)``.
     plane : {"axial", "coronal", "sagittal"}, default="axial"
     index : int, optional
         Array index of the slice. Default: the slice with most of the first
@@ -51,9 +52,9 @@ def show_slices(images, masks=None, *, plane="axial", index=None, mm=None, windo
     width = min(3.4, 10.5 / len(stack.volumes))
     figure, axes = image_axes(1, len(stack.volumes), width, [view], legend=stack.masks)
     for position, (name, volume) in enumerate(stack.volumes.items()):
-        draw_slice(axes[0, position], view, index, volume, windows[name], stack.masks, scale_bar=position == 0)
+        draw_slice(axes[0, position], view, index, volume, windows[name], stack, scale_bar=position == 0)
         axes[0, position].set_title(name)
-    finish(figure, _join(title, view.describe(index)), stack.masks)
+    finish(figure, _join(title, view.describe(index)), stack.roles)
     return figure
 
 
@@ -81,12 +82,12 @@ def show_planes(image, masks=None, *, point=None, window="robust", title=None):
     figure, axes, views = _plane_axes(stack, legend=stack.masks)
     for panel, view in zip(axes, views, strict=True):
         index = int(point[view.axis])
-        draw_slice(panel, view, index, volume, window, stack.masks, scale_bar=view.plane == "axial")
+        draw_slice(panel, view, index, volume, window, stack, scale_bar=view.plane == "axial")
         row, column = ((place + 0.5) * size for place, size in zip(view.pixel(point), view.pixel_size, strict=True))
         panel.axhline(row, color="white", lw=0.6, alpha=0.6)
         panel.axvline(column, color="white", lw=0.6, alpha=0.6)
         panel.set_title(f"{view.plane}, {view.position(index)}")
-    finish(figure, _join(title, "" if views[0].known else "voxel size unknown"), stack.masks)
+    finish(figure, _join(title, "" if views[0].known else "voxel size unknown"), stack.roles)
     return figure
 
 
@@ -122,11 +123,11 @@ def montage(image, masks=None, *, n=12, plane="axial", window="robust", title=No
             panel.set_visible(False)
             continue
         index = indices[position]
-        draw_slice(panel, view, index, volume, window, stack.masks, letters=position == 0, scale_bar=position == 1)
+        draw_slice(panel, view, index, volume, window, stack, letters=position == 0, scale_bar=position == 1)
         place = view.position(index).partition(" = ")[2]
         panel.text(0.97, 0.97, place, transform=panel.transAxes, color="white", size=9, ha="right", va="top")
     axis = view.position(0).partition(" = ")[0]
-    finish(figure, _join(title, f"{len(indices)} of {view.count} {plane} slices, labelled by {axis}"), stack.masks)
+    finish(figure, _join(title, f"{len(indices)} of {view.count} {plane} slices, labelled by {axis}"), stack.roles)
     return figure
 
 
@@ -171,14 +172,14 @@ def before_after(
     windows = display_windows(stack.volumes, window)
     figure, axes = image_axes(1, 3 if compare else 2, 3.4, [view], legend=stack.masks)
     for position, (name, volume) in enumerate(stack.volumes.items()):
-        draw_slice(axes[0, position], view, index, volume, windows[name], stack.masks, scale_bar=position == 0)
+        draw_slice(axes[0, position], view, index, volume, windows[name], stack, scale_bar=position == 0)
         axes[0, position].set_title(name)
     if compare:
         first, second = (view.cut(volume, index) for volume in stack.volumes.values())
         worth = next((view.cut(mask, index) for mask in stack.masks.values()), first > 0.05 * windows[labels[0]][1])
         change = second - first if compare == "difference" else _ratio(second, first, worth)
         _draw_change(figure, axes[0, 2], view, change, compare, labels)
-    finish(figure, _join(title, view.describe(index)), stack.masks)
+    finish(figure, _join(title, view.describe(index)), stack.roles)
     return figure
 
 
@@ -212,14 +213,14 @@ def missed_and_extra(answer, truth, image=None, *, what="mask"):
     figure, axes, views = _plane_axes(stack, legend=True)
     for panel, view in zip(axes, views, strict=True):
         index = wrong.busiest(view)
-        draw_slice(panel, view, index, volume, window, {}, scale_bar=view.plane == "axial")
-        paint_voxels(panel, view, view.cut(truth & ~answer, index), BLUE)
-        paint_voxels(panel, view, view.cut(answer & ~truth, index), RED)
+        draw_slice(panel, view, index, volume, window, None, scale_bar=view.plane == "axial")
+        paint_voxels(panel, view, view.cut(truth & ~answer, index), "missed")
+        paint_voxels(panel, view, view.cut(answer & ~truth, index), "extra")
         panel.set_title(f"{view.plane}, {view.position(index)}" if view.known else view.plane)
     missed, extra = np.count_nonzero(truth & ~answer), np.count_nonzero(answer & ~truth)
     handles = [
-        Patch(color=BLUE, label=f"missed: {missed:,} voxels"),
-        Patch(color=RED, label=f"extra: {extra:,} voxels"),
+        Patch(color=MASK_ROLES["missed"].colour, label=f"missed: {missed:,} voxels"),
+        Patch(color=MASK_ROLES["extra"].colour, label=f"extra: {extra:,} voxels"),
     ]
     figure.suptitle(f"{what}: the answer against the truth")
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
@@ -253,11 +254,11 @@ def epitome_sheet(images, mask, lines, *, title="Epitome of the tumour"):
         for column, view in enumerate(views):
             panel = axes[row, column]
             index = point[view.axis]
-            draw_slice(panel, view, index, volume, windows[name], stack.masks, scale_bar=row == column == 0)
+            draw_slice(panel, view, index, volume, windows[name], stack, scale_bar=row == column == 0)
             panel.set_title(f"{name}, {view.plane}")
         axes[row, 3].set_axis_off()
     axes[0, 3].text(0.04, 1, "\n".join(lines), va="top", size=10.5, linespacing=1.7, transform=axes[0, 3].transAxes)
-    finish(figure, title, stack.masks)
+    finish(figure, title, stack.roles)
     return figure
 
 

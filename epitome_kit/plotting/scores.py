@@ -5,6 +5,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import binomtest, norm
 from sklearn.metrics import brier_score_loss, roc_curve
 
+from epitome_kit.confidence import SCORE_LEVEL, interval_label
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, in_house_style, new_figure
 
 
@@ -117,7 +118,7 @@ def reliability(y, probabilities, *, bins=5, title="Calibration"):
     predicted = [probabilities[group].mean() for group in groups]
     observed = np.array([y[group].mean() for group in groups])
     tests = (binomtest(int(y[group].sum()), len(group)) for group in groups)
-    low, high = np.array([test.proportion_ci(method="wilson") for test in tests]).T
+    low, high = np.array([test.proportion_ci(SCORE_LEVEL, method="wilson") for test in tests]).T
     figure, ((axes,),) = new_figure(size=(5.2, 4.8))
     axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1, label="perfectly calibrated")
     axes.errorbar(
@@ -128,7 +129,7 @@ def reliability(y, probabilities, *, bins=5, title="Calibration"):
         marker="o",
         lw=1.8,
         capsize=4,
-        label="observed, 95% interval",
+        label=f"observed, {interval_label()}",
     )
     axes.plot(probabilities, np.full(len(y), -0.06), "|", color=BLUE, ms=9, alpha=0.5)
     axes.set(
@@ -168,7 +169,7 @@ def scoreboard(rows, *, n=None, title="Scoreboard"):
         text = f"{value:.2f}" + (f"  ({low:.2f} to {high:.2f})" if row.get("ci") else "")
         axes.text(1.03, place, text, va="center", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(rows)), rows)
-    axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, 1), xlabel="score, with 95% interval")
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, 1), xlabel=f"score, with {interval_label()}")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.set_title(title if n is None else f"{title}, n = {n}")

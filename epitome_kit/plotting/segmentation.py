@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, in_house_style, new_figure
+from epitome_kit.tumour.intervals import VOLUME_LEVEL
+
+_TITLE = f"Volume and its {interval_label(VOLUME_LEVEL)}"
 
 
 @in_house_style
@@ -34,7 +38,7 @@ def compare_segmentations(tumours, *, title="Network and symmetry"):
 
 
 @in_house_style
-def volume_intervals(tumours, *, title="Volume and its 90 % interval"):
+def volume_intervals(tumours, *, title=_TITLE):
     """Draw the interval of each volume and the reference, small tumours first.
 
     Parameters

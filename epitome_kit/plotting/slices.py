@@ -9,6 +9,7 @@ from scipy import ndimage
 from epitome_kit.errors import ParameterError
 from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, voxel_size_known
 from epitome_kit.io.mask_labels import MOST_LABELS
+from epitome_kit.plotting.style import mask_roles
 
 PLANES = ("axial", "coronal", "sagittal")
 
@@ -159,12 +160,19 @@ class Stack:
         bool, shape (i, j, k).
     maps : dict of str to ndarray
         float32, shape (i, j, k).
+    roles : dict of str to str
+        Of every mask, a key of :data:`~epitome_kit.plotting.style.MASK_ROLES`; those
+        that are not given follow from the names of the masks.
     """
 
     grid: nib.Nifti1Image
     volumes: dict
     masks: dict
     maps: dict = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "roles", mask_roles(self.masks, self.roles))
 
     def crop(self, inside, *, margin_mm=10):
         """Cut the stack to the box around a boolean array, and a margin (nominal mm)."""
@@ -173,7 +181,7 @@ class Stack:
         low, high = np.maximum(places.min(axis=0) - margin, 0), places.max(axis=0) + margin + 1
         box = tuple(slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True))
         parts = ({name: part[box] for name, part in parts.items()} for parts in (self.volumes, self.masks, self.maps))
-        return Stack(self.grid.slicer[box], *parts)
+        return Stack(self.grid.slicer[box], *parts, self.roles)
 
     def busiest(self, view):
         """Slice that holds most of the first mask; the middle one without a mask."""
@@ -221,6 +229,8 @@ def stack_images(images, masks=None, maps=None, *, where="stack_images"):
         Scans by name. Those on another grid are resampled linearly.
     masks : dict of str to image or path, or one of these, optional
         Masks by name. Those on another grid are resampled to the nearest voxel.
+        ``(mask, role)`` in place of a mask sets its role, and so its colour and
+        line: see :data:`~epitome_kit.plotting.style.MASK_ROLES`. Else its name is its role.
     maps : dict of str to image or path, or one of these, optional
         Maps by name, such as what a network looked at; resampled linearly.
     where : str, default="stack_images"
@@ -233,11 +243,13 @@ def stack_images(images, masks=None, maps=None, *, where="stack_images"):
     Raises
     ------
     ParameterError
-        No image.
+        No image, or no such role.
     ImageError
         A file cannot be read as a 3-D image.
     """
-    images = _named(images, "scan")
+    images, pairs = _named(images, "scan"), _named(masks, "mask")
+    masks = {name: mask[0] if isinstance(mask, tuple) else mask for name, mask in pairs.items()}
+    roles = {name: mask[1] for name, mask in pairs.items() if isinstance(mask, tuple)}
     if not images:
         raise ParameterError(where, "at least one image", "none", "pass `{'T1ce': image}`")
     loaded = {name: load_image(image, where=where, check_voxels=False) for name, image in images.items()}
@@ -245,13 +257,13 @@ def stack_images(images, masks=None, maps=None, *, where="stack_images"):
     volumes = {name: _without_surround(_values(image, grid)) for name, image in loaded.items()}
     inside = {
         name: np.asarray(_on_grid(load_shown(mask, where=where), grid, order=0).dataobj) > 0
-        for name, mask in _named(masks, "mask").items()
+        for name, mask in masks.items()
     }
     heat = {
         name: _values(load_image(image, where=where, check_voxels=False), grid)
         for name, image in _named(maps, "map").items()
     }
-    return Stack(grid, volumes, inside, heat)
+    return Stack(grid, volumes, inside, heat, roles)
 
 
 def display_windows(volumes, window="robust"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.plotting.style import BLUE, GREEN, GREY, in_house_style, new_figure
 
 
@@ -22,7 +23,8 @@ def sweep_chart(table, varied):
     """
     figure, (axes,) = new_figure(1, 3, size=(10.5, 1.6 + 0.34 * len(table)), sharey=True, width_ratios=(3, 3, 2))
     rows = np.arange(len(table))
-    panels = (("auc", "AUC (95 % interval); chance 0.5", BLUE), ("dice", "mean Dice (95 % interval)", GREEN))
+    label = interval_label()
+    panels = (("auc", f"AUC ({label}); chance 0.5", BLUE), ("dice", f"mean Dice ({label})", GREEN))
     for panel, (name, label, colour) in zip(axes, panels, strict=False):
         panel.hlines(rows, *(table[f"{name}_{end}"].astype(float) for end in ("low", "high")), color=colour, lw=2.4)
         panel.plot(table[name].astype(float), rows, "o", color=colour)

@@ -123,15 +123,15 @@ def picture_path(out, name, kind):
 
 
 def _draw_subject(item, *, cohort, preprocessed, out):
-    """Draw one subject, unless that was done since its epitome was learned."""
+    """Draw one subject, unless that was done since its epitome was learned, and in the present style."""
     from epitome_kit.plotting.epitomes import epitome_picture, rebuilt_tumour
     from epitome_kit.plotting.scans import epitome_sheet
-    from epitome_kit.plotting.style import save_figure
+    from epitome_kit.plotting.style import is_drawn_as_now, save_figure
 
     name, crops = item
     record = record_path(Workspace(out).epitomes / name, name)
     last = picture_path(out, name, "sheet")
-    if made_from(last, record):
+    if made_from(last, record) and is_drawn_as_now(last):
         return
     row = read_json(record)["row"]
     if not row.get("note"):

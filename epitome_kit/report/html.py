@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,7 +22,8 @@ def write_page(path, template, **values):
     template : str
         File name in the folder of templates.
     **values
-        What the template names; the style (``css``) and the ``icon`` are given.
+        What the template names; the style (``css``), the ``icon`` and
+        :func:`~epitome_kit.confidence.interval_label` are given.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def render_page(template, **values):
     str
     """
     environment = Environment(loader=PackageLoader("epitome_kit.report"), autoescape=True, trim_blocks=True)
+    environment.globals.update(interval_label=interval_label)
     css, icon = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "icon.svg"))
     return environment.get_template(template).render(css=css, icon=icon, **values)
 

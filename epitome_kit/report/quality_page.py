@@ -132,11 +132,11 @@ def _written(column, value):
 
 
 def _draw(subject, *, out):
-    """Draw one subject, unless that was done since it was preprocessed."""
+    """Draw one subject, unless that was done since it was preprocessed, and in the present style."""
     from epitome_kit.plotting.quality import describe_picture, quality_picture
-    from epitome_kit.plotting.style import save_figure
+    from epitome_kit.plotting.style import is_drawn_as_now, save_figure
 
     files = Preprocessed(out, subject.id)
-    if not made_from(files.picture, files.record):
+    if not (made_from(files.picture, files.record) and is_drawn_as_now(files.picture)):
         save_figure(quality_picture(subject, files), files.picture, describe_picture(subject))
         mark_made_from(files.picture, files.record)

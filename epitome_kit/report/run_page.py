@@ -5,12 +5,14 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 from PIL import Image
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_text
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.documents import write_reporting
 from epitome_kit.report.flow import CLASSES
 from epitome_kit.report.html import TEMPLATES, write_page
 from epitome_kit.report.summary import build_summary
+from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.workspace import Workspace, column, executed_notebooks, read_notebook, run_parameters, table
 
 __all__ = ["build_summary", "write_report"]
@@ -132,12 +134,10 @@ def _cards(workspace, summary):
 def _case_cards(case):
     """Show what notebook 06 found in its one scan."""
     cards = []
-    if case["volume_ml"] is not None:
-        interval = f"90 % interval {case['volume_low_ml']:.1f} to {case['volume_high_ml']:.1f} mL"
-        cards.append({"label": "One scan: tumour", "value": f"{case['volume_ml']:.1f} mL", "sample": [interval]})
-    elif case["volume_voxels"]:
-        sample = ["voxel size unknown"]
-        cards.append({"label": "One scan: tumour", "value": f"{case['volume_voxels']:.0f} voxels", "sample": sample})
+    if case["volume_voxels"]:
+        size = describe_volume(case)
+        sample = [size.interval, *(["voxel size unknown"] if case["volume_ml"] is None else [])]
+        cards.append({"label": "One scan: tumour", "value": size.volume, "sample": sample})
     if case["probability"] is not None:
         sample = ["read it with the model behind it, on the sheet"]
         value = f"{100 * case['probability']:.0f} %"
@@ -166,7 +166,7 @@ def _score_card(label, estimate, interval, n, *, marks=(), notes=()):
     if estimate is None:
         return {"label": label}
     marks = [mark for mark in marks if mark["at"] is not None]
-    spread = [f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"] if interval else []
+    spread = [f"{interval_label()} {interval[0]:.2f} to {interval[1]:.2f}"] if interval else []
     return {
         "label": label,
         "value": f"{estimate:.2f}",

@@ -2,6 +2,7 @@
 
 from jinja2 import Environment, PackageLoader
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.workspace import Workspace
 
 WORDING = {
@@ -38,6 +39,7 @@ def template_environment():
     environment = Environment(  # nosec B701
         loader=PackageLoader("epitome_kit.report"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.globals.update(interval_label=interval_label)
     environment.filters.update(two=lambda value: "–" if value is None else f"{value:.2f}", listed=_listed)
     return environment
 
@@ -172,8 +174,8 @@ def _limits_of_chance(scores):
     low, high = scores.get("auc_ci95") or (1, 1)
     if low <= 0.5:
         yield (
-            f"The 95 % interval of the AUC ({low:.2f} to {high:.2f}) holds 0.5: these subjects do not show that the "
-            "model does better than chance."
+            f"The {interval_label()} of the AUC ({low:.2f} to {high:.2f}) holds 0.5: these subjects do not show that "
+            "the model does better than chance."
         )
     if (scores.get("permutation_p") or 0) >= 0.05:
         yield f"Shuffled labels did as well in {scores['permutation_p']:.0%} of the permutations."

@@ -139,9 +139,10 @@ def _case(workspace):
     path = Workspace(workspace).case_facts
     found = read_json(path) if path.is_file() else {}
     size, grade = found.get("size") or {}, found.get("grade") or {}
-    volumes = {name: _rounded(size.get(name), 2) for name in ("volume_ml", "volume_low_ml", "volume_high_ml")}
+    parts = [f"volume_{part}{unit}" for unit in ("ml", "voxels") for part in ("", "low_", "high_")]
+    volumes = {name: _rounded(size.get(name), 2) for name in parts}
     probability = {"probability": _rounded(grade.get("probability")), "of": (grade.get("names") or [None])[-1]}
-    return {**volumes, "volume_voxels": size.get("volume_voxels"), **probability}
+    return {**volumes, **probability}
 
 
 def _provenance(workspace, parameters):

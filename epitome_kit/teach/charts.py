@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from epitome_kit.confidence import interval_label
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, in_house_style, new_figure
 from epitome_kit.teach.leakage import mean_interval
 
@@ -72,7 +73,7 @@ def mend_chart(stages, *, majority, title="One fault mended after the other"):
             axes.plot(value, place, "o", color=BLUE, ms=7)
             axes.text(1.03, place, f"{value:.2f}", va="center", transform=axes.get_yaxis_transform())
         name = "AUC" if measure == "auc" else measure
-        axes.set(xlim=(0, 1), xlabel=f"{name}, with 95 % interval")
+        axes.set(xlim=(0, 1), xlabel=f"{name}, with {interval_label()}")
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)

@@ -12,6 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from epitome_kit.confidence import interval_quantiles
+
 
 def cut_slices(scans, ids, *, slices=10, factor=4):
     """Cut neighbouring axial slices out of every scan, and make each a row of coarse pixels.
@@ -294,7 +296,7 @@ def mean_interval(values):
         Mean, low, high.
     """
     values = np.asarray(values, float)
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = t.ppf(interval_quantiles()[1], len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return values.mean(), values.mean() - half, values.mean() + half
 
 

@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from epitome_kit.backend import Model, keras, layers
+from epitome_kit.confidence import interval_quantiles
 from epitome_kit.images import image_like, load_image, resample, spacing_mm
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.preprocess.intensity import normalise_intensity
@@ -242,7 +243,7 @@ def auc_change(labels, before, after, *, draws=2000, seed=0):
         return _auc(after[negative], after[positive]) - _auc(before[negative], before[positive])
 
     drawn = [change(*(rng.choice(group, len(group)) for group in groups)) for _ in range(draws)]
-    return change(*groups), *np.quantile(drawn, (0.025, 0.975))
+    return change(*groups), *np.quantile(drawn, interval_quantiles())
 
 
 def _auc(negative, positive):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from epitome_kit.confidence import interval_quantiles
 from epitome_kit.grade.ann import Grader
 from epitome_kit.grade.select import choose_columns
 from epitome_kit.learn.probes import feature_columns
@@ -110,7 +111,7 @@ def _compare(conclusion, measure, score, told, without, rng, *, with_it="selecte
         chosen = np.concatenate([rng.choice(group, len(group)) for group in groups])
         draws.append(score(labels[chosen], after[chosen]) - score(labels[chosen], before[chosen]))
     values = score(labels, before), score(labels, after)
-    return _row(conclusion, measure, *values, values[1] - values[0], *np.quantile(draws, (0.025, 0.975)))
+    return _row(conclusion, measure, *values, values[1] - values[0], *np.quantile(draws, interval_quantiles()))
 
 
 def _compare_times(before, after):

@@ -2,9 +2,6 @@
 
 import numpy as np
 
-LEVEL = 0.9
-"""Share of subjects whose true volume the interval is to hold."""
-
 _LEAST_SPREAD = 0.05
 
 
@@ -41,7 +38,7 @@ def nonconformity_score(found, true, spread):
     return np.abs(np.log((np.asarray(true) + 1) / (np.asarray(found) + 1))) / spread
 
 
-def volume_interval(volume, spread, misfits, *, one=1.0, level=LEVEL):
+def volume_interval(volume, spread, misfits, *, level, one=1.0):
     """Interval that holds the true volume in a given share of subjects like those that calibrate it.
 
     Split conformal prediction on the log of the volume, scaled by how blurred
@@ -56,9 +53,10 @@ def volume_interval(volume, spread, misfits, *, one=1.0, level=LEVEL):
         From :func:`boundary_uncertainty`.
     misfits : sequence of float
         From :func:`nonconformity_score`, of subjects that the network never saw.
+    level : float
+        Share of subjects whose true volume the interval is to hold.
     one : float, default=1.0
         One voxel, in the unit of `volume`: :func:`nonconformity_score` counts one more.
-    level : float, default=0.9
 
     Returns
     -------

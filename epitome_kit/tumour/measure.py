@@ -58,7 +58,7 @@ class TumourSize:
     ellipsoid_volume_ml : float or None
         Estimate of the whole from the annotated slices.
     ellipsoid_volume_low_ml, ellipsoid_volume_high_ml : float or None
-        Its 95 % interval.
+        Its interval, of :data:`~epitome_kit.tumour.intervals.ELLIPSOID_LEVEL`.
     """
 
     volume_ml: float | None = None

@@ -16,8 +16,9 @@ from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import for_each, step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour.classical import outline_by_symmetry
-from epitome_kit.tumour.conformal import boundary_uncertainty, nonconformity_score, volume_interval
+from epitome_kit.tumour.conformal import boundary_uncertainty
 from epitome_kit.tumour.fit import UNetFineTuner
+from epitome_kit.tumour.intervals import add_intervals, score_misfits
 from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
 from epitome_kit.tumour.outline import (
     compare_outline,
@@ -47,8 +48,8 @@ def segment_cohort(
     A simulated cohort is scored on the whole truth all the same.
 
     Beside each outline stands that of :func:`outline_by_symmetry`, which learns
-    nothing, and a 90 % interval for the volume, calibrated on the other
-    subjects (:func:`epitome_kit.tumour.conformal.volume_interval`).
+    nothing, and an interval for the volume, calibrated on the other subjects
+    (:func:`epitome_kit.tumour.intervals.add_intervals`).
 
     A call that is stopped keeps the finished folds; the next one with the same
     settings goes on from there.
@@ -105,7 +106,7 @@ def segment_cohort(
         fold_of = make_equal_folds(arrays.ids, folds=folds, seed=seed)
         _require_masks(arrays, fold_of, cohort)
         _train(UNetFineTuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights, workers)
-    tumours = _with_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
+    tumours = add_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
     tumours = tumours.sort_values("participant_id", ignore_index=True)
     write_tsv(out / "tumours.tsv", tumours)
     if weights:
@@ -150,7 +151,7 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
     for part in out.glob("unet/fold-*.tsv"):  # their masks are about to be overwritten
         part.unlink()
     rows = _outline_all(ready, weights, preprocessed, out, workers)
-    tumours = _with_intervals(pd.DataFrame(rows), read_card(weights)["misfits"])
+    tumours = add_intervals(pd.DataFrame(rows), read_card(weights)["misfits"])
     write_tsv(out / "tumours.tsv", tumours)
     return tumours
 
@@ -169,7 +170,7 @@ def summarise(tumours):
         ``n`` subjects with a reference, ``reference``, ``dice_mean`` with its
         bootstrap interval ``dice_mean_ci95``, ``dice_median``,
         ``dice_classical_mean``, ``volume_error_pct_median`` (of its size) and
-        ``coverage`` of the 90 % interval. What too few subjects cannot tell is
+        ``coverage`` of the intervals of the volumes. What too few subjects cannot tell is
         left out; empty without a reference.
     """
     if "dice" not in tumours or not (scored := tumours.dropna(subset="dice")).size:
@@ -302,27 +303,7 @@ def _outline(subject, *, weights, preprocessed, out):
     return {"participant_id": subject.id, **describe_outline(subject, mask), **figures, "warnings": said}
 
 
-def _with_intervals(tumours, misfits=None):
-    """Add an interval to each volume, calibrated by `misfits`, or by the other subjects where None."""
-    tumours = tumours.reset_index(drop=True)
-    if "compared_volume_voxels" not in tumours:
-        tumours = tumours.assign(compared_volume_voxels=np.nan, reference_volume_voxels=np.nan)
-    off = nonconformity_score(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).to_numpy(
-        float
-    )
-    covered = np.full(len(tumours), np.nan, object)
-    for row, spread in tumours.spread.items():
-        others = misfits if misfits is not None else [each for each in np.delete(off, row) if np.isfinite(each)]
-        for unit, one in (("voxels", 1.0), ("ml", tumours.at[row, "voxel_ml"])):
-            interval = volume_interval(tumours.at[row, f"volume_{unit}"], spread, others, one=one)
-            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = interval
-        low, high = volume_interval(tumours.at[row, "compared_volume_voxels"], spread, others)
-        if np.isfinite(off[row]) and np.isfinite(high):
-            covered[row] = low <= tumours.at[row, "reference_volume_voxels"] <= high
-    return tumours.assign(covered=covered)
-
-
 def _write_card(weights, cohort, tumours, settings):
-    off = nonconformity_score(tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread).dropna()
+    misfits = [each for each in score_misfits(tumours).tolist() if np.isfinite(each)]
     card = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts, "settings": settings}
-    write_json(_card_path(weights), {**card, "out_of_fold": summarise(tumours), "misfits": list(off)})
+    write_json(_card_path(weights), {**card, "out_of_fold": summarise(tumours), "misfits": misfits})

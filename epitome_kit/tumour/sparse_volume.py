@@ -10,6 +10,7 @@ from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Paramete
 from epitome_kit.images import axis_codes, load_image
 from epitome_kit.sidecars import read_annotated_slices, sidecar_path
 from epitome_kit.tumour.diameters import axial_axis
+from epitome_kit.tumour.intervals import ELLIPSOID_LEVEL
 
 HALF_DEPTH = (0.95, 0.28)
 """Half the depth of a tumour across the slices, in radii of a disc as large as its widest slice: median and log sd."""
@@ -20,9 +21,6 @@ ROUGHNESS = 0.1
 MIDDLE = 0.6
 """How far from the middle of the tumour the annotated slices lie at most, in half depths."""
 
-LEVEL = 0.95
-"""Probability of the interval."""
-
 _AS_IT_IS = {"where": "measure", "check_voxels": False}
 
 
@@ -32,7 +30,8 @@ class Whole(NamedTuple):
     Attributes
     ----------
     volume_mm3, low_mm3, high_mm3 : float
-        Median and limits of the 95 % interval.
+        Median and limits of the interval, whose level is
+        :data:`~epitome_kit.tumour.intervals.ELLIPSOID_LEVEL`.
     """
 
     volume_mm3: float
@@ -127,7 +126,7 @@ def estimate_volume_from_slices(areas, heights, distance_mm):
     (:data:`ROUGHNESS`), and who annotates a few slices takes them from the
     middle (:data:`MIDDLE`). Every A0, z0 and c on a grid is weighed by how
     well it fits all this; the answer is the weighted median of the volume, with
-    the interval between its 2.5th and 97.5th percentile. What lies on the
+    the interval of :data:`~epitome_kit.tumour.intervals.ELLIPSOID_LEVEL`. What lies on the
     annotated slices is counted as drawn, and only the rest is estimated.
 
     Parameters
@@ -169,5 +168,5 @@ def estimate_volume_from_slices(areas, heights, distance_mm):
     unseen = (4 / 3 * largest * depth - distance_mm * model.sum(axis=-1)).clip(0).ravel()
     order = np.argsort(unseen)
     shares = np.cumsum(weights[order]) / weights.sum()
-    percentiles = np.interp([0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2], shares, unseen[order])
+    percentiles = np.interp([0.5, (1 - ELLIPSOID_LEVEL) / 2, (1 + ELLIPSOID_LEVEL) / 2], shares, unseen[order])
     return Whole(*(areas.sum() * distance_mm + percentiles).tolist())

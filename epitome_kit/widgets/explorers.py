@@ -74,7 +74,7 @@ def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=N
     ParameterError
         `brain_mask` is empty.
     """
-    masks = {"above the threshold": brain_mask}
+    masks = {"above the threshold": (brain_mask, "answer")}
     viewer = SliceViewer({"scan": image}, masks if truth is None else {"truth": truth, **masks}, size=400)
     stack = viewer.stack
     volume, brain, truth = stack.volumes["scan"], stack.masks["above the threshold"], stack.masks.get("truth")

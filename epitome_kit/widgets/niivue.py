@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from epitome_kit.errors import ToolError
 from epitome_kit.images import image_like
 from epitome_kit.plotting.slices import display_windows, stack_images
-from epitome_kit.plotting.style import mask_colours
+from epitome_kit.plotting.style import MASK_ROLES
 
 
 def view_3d(image, masks=None, *, height=480):
@@ -46,8 +46,8 @@ def view_3d(image, masks=None, *, height=480):
     viewer.set_radiological_convention(True)
     scan = _bytes(np.nan_to_num(stack.volumes["scan"], nan=low), stack)
     volumes = [{"name": "scan.nii", "data": scan, "colormap": "gray", "cal_min": low, "cal_max": high}]
-    for name, colour in mask_colours(stack.masks).items():
-        red, green, blue = (round(255 * part) for part in to_rgb(colour))
+    for name, role in stack.roles.items():
+        red, green, blue = (round(255 * part) for part in to_rgb(MASK_ROLES[role].colour))
         levels = {"R": [0, red], "G": [0, green], "B": [0, blue], "A": [0, 255], "I": [0, 255]}
         viewer.add_colormap(f"kit {name}", levels)
         mask = _bytes(stack.masks[name].astype(np.uint8), stack)

@@ -7,7 +7,7 @@ import ipywidgets as ipw
 import numpy as np
 
 from epitome_kit.plotting.slices import PLANES, display_windows, slice_view, stack_images
-from epitome_kit.plotting.style import mask_colours
+from epitome_kit.plotting.style import MASK_ROLES
 from epitome_kit.widgets.image_widget import Picture, PngFallbackMixin
 from epitome_kit.widgets.render import assemble, encode_png, render_panel
 
@@ -141,7 +141,7 @@ class SliceViewer(PngFallbackMixin, ipw.VBox):
         """Draw the slice that the controls ask for."""
         view, index = self.view, self.index.value
         low, high = (part / 100 for part in self.window.value)
-        colours = mask_colours(self.stack.masks)
+        colours = self._colours()
         overlays = [
             (view.cut(mask, index), colours[name])
             for name, mask in reversed(self.stack.masks.items())
@@ -240,12 +240,15 @@ class SliceViewer(PngFallbackMixin, ipw.VBox):
                 description_allow_html=True,
                 layout={"width": "auto", "margin": "0 14px 0 0"},
             )
-            for name, colour in mask_colours(self.stack.masks).items()
+            for name, colour in self._colours().items()
         }
         for tick in self.ticks.values():
             self.watch(tick)
         self._tick_row.children = tuple(self.ticks.values())
         self.opacity.layout.display = None if self.ticks else "none"
+
+    def _colours(self) -> dict[str, str]:
+        return {name: MASK_ROLES[role].colour for name, role in self.stack.roles.items()}
 
     def _turn(self):
         """Go to the slice of the plane that was seen last."""
