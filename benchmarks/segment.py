@@ -13,7 +13,7 @@ import tempfile
 import typer
 from bench import in_a_fresh_process, peak_memory_mb, record, timed
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
 
@@ -28,7 +28,7 @@ def segment(heads, out):
 def main(spacing_mm: float = 2.0):
     """Outline two simulated heads, and say what the second took."""
     with tempfile.TemporaryDirectory() as folder:
-        made = {"spacing_mm": (spacing_mm,) * 3, "contrasts": tuple(CONTRASTS)}
+        made = {"spacing_mm": (spacing_mm,) * 3, "contrasts": shipped_channels("tumour_unet")}
         cohort = make_phantom_cohort(f"{folder}/heads", subjects=2, **made)
         heads = [{name: str(path) for name, path in subject.images.items()} for subject in cohort]
         seconds, memory_mb = in_a_fresh_process(segment, heads, folder)

@@ -53,8 +53,8 @@ def train_kit(shape, steps, augmented):
     from epitome_kit.learn.cnn import build_cnn, masked_dice_bce
     from epitome_kit.learn.pretrained import start_from_simulation
 
-    model = build_cnn(len(CONTRASTS), shape)
-    start_from_simulation(model, CONTRASTS)
+    model = build_cnn(CONTRASTS, shape)
+    start_from_simulation(model)
     model.compile(keras.optimizers.Adam(1e-3), loss={"tumour": masked_dice_bce})
     scans, masks = draw_subjects(shape)
     ticks = []

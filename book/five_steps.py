@@ -14,7 +14,7 @@ from epitome_kit.files import read_json, read_tsv
 from epitome_kit.learn import cnn  # noqa: F401  knows the layers of the network that is loaded
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.explain import tumour_map
-from epitome_kit.preprocess.pipeline import Preprocessed, reference_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.tumour.intervals import VOLUME_LEVEL
 from epitome_kit.tumour.outline import mask_path
 
@@ -32,7 +32,7 @@ def draw(workspace, cohort):
     tumours = read_tsv(workspace / "tumours.tsv").set_index("participant_id")
     subject = (tumours.dice - tumours.dice.median()).abs().idxmin()
     row, scores = tumours.loc[subject], read_json(workspace / "scores.json")
-    lead, files = reference_contrast(group[subject]), Preprocessed(workspace / "preprocessed", subject)
+    lead, files = registration_reference(group[subject]), Preprocessed(workspace / "preprocessed", subject)
     features = read_tsv(workspace / "features.tsv")
     fold = features[(features.participant_id == subject) & (features.role == "test")].fold.iloc[0]
     arrays = load_arrays(group, workspace / "preprocessed")

@@ -10,7 +10,8 @@ import pandas as pd
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
-from epitome_kit.cohort import CONTRASTS, NO_SCAN, TARGETS, annotation_path, image_path
+from epitome_kit.cohort import NO_SCAN, TARGETS, annotation_path, image_path
+from epitome_kit.contrast_table import CONTRASTS, either
 from epitome_kit.errors import EpitomeError, noticed
 from epitome_kit.files import whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
@@ -24,7 +25,7 @@ _TISSUE = 0.05
 
 COLUMNS = {
     "participant_id": "subject",
-    "contrast": "T1w, T1ce, T2w or FLAIR",
+    "contrast": either(CONTRASTS),
     "file": "path in the cohort",
     "size_mb": "size of the file, 10^6 bytes",
     "dtype": "number type in the file",

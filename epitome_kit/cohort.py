@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from epitome_kit.contrast_table import CONTRASTS, reference_contrast
 from epitome_kit.errors import CohortError, ParameterError, plain
 from epitome_kit.files import write_json, write_text, write_tsv
 from epitome_kit.io.unread_files import find_unread_files, name_some
 from epitome_kit.ledger import LEDGER, Entry, read_ledger, warn_of_older_rules, write_ledger
 from epitome_kit.sidecars import read_annotated_slices, read_json_sidecar, read_table, sidecar_path
-
-CONTRASTS = {"T1w": "T1w", "T1ce": "ce-gadolinium_T1w", "T2w": "T2w", "FLAIR": "FLAIR"}
-"""Short name of each contrast, and its BIDS file suffix."""
 
 TARGETS = {"grade": (2, 3), "codeletion": ("intact", "codeleted")}
 """What can be predicted: the (negative, positive) value of each label."""
@@ -48,7 +46,7 @@ class Subject:
     id : str
         Such as ``"sub-001"``.
     images : dict of str to Path
-        Contrast name (a key of :data:`CONTRASTS`) to file.
+        Contrast, a key of :data:`epitome_kit.contrast_table.CONTRASTS`, to file.
     annotation : Path or None
         Tumour mask, on the grid of the contrast `annotated_on`.
     annotated_on : str or None
@@ -198,7 +196,7 @@ def open_cohort(path):
         there = f", but {name_some(strays)}" if strays else ""
         raise CohortError(
             "open_cohort",
-            "scans in `sub-*/anat/sub-*_{T1w,ce-gadolinium_T1w,T2w,FLAIR}.nii.gz`",
+            f"scans in `sub-*/anat/sub-*_{{{','.join(row.bids for row in CONTRASTS.values())}}}.nii.gz`",
             f"no such NIfTI file under {root}{there}",
             "import the folder first: `epitome cohort --help` lists the layouts that are understood",
         )
@@ -217,7 +215,7 @@ def open_cohort(path):
 
 def image_path(root, subject_id, contrast):
     """Where a cohort keeps one scan."""
-    return Path(root) / subject_id / "anat" / f"{subject_id}_{CONTRASTS[contrast]}.nii.gz"
+    return Path(root) / subject_id / "anat" / f"{subject_id}_{CONTRASTS[contrast].bids}.nii.gz"
 
 
 def annotation_path(root, subject_id):
@@ -235,7 +233,7 @@ def write_annotation_sidecar(root, subject_id, contrast, annotated_slices=None):
     """Say which scan a tumour mask was drawn on, and on which slices."""
     sidecar = {
         "Type": "Lesion",
-        "Sources": [f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[contrast]}.nii.gz"],
+        "Sources": [f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[contrast].bids}.nii.gz"],
         "AnnotatedSlices": "all" if annotated_slices is None else [int(index) for index in annotated_slices],
     }
     write_json(sidecar_path(annotation_path(root, subject_id)), sidecar)
@@ -318,9 +316,11 @@ def _read_subject(folder):
 
 
 def _contrast_of(source, images):
-    """Contrast named by a BIDS URI such as ``bids:raw:.../sub-1_T2w.nii.gz``; else the first there is."""
-    named = [name for name in images if re.search(rf"sub-[^_/]+_{CONTRASTS[name]}\.nii", source)]
-    return next(iter([*named, *images]), None)
+    """Contrast named by a BIDS URI such as ``bids:raw:.../sub-1_T2w.nii.gz``; else the reference contrast."""
+    if not images:
+        return None
+    named = [name for name in images if re.search(rf"sub-[^_/]+_{CONTRASTS[name].bids}\.nii", source)]
+    return named[0] if named else reference_contrast(images)
 
 
 def _read_participants(root, subjects):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, EpitomeWarning, ParameterError, plain
 from epitome_kit.files import read_text, read_tsv_text, tsv_text, unquoted, write_text
 from epitome_kit.tables import read_text_table
@@ -29,8 +30,11 @@ _MOST_REASONS = 8
 LEAVE_OUT = "leave out"
 """Decision that nothing is taken from a file."""
 
-_CONTRASTS = ("T1w", "T1ce", "T2w", "FLAIR", LEAVE_OUT)
-DECISIONS = {"scan": (*_CONTRASTS, "tumour"), "series": _CONTRASTS, "mask": ("tumour", LEAVE_OUT)}
+DECISIONS = {
+    "scan": (*CONTRASTS, LEAVE_OUT, "tumour"),
+    "series": (*CONTRASTS, LEAVE_OUT),
+    "mask": ("tumour", LEAVE_OUT),
+}
 """What a person can decide, by kind."""
 
 _BEFORE = "excluded.tsv", "repaired.tsv"
@@ -132,8 +136,8 @@ def read_decisions(path):
     ----------
     path : path or None
         A ledger whose column ``decision`` was filled in, as text or ``.xlsx``: for
-        scans and series ``T1w``, ``T1ce``, ``T2w``, ``FLAIR`` or ``leave out``; for
-        masks ``tumour`` or ``leave out``. None: nothing was decided.
+        scans and series a contrast, such as ``T1ce``, or ``leave out``; for masks
+         ``tumour`` or ``leave out``. None: nothing was decided.
 
     Returns
     -------

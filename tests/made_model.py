@@ -19,8 +19,8 @@ SUBJECTS = 30
 def make_model(workspace):
     """Write what `grade_head` reads; features of the cohort are random. Returns the workspace."""
     shape = template_grid(3.0)[1]
-    model = build_cnn(len(CONTRASTS), tuple(shape))
-    start_from_simulation(model, CONTRASTS)
+    model = build_cnn(CONTRASTS, tuple(shape))
+    start_from_simulation(model)
     fold_model_path(workspace, 0).parent.mkdir(parents=True)
     model.save(fold_model_path(workspace, 0))
     rng = np.random.default_rng(0)

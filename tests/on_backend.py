@@ -10,11 +10,14 @@ import keras
 import numpy as np
 import pandas as pd
 
-from epitome_kit.cohort import CONTRASTS, open_cohort
+from epitome_kit.cohort import open_cohort
 from epitome_kit.grade.ann import Grader
 from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.learn.fit import Trainer
 from epitome_kit.tumour.network import load_unet, tumour_probability
+
+CHANNELS = shipped_channels("tumour_unet")
 
 LABELS = np.arange(6) % 2
 POINTS = np.random.default_rng(0).standard_normal((6, 3)) + LABELS[:, None]
@@ -23,7 +26,7 @@ POINTS = np.random.default_rng(0).standard_normal((6, 3)) + LABELS[:, None]
 def answer(folder):
     arrays = load_arrays(open_cohort(folder / "cohort"), folder / "ready")
     found = _load(folder / "cnn.keras").predict(arrays.scans, verbose=0)
-    every = load_arrays(open_cohort(folder / "cohort"), folder / "ready", CONTRASTS)
+    every = load_arrays(open_cohort(folder / "cohort"), folder / "ready", CHANNELS)
     found["outline"] = tumour_probability(load_unet(folder / "unet.keras"), every.scans[0])
     found["ann"] = _load(folder / "ann.keras").predict(POINTS.astype(np.float32), verbose=0)
 

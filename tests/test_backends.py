@@ -25,8 +25,8 @@ def folder(tmp_path_factory):
     """Six subjects, a CNN, a U-Net and an ANN, all saved by the backend of these tests."""
     folder = tmp_path_factory.mktemp("backends")
     make_derivative(folder, subjects=6)
-    cnn = build_cnn(2, SHAPE)
-    start_from_simulation(cnn, ("T1ce", "FLAIR"))
+    cnn = build_cnn(("T1ce", "FLAIR"), SHAPE)
+    start_from_simulation(cnn)
     cnn.save(folder / "cnn.keras")
     save_unet(shipped_unet(), folder / "unet.keras")
     build_ann(3).save(folder / "ann.keras")

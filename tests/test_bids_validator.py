@@ -13,7 +13,8 @@ from test_tcga_lgg import three_patients, write_folder
 from tiny import head, write_cohort
 
 from epitome_kit.audit import audit_cohort, write_spreadsheet
-from epitome_kit.cohort import CONTRASTS, image_path, open_cohort, write_annotation_sidecar
+from epitome_kit.cohort import image_path, open_cohort, write_annotation_sidecar
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.images import save_image
 from epitome_kit.report.quality_page import write_quality_page
 from epitome_kit.simulate.phantom import make_phantom_cohort

@@ -202,7 +202,7 @@ def test_contrasts_tells_files_sidecars_and_dicom_in_one_list(epitome, tmp_path)
 
 def test_segment_says_what_each_scan_was_taken_for_and_keeps_it(epitome, tmp_path, monkeypatch):
     tumours = pd.DataFrame({"participant_id": ["sub-1"], "volume_ml": [1.0], "volume_voxels": [9]})
-    known = {"leading": lambda images: "T1w", "segment_head": lambda images, out, weights: tumours}
+    known = {"segment_head": lambda images, out, weights: tumours}
     _stand_in(monkeypatch, "tumour.single_case", predict_scan=one_head.predict_scan, **known)
     _stand_in(monkeypatch, "plotting.scans", show_planes=lambda *args, **how: None)
     _stand_in(monkeypatch, "plotting.style", save_figure=lambda *args: None)

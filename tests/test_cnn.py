@@ -16,7 +16,7 @@ SHAPE = (16, 24, 8)
 @pytest.fixture(scope="module")
 def cnn():
     keras.utils.set_random_seed(0)
-    return build_cnn(2, SHAPE)
+    return build_cnn(("T1ce", "T2w"), SHAPE)
 
 
 def _scans(count=3, seed=0):
@@ -46,7 +46,7 @@ def test_a_subject_is_described_without_regard_to_the_others_of_its_batch(cnn):
 @pytest.mark.parametrize(("name", "learns"), [("features", False), ("tumour", True)])
 def test_nothing_but_the_map_is_learned_by_descent(name, learns):
     """Labels and traits are too few to learn from; a few dozen would be learned by heart."""
-    model = build_cnn(2, SHAPE)
+    model = build_cnn(("T1ce", "T2w"), SHAPE)
     assert not model.get_layer("label").trainable
     model.compile(keras.optimizers.SGD(0.1), loss={name: "mse"})
     before = model.get_layer("tumour").get_weights()[0]

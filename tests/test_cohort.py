@@ -7,7 +7,6 @@ import pytest
 from tiny import head, raises_three_lines, write_cohort
 
 from epitome_kit.cohort import (
-    CONTRASTS,
     annotation_path,
     image_path,
     open_cohort,
@@ -15,6 +14,7 @@ from epitome_kit.cohort import (
     write_annotation_sidecar,
     write_dataset,
 )
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import save_image

@@ -9,23 +9,25 @@ from keras import ops
 from scipy import ndimage
 from tiny import raises_three_lines
 
-from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import ParameterError
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.tumour import network
 from epitome_kit.tumour.network import build_unet, load_unet, save_unet, shipped_unet, tumour_probability
+
+CHANNELS = shipped_channels("tumour_unet")
 
 
 @pytest.fixture(scope="module")
 def unet():
     """Network of random weights, whose answers differ from voxel to voxel."""
     keras.utils.set_random_seed(1)
-    model = build_unet()
+    model = build_unet(CHANNELS)
     model.get_layer("tumour").bias.assign([0.0])
     return model
 
 
 def _scans(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal((*shape, len(CONTRASTS))).astype(np.float32)
+    return np.random.default_rng(seed).standard_normal((*shape, len(CHANNELS))).astype(np.float32)
 
 
 def _voxelwise(views, training):
@@ -46,8 +48,8 @@ def small_windows(monkeypatch):
 
 def test_it_is_compact_and_takes_every_contrast(unet):
     assert unet.count_params() < 1e6
-    assert unet.input_shape == (None, None, None, None, len(CONTRASTS))
-    assert list(CONTRASTS) == ["T1w", "T1ce", "T2w", "FLAIR"], "the shipped weights know this order"
+    assert unet.input_shape == (None, None, None, None, len(CHANNELS))
+    assert CHANNELS == ("T1w", "T1ce", "T2w", "FLAIR"), "the shipped weights know this order"
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (16, 8, 24)])
@@ -68,13 +70,13 @@ def test_other_sizes_are_padded_and_cut_again(unet, shape):
 
 def test_a_rare_thing_to_begin_with():
     keras.utils.set_random_seed(0)
-    assert tumour_probability(build_unet(), _scans((8, 8, 8))).mean() < 0.1
+    assert tumour_probability(build_unet(CHANNELS), _scans((8, 8, 8))).mean() < 0.1
 
 
 def test_each_channel_matters_and_the_shipped_weights_tell_them_apart():
     model, scans = shipped_unet(), _scans((8, 8, 8))
     expected = tumour_probability(model, scans)
-    for channel in range(len(CONTRASTS)):
+    for channel in range(len(CHANNELS)):
         without = scans.copy()
         without[..., channel] = 0
         assert not np.allclose(tumour_probability(model, without), expected, atol=1e-6)

@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 from keras import ops
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.learn.cnn import build_cnn
 from epitome_kit.learn.pretrained import start_from_simulation
+
+CHANNELS = shipped_channels("epitome_cnn")
 
 SHAPE = (16, 24, 8)
 
 
 def _started(contrasts):
-    model = build_cnn(len(contrasts), SHAPE)
-    start_from_simulation(model, contrasts)
+    model = build_cnn(contrasts, SHAPE)
+    start_from_simulation(model)
     return model
 
 
@@ -25,13 +27,13 @@ def _answers(model, scans):
 @pytest.fixture(scope="module")
 def four():
     keras.utils.set_random_seed(0)
-    return _started(tuple(CONTRASTS))
+    return _started(CHANNELS)
 
 
 @pytest.mark.parametrize("contrasts", [("T1ce", "T2w"), ("FLAIR",), ("T1w", "T1ce", "FLAIR")])
 def test_fewer_contrasts_are_the_same_as_empty_ones(four, contrasts):
     scans = np.random.default_rng(0).standard_normal((2, *SHAPE, 4)).astype(np.float32)
-    seen = [list(CONTRASTS).index(name) for name in contrasts]
+    seen = [CHANNELS.index(name) for name in contrasts]
     absent = np.setdiff1d(range(4), seen)
     scans[..., absent] = 0
     expected, found = _answers(four, scans), _answers(_started(contrasts), scans[..., seen])
@@ -46,6 +48,6 @@ def test_what_describes_is_frozen_and_what_finds_is_not(four):
 
 
 def test_two_starts_are_the_same(four):
-    again = _started(tuple(CONTRASTS))
+    again = _started(CHANNELS)
     pairs = zip(four.get_weights(), again.get_weights(), strict=True)
     assert all(np.array_equal(mine, theirs) for mine, theirs in pairs)

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.preprocess.registration import load_template, template_grid
 from epitome_kit.simulate.random_patient import random_patient
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from epitome_kit.backend import ops
 from epitome_kit.images import image_like, load_image, save_image
-from epitome_kit.preprocess.pipeline import Preprocessed, reference_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.teach import seed2018
 
 
@@ -85,7 +85,7 @@ def tiny(tmp_path_factory):
     """Tiny cohort and derivative, with the masks and bias fields on the grid of the scans beside."""
     cohort, ready = make_derivative(tmp_path_factory.mktemp("seed"), subjects=4)
     for subject in cohort:
-        lead, files = reference_contrast(subject), Preprocessed(ready, subject.id)
+        lead, files = registration_reference(subject), Preprocessed(ready, subject.id)
         scan = load_image(subject.images[lead])
         save_image(load_image(files.mask("desc-brain")), files.mask("desc-brain", space=lead))
         field = np.full(scan.shape, 2, np.float32)

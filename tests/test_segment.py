@@ -11,11 +11,12 @@ import pytest
 from made_derivative import BRAIN, SPACING_MM, VOXEL_ML, draw_head, make_derivative
 from tiny import raises_three_lines
 
-from epitome_kit.cohort import CONTRASTS, truth_folder
+from epitome_kit.cohort import truth_folder
 from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
 from epitome_kit.learn.arrays import load_scans
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import dice, hausdorff95_mm
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour import segment
@@ -39,6 +40,8 @@ COLUMNS = {
     *("spread", "voxel_ml", "warnings"),
 }
 
+CHANNELS = shipped_channels("tumour_unet")
+
 
 class _Quick:
     """Stands in for the tuner: its networks draw a line at a FLAIR of about 1.5, another one for each number."""
@@ -51,10 +54,10 @@ class _Quick:
     def fit(self, train, number, advance):
         self.fitted.append((number, list(np.array(self.arrays.ids)[train]), self.arrays))
         advance(self.epochs)
-        inputs = keras.Input((None, None, None, len(CONTRASTS)))
+        inputs = keras.Input((None, None, None, len(CHANNELS)))
         answer = keras.layers.Conv3D(1, 1, activation="sigmoid", name="tumour")
         model = keras.Model(inputs, {"tumour": answer(inputs)})
-        weights = 4.0 * (np.array(list(CONTRASTS)) == "FLAIR")
+        weights = 4.0 * (np.array(CHANNELS) == "FLAIR")
         answer.set_weights([weights.reshape(1, 1, 1, 4, 1), np.array([-4 * (1.5 + 0.4 * number + self.seed)])])
         return model
 
@@ -63,7 +66,9 @@ class _Quick:
 def fitted(monkeypatch):
     """What the stand-in was asked for: number, subjects and arrays of each network. The rival is spared as well."""
     monkeypatch.setattr(segment, "UNetFineTuner", _Quick)
-    monkeypatch.setattr(segment, "outline_by_symmetry", lambda scans: scans[..., list(CONTRASTS).index("FLAIR")] > 1)
+    monkeypatch.setattr(
+        segment, "outline_by_symmetry", lambda scans, contrasts: scans[..., contrasts.index("FLAIR")] > 1
+    )
     monkeypatch.setattr(_Quick, "fitted", [])
     return _Quick.fitted
 
@@ -121,7 +126,7 @@ def test_each_subject_is_outlined_once_by_a_network_that_never_saw_it(made, tmp_
     assert [number for number, *_ in fitted] == [1, 2, 3]
     for number, seen, arrays in fitted:
         assert set(seen) == set(tumours.participant_id[tumours.fold != number])
-        assert arrays.contrasts == tuple(CONTRASTS), "those that nobody has are there, and empty"
+        assert arrays.contrasts == CHANNELS, "those that nobody has are there, and empty"
 
 
 def test_every_figure_in_the_table_is_that_of_the_mask(segmented):
@@ -152,8 +157,8 @@ def test_the_network_of_its_fold_drew_each_mask(segmented):
 
 def test_a_rival_that_learns_nothing_stands_beside_it(segmented, made):
     cohort, _, tumours, _ = segmented
-    scans = load_scans(Preprocessed(made[1], "sub-03"), CONTRASTS)
-    rival = dice(outline_by_symmetry(scans), draw_head(3)[1] > 0)
+    scans = load_scans(Preprocessed(made[1], "sub-03"), CHANNELS)
+    rival = dice(outline_by_symmetry(scans, CHANNELS), draw_head(3)[1] > 0)
     assert tumours.set_index("participant_id").dice_classical["sub-03"] == pytest.approx(rival, abs=0.02)
 
 

@@ -4,12 +4,15 @@ import nibabel as nib
 import numpy as np
 from made_derivative import AFFINE, SHAPE, draw_head, make_derivative
 
-from epitome_kit.cohort import CONTRASTS, open_cohort, truth_folder
+from epitome_kit.cohort import open_cohort, truth_folder
 from epitome_kit.files import write_text
 from epitome_kit.images import save_image
 from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour.outline import with_whole_truth
+
+CHANNELS = shipped_channels("tumour_unet")
 
 
 def test_the_whole_tumour_takes_the_place_of_the_annotated_slices(tmp_path):
@@ -22,7 +25,7 @@ def test_the_whole_tumour_takes_the_place_of_the_annotated_slices(tmp_path):
         moved = nib.affines.from_matvec(np.eye(3), (-12.0 * shift, 0, 0))
         write_text(Preprocessed(ready, name).transform("FLAIR"), "\n".join(" ".join(map(str, row)) for row in moved))
     cohort = open_cohort(cohort.root)
-    arrays = load_arrays(cohort, ready, CONTRASTS)
+    arrays = load_arrays(cohort, ready, CHANNELS)
     found = with_whole_truth(arrays, cohort, ready)
     assert found.tumour.shape == found.known.shape == (2, *SHAPE, 1) and found.known.all()
     assert np.array_equal(found.tumour[..., 0], np.stack([draw_head(number)[1] for number in range(2)]))

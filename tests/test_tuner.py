@@ -8,18 +8,20 @@ from made_derivative import make_derivative
 from scipy.special import logit
 
 from epitome_kit.backend import Input, Model, layers, ops
-from epitome_kit.cohort import CONTRASTS
 from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import dice
 from epitome_kit.tumour.fit import LEARNING_RATE, THRESHOLDS, UNetFineTuner, tune_threshold
 from epitome_kit.tumour.network import shipped_unet, tumour_probability
+
+CHANNELS = shipped_channels("tumour_unet")
 
 ALL = np.ones(6, bool)
 
 
 @pytest.fixture(scope="module")
 def arrays(tmp_path_factory):
-    return load_arrays(*make_derivative(tmp_path_factory.mktemp("tuner"), subjects=6, slices=[6, 7, 8, 9]), CONTRASTS)
+    return load_arrays(*make_derivative(tmp_path_factory.mktemp("tuner"), subjects=6, slices=[6, 7, 8, 9]), CHANNELS)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_it_starts_from_simulation_and_normalisation_stays_as_it_was(tuner, lear
 @pytest.mark.parametrize(("inside", "outside"), [(0.35, 0.02), (0.95, 0.65), (0.9, 0.1)])
 def test_one_half_becomes_the_threshold_that_fits(arrays, inside, outside):
     """A network that says tumour too timidly, too boldly, or rightly, about what FLAIR shows."""
-    scans = Input((None, None, None, len(CONTRASTS)))
+    scans = Input((None, None, None, len(CHANNELS)))
     bright = ops.cast(scans[..., -1:] > 1.5, "float32")
     middle, half = (logit(inside) + logit(outside)) / 2, (logit(inside) - logit(outside)) / 2
     answer = layers.Conv3D(1, 1, activation="sigmoid", name="tumour")(2 * bright - 1)

@@ -20,7 +20,7 @@ from keras import ops
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.files import write_json
 from epitome_kit.learn.augmentation import augment
 from epitome_kit.learn.cnn import TRAITS, build_cnn, masked_dice_bce
 from epitome_kit.parallel import for_each
@@ -32,6 +32,7 @@ from epitome_kit.simulate.tumour import draw_latents, grow_tumour
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "epitome_cnn.weights.h5"
 SPACING_MM = 3.0
+CHANNELS = ("T1w", "T1ce", "T2w", "FLAIR")
 USUAL = [("T1ce", "T2w"), ("T1w", "T1ce", "FLAIR"), ("T1w", "T1ce", "T2w", "FLAIR")]
 
 
@@ -49,7 +50,7 @@ def simulated_patient(number, seed):
     variety = rng.choice((0.05, 0.12))
     blur_mm = rng.uniform(0.5, 2.5, 3) if rng.random() < 0.5 else np.full(3, 0.8)
     scans, lead = [], None
-    for contrast in CONTRASTS:
+    for contrast in CHANNELS:
         moved = _nearly_registered(rng, degrees=0.4, mm=0.4, scale=0) @ pose
         how = {"noise": rng.uniform(0.008, 0.03), "bias_sd": rng.uniform(0, 0.06), "variety": variety}
         scan = acquire(head, tumour, deformation, moved, *grid, contrast=contrast, rng=rng, **how)
@@ -91,8 +92,8 @@ class Patients(keras.utils.PyDataset):
     def _kept_contrasts(self):
         """Those of a usual cohort, or any."""
         if self.rng.random() < 0.75:
-            return np.isin(list(CONTRASTS), USUAL[self.rng.integers(len(USUAL))])
-        kept = self.rng.random(len(CONTRASTS)) < 0.5
+            return np.isin(CHANNELS, USUAL[self.rng.integers(len(USUAL))])
+        kept = self.rng.random(len(CHANNELS)) < 0.5
         kept[self.rng.integers(len(kept))] = True
         return kept
 
@@ -115,7 +116,7 @@ def main(patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 201
     print(f"{count} patients after {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
     keras.utils.set_random_seed(seed)
-    model = build_cnn(len(CONTRASTS), scans.shape[1:4])
+    model = build_cnn(CHANNELS, scans.shape[1:4])
     train = Patients(scans[:patients], tumours[:patients], latents[:patients], batch, seed)
     rate = keras.optimizers.schedules.CosineDecay(0.0, epochs * len(train), warmup_target=4e-3, warmup_steps=100)
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": masked_dice_bce, "features": trait_loss})
@@ -124,11 +125,12 @@ def main(patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 201
         line = _judge(model, scans[patients:], tumours[patients:], latents[patients:])
         print(f"epoch {epoch + 1}: loss {loss:.3f}, {line}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
         keras.Model(model.input, model.output).save_weights(out)  # without the optimiser
+    write_json(out.with_name("epitome_cnn.json"), {"channels": CHANNELS})
 
 
 def _judge(model, scans, tumours, latents):
     """Dice, and the correlation of each trait with the truth, with T1ce and T2w alone."""
-    seen = scans.astype(np.float32) * np.isin(list(CONTRASTS), USUAL[0])
+    seen = scans.astype(np.float32) * np.isin(CHANNELS, USUAL[0])
     answers = model.predict(seen, batch_size=4, verbose=0)
     found = answers["tumour"].repeat(2, 1).repeat(2, 2).repeat(2, 3) > 0.5
     dice = 2 * (found & (tumours > 0)).sum((1, 2, 3, 4)) / (found.sum((1, 2, 3, 4)) + tumours.sum((1, 2, 3, 4)))

@@ -18,7 +18,6 @@ import nibabel as nib
 import numpy as np
 import typer
 
-from epitome_kit.cohort import CONTRASTS
 from epitome_kit.files import write_json
 from epitome_kit.learn.augmentation import augment
 from epitome_kit.learn.cnn import masked_dice_bce
@@ -32,6 +31,7 @@ from epitome_kit.tumour.network import build_unet, tumour_probability
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "tumour_unet.weights.h5"
 SPACING_MM = 3.0
 UNSEEN = 64
+CHANNELS = ("T1w", "T1ce", "T2w", "FLAIR")
 USUAL = [("T1ce", "T2w"), ("T1w", "T1ce", "FLAIR"), ("T1w", "T1ce", "T2w", "FLAIR"), ("FLAIR",), ("T2w",)]
 
 
@@ -41,9 +41,9 @@ def simulated_patient(number, seed):
     Returns scans (i, j, k, 4) as float16 and tumour (i, j, k, 1) as uint8.
     """
     grid = template_grid(SPACING_MM)
-    scans, brain, tumour = random_patient(np.random.default_rng([seed, number]), *grid)
+    scans, brain, tumour = random_patient(np.random.default_rng([seed, number]), *grid, CHANNELS)
     mask = nib.Nifti1Image(brain, grid[0])
-    seen = [normalise_intensity(nib.Nifti1Image(scans[name], grid[0]), mask).get_fdata() for name in CONTRASTS]
+    seen = [normalise_intensity(nib.Nifti1Image(scans[name], grid[0]), mask).get_fdata() for name in CHANNELS]
     return np.stack(seen, -1).astype(np.float16), tumour[..., None]
 
 
@@ -71,8 +71,8 @@ class Patients(keras.utils.PyDataset):
 
 def _kept_contrasts(rng):
     if rng.random() < 0.7:
-        return np.isin(list(CONTRASTS), USUAL[rng.integers(len(USUAL))])
-    kept = rng.random(len(CONTRASTS)) < 0.5
+        return np.isin(CHANNELS, USUAL[rng.integers(len(USUAL))])
+    kept = rng.random(len(CHANNELS)) < 0.5
     kept[rng.integers(len(kept))] = True
     return kept
 
@@ -95,7 +95,7 @@ def main(
     print(f"{len(scans)} patients after {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
     keras.utils.set_random_seed(seed)
-    model = build_unet()
+    model = build_unet(CHANNELS)
     train = Patients(scans[:patients], tumours[:patients], batch=batch, seed=seed, cores=cores)
     rate = keras.optimizers.schedules.CosineDecay(0.0, epochs * len(train), warmup_target=2e-3, warmup_steps=200)
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": masked_dice_bce})
@@ -111,6 +111,7 @@ def main(
     ]
     card = {
         "trained_on": f"{patients} simulated patients",
+        "channels": CHANNELS,
         "epochs": epochs,
         "seed": seed,
         "dice": line,
@@ -121,7 +122,7 @@ def main(
 
 def _misfit(model, scans, tumour, kept):
     """How far the volume of one unseen patient is off, seen in some contrasts, in units of its spread."""
-    probability = tumour_probability(model, scans.astype(np.float32) * np.isin(list(CONTRASTS), kept))
+    probability = tumour_probability(model, scans.astype(np.float32) * np.isin(CHANNELS, kept))
     return float(nonconformity_score(np.sum(probability > 0.5), np.sum(tumour > 0), boundary_uncertainty(probability)))
 
 
@@ -129,7 +130,7 @@ def _judge(model, scans, tumours):
     """Mean Dice of unseen patients for each usual set of contrasts."""
     parts = []
     for kept in USUAL:
-        seen = scans.astype(np.float32) * np.isin(list(CONTRASTS), kept)
+        seen = scans.astype(np.float32) * np.isin(CHANNELS, kept)
         found = model.predict(seen, batch_size=4, verbose=0)["tumour"][..., 0] > 0.5
         score = np.mean([dice(*pair) for pair in zip(found, tumours, strict=True)])
         parts.append(f"{' '.join(kept)} {score:.3f}")

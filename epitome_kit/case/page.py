@@ -16,7 +16,7 @@ import ipywidgets as ipw
 
 from epitome_kit.case.phantoms import PHANTOMS, known_truth, load_phantoms
 from epitome_kit.case.upload import receive_scan, safe_name
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import EpitomeError, ImageError
 from epitome_kit.grade.single_case import find_trained_run
 from epitome_kit.sources.contrasts import Judgement, judge_scan
@@ -27,10 +27,7 @@ OWN = "A scan of my own"
 _LEFT_OUT = "other"
 _SHOWS = {
     "Say what it shows": None,
-    "T1": "T1w",
-    "T1 after contrast agent": "T1ce",
-    "T2": "T2w",
-    "FLAIR": "FLAIR",
+    **{row.label: name for name, row in CONTRASTS.items()},
     "Something else: leave it out": _LEFT_OUT,
 }
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from epitome_kit import __version__
 from epitome_kit.case.upload import NAME, keep_scan
-from epitome_kit.cohort import CONTRASTS, image_path
+from epitome_kit.cohort import image_path
+from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.epitome.by_subject import load_tumour
 from epitome_kit.epitome.model import learn_epitome
 from epitome_kit.epitome.patches import take_patches
@@ -23,7 +24,7 @@ from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.segment import predict_tumours, read_card
-from epitome_kit.tumour.single_case import SPACING_MM, leading, prepare_head
+from epitome_kit.tumour.single_case import SPACING_MM, prepare_head
 from epitome_kit.workspace import Workspace
 
 STEPS = (
@@ -85,7 +86,7 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     Parameters
     ----------
     images : dict of str to path
-        Scans by contrast, any of :data:`epitome_kit.cohort.CONTRASTS`. Nothing of
+        Scans by contrast, any of :data:`epitome_kit.contrast_table.CONTRASTS`. Nothing of
         their headers but the geometry goes any further.
     out : path
         Everything is written there: ``case.html``, ``case.json``, ``figures/``,
@@ -114,7 +115,7 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     out, tell = Path(out), progress or (lambda step: None)
     tell(STEPS[0])
     scans = _keep_scans(images, out)
-    lead = leading(scans)
+    lead = by_conspicuity(scans)[0]
     tell(STEPS[1])
     subject, files = prepare_head(scans, out)
     tell(STEPS[2])

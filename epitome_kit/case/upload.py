@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from epitome_kit.cohort import image_path
+from epitome_kit.contrast_table import SUFFIX_KINDS, either
 from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, voxel_size_known
 from epitome_kit.io.content import START, describe_content, scan_kind, unpacked
@@ -259,7 +260,7 @@ def _choose_and_keep(images, folder, name):
     untold = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.fault}
     if not scans and not untold:
         reason = "; ".join(repairs) or "none among its series"
-        raise ImageError("upload", "a T1w, T2w or FLAIR series", reason, "look at the series in a viewer")
+        raise ImageError("upload", f"a {either(SUFFIX_KINDS)} series", reason, "look at the series in a viewer")
     kept = {
         contrast: keep_scan(convert(volume), folder / image_path("", NAME, contrast).name)
         for contrast, volume in scans.items()

@@ -7,6 +7,7 @@ import typer
 
 from epitome_kit.cli.cohort_summary import show_cohort
 from epitome_kit.cli.options import Decisions, Deface, Json, MaskLabels, Scheduler, Trust, Workers
+from epitome_kit.contrast_table import CONTRASTS
 
 cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
 
@@ -17,7 +18,7 @@ def phantom(
     subjects: Annotated[int, typer.Option(help="Number of heads.")] = 48,
     seed: Annotated[int, typer.Option(help="Same seed, same voxels.")] = 0,
     profile: Annotated[str, typer.Option(help="`smoke` 3 mm, `quick` 2 mm, `full` clinical.")] = "quick",
-    contrasts: Annotated[str, typer.Option(help="Out of T1w, T1ce, T2w, FLAIR.")] = "T1ce,T2w",
+    contrasts: Annotated[str, typer.Option(help=f"Out of {', '.join(CONTRASTS)}.")] = "T1ce,T2w",
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,

@@ -9,17 +9,21 @@ from rich.table import Column
 
 from epitome_kit.cli.options import Json
 from epitome_kit.cli.printing import show
+from epitome_kit.contrast_table import CONTRASTS, either
 
 
 def contrasts(
-    paths: Annotated[list[Path], typer.Argument(help="Scans, or folders of scans or of DICOM, at any depth.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help=f"Scans, or folders of scans or of DICOM, at any depth. Contrasts: {either(CONTRASTS)}."),
+    ],
     as_json: Json = False,
 ):
     """Tell which contrast each scan shows, and on which evidence. Nothing is written.
 
-    A contrast is `T1w`, `T1ce`, `T2w` or `FLAIR`; `other` is none of these four,
-    and `cannot tell` means that evidence is missing or disagrees: a person has to say.
-    Names, sidecars and headers are read, voxels are not. DICOM comes one line a volume.
+    `other` is another contrast, and `cannot tell` means that evidence is missing or
+    disagrees: a person has to say. Names, sidecars and headers are read, voxels are
+    not. DICOM comes one line a volume.
 
     For example:
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from epitome_kit.cluster import SCHEDULER, scheduled_on
+from epitome_kit.contrast_table import CONTRASTS
 
 
 def _schedule(context: typer.Context, address: str | None):
@@ -42,7 +43,7 @@ Scheduler = Annotated[
 Decisions = Annotated[
     Path | None,
     typer.Option(
-        help="The `sources.tsv` of an earlier import, its column `decision` filled in: T1w, T1ce, T2w, FLAIR or "
+        help=f"The `sources.tsv` of an earlier import, its column `decision` filled in: {', '.join(CONTRASTS)} or "
         "`leave out` for scans and series, tumour or `leave out` for masks."
     ),
 ]

@@ -8,12 +8,18 @@ import typer
 
 from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
 from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
+from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import ParameterError, noticed, plain
 from epitome_kit.workspace import Workspace
 
 
 def segment(
-    sources: Annotated[list[str], typer.Argument(help="A cohort, or scans of one head: `flair.nii.gz T1ce=post.nii`.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help=f"A cohort, or scans of one head: `flair.nii.gz T1ce=post.nii`. Contrasts: {', '.join(CONTRASTS)}."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Workspace.  [default: runs/NAME_segment]")] = None,
     train: Annotated[
         Path | None, typer.Option(help="Train on the masks of the cohort, test out of fold, write the network here.")
@@ -30,7 +36,7 @@ def segment(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ):
-    """Outline the tumour in a cohort, or in the scans of one head; any of T1, T1 after contrast, T2, FLAIR.
+    """Outline the tumour in a cohort, or in the scans of one head, whichever contrasts there are.
 
     Without `--train` and `--weights` the network has seen simulated patients
     alone. Masks go to OUT/masks, on each subject's own grid; sizes, with the
@@ -150,7 +156,7 @@ def _segment_head(sources, out, weights, trust):
     from epitome_kit.plotting.scans import show_planes
     from epitome_kit.plotting.style import save_figure
     from epitome_kit.tumour.outline import mask_path
-    from epitome_kit.tumour.single_case import leading, predict_scan, segment_head
+    from epitome_kit.tumour.single_case import predict_scan, segment_head
 
     judged = predict_scan(sources)
     for contrast, (path, evidence) in judged.items():
@@ -158,7 +164,7 @@ def _segment_head(sources, out, weights, trust):
     images = {contrast: path for contrast, (path, _) in judged.items()}
     images = _settle(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
-    lead, name = leading(images), tumours.participant_id[0]
+    lead, name = by_conspicuity(images)[0], tumours.participant_id[0]
     figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
     save_figure(
         figure, Workspace(out).figures / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined."

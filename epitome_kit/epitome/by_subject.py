@@ -17,7 +17,7 @@ from epitome_kit.errors import CohortError, EpitomeError, ImageError
 from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.parallel import for_each
-from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, reference_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 
 COLUMNS = ["participant_id", "n_patches", *(f"mse_{name}" for name in METHODS), "note"]
 
@@ -131,7 +131,7 @@ def load_tumour(subject, preprocessed, out, contrasts, *, drawn=False):
     images = [load_image(path, where="load_tumour") for path in paths.values()]
     grid, tumour = images[0], load_mask(mask, where="load_tumour")
     if not drawn:
-        to_template = np.loadtxt(files.transform(reference_contrast(subject)))
+        to_template = np.loadtxt(files.transform(registration_reference(subject)))
         on_scan = nib.Nifti1Image(np.asarray(tumour.dataobj), assign_nominal_voxel_size(tumour).affine)
         tumour = resample(on_scan, grid.affine, grid.shape, transform=to_template, smooth=True)
     scans = np.stack([np.asarray(image.dataobj, np.float32) for image in images], axis=-1)
@@ -228,5 +228,5 @@ def _inputs(subject, preprocessed, out, contrasts, drawn):
     files = Preprocessed(preprocessed, subject.id)
     wanted = [*map(files.scan, contrasts), _mask_path(subject, files, out, drawn)]
     if not drawn:
-        wanted.append(files.transform(reference_contrast(subject)))
+        wanted.append(files.transform(registration_reference(subject)))
     return checksum(*(path for path in wanted if path.is_file()))

@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.epitome.model import LearnedEpitome
 from epitome_kit.errors import ImageError
 from epitome_kit.files import read_json, write_json
@@ -87,7 +87,8 @@ def load_epitome(folder, name):
 def _image_path(folder, name, key):
     """File name with the entities of BIDS, such as ``sub-001_stat-mean_desc-epitome_T2w.nii.gz``."""
     field, _, contrast = key.partition(" ")
-    *entities, suffix = CONTRASTS.get(contrast, contrast or "usage").split("_")
+    bids = CONTRASTS[contrast].bids if contrast in CONTRASTS else contrast or "usage"
+    *entities, suffix = bids.split("_")
     told = [f"stat-{field}"] if contrast else []
     return Path(folder) / ("_".join([name, *entities, *told, "desc-epitome", suffix]) + ".nii.gz")
 

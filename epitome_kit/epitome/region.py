@@ -6,11 +6,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.cohort import CONTRASTS, annotation_path
+from epitome_kit.cohort import annotation_path
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image
 from epitome_kit.parallel import for_each
-from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, reference_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 
 
 def extract_epitome(images, mask, *, margin=5):
@@ -91,7 +92,7 @@ def _extract_one(subject, *, preprocessed, out, margin_mm):
     if not mask_path.is_file() or not np.any(load_mask(mask_path).dataobj):
         return None
     files = Preprocessed(preprocessed, subject.id)
-    lead = reference_contrast(subject)
+    lead = registration_reference(subject)
     original = load_image(subject.images[lead])
     scan = assign_nominal_voxel_size(original)
     to_lead = np.linalg.inv(np.loadtxt(files.transform(lead)))
@@ -111,4 +112,4 @@ def _extract_one(subject, *, preprocessed, out, margin_mm):
 
 
 def _stem(name):
-    return "label-tumour_mask" if name == "mask" else CONTRASTS[name]
+    return "label-tumour_mask" if name == "mask" else CONTRASTS[name].bids

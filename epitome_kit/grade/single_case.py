@@ -73,12 +73,12 @@ def grade_head(files, workspace):
     from epitome_kit.grade.ann import load_grader
     from epitome_kit.learn.single_case import features_of_scan, learned_features
 
-    table, contrasts = learned_features(workspace)
+    table, network, contrasts = learned_features(workspace)
     missing = [name for name in contrasts if not files.scan(name).is_file()]
     if len(missing) == len(contrasts):
         hint = "send one of them as well"
         raise ImageError("grade_head", f"a scan of {' or '.join(contrasts)}", "none of them", hint)
-    head = features_of_scan(files, workspace, int(table.fold.iloc[0]), contrasts)
+    head = features_of_scan(files, network, contrasts)
     run = Workspace(workspace)
     chosen = read_json(run.ann_columns)["features"]
     raw = load_grader(run.ann)([head[name] for name in chosen])

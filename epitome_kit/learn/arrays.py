@@ -7,8 +7,10 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.errors import CohortError
+from epitome_kit.contrast_table import CONTRASTS, either
+from epitome_kit.errors import CohortError, ImageError
 from epitome_kit.images import load_image
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.preprocess.pipeline import Preprocessed
 
 
@@ -48,7 +50,8 @@ def load_arrays(cohort, preprocessed, contrasts=None):
     preprocessed : path
         Folder that :func:`epitome_kit.preprocess_cohort` wrote.
     contrasts : sequence of str, default=None
-        Channels; None means those that at least half of the subjects have.
+        Channels; None means those that at least half of the subjects have, out of
+        those of the shipped CNN.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def load_arrays(cohort, preprocessed, contrasts=None):
     Raises
     ------
     CohortError
-        Nothing has been preprocessed there.
+        Nothing has been preprocessed there, or none of those contrasts.
     """
     files = [Preprocessed(Path(preprocessed), subject.id) for subject in cohort]
     files = [each for each in files if each.record.is_file()]
@@ -68,7 +71,7 @@ def load_arrays(cohort, preprocessed, contrasts=None):
             f"none in {preprocessed}",
             "run `epitome preprocess`, or notebook 02, first",
         )
-    contrasts = tuple(contrasts or cohort.contrasts)
+    contrasts = tuple(contrasts or _channels(cohort))
     scans = np.stack([load_scans(each, contrasts) for each in files])
     shape = scans.shape[1:4]
     masks = [[_mask(each, name, shape) for name in ("label-tumour", "desc-annotated", "desc-brain")] for each in files]
@@ -76,6 +79,16 @@ def load_arrays(cohort, preprocessed, contrasts=None):
     known = np.stack([known_region(*three) for three in masks])[..., None]
     spacing_mm = nib.affines.voxel_sizes(nib.load(files[0].mask("desc-brain")).affine)
     return Arrays(tuple(each.id for each in files), contrasts, scans, tumour, known, tuple(spacing_mm))
+
+
+def _channels(cohort):
+    known = shipped_channels("epitome_cnn")
+    found = tuple(name for name in cohort.contrasts if name in known)
+    if not found:
+        received = f"{', '.join(cohort.contrasts) or 'no contrast'} in half of the subjects of {cohort.root}"
+        hint = "add scans of one of these contrasts: others are no channels of the network"
+        raise CohortError("load_arrays", f"scans of {either(known)}", received, hint)
+    return found
 
 
 def known_region(tumour, annotated, brain):
@@ -115,8 +128,18 @@ def load_scans(files, contrasts):
     -------
     ndarray of float32, shape (i, j, k, contrasts)
         A contrast that the subject lacks is 0.
+
+    Raises
+    ------
+    ImageError
+        The subject has none of the contrasts.
     """
     volumes = {name: np.asarray(load_image(path).dataobj, np.float32) for name, path in _existing(files, contrasts)}
+    if not volumes:
+        there = [name for name in CONTRASTS if files.scan(name).is_file()]
+        hint = "preprocess one of these contrasts as well, or leave the subject out"
+        received = f"{', '.join(there) or 'no scan'} of {files.id} in {files.folder}"
+        raise ImageError("load_scans", f"a scan of {either(contrasts)}", received, hint)
     empty = np.zeros_like(next(iter(volumes.values())))
     return np.stack([volumes.get(name, empty) for name in contrasts], axis=-1)
 

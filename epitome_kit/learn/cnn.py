@@ -4,6 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from epitome_kit.backend import Model, keras, layers, ops
+from epitome_kit.learn.channels import input_name
 from epitome_kit.simulate.tumour import LATENTS
 
 TRAITS = tuple(LATENTS)
@@ -92,7 +93,7 @@ def build_cnn(contrasts, shape):
 
     Parameters
     ----------
-    contrasts : int
+    contrasts : sequence of str
         Channels of the input.
     shape : tuple of 3 int
         Grid, multiples of 8.
@@ -104,7 +105,7 @@ def build_cnn(contrasts, shape):
         ``features`` (n, p), named by :func:`feature_names`. Under one million
         weights.
     """
-    inputs = layers.Input((*shape, contrasts))
+    inputs = layers.Input((*shape, len(contrasts)), name=input_name(contrasts))
     tumour = _find(inputs)
     # Labels teach the map nothing: a few dozen would be learned by heart, and the features of training
     # subjects would then look better than those of new ones.

@@ -43,8 +43,8 @@ class Trainer:
         self.labels = labels.reindex(arrays.ids).to_numpy(float)
         self._masks = np.concatenate([arrays.tumour, arrays.known], axis=-1)
         self._annotated = arrays.known.any(axis=(1, 2, 3, 4))
-        self._model = build_cnn(len(arrays.contrasts), arrays.scans.shape[1:4])
-        start_from_simulation(self._model, arrays.contrasts)
+        self._model = build_cnn(arrays.contrasts, arrays.scans.shape[1:4])
+        start_from_simulation(self._model)
         self._model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": masked_dice_bce})
         self._start = snapshot(self._model)
 

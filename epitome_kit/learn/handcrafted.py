@@ -17,6 +17,7 @@ from epitome_kit.errors import CohortError
 from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_tsv
 from epitome_kit.images import load_image, spacing_mm
 from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.channels import read_channels
 from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
 from epitome_kit.parallel import for_each
@@ -78,7 +79,8 @@ def handcrafted_features(cohort, preprocessed, out):
     if done.is_file() and read_json(done) == settings and (out / "handcrafted.tsv").is_file():
         return read_tsv(out / "handcrafted.tsv")
 
-    arrays = load_arrays(cohort, preprocessed)
+    channels = read_channels(keras.saving.load_model(next(iter(networks.values())), compile=False))
+    arrays = load_arrays(cohort, preprocessed, channels)
     grid = load_image(Preprocessed(preprocessed, arrays.ids[0]).mask("desc-brain"), check_voxels=False)
     describe = partial(_describe_fold, networks=networks, arrays=arrays, spacing_mm=spacing_mm(grid))
     described = pd.concat(for_each(describe, networks, title="Measuring the tumours"), ignore_index=True)

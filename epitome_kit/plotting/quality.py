@@ -10,7 +10,7 @@ from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.plotting.panels import draw_slice, finish, image_axes
 from epitome_kit.plotting.slices import PLANES, slice_view, stack_images
 from epitome_kit.plotting.style import in_house_style
-from epitome_kit.preprocess.pipeline import assign_nominal_voxel_size, reference_contrast
+from epitome_kit.preprocess.pipeline import assign_nominal_voxel_size, registration_reference
 from epitome_kit.preprocess.registration import load_template
 
 _WIDTH = 2.5
@@ -38,7 +38,7 @@ def quality_picture(subject, files):
     ImageError
         A file of the derivative is missing or cannot be read.
     """
-    lead = reference_contrast(subject)
+    lead = registration_reference(subject)
     others = [name for name in subject.images if name != lead]
     outlined = "brain" if read_json(files.record)["settings"]["steps"]["strip"] else "head"
     scan = assign_nominal_voxel_size(load_image(subject.images[lead], where="quality_picture"))
@@ -70,7 +70,7 @@ def describe_picture(subject):
     -------
     str
     """
-    lead = reference_contrast(subject)
+    lead = registration_reference(subject)
     others = ", ".join(name for name in subject.images if name != lead)
     return (
         f"{subject.id}: the outline of the brain on axial, coronal and sagittal slices of {lead}, above as it came,"

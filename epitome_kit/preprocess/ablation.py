@@ -15,7 +15,7 @@ from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.preprocess.pipeline import preprocess_cohort
 from epitome_kit.preprocess.quality import OF_TRUTH
 from epitome_kit.preprocess.registration import load_template
-from epitome_kit.preprocess.subject import STEPS, reference_contrast
+from epitome_kit.preprocess.subject import STEPS, registration_reference
 
 WITHOUT_TRUTH = ("template_dice", "asymmetry", "agreement", "brightness_offset")
 """Measured of every subject, whether a truth is known or not."""
@@ -72,7 +72,7 @@ def _first(cohort, subjects):
     chosen = list(islice(cohort, subjects))
     if len(chosen) < 2:
         raise ParameterError("ablation", "at least two subjects to compare", f"{len(chosen)}", "use `subjects=4`")
-    leads = {each.id: reference_contrast(each) for each in chosen}
+    leads = {each.id: registration_reference(each) for each in chosen}
     leading = {each.id: replace(each, images={leads[each.id]: each.images[leads[each.id]]}) for each in chosen}
     return replace(cohort, subjects=leading, participants=cohort.participants.loc[list(leading)])
 
@@ -95,7 +95,7 @@ def _compare(done, cohort):
     """Measures that need no truth, one row a subject."""
     if not done:
         return []
-    scans = [load_image(files.scan(reference_contrast(cohort[files.id])), check_voxels=False) for files in done]
+    scans = [load_image(files.scan(registration_reference(cohort[files.id])), check_voxels=False) for files in done]
     template = np.asarray(resample(load_template()[1], scans[0].affine, scans[0].shape).dataobj) > 0.5
     scaled, middles, spreads = zip(*[_robust(np.asarray(scan.dataobj), template) for scan in scans], strict=True)
     offsets = np.abs(np.array(middles) - np.median(middles)) / np.median(spreads)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from epitome_kit import __version__
-from epitome_kit.cohort import BIDS_VERSION, CONTRASTS
+from epitome_kit.cohort import BIDS_VERSION
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.files import read_json, write_json, write_text, write_tsv
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
@@ -34,7 +35,7 @@ class Preprocessed:
 
     def scan(self, contrast):
         """Normalised scan on the template grid."""
-        *entities, suffix = CONTRASTS[contrast].split("_")
+        *entities, suffix = CONTRASTS[contrast].bids.split("_")
         return self._file("_".join([*entities, f"space-{SPACE}", "desc-preproc", suffix]))
 
     def mask(self, name, *, space=SPACE):

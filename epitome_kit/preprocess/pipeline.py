@@ -18,7 +18,7 @@ from epitome_kit.preprocess.subject import (
     assign_nominal_voxel_size,
     describe_steps,
     preprocess_subject,
-    reference_contrast,
+    registration_reference,
 )
 from epitome_kit.sidecars import sidecar_path
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
@@ -29,7 +29,7 @@ __all__ = [
     "STEPS",
     "Preprocessed",
     "assign_nominal_voxel_size",
-    "reference_contrast",
+    "registration_reference",
     "preprocess_cohort",
     "registration_error_mm",
 ]
@@ -145,7 +145,7 @@ def _settings(subject, steps, spacing_mm):
     return {
         "spacing_mm": spacing_mm,
         "steps": steps,
-        "lead": reference_contrast(subject),
+        "lead": registration_reference(subject),
         "inputs": checksum(*scans, *sidecars),
     }
 

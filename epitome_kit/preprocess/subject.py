@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 from joblib import Parallel, delayed
 
+from epitome_kit.contrast_table import reference_contrast
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
 from epitome_kit.preprocess import alarms, bias_field, deformation, intensity, registration
@@ -52,9 +53,9 @@ def describe_steps(steps=STEPS, method="network"):
     return {step: parameters[step] if step in steps else None for step in listed}
 
 
-def reference_contrast(subject):
-    """Contrast that leads: the one that the tumour was drawn on, else the first there is."""
-    return subject.annotated_on or next(iter(subject.images))
+def registration_reference(subject):
+    """Contrast to which the others are registered: the one with the annotation, else the reference contrast."""
+    return subject.annotated_on or reference_contrast(subject.images)
 
 
 def assign_nominal_voxel_size(image):
@@ -113,7 +114,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
         originals[name], said = _as_array_image(load_image(path, where="preprocess"))
         warnings += [f"{name}: {each}" for each in said]
     images = {name: assign_nominal_voxel_size(image) for name, image in originals.items()}
-    lead = reference_contrast(subject)
+    lead = registration_reference(subject)
     mask, taken_as, said = _strip(images[lead], steps)
     warnings += [f"{lead}: {each}" for each in said]
     corrected, to_template = {}, {}

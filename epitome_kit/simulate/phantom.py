@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.cohort import (
-    CONTRASTS,
     TARGETS,
     annotation_path,
     image_path,
@@ -17,13 +16,14 @@ from epitome_kit.cohort import (
     write_annotation_sidecar,
     write_dataset,
 )
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json, remove_abandoned, write_json, write_text, write_tsv
 from epitome_kit.images import save_image
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.simulate.anatomy import head_model, random_deformation
-from epitome_kit.simulate.scanner import acquire, random_grid, random_motion, random_pose
+from epitome_kit.simulate.scanner import SIGNAL, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
 
 TEMPLATE = "MNI152NLin2009aSym"
@@ -59,7 +59,8 @@ def make_phantom_cohort(
     seed : int, default=0
     profile : {"quick", "full", "smoke"}, default="quick"
         Voxel size: 2 mm, 0.94 x 0.94 x 3 mm, or 3 mm.
-    contrasts : sequence out of {"T1w", "T1ce", "T2w", "FLAIR"}, default=("T1ce", "T2w")
+    contrasts : sequence of str, default=("T1ce", "T2w")
+        Out of :data:`epitome_kit.simulate.scanner.SIGNAL`.
     workers : int, default=1
         Processes.
     spacing_mm : sequence of 3 float, default=None
@@ -132,10 +133,10 @@ def read_latents(cohort):
 def _check_request(subjects, contrasts):
     if subjects < 2:
         raise ParameterError("make_phantom_cohort", "at least 2 subjects", str(subjects), "use `--subjects 48`")
-    unknown = [name for name in contrasts if name not in CONTRASTS]
+    unknown = [name for name in contrasts if name not in SIGNAL]
     if unknown or not contrasts:
         raise ParameterError(
-            "make_phantom_cohort", f"contrasts out of {', '.join(CONTRASTS)}", repr(unknown), "use `T1ce` and `T2w`"
+            "make_phantom_cohort", f"contrasts out of {', '.join(SIGNAL)}", repr(unknown), "use `T1ce` and `T2w`"
         )
 
 
@@ -206,7 +207,7 @@ def _write_masks(out, subject_id, lead, scan):
     """Write the true masks and the three-slice annotation; return the true volume in mL."""
     truth = truth_folder(out, subject_id)
     grid = scan.image.affine
-    reference = {"SpatialReference": f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[lead]}.nii.gz"}
+    reference = {"SpatialReference": f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[lead].bids}.nii.gz"}
     for name, kind, mask in (("desc-brain", "Brain", scan.brain), ("label-tumour", "Lesion", scan.tumour)):
         stem = f"{subject_id}_space-{lead}_{name}_mask"
         save_image(nib.Nifti1Image(mask, grid), truth / f"{stem}.nii.gz")

@@ -15,8 +15,8 @@ _WATER_BRIGHT = ("T2w", "FLAIR")
 _SECOND_TUMOUR, _CYSTIC = 0.08, 0.15
 
 
-def random_patient(rng, affine, shape):
-    """Draw one patient with a glioma, scanned in four contrasts on one grid.
+def random_patient(rng, affine, shape, contrasts=tuple(SIGNAL)):
+    """Draw one patient with a glioma, scanned in several contrasts on one grid.
 
     Anatomy, site, size and number of tumours vary; neighbouring tissue is pushed
     away, oedema reaches into white matter, and some tumours are cysts for the
@@ -31,6 +31,8 @@ def random_patient(rng, affine, shape):
     affine : ndarray, shape (4, 4)
         Grid near the ICBM152 template: voxel to mm, equal along all axes.
     shape : tuple of 3 int
+    contrasts : sequence of str, default=tuple(SIGNAL)
+        Out of :data:`epitome_kit.simulate.scanner.SIGNAL`.
 
     Returns
     -------
@@ -57,7 +59,8 @@ def random_patient(rng, affine, shape):
     cyst = _cyst(visible, rng) if rng.random() < _CYSTIC else np.zeros_like(oedema)
     variety = rng.choice((0.05, 0.1, 0.2))
     thickness = rng.uniform(1, 2.4) if rng.random() < 0.7 else 1.0
-    scans = {name: _scan(tissues, shares, cyst, name, rng, variety=variety, thickness=thickness) for name in SIGNAL}
+    how = {"variety": variety, "thickness": thickness}
+    scans = {name: _scan(tissues, shares, cyst, name, rng, **how) for name in contrasts}
     brain = _ragged(inside, rng)
     return scans, brain, ((visible | (oedema > 0.5)) & (brain > 0)).astype(np.uint8)
 

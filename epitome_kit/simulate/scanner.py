@@ -17,7 +17,7 @@ SIGNAL = {
     "T2w": (1.00, 0.60, 0.42, 0.30, 0.05, 0.75, 0.25, 1.05, 0.88, 0.78, 1.00, 0.15),
     "FLAIR": (0.12, 0.62, 0.46, 0.40, 0.06, 0.75, 0.32, 0.20, 0.95, 0.90, 0.35, 0.18),
 }
-"""Relative signal of each tissue and tumour part, white matter on T1 near 0.75."""
+"""Relative signal of each tissue and tumour part by contrast, white matter on T1 near 0.75."""
 
 _FIELD_OF_VIEW_MM = {"quick": (200, 248, 160), "full": (240.64, 240.64, 150)}
 _SLICES_AT_ONCE = 16
@@ -101,7 +101,8 @@ def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, no
     pose : ndarray, shape (4, 4)
         ICBM152 mm to scanner mm.
     affine, shape : grid of the scan, from :func:`random_grid`
-    contrast : {"T1w", "T1ce", "T2w", "FLAIR"}
+    contrast : str
+        A key of :data:`SIGNAL`.
     rng : numpy.random.Generator
     noise : float, default=0.025
         Standard deviation of each channel of the Rician noise, in units of

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
+from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, noticed, plain
 from epitome_kit.files import checksum, text_digest
 from epitome_kit.folders import walk_files
@@ -29,7 +30,6 @@ from epitome_kit.sources.importing import (
 from epitome_kit.sources.labels import find_labels
 
 _LOOKED_AT, _FEWEST_VALUES = 500_000, 10
-_DRAWN_ON = ("FLAIR", "T2w", "T1ce", "T1w")
 
 _PHYSICS = {
     *("Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "Modality", "ConversionSoftware"),
@@ -57,8 +57,8 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     mask names, else the first in natural order. The tumour mask is one whose label,
     description or sidecar says tumour or lesion, anywhere in the folder, or parts
     that make up the whole (oedema, enhancing and necrotic part); it belongs to the scan
-    that its sidecar names, or to the first of FLAIR, T2w, T1ce and T1w on the same
-    grid. All of this is listed in the ledger, ``sources.tsv``, file by file.
+    that its sidecar names, or to the one on the same grid that shows gliomas best. All of
+    this is listed in the ledger, ``sources.tsv``, file by file.
 
     Files are written anew, never linked: voxels and geometry stay as they are, free
     text of headers and what sidecars say of people is left behind, and so are
@@ -220,7 +220,7 @@ def _annotation(plan, images, trust, mask_labels):
     named = [names[name] for name in named_sources(sidecar) if name in names]
     suffixes = {*file.extras, file.entities.get("space")}
     named += [contrast for contrast, scan in plan.scans.items() if scan.suffix in suffixes]
-    ordered = [each for each in [*named, *_DRAWN_ON] if each in images]
+    ordered = [each for each in [*named, *by_conspicuity(CONTRASTS)] if each in images]
     contrast = next((each for each in ordered if reorient_like(mask, images[each]) is not None), None)
     if contrast and not same_grid(mask, images[contrast]):
         turned = (

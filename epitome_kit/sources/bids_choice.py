@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import EpitomeError
 from epitome_kit.folders import natural_key
 from epitome_kit.tables import read_text_table
@@ -121,7 +121,7 @@ def choose_scans(judged, preferred=(), because=""):
     Returns
     -------
     scans : dict of str to BidsFile
-        In the order of :data:`epitome_kit.cohort.CONTRASTS`.
+        In the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
     why : dict of BidsFile to str
         For each scan that was not taken.
     """

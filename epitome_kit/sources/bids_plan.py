@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS, either
 from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image
 from epitome_kit.io.geometry import reorient_like
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     ----------
     subject : str
     scans : dict of str to BidsFile
-        By contrast, in the order of :data:`epitome_kit.cohort.CONTRASTS`.
+        By contrast, in the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
     masks : list of BidsFile
         Masks that make up the tumour.
     notes : list of str
@@ -133,7 +133,7 @@ def _judge_masks(files, notes_on, decided, mask_labels):
 
 
 def _judge_scans(files, notes_on, decided):
-    """Contrast of each scan that is one of the four, evidence, and why the others are left out."""
+    """Contrast of each scan that is one of the kit, evidence, and why the others are left out."""
     judged, evidence, why = {}, {}, {}
     for file in files:
         contrast, evidence[file] = _contrast(file, notes_on[file], decided.get(file))
@@ -245,4 +245,4 @@ def _fault(subject, scans, files, why, chosen, session):
             "column decision of sources.tsv, and import with --decisions"
         )
     first = next((f"{file.source} ({why[file]})" for file in files if file in why), "none")
-    return f"expected a T1w, T2w or FLAIR scan; received {first}"
+    return f"expected a {either(SUFFIX_KINDS)} scan; received {first}"

@@ -98,7 +98,7 @@ def _kind(echo, repetition, inversion, kinds):
 
 
 def other_type(notes):
-    """Tell in words why an image is none of the four by its type; None where it may be one.
+    """Tell in words why an image is no contrast of the kit by its type; None where it may be one.
 
     Parameters
     ----------

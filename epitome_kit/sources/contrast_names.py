@@ -2,6 +2,7 @@
 
 import re
 
+from epitome_kit.contrast_table import SUFFIX_KINDS
 from epitome_kit.files import read_json
 from epitome_kit.sources.contrast_agents import agent_of
 from epitome_kit.sources.contrast_lexicon import LEXICON
@@ -11,9 +12,6 @@ from epitome_kit.sources.contrast_words import Words, names_agent, read_words
 
 ENDINGS = (".nii.gz", ".nii", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".img", ".hdr", ".gipl", ".mnc")
 """How the names of image files end."""
-
-SUFFIXES = ("T1w", "T2w", "FLAIR")
-"""BIDS suffixes that are a kind of contrast each."""
 
 _OTHER_SUFFIXES = re.compile(
     "PDw|PDT2|T2starw?|T2\\*|inplaneT[12]|angio|MP2RAGE|UNIT1|[A-Za-z0-9]+map|MTsat|MTS|MTR|MPM|MEGRE|MESE|VFA|"
@@ -51,7 +49,7 @@ def read_name(name):
     ending = next((ending for ending in ENDINGS if lower.endswith(ending)), "")
     stem = name[: len(name) - len(ending)]
     match = _BIDS.fullmatch(stem)
-    if match and (match[2] in SUFFIXES or _OTHER_SUFFIXES.fullmatch(match[2])):
+    if match and (match[2] in SUFFIX_KINDS or _OTHER_SUFFIXES.fullmatch(match[2])):
         entities = {}
         for key, value in (part.split("-", 1) for part in match[1].split("_") if part):
             entities[key.lower()] = f"{entities[key.lower()]} {value}" if key.lower() in entities else value
@@ -66,7 +64,7 @@ def read_name(name):
         kind = "other" if _SPM.match(stem) else "unclear"
         return None, {}, words._replace(kind=kind, said="a prefix of SPM")
     part = re.search(r"(?:^|[^A-Za-z])([A-Za-z]+)$", stem)
-    if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in SUFFIXES:
+    if part and LEXICON.get(part[1].lower()) == "mass" and words.kind in SUFFIX_KINDS.values():
         words = words._replace(kind="unclear", said=f"{words.said} {part[1].lower()}")
     return None, {}, words
 
@@ -98,8 +96,8 @@ def side_words(name):
 
 
 def other_name(suffix, entities):
-    """Tell in words why an image is none of the four by its BIDS name; None where it may be one."""
-    if suffix and suffix not in SUFFIXES:
+    """Tell in words why an image is no contrast of the kit by its BIDS name; None where it may be one."""
+    if suffix and suffix not in SUFFIX_KINDS:
         return f"suffix {suffix}"
     if entities.get("part", "mag") != "mag":
         return "entity part-: no magnitude"

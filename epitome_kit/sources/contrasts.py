@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS
 from epitome_kit.sources.contrast_agents import agent_of
 from epitome_kit.sources.contrast_fields import by_times, other_type
 from epitome_kit.sources.contrast_names import (
-    SUFFIXES,
     entity_agent,
     other_name,
     read_beside,
@@ -20,7 +20,9 @@ from epitome_kit.sources.contrast_notes import UNREADABLE, as_text, tidy_notes
 from epitome_kit.sources.contrast_words import Words, names_agent, read_words
 
 _SHOWN = {"signplus": "C+", "signminus": "C-", "nkm": "n. KM", "okm": "o. KM", "vkm": "v. KM", "mkm": "m. KM"}
-_OTHER_TIMES = ("PD", "T2*", "EPI", "STIR")
+_KINDS = frozenset(SUFFIX_KINDS.values())
+_OTHER_TIMES = tuple(kind for kind in ("PD", "T2*", "EPI", "STIR") if kind not in _KINDS)
+_NAMES = {(row.kind, row.agent): name for name, row in CONTRASTS.items()}
 
 
 class Judgement(NamedTuple):
@@ -29,8 +31,8 @@ class Judgement(NamedTuple):
     Attributes
     ----------
     contrast : str or None
-        ``"T1w"``, ``"T1ce"``, ``"T2w"``, ``"FLAIR"``, ``"other"``, or None where it
-        cannot be told.
+        A key of :data:`epitome_kit.contrast_table.CONTRASTS`, ``"other"``, or None
+        where it cannot be told.
     evidence : str
         In words that stand in no header but in lists of the kit: names of people
         can be in none of them.
@@ -107,12 +109,17 @@ def judge_series(series, others=(), *, after_agent=False):
     kind, why = _kind(series, suffix, entities, texts)
     if kind != "T1w":
         given, entity = entity_agent(entities)
-        after = kind in ("T2w", "FLAIR") and given == "with"
-        return Judgement("other", f"{why}, {entity}: after an agent") if after else Judgement(kind, why)
+        after = kind in _KINDS and given == "with"
+        return Judgement("other", f"{why}, {entity}: after an agent") if after else _named(kind, "", why)
     if after_agent:
-        return Judgement("T1ce", f"{why}, as every T1 of the collection after an agent")
+        return _named(kind, "with", f"{why}, as every T1 of the collection after an agent")
     given, reason = _agent(series, suffix, entities, texts, others)
-    return Judgement({"with": "T1ce", "without": "T1w"}.get(given), _and(why, reason))
+    return _named(kind, given, _and(why, reason))
+
+
+def _named(kind, agent, evidence):
+    """Name a contrast by its kind and the agent; "other" stays, and what is unclear is None."""
+    return Judgement(_NAMES.get((kind, agent), kind if kind == "other" else None), evidence)
 
 
 def _texts(series, others):
@@ -135,7 +142,7 @@ def _texts(series, others):
 
 
 def _kind(series, suffix, entities, texts):
-    """Settle T1w, T2w, FLAIR or other, with the evidence; None where it cannot be told."""
+    """Settle the kind or "other", with the evidence; None where it cannot be told."""
     other = other_type(series.notes) or other_name(suffix, entities)
     if other:
         return "other", other
@@ -144,7 +151,7 @@ def _kind(series, suffix, entities, texts):
         if words.kind == "other" or (words.kind == "MP2RAGE" and not suffix):
             return "other", f"{where} says {_shown(words.said)}"
     timed, times = by_times(series.notes)
-    claims = [(f"suffix {suffix}", suffix)] if suffix else []
+    claims = [(f"suffix {suffix}", SUFFIX_KINDS[suffix])] if suffix else []
     claims += [(f"{where} says {_shown(words.said)}", words.kind) for where, words in texts if words.kind != "MP2RAGE"]
     claims = [(why, kind) for why, kind in claims if kind]
     return _weigh_kinds(claims, timed, times, series.shorter_echo)
@@ -159,7 +166,7 @@ def _weigh_kinds(claims, timed, times, shorter_echo):
     if timed == "T2w" and "PD" in named:
         dual = shorter_echo or any("t2" in why.lower() for why, _ in claims)
         claims = [(why, "T2w" if kind == "PD" and dual else kind) for why, kind in claims]
-    elif named == {"PD"} and not timed:
+    elif named == {"PD"} and not timed and ("PD" in _OTHER_TIMES or "t2" in claims[0][0].lower()):
         return "other", f"{claims[0][0]}: proton density"
     elif named == {"PD", "T2w"} and not timed and any("t2" in why.lower() for why, kind in claims if kind == "PD"):
         claims = [(why, "T2w") for why, _ in claims]
@@ -172,7 +179,7 @@ def _weigh_kinds(claims, timed, times, shorter_echo):
         claims = [(why, kind) for why, kind in claims if kind != "unclear"]
     claims += [(times, structured)] if structured else []
     kinds = {kind for _, kind in claims}
-    if len(kinds) == 1 and kinds <= {*SUFFIXES}:
+    if len(kinds) == 1 and kinds <= _KINDS:
         return kinds.pop(), ", ".join(why for why, _ in claims)
     if not claims:
         return None, f"no word of a contrast{f', {times} are those of none' if times else ''}"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS, either
 from epitome_kit.errors import CohortError, EpitomeWarning, ImageError
 from epitome_kit.ledger import require_decisions, unused_decisions
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
@@ -33,9 +34,9 @@ from epitome_kit.sources.labels import find_labels
 _OLDEST = 89
 _DISEASE = ["grade", "codeletion", "histology"]
 _README = """\
-Converted from DICOM with dcm2niix. Scans were chosen by their headers: T1w and T1ce (after contrast agent), T2w
-and FLAIR. Names, identifiers, dates and free text of the headers were left behind; age and sex were kept, ages
-above 89 as 89. {faces} {labels}
+Converted from DICOM with dcm2niix. Scans were chosen by their headers, of the contrasts
+{contrasts}. Names, identifiers, dates and free text of the headers were left behind; age and sex were
+kept, ages above 89 as 89. {faces} {labels}
 """
 
 
@@ -138,6 +139,7 @@ def import_dicom(source, out, *, keep_ids=False, person_folders=False, decisions
         entries=[*entries, *unused_decisions(decisions, entries)],
         name="DICOM import",
         readme=_README.format(
+            contrasts=", ".join(CONTRASTS),
             faces="Faces were removed." if deface else "Faces were kept.",
             labels=labels.summary,
         ),
@@ -219,7 +221,7 @@ def _import_subject(out, deface, item):
     if not scans:
         raise ImageError(
             "import",
-            "a T1w, T2w or FLAIR volume",
+            f"a {either(SUFFIX_KINDS)} volume",
             "; ".join(repairs) or "none among its series",
             "look at the series in a viewer",
         )

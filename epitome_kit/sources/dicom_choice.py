@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.contrasts import Judgement
 from epitome_kit.sources.dicom_contrast import judge_volumes
@@ -60,7 +60,7 @@ class Choice(NamedTuple):
     Attributes
     ----------
     scans : dict of str to Volume
-        In the order of :data:`epitome_kit.cohort.CONTRASTS`.
+        In the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
     repairs : list of str
         What was noticed on the way; names nobody.
     seen : list of Seen

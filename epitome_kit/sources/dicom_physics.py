@@ -263,7 +263,7 @@ def overrule(volume, contrast, evidence):
     ----------
     volume : epitome_kit.sources.dicom_headers.Volume
     contrast : str
-        T1w, T1ce, T2w or FLAIR.
+        One of :data:`epitome_kit.contrast_table.CONTRASTS`.
     evidence : str
 
     Returns

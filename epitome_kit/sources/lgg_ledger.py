@@ -3,7 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from epitome_kit.cohort import CONTRASTS, image_path
+from epitome_kit.cohort import image_path
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.ledger import Entry
 from epitome_kit.sidecars import read_json_sidecar, sidecar_path
 from epitome_kit.sources.dicom import digest

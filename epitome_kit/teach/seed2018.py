@@ -12,7 +12,7 @@ from epitome_kit.confidence import interval_quantiles
 from epitome_kit.images import image_like, load_image, resample, spacing_mm
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.preprocess.intensity import normalise_intensity
-from epitome_kit.preprocess.pipeline import Preprocessed, reference_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.preprocess.registration import template_grid
 
 SHAPE = (64, 64, 20)
@@ -254,7 +254,7 @@ def _auc(negative, positive):
 
 def _read_scan(subject, files, shape, grid_mm, mended):
     """One volume, as the project would have read it or better."""
-    lead = reference_contrast(subject)
+    lead = registration_reference(subject)
     if "grid" in mended:
         return np.asarray(resample(load_image(files.scan(lead)), *template_grid(grid_mm), smooth=True).dataobj)
     image, brain = load_image(subject.images[lead]), load_image(files.mask("desc-brain", space=lead))

@@ -32,7 +32,7 @@ class UNetFineTuner:
     Parameters
     ----------
     arrays : Arrays
-        All four contrasts as channels.
+        With the channels of the shipped network.
     epochs : int
     seed : int
     """

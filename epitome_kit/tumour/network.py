@@ -7,9 +7,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from epitome_kit.backend import Input, Model, keras, layers, ops
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS, either
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import shipped_weights, whole_file
+from epitome_kit.learn.channels import input_name, read_channels, shipped_channels
 
 FILTERS = (12, 24, 48, 96)
 MULTIPLE = 2 ** (len(FILTERS) - 1)
@@ -18,27 +19,29 @@ MULTIPLE = 2 ** (len(FILTERS) - 1)
 WINDOW = 96
 """Longest side, in voxels, of what the network is shown at once."""
 _STEP = 72
-_SHAPES = (None,) * 4 + (len(CONTRASTS),), {"tumour": (None,) * 4 + (1,)}
 
 
-def build_unet():
+def build_unet(contrasts):
     """3D U-Net for volumes of any size that is a multiple of 8 voxels.
 
-    It has an input channel for each of :data:`epitome_kit.cohort.CONTRASTS`. A
-    contrast that is not there is 0 throughout; the network learned to do
-    without.
+    A contrast that a head lacks is 0 throughout; the network learned to do without.
+
+    Parameters
+    ----------
+    contrasts : sequence of str
+        Channels of the input.
 
     Returns
     -------
     keras.Model
-        Shape (n, i, j, k, 4) in; its output ``tumour``, of shape (n, i, j, k, 1),
+        Shape (n, i, j, k, contrasts) in; its output ``tumour``, of shape (n, i, j, k, 1),
         is a probability. Under a million weights.
 
     References
     ----------
     Cicek et al., MICCAI 2016, doi:10.1007/978-3-319-46723-8_49
     """
-    x = inputs = Input((None, None, None, len(CONTRASTS)))
+    x = inputs = Input((None, None, None, len(contrasts)), name=input_name(contrasts))
     skips = []
     for depth, filters in enumerate(FILTERS):
         x = _block(x, filters, f"down_{depth}_1", strides=2 if depth else 1)
@@ -66,10 +69,24 @@ def shipped_unet():
     keras.Model
         A new one at each call, to be trained further or not.
     """
-    model = build_unet()
+    model = build_unet(shipped_channels("tumour_unet"))
     with shipped_weights("tumour_unet") as path:
         model.load_weights(path)
     return model
+
+
+def unet_channels(model):
+    """Read the channels of a network; one that does not tell has those of the shipped one.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    tuple of str
+    """
+    return read_channels(model) or shipped_channels("tumour_unet")
 
 
 def save_unet(model, path):
@@ -108,8 +125,12 @@ def load_unet(path=None):
         shapes = model.input_shape, keras.tree.map_structure(lambda tensor: tensor.shape, model.output)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, BadZipFile) as error:
         raise _not_a_network(path, " ".join(str(error).split())[:160]) from error
-    if shapes != _SHAPES:
+    channels = unet_channels(model)
+    if shapes != ((None,) * 4 + (len(channels),), {"tumour": (None,) * 4 + (1,)}):
         raise _not_a_network(path, f"a network from {shapes[0]} to {shapes[1]}")
+    unknown = [name for name in channels if name not in CONTRASTS]
+    if unknown:
+        raise _not_a_network(path, f"a network for {either(unknown)}, which the kit does not know")
     return model
 
 
@@ -127,7 +148,7 @@ def tumour_probability(model, scans):
     Parameters
     ----------
     model : keras.Model
-    scans : ndarray of float32, shape (i, j, k, 4)
+    scans : ndarray of float32, shape (i, j, k, channels)
         Normalised, on a grid whose first axis runs from left to right.
 
     Returns

@@ -10,7 +10,7 @@ from scipy import ndimage
 from epitome_kit.cohort import annotation_path
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
 from epitome_kit.metrics import dice, hausdorff95_mm, volume_error_pct
-from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, reference_contrast
+from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.workspace import Workspace
 
@@ -38,7 +38,7 @@ def to_subject_space(subject, preprocessed, probability):
         tenth of the largest are left out.
     """
     files = Preprocessed(Path(preprocessed), subject.id)
-    lead = reference_contrast(subject)
+    lead = registration_reference(subject)
     original = load_image(subject.images[lead])
     scan = assign_nominal_voxel_size(original)
     on_template = nib.Nifti1Image(probability.astype(np.float32), nib.load(files.mask("desc-brain")).affine)
@@ -116,7 +116,7 @@ def voxel_ml(image):
 
 def true_mask(subject):
     """Path of the whole true tumour of a simulated subject, on the grid of the contrast that leads."""
-    return subject.truth / f"{subject.id}_space-{reference_contrast(subject)}_label-tumour_mask.nii.gz"
+    return subject.truth / f"{subject.id}_space-{registration_reference(subject)}_label-tumour_mask.nii.gz"
 
 
 def reference_path(subject):
@@ -160,6 +160,6 @@ def with_whole_truth(arrays, cohort, preprocessed):
 
 def _on_template(subject, files):
     grid = nib.load(files.mask("desc-brain"))
-    transform = np.loadtxt(files.transform(reference_contrast(subject)))
+    transform = np.loadtxt(files.transform(registration_reference(subject)))
     carried = resample(load_mask(true_mask(subject)), grid.affine, grid.shape, transform=transform)
     return (np.asarray(carried.dataobj) > 0.5).astype(np.uint8)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.cohort import CONTRASTS
 from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import checksum, read_json, read_tsv, remove_abandoned, shipped_weights, write_json, write_tsv
 from epitome_kit.folds import make_equal_folds
 from epitome_kit.learn.arrays import load_arrays, load_scans
+from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import for_each, step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -19,7 +19,7 @@ from epitome_kit.tumour.classical import outline_by_symmetry
 from epitome_kit.tumour.conformal import boundary_uncertainty
 from epitome_kit.tumour.fit import UNetFineTuner
 from epitome_kit.tumour.intervals import add_intervals, score_misfits
-from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability
+from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability, unet_channels
 from epitome_kit.tumour.outline import (
     compare_outline,
     describe_outline,
@@ -100,7 +100,7 @@ def segment_cohort(
     _check(cohort, learn_from, weights)
     settings = _begin(cohort, preprocessed, out, folds=folds, epochs=epochs, seed=seed, learn_from=learn_from)
     if not _finished(out, folds, weights, settings):
-        arrays = load_arrays(cohort, preprocessed, CONTRASTS)
+        arrays = load_arrays(cohort, preprocessed, shipped_channels("tumour_unet"))
         if learn_from == "truth":
             arrays = with_whole_truth(arrays, cohort, preprocessed)
         fold_of = make_equal_folds(arrays.ids, folds=folds, seed=seed)
@@ -139,6 +139,8 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
     ------
     ParameterError
         `weights` is not such a network.
+    ImageError
+        A subject without any contrast that the network looks at.
     CohortError
         No subject has been preprocessed.
     """
@@ -291,13 +293,15 @@ def _loaded(weights, _changed):
 
 def _outline(subject, *, weights, preprocessed, out):
     """Outline, save, measure and compare one subject."""
-    scans = load_scans(Preprocessed(preprocessed, subject.id), CONTRASTS)
-    probability = tumour_probability(_network(weights), scans)
+    network = _network(weights)
+    channels = unet_channels(network)
+    scans = load_scans(Preprocessed(preprocessed, subject.id), channels)
+    probability = tumour_probability(network, scans)
     mask = to_subject_space(subject, preprocessed, probability)
     save_outline(mask, out, subject.id)
     figures = {"spread": boundary_uncertainty(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}
     if reference_path(subject) is not None:
-        rival = to_subject_space(subject, preprocessed, outline_by_symmetry(scans))
+        rival = to_subject_space(subject, preprocessed, outline_by_symmetry(scans, channels))
         figures["dice_classical"] = compare_outline(subject, rival)["dice"]
     said = " ".join(Preprocessed(preprocessed, subject.id).warnings) or np.nan
     return {"participant_id": subject.id, **describe_outline(subject, mask), **figures, "warnings": said}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from epitome_kit.cohort import CONTRASTS, Subject
+from epitome_kit.cohort import Subject
+from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import EpitomeWarning, ParameterError
 from epitome_kit.files import write_json
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
 from epitome_kit.sources.contrasts import judge_scan
-from epitome_kit.tumour.classical import BRIGHT
 from epitome_kit.tumour.segment import predict_tumours
 
 SPACING_MM = 3.0
@@ -25,8 +25,9 @@ def segment_head(images, out, *, weights=None):
     Parameters
     ----------
     images : dict of str to path
-        By contrast, any of :data:`epitome_kit.cohort.CONTRASTS`. The mask lies
-        on the grid of the one that shows gliomas best: FLAIR, T2w, T1ce, T1w.
+        By contrast, any of :data:`epitome_kit.contrast_table.CONTRASTS`. The mask lies
+        on the grid of the one that shows gliomas best: see
+        :func:`epitome_kit.contrast_table.by_conspicuity`.
     out : path
         ``masks/``, ``preprocessed/`` and ``tumours.tsv``.
     weights : path, default=None
@@ -40,7 +41,7 @@ def segment_head(images, out, *, weights=None):
     Raises
     ------
     ImageError
-        A scan cannot be used.
+        A scan cannot be used, or none is of a contrast that the network looks at.
     """
     subject, files = prepare_head(images, out)
     return predict_tumours([subject], files.folder, out, weights=weights)
@@ -69,7 +70,7 @@ def prepare_head(images, out, *, spacing_mm=SPACING_MM):
         A scan cannot be used.
     """
     images = {name: Path(path) for name, path in images.items()}
-    subject = Subject(head_name(images), images, annotated_on=leading(images))
+    subject = Subject(head_name(images), images, annotated_on=by_conspicuity(images)[0])
     files = Preprocessed(Path(out) / "preprocessed", subject.id)
     files.record.unlink(missing_ok=True)
     quality = preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
@@ -88,7 +89,7 @@ def name_contrasts(scans):
     Returns
     -------
     dict of str to Path
-        In the order of :data:`epitome_kit.cohort.CONTRASTS`.
+        In the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
 
     Raises
     ------
@@ -110,12 +111,12 @@ def predict_scan(scans):
     Returns
     -------
     dict of str to (Path, str)
-        File and evidence, in the order of :data:`epitome_kit.cohort.CONTRASTS`.
+        File and evidence, in the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
 
     Raises
     ------
     ParameterError
-        A scan whose contrast cannot be told or is none of the four, or two scans
+        A scan whose contrast cannot be told or is none of the kit's, or two scans
         of one contrast.
     """
     found = {}
@@ -158,7 +159,7 @@ def label_contrasts(received, scan, *, stated=""):
     Raises
     ------
     ParameterError
-        The contrast cannot be told, or is none of the four.
+        The contrast cannot be told, or is none of the kit's.
     """
     if stated and len(received) == 1:
         return {stated: next(iter(received.values()))}, {stated: "as stated"}
@@ -169,29 +170,26 @@ def label_contrasts(received, scan, *, stated=""):
         return told, dict.fromkeys(told, "the header of its DICOM series")
     contrast, evidence = judge_scan(scan) if "" in received else (None, f"DICOM, {', '.join(received)}")
     if contrast not in CONTRASTS:
+        best, *others = by_conspicuity(CONTRASTS)
         raise ParameterError(
             "case",
             f"a scan known to be one of {', '.join(CONTRASTS)}",
             _untold(Path(scan).name, contrast, evidence),
-            "state it: `-p 'contrast=\"FLAIR\"'`, or T1w, T1ce, T2w",
+            f"state it: `-p 'contrast=\"{best}\"'`, or {', '.join(others)}",
         )
     return {contrast: received[""]}, {contrast: evidence}
 
 
 def _untold(name, contrast, evidence):
-    """Say of a scan that it is none of the four, or that nobody can tell."""
+    """Say of a scan that it is none of the kit's, or that nobody can tell."""
     return f"{name}, {'which is none of them' if contrast else 'whose contrast cannot be told'} ({evidence})"
 
 
 def _statements(name, evidence):
     """Ways to say of a file what it shows: of a T1 whether an agent was given, else all of it."""
-    contrasts = ("T1w", "T1ce") if re.search(r"says.* T1|suffix T1w", evidence) else ("FLAIR", "T1w", "T1ce", "T2w")
+    by_agent = [name for name, row in CONTRASTS.items() if row.agent]
+    contrasts = by_agent if re.search(r"says.* T1|suffix T1w", evidence) else by_conspicuity(CONTRASTS)
     return " or ".join(f"`{contrast}={name}`" for contrast in contrasts)
-
-
-def leading(images):
-    """Name the contrast whose grid the mask of a head lies on: the one that shows gliomas best."""
-    return next(name for name in BRIGHT if name in images)
 
 
 def head_name(images):

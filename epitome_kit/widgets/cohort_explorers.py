@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageDraw
 
-from epitome_kit.cohort import CONTRASTS
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import TableError
 from epitome_kit.plotting.scores import roc
 from epitome_kit.plotting.style import RED
