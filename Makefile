@@ -45,6 +45,7 @@ lint: venv  ## style of code and notebooks; notebooks carry no output
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
 	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) < /dev/null
 
 lab: venv  ## JupyterLab on the notebooks
