@@ -13,10 +13,11 @@ NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoi
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run labs test soak audit lint lab book picture bench lock clean venv install
+LANES := test-backends test-soak test-wheel
+.PHONY: help run labs test test-all test-release $(LANES) coverage audit lint lab book picture bench lock clean venv install
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: venv  ## all six notebooks on the built-in cohort; the report is runs/latest/index.html
 	$(BIN)/epitome run --cohort phantom --profile quick $(ARGS)
@@ -24,11 +25,21 @@ run: venv  ## all six notebooks on the built-in cohort; the report is runs/lates
 labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
 	$(BIN)/epitome run leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
 
-test: venv  ## every test
-	$(BIN)/pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --no-loadscope-reorder)
+PARALLEL := --numprocesses 2 --dist worksteal
 
-soak: venv  ## killed and fuzzed for twenty minutes at most
-	$(BIN)/pytest -m soak $(or $(ARGS),--numprocesses 2)
+test: venv  ## every module, in a few minutes
+	$(BIN)/pytest $(or $(ARGS),$(PARALLEL) -m 'not (slow or backends or soak or wheel)')
+
+test-all: venv  ## every test but those of `make test-release`
+	$(BIN)/pytest $(or $(ARGS),$(PARALLEL))
+
+test-release: $(LANES)  ## before each release: other backends, kills and fuzzing (20 minutes at most), the built wheel
+
+$(LANES): venv
+	$(BIN)/pytest -m $(@:test-%=%) $(or $(ARGS),--numprocesses 2)
+
+coverage: venv  ## the lines that `make test-all` runs in this process, and those that it does not
+	$(BIN)/pytest --cov $(or $(ARGS),$(PARALLEL))
 
 audit: venv  ## known faults of the pinned packages, and of our own code
 	$(BIN)/bandit -q -c pyproject.toml -r epitome_kit training benchmarks

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from kept import kept
 from tiny import ROOT
-from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -23,29 +24,18 @@ settings.register_profile("kit", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("kit")
 
-TOGETHER = {
-    "smoke_run": ("test_notebooks.py", "test_exercises.py", "test_rerun.py"),
-    "book": ("test_book.py", "test_book_page.py"),
-}
-"""Files that share what takes long to make: one process of several takes them all."""
+
+SLOW = {"smoke_run", "book", "real_data", "visitors"}
+"""Fixtures whose tests are left to `make test-all`: all notebooks, the book, scans of people, visitors of the app."""
 
 
-class Scheduling(LoadFileScheduling):
-    """Deal tests to processes file by file."""
-
-    def _split_scope(self, nodeid):
-        file = super()._split_scope(nodeid)
-        return next((made for made, files in TOGETHER.items() if file.endswith(files)), file)
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the longest, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.name not in TOGETHER["smoke_run"])
-
-
-def pytest_xdist_make_scheduler(config, log):
-    """Say how the tests are dealt where there are several processes."""
-    return Scheduling(config, log)
+    """Mark what is slow by its fixtures; begin with the longest, so that no process is left alone with it."""
+    for item in items:
+        if SLOW & set(item.fixturenames):
+            item.add_marker("slow")
+    items.sort(key=lambda item: "smoke_run" not in item.fixturenames)
 
 
 @pytest.fixture(autouse=True)
@@ -80,55 +70,70 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
-def phantom(tmp_path_factory):
+def phantom():
     """Eight simulated heads at 4 mm, T1ce and T2w; shared, so no test may change it."""
+    from epitome_kit.cohort import open_cohort
     from epitome_kit.simulate.phantom import make_phantom_cohort
 
-    return make_phantom_cohort(tmp_path_factory.mktemp("phantom") / "cohort", subjects=8, spacing_mm=(4, 4, 4))
+    with kept("phantom", partial(make_phantom_cohort, subjects=8, spacing_mm=(4, 4, 4))) as folder:
+        yield open_cohort(folder)
 
 
 @pytest.fixture(scope="session")
-def preprocessed(phantom, tmp_path_factory):
+def preprocessed(phantom):
     """Folder of the phantom preprocessed at 4 mm; shared, so no test may change it."""
     from epitome_kit.preprocess.pipeline import preprocess_cohort
 
-    folder = tmp_path_factory.mktemp("preprocessed") / "derivative"
-    preprocess_cohort(phantom, folder, spacing_mm=4.0)
-    return folder
+    with kept("preprocessed", partial(preprocess_cohort, phantom, spacing_mm=4.0)) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def book(tmp_path_factory):
+def book():
     """First page of the book of a made-up run; built in a process of its own, as Sphinx changes the one it runs in."""
     from made_executed import make_executed
 
-    folder = tmp_path_factory.mktemp("book")
-    command = [sys.executable, ROOT / "book" / "build.py", make_executed(folder / "run"), folder / "site"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return folder / "site" / "index.html"
+    def build(folder):
+        folder.mkdir()
+        command = [sys.executable, ROOT / "book" / "build.py", make_executed(folder / "run"), folder / "site"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+    with kept("book", build) as folder:
+        yield folder / "site" / "index.html"
 
 
 @pytest.fixture(scope="session")
-def learned(tmp_path_factory):
+def learned():
     """Tiny cohort with an easy task, its derivative, a workspace and the features that the CNN learned there."""
     from made_derivative import make_derivative
 
+    from epitome_kit.cohort import open_cohort
+    from epitome_kit.files import read_tsv
     from epitome_kit.learn.train import learn_features
 
-    folder = tmp_path_factory.mktemp("learned")
-    cohort, ready = make_derivative(folder, subjects=13, unlabelled=[12])
-    features = learn_features(cohort, ready, folder / "out", folds=2, epochs=15)
-    return cohort, ready, folder / "out", features
+    def learn(folder):
+        learn_features(*make_derivative(folder, subjects=13, unlabelled=[12]), folder / "out", folds=2, epochs=15)
+
+    with kept("learned", learn) as folder:
+        yield (
+            open_cohort(folder / "cohort"),
+            folder / "ready",
+            folder / "out",
+            read_tsv(folder / "out" / "features.tsv"),
+        )
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory):
-    """Workspace in which every notebook ran at the smallest profile; what tests write there, others see."""
+def smoke_run():
+    """Workspace in which every notebook ran at the smallest profile, with its cohort beside it."""
     from epitome_kit.report.run_page import write_report
     from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    run_notebooks(list(kit_notebooks()), out=folder, profile="smoke", parameters={"workers": 2})
-    write_report(folder)
-    return folder
+    def run(folder):
+        options = {"profile": "smoke", "parameters": {"workers": 2}}
+        run_notebooks(list(kit_notebooks()), out=folder / "smoke", **options)
+        write_report(folder / "smoke")
+
+    with kept("runs", run) as folder:
+        yield folder / "smoke"

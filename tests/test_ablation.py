@@ -20,6 +20,7 @@ def median(table, left_out, measure):
     return table.loc[table["left_out"] == left_out, measure].median()
 
 
+@pytest.mark.slow
 def test_there_is_a_row_for_each_variant_and_subject(made, phantom):
     _, table = made
     first = list(phantom.subjects)[:2]
@@ -28,6 +29,7 @@ def test_there_is_a_row_for_each_variant_and_subject(made, phantom):
     assert table.notna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_each_step_left_out_hurts_its_own_measure(made):
     _, table = made
     assert median(table, "strip", "brain_mask_dice") < median(table, "none", "brain_mask_dice") - 0.1
@@ -37,12 +39,14 @@ def test_each_step_left_out_hurts_its_own_measure(made):
     assert median(table, "normalise", "brightness_offset") > 5 * median(table, "none", "brightness_offset")
 
 
+@pytest.mark.slow
 def test_a_scale_does_not_change_what_has_none(made):
     _, table = made
     for measure in ("template_dice", "asymmetry", "agreement"):
         assert median(table, "normalise", measure) == pytest.approx(median(table, "none", measure), abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_kept(made, phantom, monkeypatch):
     folder, table = made
     monkeypatch.setattr("epitome_kit.preprocess.pipeline.preprocess_subject", None)

@@ -17,6 +17,7 @@ from epitome_kit.learn.cnn import build_cnn
 from epitome_kit.learn.pretrained import start_from_simulation
 from epitome_kit.tumour.network import save_unet, shipped_unet
 
+pytestmark = pytest.mark.backends
 OTHERS = [name for name in ("jax", "torch", "tensorflow") if find_spec(name) and name != keras.backend.backend()]
 
 
@@ -42,7 +43,7 @@ def expected(folder):
 def found(request, folder):
     quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # JAX compiles for longer than it computes
     environment = {**os.environ, **quick, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT)}
-    script = ROOT / "tests" / "on_backend.py"
+    script = ROOT / "tests" / "helpers" / "on_backend.py"
     run = subprocess.run([sys.executable, script, folder], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert (folder / request.param / "cnn.keras").is_file(), "it ran on the backend that was asked for"
@@ -74,7 +75,7 @@ def test_batches_that_are_spread_over_two_devices_teach_every_subject(tmp_path):
     cohort, ready = make_derivative(tmp_path, subjects=5)
     flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
-    script = ROOT / "tests" / "on_devices.py"
+    script = ROOT / "tests" / "helpers" / "on_devices.py"
     run = subprocess.run(
         [sys.executable, script, tmp_path], env=os.environ | environment, capture_output=True, text=True
     )

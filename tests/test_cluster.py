@@ -87,6 +87,7 @@ def test_what_a_killed_worker_had_begun_is_done_once_more_and_nothing_else_is(ad
     assert len({pid for _, pid in begun}) >= 2
 
 
+@pytest.mark.slow
 def test_a_cohort_is_preprocessed_to_the_same_bytes_although_a_worker_is_killed(
     address, phantom, preprocessed, tmp_path
 ):

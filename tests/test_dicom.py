@@ -194,6 +194,7 @@ def test_names_dates_and_identifiers_are_left_behind(source, tmp_path, keep_ids)
         assert b"1.2.9" not in content
 
 
+@pytest.mark.slow
 def test_what_is_left_behind_reaches_no_file_of_a_run(source, tmp_path):
     cohort, out = import_dicom(source, tmp_path / "cohort").root, tmp_path / "runs" / "one"
     write_tsv(cohort / "participants.tsv", read_tsv(cohort / "participants.tsv").assign(grade=[2, 3]))

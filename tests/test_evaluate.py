@@ -162,6 +162,7 @@ def test_labels_of_training_do_touch_predictions(good, tmp_path):
     assert np.allclose(before.probability[~fold], after.probability[~fold], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_features_that_know_nothing_score_like_chance(tmp_path):
     """Selection outside the folds would reach an AUC of about 0.75 here."""
     scores = grade_features(_table(n=90, columns=100), tmp_path, **QUICK)

@@ -1,6 +1,7 @@
 """Every exercise of every notebook: left blank, solved, and solved wrongly as students do."""
 
 import ast
+import shutil
 from copy import deepcopy
 
 import pytest
@@ -49,16 +50,23 @@ def test_each_exercise_has_a_hint_an_expected_range_and_a_mistake(name):
     told = [cell.source for cell in cells if cell.cell_type == "markdown" and "**Exercise " in cell.source]
     assert len(exercises) == len(told) >= 3
     assert all("*Hint:*" in text and "*Expect:*" in text for text in told)
-    assert list(map(asked_for, exercises)) == list(WRONG[name]), "each needs one mistake in tests/wrong_answers.py"
+    assert list(map(asked_for, exercises)) == list(WRONG[name]), "each needs one mistake in wrong_answers.py"
+
+
+@pytest.fixture(scope="module")
+def workspace(smoke_run, tmp_path_factory):
+    """Copy of a finished run, with its cohort beside it, for notebooks to write in."""
+    runs = shutil.copytree(smoke_run.parent, tmp_path_factory.mktemp("exercises") / "runs", symlinks=True)
+    return runs / smoke_run.name
 
 
 @every_notebook
-def test_a_check_tells_blank_right_and_wrong_apart(name, smoke_run):
+def test_a_check_tells_blank_right_and_wrong_apart(name, workspace):
     source = kit_notebooks()[name]
     notebook, answers = in_three_states(read_notebook(source), WRONG[name])
-    known = read_json(smoke_run / "parameters.json")
+    known = {**read_json(workspace / "parameters.json"), "out": str(workspace)}
     parameters = {key: known[key] for key in declared_parameters(source)}
-    marks = iter(mark_answers(notebook, answers, parameters, cwd=smoke_run))
+    marks = iter(mark_answers(notebook, answers, parameters, cwd=workspace))
     for asked, (mistake, _, words) in WRONG[name].items():
         blank, wrong, solved = next(marks), next(marks), next(marks)
         assert (blank["state"], blank["points"]) == ("blank", 0), f"{asked}: {blank['said']}"

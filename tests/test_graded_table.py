@@ -90,6 +90,7 @@ def test_the_picture_has_a_text_alternative_and_there_is_a_card(graded):
     assert "not for diagnosis" in card and "mine.csv.gz" in card
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_where_it_stopped(graded, monkeypatch):
     out, _, command = graded
     before = read_json(out / "scores.json")
@@ -99,6 +100,7 @@ def test_the_same_command_goes_on_where_it_stopped(graded, monkeypatch):
     assert read_json(out / "scores.json") == before
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_said_to_be(graded, tmp_path):
     command = [part if part != str(graded[0]) else str(tmp_path) for part in graded[2]]
     assert CliRunner().invoke(app, ["grade", *command, "--shuffle"]).exit_code == 0
@@ -121,6 +123,7 @@ def test_a_wrong_column_ends_in_three_lines_and_code_1(tmp_path):
     assert result.exit_code == 1 and "status" in result.output and not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_rows_of_a_person_are_kept_together_and_it_is_said(graded, tmp_path):
     command = ["grade", _write_visits(tmp_path), "--label", "status", "--id", "scan", "--out", str(tmp_path / "out")]
     refused = CliRunner().invoke(app, command)

@@ -3,7 +3,7 @@
 from PIL import Image
 
 from epitome_kit.files import read_json
-from epitome_kit.run.notebooks import find_notebooks, kit_notebooks
+from epitome_kit.run.notebooks import find_notebooks, kit_notebooks, run_notebooks
 from epitome_kit.workspace import executed_notebooks
 
 STEPS = [
@@ -20,6 +20,13 @@ def test_the_steps_are_there():
 def test_the_labs_are_known_by_name():
     assert list(find_notebooks(LABS)) == LABS
     assert list(kit_notebooks()) == [*STEPS, *LABS]
+
+
+def test_the_first_notebook_runs(tmp_path):
+    run_notebooks(["01"], out=tmp_path / "first", profile="smoke", parameters={"subjects": 4})
+    (notebook,) = executed_notebooks(tmp_path / "first")
+    assert (notebook["name"], notebook["status"]) == (STEPS[0], "done")
+    assert list((tmp_path / "first" / "figures").glob("01_*.png"))
 
 
 def test_every_notebook_ran_to_its_end(smoke_run):

@@ -7,6 +7,7 @@ from killable import Killable
 
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
+pytestmark = pytest.mark.slow
 RECORD, TABLES, SUBJECTS = 11, 5, ["sub-001", "sub-002"]
 """The record is the 11th and last file of a subject; five tables follow, then pictures, then the page."""
 

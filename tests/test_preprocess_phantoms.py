@@ -5,6 +5,8 @@ import pytest
 from epitome_kit.preprocess.pipeline import preprocess_cohort
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def quality(tmp_path_factory):

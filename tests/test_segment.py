@@ -403,6 +403,7 @@ def test_what_too_few_cannot_tell_is_left_out_of_the_summary():
     assert summarise(one.assign(dice=np.nan)) == summarise(one[["reference"]]) == {}
 
 
+@pytest.mark.slow
 def test_a_real_network_learns_an_easy_tumour(made, tmp_path, monkeypatch):
     from epitome_kit.tumour.fit import UNetFineTuner
 

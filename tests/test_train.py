@@ -90,6 +90,7 @@ def test_a_second_call_keeps_what_is_there(learned):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 def test_a_subject_under_test_is_unknown_to_its_network(learned, tmp_path):
     """Another scan, another tumour: where the subject is under test, nothing else may notice."""
     cohort, ready, _, features = learned

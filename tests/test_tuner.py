@@ -92,6 +92,7 @@ def test_what_is_unknown_teaches_nothing(tuner, learned, arrays, monkeypatch):
         assert _same(_weights(tuner), learned) == same
 
 
+@pytest.mark.slow
 def test_an_easy_tumour_is_found_in_a_head_that_was_not_seen(tuner, arrays, monkeypatch):
     """Every epoch is counted, and the rate falls to nothing."""
     counted, rates, falling = [], [], tuner._learning_rate

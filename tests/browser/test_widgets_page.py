@@ -13,8 +13,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from tiny import ROOT
+from tiny import HELPERS, ROOT
 
+pytestmark = pytest.mark.slow
 VIEWER = """\
 import ellipsoids
 from epitome_kit import widgets
@@ -60,7 +61,7 @@ def lab(folder):
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port_retries=0"]
     homes = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), str(own))
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(HELPERS)])
     usual = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # figures appear in the page
     with (folder / "lab.log").open("w") as log:
         server = subprocess.Popen(

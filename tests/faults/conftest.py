@@ -1,12 +1,8 @@
 """What the tests of faults share."""
 
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 
 @pytest.fixture(scope="session")

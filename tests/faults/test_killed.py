@@ -13,6 +13,7 @@ from tiny import write_cohort
 from epitome_kit.files import write_json
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
+pytestmark = pytest.mark.slow
 CELL = """
 import json, pathlib
 scores = {"auc": 0.5 + seed / 10, "auc_ci95": [0.4, 0.9], "n": 12}

@@ -1,15 +1,14 @@
-"""Readers on bytes that nobody thought of: changed at random in every run, and by atheris in `make soak`."""
+"""Readers on bytes that nobody thought of: changed at random in every run, and by atheris in `make test-soak`."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import readers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import ROOT
+from tiny import HELPERS, ROOT
 
 SECONDS = 30
 
@@ -40,7 +39,7 @@ def test_a_fuzzer_finds_no_crash(name, tmp_path):
         (tmp_path / "corpus").mkdir(exist_ok=True)
         (tmp_path / "corpus" / str(number)).write_bytes(data)
     bounds = [f"-max_total_time={SECONDS}", "-timeout=10", "-rss_limit_mb=2000", f"-artifact_prefix={tmp_path}/"]
-    command = [sys.executable, Path(__file__).with_name("fuzz.py"), name, *bounds, str(tmp_path / "corpus")]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    command = [sys.executable, HELPERS / "fuzz.py", name, *bounds, str(tmp_path / "corpus")]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{HELPERS}"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ended.returncode == 0, f"{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}"

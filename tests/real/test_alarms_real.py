@@ -20,6 +20,7 @@ def whole(real_data):
     return scan, image_like(brain, scan)
 
 
+@pytest.mark.soak
 def test_at_most_one_of_51_patients_raises_an_alarm(real_data, tmp_path):
     cohort = import_tcga_lgg(real_data / "tcga-lgg-slices", tmp_path / "cohort", workers=2)
     said = {}
@@ -37,6 +38,7 @@ def test_a_clinical_exam_raises_none(real_data, contrast):
     skull_strip(real_data / "tcga-fg-6692" / f"{contrast}.nii.gz")
 
 
+@pytest.mark.soak
 def test_nine_in_ten_cut_spoiled_or_turned_heads_are_noticed_or_stripped_rightly(whole):
     missed, kinds = [], [*CUT, *SPOILED, *TURNED]
     for kind in kinds:

@@ -11,7 +11,8 @@ import pytest
 from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar, write_dataset
 from epitome_kit.images import image_like, save_image
 
-ROOT = Path(__file__).resolve().parents[1]
+HELPERS = Path(__file__).resolve().parent
+ROOT = HELPERS.parents[1]
 """Folder of the project."""
 
 SHAPE = (16, 18, 12)
