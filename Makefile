@@ -5,7 +5,7 @@ UV := uv==0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/requirements.lock
 BENCH := .venv-bench
-BENCHMARKS := $(addprefix benchmarks/,importing.py simulate.py bias_field.py registration.py skull_strip.py training.py \
+BENCHMARKS := $(addprefix benchmarks/,simulate.py bias_field.py registration.py skull_strip.py training.py \
 	segment.py metrics.py widgets.py scale.py)
 NOTEBOOKS = $(shell find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 

@@ -18,7 +18,7 @@ import typer
 from bench import phantoms, record, timed
 
 from epitome_kit.images import image_like, load_image, load_mask
-from epitome_kit.preprocess.derivative import SPACE
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.preprocess.quality import registration_error_mm
 from epitome_kit.preprocess.registration import load_template, register_affine
 

@@ -123,7 +123,7 @@ def api_tables():
         heading = package.__name__.removeprefix("epitome_kit.").capitalize()
         groups[heading] = [f"{package.__name__}.{name}" for name in package.__all__]
     groups["Values that come back"] = [f"epitome_kit.{name}" for name in VALUES]
-    raised = [each for each in vars(errors).values() if inspect.isclass(each)]
+    raised = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, Exception)]
     groups["Errors"] = [f"epitome_kit.errors.{each.__name__}" for each in raised]
     for heading, names in groups.items():
         listed = "\n".join(f"   ~{name}" for name in names)
@@ -135,10 +135,11 @@ def stage_output(output, picture):
     data = output.get("data", {})
     if output.output_type == "error" or output.get("name") == "stderr":
         return None
-    if "image/png" in data:
-        path = picture.with_suffix(".png")
-        path.write_bytes(base64.b64decode(data["image/png"]))
-        alt = output.metadata.get("image/png", {}).get("alt") or "Figure of the cell above"
+    kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
+    if kind:
+        path = picture.with_suffix(kind.replace("image/", "."))
+        path.write_bytes(base64.b64decode(data[kind]))
+        alt = output.metadata.get(kind, {}).get("alt") or "Figure of the cell above"
         return markdown_output(f"![{re.sub(r'[][<>]', '', alt)}](pictures/{path.name})")
     if WIDGET in data:
         return None if data.get("text/plain") == PROGRESS else markdown_output(SLIDER)

@@ -3,9 +3,12 @@
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 """Characters that end a line, move the cursor or turn the direction of text."""
+
+_EXPECTED, _RECEIVED = "expected ", "; received "
 
 
 def plain(text):
@@ -21,6 +24,36 @@ def plain(text):
         Control characters become a space; bytes that are no UTF-8 are spelled out.
     """
     return _UNSEEN.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a subject or a file is left out; as text, one line of a table.
+
+    Attributes
+    ----------
+    expected : str
+        What is the same for all who are left out for it, one clause.
+    received : str or None
+        What was found in place of it; None for a reason in other words.
+    """
+
+    expected: str
+    received: str | None = None
+
+    def __str__(self):
+        return self.kind if self.received is None else f"{self.kind}{_RECEIVED}{self.received}"
+
+    @property
+    def kind(self):
+        """The reason without what one file held, to count it."""
+        return self.expected if self.received is None else f"{_EXPECTED}{self.expected}"
+
+    @classmethod
+    def read(cls, text):
+        """Read a reason from the text of a table."""
+        kind, found, received = str(text).partition(_RECEIVED)
+        return cls(kind.removeprefix(_EXPECTED), received) if found else cls(kind)
 
 
 class EpitomeError(Exception):
@@ -47,7 +80,7 @@ class EpitomeError(Exception):
     @property
     def reason(self):
         """The error on one line, for tables of excluded subjects."""
-        return f"expected {self.expected}; received {self.received}"
+        return str(Reason(self.expected, self.received))
 
 
 class EpitomeWarning(UserWarning):

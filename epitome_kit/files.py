@@ -98,19 +98,26 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def write_matrix(path, matrix):
+    """Write a matrix as text, a line a row, eight decimals."""
+    write_text(path, "\n".join(" ".join(f"{value:.8f}" for value in row) for row in matrix) + "\n")
+
+
 def write_json(path, value):
     """Write `value` as JSON; NumPy numbers become plain ones, NaN becomes null."""
     write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path):
-    """Read a JSON file.
+def read_json(path, *, missing=None):
+    """Read a JSON file; where there is none, and `missing` is given, return that.
 
     Raises
     ------
     ValueError
         No JSON, larger than :data:`MOST_TEXT` or nested without end.
     """
+    if missing is not None and not Path(path).is_file():
+        return missing
     try:
         return json.loads(read_text(path))
     except RecursionError as error:

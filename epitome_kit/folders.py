@@ -54,11 +54,6 @@ def walk_files(folder):
     return (path for path, kind in walk_entries(folder) if kind == "file")
 
 
-def broken_links(folder):
-    """Links below a folder that lead nowhere, in natural order; as after a clone whose files were never fetched."""
-    return [path for path, kind in walk_entries(folder) if kind == "broken link"]
-
-
 def walk_entries(folder):
     """Yield all there is below a folder in natural order, and say of each what it is.
 

@@ -23,8 +23,8 @@ from epitome_kit.io.geometry import (
 from epitome_kit.io.header_checks import LOST_VOXEL_SIZE, check_header_plausible, strip_header_text
 from epitome_kit.io.mask_labels import voxels_inside
 
+GRID_MM = 4.0  # voxels of the coarse scans that the networks and the alarms look at
 _LARGEST_VALUE = 1e15
-_SUFFIXES = (".nii", ".nii.gz")
 _DAMAGE = (
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, zlib.error),
     *(OSError, EOFError, ValueError, OverflowError, MemoryError),
@@ -64,9 +64,7 @@ def load_image(image, *, where="load_image", check_voxels=True, trust=None):
         place, or (with `check_voxels`) not finite or all of one value.
     """
     opened, name, header = _open(image, where)
-    shape = opened.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
+    shape = opened.shape[:3] if set(opened.shape[3:]) <= {1} else opened.shape
     if len(shape) != 3 or min(shape) < 1:
         raise ImageError(
             where, "a 3-D image", f"shape {opened.shape} from {name}", "pick one volume with `image.slicer[..., 0]`"
@@ -77,16 +75,15 @@ def load_image(image, *, where="load_image", check_voxels=True, trust=None):
         strip_header_text(placed.header)
         small = remark_on_field(placed) if voxel_size_known(placed) else None
         _say([f"{name} {small}"] if small else [])
-    image = placed
     try:
-        data = np.asarray(image.dataobj) if check_voxels else None
+        data = np.asarray(placed.dataobj) if check_voxels else None
     except _DAMAGE as error:
         raise _unreadable(where, name, error) from error
     if data is not None:
         _check_values(data, where, name)
-    if image.shape != shape:
-        image = nib.Nifti1Image(np.asarray(image.dataobj).reshape(shape), image.affine, image.header)
-    return image
+    if placed.shape != shape:
+        return nib.Nifti1Image(np.asarray(placed.dataobj).reshape(shape), placed.affine, placed.header)
+    return placed
 
 
 def _open(image, where):
@@ -243,7 +240,7 @@ def require_nifti_name(path, *, where="save_image"):
     OutputError
         The name ends neither in ``.nii`` nor in ``.nii.gz``.
     """
-    if not str(path).endswith(_SUFFIXES):
+    if not str(path).endswith((".nii", ".nii.gz")):
         raise OutputError(where, "a name that ends in .nii or .nii.gz", f"{path}", f"write to `{path}.nii.gz`")
 
 
@@ -288,6 +285,14 @@ def spacing_mm(image, *, where="spacing_mm"):
 def axis_codes(image):
     """Orientation of the three axes as letters, such as ``"RAS"``."""
     return "".join(nib.aff2axcodes(image.affine))
+
+
+def unit_range(data):
+    """Scale an array to float32 from 0 to 1, with the brightest half per cent of the head at 1."""
+    data = np.asarray(data, np.float32) - np.float32(min(np.min(data), 0))
+    bright = data[data > 0.1 * data.max()]
+    top = np.quantile(bright, 0.99) if bright.size else 1
+    return np.clip(data / np.float32(max(top, 1e-6)), 0, 1)
 
 
 def resample_isotropic(image, spacing, *, multiple=1):

@@ -1,4 +1,4 @@
-"""How well two masks agree: overlap, distance of their surfaces, difference in volume; and how sure a mean is.
+"""How well two masks agree, and two classes come apart, and how sure a mean or a change is.
 
 What an empty mask gives is settled here, once: two empty masks agree fully,
 and one empty mask agrees with nothing.
@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.stats import rankdata
 
 from epitome_kit.confidence import interval_quantiles
 
@@ -80,44 +81,15 @@ def hausdorff95_mm(first, second, spacing):
     return max(_percentile(*surface, 0.95) for surface in _surface_distances(first, second, spacing))
 
 
-def surface_dice(first, second, spacing, tolerance_mm):
-    """Compute the share of two surfaces that lies within a tolerance of the other one.
-
-    Parameters
-    ----------
-    first, second : ndarray of bool, shape (i, j, k)
-    spacing : sequence of 3 float
-        Voxel size in mm; the axes are at right angles.
-    tolerance_mm : float
-        Distance that still counts as agreement, such as that between two
-        experts.
-
-    Returns
-    -------
-    float
-        0 to 1, by area. 1 when both are empty, 0 when one is.
-
-    References
-    ----------
-    Nikolov et al., J Med Internet Res 2021, doi:10.2196/26151
-    """
-    if not (first.any() and second.any()):
-        return 0.0 if first.any() or second.any() else 1.0
-    surfaces = _surface_distances(first, second, spacing, tolerance_mm)
-    distances, areas = map(np.concatenate, zip(*surfaces, strict=True))
-    return float(areas[distances <= tolerance_mm].sum() / areas.sum())
-
-
-def _surface_distances(first, second, spacing, within=np.inf):
+def _surface_distances(first, second, spacing):
     """Distance to the other surface (mm) and area (mm2) of every surface element, for each mask.
 
-    An element sits on each corner that voxels inside and outside share. Beyond
-    `within`, all that is sure of a distance is that it is larger.
+    An element sits on each corner that voxels inside and outside share.
     """
     box, areas = _bounding_box(first | second), _areas(spacing)
     codes = [_corner_codes(mask[box]) for mask in (first, second)]
     borders = [(each > 0) & (each < 255) for each in codes]
-    distances = (_distances(*pair, spacing, within) for pair in (borders, borders[::-1]))
+    distances = (_distances(*pair, spacing) for pair in (borders, borders[::-1]))
     sizes = (areas[each[border]] for each, border in zip(codes, borders, strict=True))
     return list(zip(distances, sizes, strict=True))
 
@@ -140,13 +112,13 @@ def _corner_codes(mask):
     return codes
 
 
-def _distances(border, other, spacing, within):
-    """Distance in mm from each corner of a border to the nearest one of another, or to any where none is near."""
+def _distances(border, other, spacing):
+    """Distance in mm from each corner of a border to the nearest one of another."""
     apart = border & ~other
     here, there = np.argwhere(apart), np.argwhere(other)
     tree = cKDTree(there * spacing, balanced_tree=False, compact_nodes=False)
-    _, index = tree.query(here * spacing, distance_upper_bound=within * (1 + 1e-9) + 1e-9)
-    x, y, z = ((here - there[np.minimum(index, len(there) - 1)]) * spacing).T
+    _, index = tree.query(here * spacing)
+    x, y, z = ((here - there[index]) * spacing).T
     distances = np.zeros(border.shape)
     distances[apart] = np.sqrt(x**2 + y**2 + z**2)
     return distances[border]
@@ -200,3 +172,67 @@ def mean_ci95(values):
         return None
     means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
     return tuple(np.quantile(means, interval_quantiles()).tolist())
+
+
+def auc(labels, scores):
+    """Compute the area under an ROC curve, quickly enough for a bootstrap.
+
+    Parameters
+    ----------
+    labels : array of 0 and 1, shape (n,)
+        Both occur.
+    scores : ndarray, shape (n,)
+
+    Returns
+    -------
+    float
+    """
+    return auc_of_ranks(rankdata(scores), labels)
+
+
+def auc_of_ranks(ranks, labels):
+    """Compute areas under ROC curves from the ranks of the scores.
+
+    Parameters
+    ----------
+    ranks : ndarray, shape (n,) or (n, p)
+        Of one score or several, as :func:`scipy.stats.rankdata` gives them: ties share a rank.
+    labels : array of 0 and 1, shape (n,)
+        Both occur.
+
+    Returns
+    -------
+    float or ndarray, shape (p,)
+    """
+    labels = np.asarray(labels).astype(bool)
+    positive, negative = labels.sum(), (~labels).sum()
+    return (ranks[labels].sum(axis=0) - positive * (positive + 1) / 2) / (positive * negative)
+
+
+def bootstrap_change(score, labels, before, after, *, draws=2000, rng):
+    """Compute by how much a score changes, with a 95 % interval over subjects.
+
+    Parameters
+    ----------
+    score : callable
+        Takes labels and probabilities, and returns a number.
+    labels : array of 0 and 1, shape (n,)
+    before, after : ndarray, shape (n,)
+        Probabilities.
+    draws : int, default=2000
+        Bootstrap draws of subjects, stratified by class.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (float, float, float)
+        Change, and its interval.
+    """
+    labels = np.asarray(labels)
+    groups = [np.flatnonzero(labels == value) for value in (0, 1)]
+
+    def change(chosen):
+        return score(labels[chosen], after[chosen]) - score(labels[chosen], before[chosen])
+
+    drawn = [change(np.concatenate([rng.choice(group, len(group)) for group in groups])) for _ in range(draws)]
+    return change(slice(None)), *np.quantile(drawn, interval_quantiles())

@@ -33,7 +33,7 @@ def read_table(path):
 def read_json_sidecar(path):
     """Read a JSON file; one that is not there says nothing."""
     try:
-        notes = read_json(path) if path.is_file() else {}
+        notes = read_json(path, missing={})
         if not isinstance(notes, dict):
             raise ValueError(f"a {type(notes).__name__} where names and values are expected")
     except (OSError, ValueError) as error:

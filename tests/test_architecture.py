@@ -175,3 +175,9 @@ def _claims_too_much(path):
 
 def test_words_claim_no_more_than_the_kit_can():
     assert not [path for path in WORDS if _claims_too_much(path)]
+
+
+def test_inference_imports_nothing_that_draws_training_data():
+    drawing = ("epitome_kit.simulate.random_head", "epitome_kit.simulate.random_patient")
+    users = [name for name in MODULES if any(imported.startswith(drawing) for imported in _imports(name))]
+    assert {_room(name) for name in users} <= {"simulate"}

@@ -56,6 +56,7 @@ def test_every_item_has_an_answer_or_a_question(name, filled):
         assert item["state"] in STATES
         assert (item["state"] == "for the author") == (not item["answer"])
         assert (item["state"] == "not done") == item["answer"].startswith("Not done")
+        assert (item["state"] == "not applicable") == item["answer"].startswith("Does not apply")
         assert "None" not in item["answer"] and "  " not in item["answer"]
 
 

@@ -219,7 +219,7 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
     half = np.zeros(head.shape, np.uint8)
     half[:15] = 1
     mask, methods = nib.Nifti1Image(half, head.affine), []
-    said = {"network": ("head", ("The brain ends in a straight cut.",)), "surface": ("stripped before", ())}
+    said = {"network": ("head", ("The brain ends in a straight cut.",)), "fsl": ("stripped before", ())}
     _stand_in(
         monkeypatch,
         "preprocess.skull_stripping",
@@ -227,12 +227,12 @@ def test_strip_writes_the_mask_and_the_brain(epitome, ball, tmp_path, monkeypatc
         strip_with_warnings=lambda image, method: methods.append(method) or (mask, *said[method]),
     )
     where = ("--mask", tmp_path / "mask.nii.gz", "--brain", tmp_path / "brain.nii.gz")
-    for options in ((), ("--method", "surface")):
+    for options in ((), ("--method", "fsl")):
         answer = epitome("strip", ball, *where, *options)
         assert answer.exit_code == 0, answer.output
         assert ("Warning: The brain ends in a straight cut." in answer.stderr) == (not options)
         assert ("Taken as stripped before" in answer.stderr) == bool(options)
-    assert methods == ["network", "surface"]
+    assert methods == ["network", "fsl"]
     assert np.array_equal(nib.load(tmp_path / "mask.nii.gz").get_fdata(), half)
     assert np.array_equal(nib.load(tmp_path / "brain.nii.gz").get_fdata(), half * head.get_fdata())
 

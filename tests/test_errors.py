@@ -7,7 +7,11 @@ import pytest
 
 from epitome_kit import errors
 
-KINDS = [each for each in vars(errors).values() if isinstance(each, type) and not issubclass(each, Warning)]
+KINDS = [
+    each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, Exception) and not issubclass(each, Warning)
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -34,3 +38,11 @@ def test_a_warning_is_text_that_can_be_printed_anywhere():
         with pytest.warns(DeprecationWarning):
             warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert found == ["sub-\\udcff [2J"]
+
+
+def test_a_reason_is_read_back_from_the_line_that_it_is_written_as():
+    reason = errors.Reason("a 3-D image", "shape (2, 3); of two files")
+    assert str(reason) == "expected a 3-D image; received shape (2, 3); of two files"
+    assert errors.Reason.read(str(reason)) == reason and reason.kind == "expected a 3-D image"
+    other = errors.Reason.read("a copy of FLAIR")
+    assert (str(other), other.kind, other.received) == ("a copy of FLAIR", "a copy of FLAIR", None)

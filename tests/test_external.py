@@ -118,5 +118,5 @@ def test_nothing_is_left_behind(install, tmp_path, monkeypatch):
 
 
 def test_an_unknown_method_is_three_lines():
-    with raises_three_lines(ParameterError, "network, surface, fsl, hd-bet, synthstrip", "'afni'"):
+    with raises_three_lines(ParameterError, "network, fsl, hd-bet, synthstrip", "'afni'"):
         skull_strip(SCAN, "afni")

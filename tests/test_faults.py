@@ -7,7 +7,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from epitome_kit.images import mark_voxel_size_unknown
-from epitome_kit.teach.mistakes import explain_field, explain_mask, explain_number, explain_transform, mean_distance
+from epitome_kit.preprocess.quality import mean_distance
+from epitome_kit.teach.mistakes import explain_field, explain_mask, explain_number, explain_transform
 
 
 @pytest.mark.parametrize(

@@ -136,3 +136,11 @@ def test_a_checksum_depends_on_every_byte_and_on_the_order(tmp_path):
     a, b, c = (tmp_path / name for name in "abc")
     assert checksum(a, b) == "25b6746d5172ed63"
     assert len({checksum(a, b), checksum(b, a), checksum(a, c), checksum(a)}) == 4
+
+
+def test_a_json_file_that_is_missing_is_an_error_unless_something_stands_for_it(tmp_path):
+    assert read_json(tmp_path / "none.json", missing={}) == {}
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "none.json")
+    write_json(tmp_path / "some.json", {"a": 1})
+    assert read_json(tmp_path / "some.json", missing={}) == {"a": 1}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_derivative import make_derivative
 
+from epitome_kit.learn import fit
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import masked_dice_bce
 from epitome_kit.learn.fit import PATIENCE, Trainer, best_epoch, validation_split
@@ -26,10 +27,15 @@ def trainer(arrays):
     return Trainer(arrays, pd.Series(LABELS, index=list(arrays.ids)), 12, 0)
 
 
+def _schedule(monkeypatch, rate):
+    """Let the learning rate of each epoch be what a function says."""
+    monkeypatch.setattr(fit, "cosine_decay", lambda epochs: keras.callbacks.LearningRateScheduler(rate))
+
+
 @pytest.fixture
 def spoiled(monkeypatch):
     """Let training learn for two epochs, then throw everything about."""
-    monkeypatch.setattr(Trainer, "_learning_rate", lambda self, epoch, _: 1e-3 if epoch < 2 else 0.5)
+    _schedule(monkeypatch, lambda epoch, _: 1e-3 if epoch < 2 else 0.5)
 
 
 class _Steps(list):
@@ -94,7 +100,7 @@ def test_ctrl_c_keeps_the_best_network_so_far(trainer, arrays, spoiled, tmp_path
 
 
 def test_ctrl_c_before_there_is_anything_leaves_nothing(trainer, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "_learning_rate", lambda self, epoch, _: signal.raise_signal(signal.SIGINT))
+    _schedule(monkeypatch, lambda epoch, _: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(TRAIN, tmp_path / "net.keras", 1, _Steps())
     assert not list(tmp_path.iterdir())

@@ -16,10 +16,9 @@ from epitome_kit.run import notebooks
 IMPORTS = "from pathlib import Path\nfrom epitome_kit.teach.checks import check_number\nmade = 1"
 STAND_IN = """from pathlib import Path
 made = 1
-class Said(str):
-    __repr__ = str.__str__
+from epitome_kit.teach.check_result import Check
 def check_number(value, truth, tolerance):
-    return Said("✓ Right. Yes." if value == truth else "✗ Not yet. No.")
+    return Check(value == truth, "Yes." if value == truth else "No.")
 """
 COUNT = "with open('trace', 'a') as stream:\n    stream.write('x')"
 

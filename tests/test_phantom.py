@@ -2,6 +2,7 @@
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from tiny import raises_three_lines
 
@@ -9,7 +10,8 @@ from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image, same_grid
-from epitome_kit.simulate.phantom import TEMPLATE, load_cohort, make_phantom_cohort, read_latents
+from epitome_kit.io.geometry import SPACE
+from epitome_kit.simulate.phantom import load_cohort, make_phantom_cohort
 from epitome_kit.simulate.tumour import LATENTS, oracle_score
 
 COARSE = {"subjects": 2, "spacing_mm": (8, 8, 8)}
@@ -126,7 +128,7 @@ def test_the_tumour_lies_in_the_brain_and_shows_on_t2(phantom):
 
 
 def test_latents_are_listed_with_their_oracle(phantom):
-    latents = read_latents(phantom)
+    latents = pd.read_csv(phantom.root / "derivatives/truth/latents.tsv", sep="\t", index_col="participant_id")
     assert list(latents.index) == list(phantom.subjects) and set(LATENTS) <= set(latents.columns)
     for target in TARGETS:
         assert latents[f"oracle_{target}"].to_numpy() == pytest.approx(oracle_score(latents[list(LATENTS)], target))
@@ -139,7 +141,7 @@ def test_latents_are_listed_with_their_oracle(phantom):
 
 def test_true_transforms_agree_with_each_other(phantom):
     for subject in phantom:
-        routes = (("T1ce", TEMPLATE), ("T2w", TEMPLATE), ("T1ce", "T2w"))
+        routes = (("T1ce", SPACE), ("T2w", SPACE), ("T1ce", "T2w"))
         names = [f"{subject.id}_from-{start}_to-{end}_mode-image_xfm.txt" for start, end in routes]
         t1, t2, motion = (np.loadtxt(subject.truth / name) for name in names)
         points = np.random.default_rng(0).uniform(-60, 60, (100, 3))

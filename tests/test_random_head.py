@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epitome_kit.simulate.random_head import GRID_MM, random_head, unit_range
+from epitome_kit.images import GRID_MM, unit_range
+from epitome_kit.simulate.random_head import random_head
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ ROWS_OF = {
     "N4": ["N4"],
     "affine": ["affine"],
     "training": ["training, ", "training with"],
-    "Dice, HD95": ["Dice, HD95 and surface Dice, 240"],
+    "Dice and HD95": ["Dice and HD95, 240"],
     "one step of the slice viewer": ["viewer"],
     "one head": ["one head"],
     "1,000 subjects": ["strip and normalise at 6 mm, two Dask workers, n = 1000"],

@@ -13,7 +13,7 @@ from tiny import raises_three_lines
 
 from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, resample
-from epitome_kit.preprocess.derivative import SPACE
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.preprocess.quality import registration_error_mm
 from epitome_kit.preprocess.registration import (
     load_template,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epitome_kit.widgets.render import BORDER, assemble, encode_png, render_panel
+from epitome_kit.widgets.render import BORDER, assemble, encode_jpeg, render_panel
 
 LETTERS = {"left": "R", "right": "L", "top": "A", "bottom": "P"}
 RAMP = np.linspace(0, 100, 101).reshape(1, -1).repeat(40, axis=0)
@@ -72,6 +72,10 @@ def test_panels_stand_side_by_side_with_letters_in_the_border():
     assert np.array_equal(canvas[:, BORDER:82], other[:, BORDER:82])
 
 
-def test_png_gives_the_picture_back():
-    picture = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(picture)))), picture)
+def test_jpeg_gives_the_picture_back_and_keeps_the_edge_of_a_mask_in_its_colour():
+    picture = np.full((32, 48, 3), 90, np.uint8)
+    picture[8:25, 11:30] = (230, 159, 0)
+    picture[9:24, 12:29] = (125, 107, 68)
+    encoded = Image.open(io.BytesIO(encode_jpeg(picture)))
+    assert encoded.format == "JPEG"
+    assert np.abs(np.asarray(encoded).astype(int) - picture).max() < 25

@@ -19,7 +19,6 @@ from epitome_kit.tumour.single_case import (
     SPACING_MM,
     head_name,
     label_contrasts,
-    name_contrasts,
     predict_scan,
     segment_head,
 )
@@ -61,13 +60,13 @@ DOUBT = "The brain ends in a straight cut."
     ],
 )
 def test_a_name_tells_the_contrast(name, contrast):
-    assert list(name_contrasts([f"some/t1_folder/{name}"])) == [contrast]
+    assert list(predict_scan([f"some/t1_folder/{name}"])) == [contrast]
 
 
 def test_contrasts_come_in_their_order_and_what_is_said_outright_counts():
-    found = name_contrasts(["flair.nii.gz", "T1ce=x/t1.nii.gz", "T2w=a=b.nii", "t1.nii.gz"])
+    found = predict_scan(["flair.nii.gz", "T1ce=x/t1.nii.gz", "T2w=a=b.nii", "t1.nii.gz"])
     assert list(found) == list(CONTRASTS)
-    assert [str(path) for path in found.values()] == ["t1.nii.gz", "x/t1.nii.gz", "a=b.nii", "flair.nii.gz"]
+    assert [str(path) for path, _ in found.values()] == ["t1.nii.gz", "x/t1.nii.gz", "a=b.nii", "flair.nii.gz"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_contrasts_come_in_their_order_and_what_is_said_outright_counts():
 )
 def test_what_is_unclear_is_three_lines(scans, words):
     with raises_three_lines(ParameterError, *words):
-        name_contrasts(scans)
+        predict_scan(scans)
 
 
 def test_every_scan_comes_with_its_evidence(tmp_path):

@@ -96,7 +96,7 @@ def test_a_mask_is_moved_onto_the_template_without_turning_it():
 def test_another_switch_does_the_subject_again_and_clears_what_it_left(single, tmp_path):
     files = Preprocessed(tmp_path, "sub-001")
     own = tmp_path / "sub-001" / "anat" / "sub-001_notes.txt"
-    cheap = {"spacing_mm": 8.0, "method": "surface"}
+    cheap = {"spacing_mm": 8.0}
     preprocess_cohort(single, tmp_path, steps=("strip", "bias"), **cheap)
     own.write_text("mine")
     done = files.record.stat().st_mtime_ns
@@ -111,7 +111,7 @@ def test_another_switch_does_the_subject_again_and_clears_what_it_left(single, t
 
 
 def test_a_sidecar_that_changed_does_the_subject_again(single, tmp_path):
-    cheap = {"spacing_mm": 8.0, "steps": ("strip",), "method": "surface"}
+    cheap = {"spacing_mm": 8.0, "steps": ("strip",)}
     files, sidecar = Preprocessed(tmp_path, "sub-001"), sidecar_path(single["sub-001"].annotation)
     preprocess_cohort(single, tmp_path, **cheap)
     before, notes = read_json(files.record)["settings"], read_json(sidecar)
@@ -123,9 +123,10 @@ def test_a_sidecar_that_changed_does_the_subject_again(single, tmp_path):
     assert read_json(files.record)["settings"]["inputs"] != before["inputs"]
 
 
-def test_the_parameters_of_a_method_are_part_of_the_settings():
-    network, surface = (describe_steps(STEPS, method)["strip"] for method in ("network", "surface"))
-    assert len(network["weights"]) == 16 and surface["fraction"] == 0.5
+def test_the_parameters_of_a_method_are_part_of_the_settings(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda program: program)
+    network, tool = (describe_steps(STEPS, method)["strip"] for method in ("network", "fsl"))
+    assert len(network["weights"]) == 16 and tool["command"].startswith("bet ")
     assert describe_steps(STEPS)["bias"] == {"iterations": [40, 40, 40], "working_mm": 8.0}
     assert describe_steps(("bias",), "no such method")["strip"] is None
 

@@ -7,7 +7,7 @@ import pytest
 from made_derivative import make_derivative
 from scipy.special import logit
 
-from epitome_kit.backend import Input, Model, layers, ops
+from epitome_kit.backend import Input, Model, keras, layers, ops
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import dice
@@ -95,8 +95,12 @@ def test_what_is_unknown_teaches_nothing(tuner, learned, arrays, monkeypatch):
 @pytest.mark.slow
 def test_an_easy_tumour_is_found_in_a_head_that_was_not_seen(tuner, arrays, monkeypatch):
     """Every epoch is counted, and the rate falls to nothing."""
-    counted, rates, falling = [], [], tuner._learning_rate
-    monkeypatch.setattr(tuner, "_learning_rate", lambda epoch, rate: rates.append(falling(epoch, rate)) or rates[-1])
+    counted, rates = [], []
+    monkeypatch.setattr(
+        keras.callbacks.LearningRateScheduler,
+        "on_epoch_end",
+        lambda self, epoch, logs: rates.append(self.schedule(epoch, 0)),
+    )
     monkeypatch.setattr(tuner, "epochs", 20)
     model = tuner.fit(np.arange(6) < 5, 1, counted.append)
     assert counted == [1] * 20 and rates[0] == LEARNING_RATE and rates[10] == pytest.approx(LEARNING_RATE / 2)

@@ -62,7 +62,7 @@ def test_a_mask_is_coloured_where_it_lies(viewer):
     viewer.ticks["brain"].value = False
     with_mask = picture(viewer)
     viewer.ticks["tumour"].value = False
-    changed = np.abs(with_mask - picture(viewer)).max(axis=2) > 0
+    changed = np.abs(with_mask - picture(viewer)).max(axis=2) > 20
     inside = slice_view(HEAD).cut(np.asarray(TUMOUR.dataobj), 21).repeat(3, axis=0).repeat(3, axis=1)
     first = changed[2 * render.BORDER : -render.BORDER, render.BORDER : render.BORDER + 132]
     assert np.count_nonzero(first ^ (inside > 0)) <= 0.03 * np.count_nonzero(inside)
@@ -73,7 +73,8 @@ def test_a_mask_is_coloured_where_it_lies(viewer):
 def test_the_first_mask_lies_on_top(viewer):
     viewer.opacity.value = 1
     middle = 2 * render.BORDER + 57, render.BORDER + 46
-    assert picture(viewer)[middle].tolist() == [round(255 * part) for part in to_rgb(MASK_ROLES["tumour"].colour)]
+    colour = [255 * part for part in to_rgb(MASK_ROLES["tumour"].colour)]
+    assert picture(viewer)[middle] == pytest.approx(colour, abs=3)
 
 
 def recorded(monkeypatch, name):
@@ -89,7 +90,7 @@ def recorded(monkeypatch, name):
 
 
 def test_only_one_slice_is_worked_on(viewer, monkeypatch):
-    panels, pictures = recorded(monkeypatch, "render_panel"), recorded(monkeypatch, "encode_png")
+    panels, pictures = recorded(monkeypatch, "render_panel"), recorded(monkeypatch, "encode_jpeg")
     viewer.index.value += 1
     assert [cut.shape for cut, *_ in panels] == [(52, 44), (52, 44)]
     assert len(pictures) == 1
@@ -204,5 +205,5 @@ def test_a_page_without_a_kernel_shows_the_picture(viewer):
     assert "application/vnd.jupyter.widget-view+json" in data
     cell = new_code_cell("viewer", outputs=[new_output("display_data", data, metadata=metadata)])
     page, _ = HTMLExporter().from_notebook_node(new_notebook(cells=[cell]))
-    assert f"data:image/png;base64,{b64encode(viewer.picture.value).decode()}" in page.replace("\n", "")
-    assert metadata == {"image/png": {"alt": "Slices of the scan: axial slice k = 21 of 0–35, z = 14 mm"}}
+    assert f"data:image/jpeg;base64,{b64encode(viewer.picture.value).decode()}" in page.replace("\n", "")
+    assert metadata == {"image/jpeg": {"alt": "Slices of the scan: axial slice k = 21 of 0–35, z = 14 mm"}}

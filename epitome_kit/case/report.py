@@ -237,7 +237,7 @@ def _spacing_mm(workspace):
 def _origin(workspace):
     """Tell which cohort a model learned from, and in which run."""
     path = Workspace(workspace).parameters
-    cohort = str(read_json(path).get("cohort", "phantom")) if path.is_file() else "a cohort"
+    cohort = str(read_json(path, missing={"cohort": "a cohort"}).get("cohort", "phantom"))
     return {"cohort": Path(cohort).name, "run": Path(workspace).resolve().name, "simulated": cohort == "phantom"}
 
 

@@ -18,11 +18,8 @@ from epitome_kit.run.execute import new_kernel
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 from epitome_kit.run.parameters import TAG as PARAMETERS
 from epitome_kit.run.parameters import declared_parameters
-from epitome_kit.teach.check_result import MARKS
+from epitome_kit.teach.check_result import MIME
 from epitome_kit.workspace import Workspace, read_notebook
-
-STATES = {mark: word.lower() for mark, word, _ in MARKS.values()}
-"""Mark at the start of what a check says, and the state of the answer."""
 
 _PATIENCE = 10
 """How many times longer a cell of the kit may take than an answer: a busy machine is not the student's fault."""
@@ -265,15 +262,11 @@ def _turns(notebook):
 
 def _read_mark(number, turn, stopped):
     exercise, check = turn
-    said = "".join(
-        output.data.get("text/plain", "") for output in check.outputs if output.output_type == "execute_result"
-    )
-    state = STATES.get(said[:1], "error")
+    found = [output.data[MIME] for output in check.outputs if MIME in output.get("data", {})]
+    state, said = (found[-1]["state"], found[-1]["message"]) if found else ("error", "")
     error = stopped.get(exercise.id) or _error(exercise) or _error(check)
     if error and state != "right":
         state, said = "error", error
-    else:
-        said = said.partition(". ")[2]
     return {"exercise": number, "points": int(state == "right"), "state": state, "said": said}
 
 

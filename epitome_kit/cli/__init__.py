@@ -14,7 +14,7 @@ from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.contrasts import contrasts
 from epitome_kit.cli.inspection import inspect
-from epitome_kit.cli.options import Json, Method, Scheduler, Trust, Workers
+from epitome_kit.cli.options import FAILED, Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
@@ -22,7 +22,7 @@ from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError
 
-SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
+SUCCESS, INTERRUPTED = 0, 130
 
 
 class Verbs(TyperGroup):
@@ -136,7 +136,7 @@ def preprocess(
     For example:
 
     - `epitome preprocess runs/tcga runs/tcga_ready`
-    - `epitome preprocess runs/tcga runs/tcga_unbiased --no-bias --method surface`
+    - `epitome preprocess runs/tcga runs/tcga_unbiased --no-bias`
     """
     from epitome_kit.cohort import open_cohort
     from epitome_kit.preprocess.pipeline import preprocess_cohort
@@ -165,7 +165,7 @@ def strip(
     For example:
 
     - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
-    - `epitome strip t1.nii.gz --mask mask.nii.gz --method surface`
+    - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
     from epitome_kit.images import image_like, load_image, require_nifti_name, save_image
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings

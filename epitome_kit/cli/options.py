@@ -8,6 +8,9 @@ import typer
 from epitome_kit.cluster import SCHEDULER, scheduled_on
 from epitome_kit.contrast_table import CONTRASTS
 
+FAILED = 1
+"""Exit code of a verb that failed."""
+
 
 def _schedule(context: typer.Context, address: str | None):
     """Send the subjects to a cluster until the verb is done."""
@@ -49,5 +52,5 @@ Decisions = Annotated[
 ]
 Method = Annotated[
     str,
-    typer.Option(help="`network`; `surface`: BET as a lesson, for T1; or your own `fsl`, `hd-bet`, `synthstrip`."),
+    typer.Option(help="`network`, or your own `fsl`, `hd-bet`, `synthstrip`."),
 ]

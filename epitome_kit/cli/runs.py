@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.cli.options import Json, Scheduler
+from epitome_kit.cli.options import FAILED, Json, Scheduler
 from epitome_kit.cli.printing import show_rerun, show_sweep
-
-FAILED = 1
 
 SomeWorkers = Annotated[int | None, typer.Option(help="Processes to use.  [default: as stated]", min=1)]
 

@@ -120,7 +120,7 @@ def learn_grade_epitomes(
     return _summarise(pd.DataFrame([row for part in parts for row in part]), labels, target)
 
 
-def class_names(target):
+def epitome_names(target):
     """Names of the epitomes of the two classes, such as ``("grade-2", "grade-3")``."""
     return tuple(f"{target}-{value}" for value in TARGETS[target])
 
@@ -132,7 +132,7 @@ def _call(job):
 def _learn_all(*, patches, labels, settings, folder, contrasts, spacing_mm):
     """Learn the epitomes that are kept, from all subjects."""
     notes = {"settings": {**settings, "contrasts": list(contrasts), "n": np.bincount(labels).tolist()}}
-    paths = {name: record_path(folder / name, name) for name in class_names(settings["target"])}
+    paths = {name: record_path(folder / name, name) for name in epitome_names(settings["target"])}
     if all(path.is_file() and read_json(path)["settings"] == notes["settings"] for path in paths.values()):
         return
     epitomes = _learn_classes(patches, labels, settings, contrasts)
@@ -194,7 +194,7 @@ def _summarise(rows, labels, target):
     table = rows.drop(columns="deal").groupby("participant_id").mean().loc[labels.index].round(_DIGITS)
     errors = table[[f"mse_{name}" for name in METHODS]].set_axis(METHODS, axis=1)
     scores = {
-        "classes": list(class_names(target)),
+        "classes": list(epitome_names(target)),
         "deals": len(ratios),
         **score(labels, expit(ratios.to_numpy())),
         "mse": errors.mean().round(_DIGITS).to_dict(),

@@ -41,7 +41,12 @@ class BaselineClassifier:
 
 
 def calibrate(known, labels, probabilities):
-    """Make probabilities that mean what they say, by Platt scaling.
+    """Make probabilities that mean what they say, by a regularised variant of Platt scaling.
+
+    A logistic regression on the log odds of the probabilities, clipped to 0.0001 and
+    0.9999, with scikit-learn's default L2 penalty (``C=1``) on its slope. Platt's own has
+    no penalty and softened labels; the penalty draws the slope towards 0, and with it
+    the probabilities of a small cohort towards the share of the positive class.
 
     Parameters
     ----------

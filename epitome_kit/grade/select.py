@@ -6,6 +6,7 @@ from scipy.stats import rankdata
 
 from epitome_kit.errors import LeakageError, ParameterError
 from epitome_kit.learn.probes import feature_columns
+from epitome_kit.metrics import auc_of_ranks
 
 METHODS = ("ranking", "redundancy", "stability")
 """Ways to select; see :func:`select_features`."""
@@ -129,10 +130,7 @@ def _ranks(values):
 
 
 def _strength(ranks, labels):
-    labels = np.asarray(labels).astype(bool)
-    positive, negative = labels.sum(), (~labels).sum()
-    auc = (ranks[labels].sum(0) - positive * (positive + 1) / 2) / (positive * negative)
-    return np.abs(2 * auc - 1)
+    return np.abs(2 * auc_of_ranks(ranks, labels) - 1)
 
 
 def _without_repeats(ranks, order, keep):

@@ -17,6 +17,9 @@ _UNIT_NAMES = {1: "metres", 3: "micrometres"}
 _LEAST_FIELD_MM = 20.0
 """Of a head whose header counts in another unit: less, and the unit is wrong."""
 
+SPACE = "MNI152NLin2009aSym"
+"""BIDS name of the ICBM152 template that nilearn ships."""
+
 _SMALL_FIELD_MM = 30.0
 """Of a scan in mm: a head in centimetres that are taken for mm has less."""
 

@@ -1,5 +1,7 @@
 """A compact 3D network that finds the tumour and describes what it sees there."""
 
+import math
+
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -9,6 +11,9 @@ from epitome_kit.simulate.tumour import LATENTS
 
 TRAITS = tuple(LATENTS)
 """What the network estimates of a tumour: the numbers that simulated ones are grown from."""
+
+LEARNING_RATE = 1e-3
+"""Learning rate of the first epoch of training."""
 
 _PLACE = ("size", "lateral", "anterior", "superior")
 _STATISTICS = ("mean", "spread", "peak", "trough", "rim")
@@ -136,21 +141,21 @@ def fit_label(model, features, labels):
 
 def _find(inputs):
     """Probability of tumour at half the resolution."""
-    near = _block(_block(inputs, 16, "find_near_1", strides=2), 16, "find_near_2")
-    middle = _block(_block(near, 32, "find_middle_1", strides=2), 32, "find_middle_2")
-    far = _block(_block(middle, 64, "find_far_1", strides=2), 64, "find_far_2")
-    context = _block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32, "find_context")
+    near = conv_block(conv_block(inputs, 16, "find_near_1", strides=2), 16, "find_near_2")
+    middle = conv_block(conv_block(near, 32, "find_middle_1", strides=2), 32, "find_middle_2")
+    far = conv_block(conv_block(middle, 64, "find_far_1", strides=2), 64, "find_far_2")
+    context = conv_block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32, "find_context")
     context = layers.UpSampling3D()(layers.Conv3D(16, 1, name="find_narrow")(context))
-    joined = _block(layers.Concatenate()([context, near]), 16, "find_joined")
+    joined = conv_block(layers.Concatenate()([context, near]), 16, "find_joined")
     rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
     return layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(joined)
 
 
 def _describe(inputs, tumour, place):
     """Estimated traits of the tumour, from what lies under its map, its size and place."""
-    texture = _block(inputs, 24, "describe_texture", strides=2)
-    near = _block(layers.Concatenate()([texture, tumour]), 32, "describe_near")
-    far = _block(near, 48, "describe_far", strides=2)
+    texture = conv_block(inputs, 24, "describe_texture", strides=2)
+    near = conv_block(layers.Concatenate()([texture, tumour]), 32, "describe_near")
+    far = conv_block(near, 48, "describe_far", strides=2)
     coarse = layers.AveragePooling3D(2)(tumour)
     views = [(near, core(tumour)), (near, rim(tumour)), (far, core(coarse)), (far, rim(coarse))]
     pooled = layers.Concatenate()([place, *(MaskedAverage()(*view) for view in views)])
@@ -160,7 +165,8 @@ def _describe(inputs, tumour, place):
     return layers.Dense(len(TRAITS), name="describe_traits")(layers.Dropout(0.2)(hidden))
 
 
-def _block(x, filters, name, strides=1):
+def conv_block(x, filters, name, strides=1):
+    """Add a convolution of 3 x 3 x 3 with batch normalisation and ReLU, named ``name`` and ``name_scale``."""
     x = layers.Conv3D(filters, 3, strides=strides, padding="same", use_bias=False, name=name)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_scale")(x))
 
@@ -190,3 +196,22 @@ def masked_dice_bce(truth, predicted):
     overlap = ops.sum(tumour * predicted * known, axes)
     dice = (2 * overlap + 1) / (ops.sum((tumour + predicted) * known, axes) + 1)
     return entropy + 1 - dice
+
+
+def cosine_decay(epochs):
+    """Make a callback that lowers the learning rate from epoch to epoch, along a half cosine to nothing.
+
+    Parameters
+    ----------
+    epochs : int
+        Length of the decay.
+
+    Returns
+    -------
+    keras.callbacks.LearningRateScheduler
+        From :data:`LEARNING_RATE` on. Keras' own ``CosineDecay`` counts in
+        float32, so that its rates differ in their last bit.
+    """
+    return keras.callbacks.LearningRateScheduler(
+        lambda epoch, _: LEARNING_RATE * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    )

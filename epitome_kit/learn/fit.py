@@ -1,18 +1,15 @@
 """Train one network after another on a cohort; each stops when a few subjects, set apart, say so."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from epitome_kit.backend import keras, ops
 from epitome_kit.files import whole_file
 from epitome_kit.learn.batches import Batches
-from epitome_kit.learn.cnn import build_cnn, fit_label, masked_dice_bce
+from epitome_kit.learn.cnn import LEARNING_RATE, build_cnn, cosine_decay, fit_label, masked_dice_bce
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.learn.pretrained import start_from_simulation
 
-LEARNING_RATE = 1e-3
 PATIENCE = 3
 """Epochs without a lower loss after which training stops."""
 ONE_OF = 6
@@ -91,7 +88,7 @@ class Trainer:
 
     def _fit_map(self, train, apart, epochs, number, advance, kept):
         learned = np.setdiff1d(np.flatnonzero(train), apart)
-        cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
+        cooling = cosine_decay(self.epochs)
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         callbacks = [cooling, stopping, ticking] if len(apart) else [cooling, ticking]
@@ -115,10 +112,6 @@ class Trainer:
 
     def _batches(self, chosen, **how):
         return Batches(chosen, self.arrays.scans, self._masks, spacing_mm=self.arrays.spacing_mm, **how)
-
-    def _learning_rate(self, epoch, _):
-        """Fall from the full rate to nothing along a half cosine."""
-        return LEARNING_RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
     def _save(self, path):
         """Save the network without its optimiser: a third of the size."""

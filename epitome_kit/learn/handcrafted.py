@@ -22,6 +22,7 @@ from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.shapes import ellipsoid_axes, mesh_volume
 
 LEVELS = 16
 """Grey levels that a region is cut into for its entropy and texture."""
@@ -275,8 +276,7 @@ def _texture(levels, inside):
 def _shape(inside, steps):
     """Size and form, from the voxels and from a mesh around them."""
     vertices, faces, _, _ = measure.marching_cubes(np.pad(inside, 1).astype(np.float32), 0.5, spacing=tuple(steps))
-    corners = vertices[faces]
-    volume = abs(np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum()) / 6
+    volume = mesh_volume(vertices, faces)
     surface = measure.mesh_surface_area(vertices, faces)
     hull = ConvexHull(vertices)
     short, middle, long = _axes(inside, steps)
@@ -297,10 +297,10 @@ def _shape(inside, steps):
 
 
 def _axes(inside, steps):
-    """Axes of the ellipsoid with the same second moments, shortest first, in mm."""
+    """Axes of the solid ellipsoid with the same second moments, shortest first, in mm."""
     places = np.argwhere(inside) * steps
     spread = np.cov(places.T, bias=True) if len(places) > 1 else np.zeros((3, 3))
-    return 2 * np.sqrt(5 * np.linalg.eigvalsh(spread + np.diag(steps**2 / 12)))
+    return ellipsoid_axes(spread + np.diag(steps**2 / 12), convention="solid")
 
 
 def _position(mask, steps):

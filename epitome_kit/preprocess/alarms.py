@@ -6,11 +6,10 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.images import resample, voxel_size_known
+from epitome_kit.images import GRID_MM, resample, voxel_size_known
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.head import coarse_scan, find_head, largest_piece
 from epitome_kit.preprocess.registration import load_template
-from epitome_kit.simulate.random_head import GRID_MM
 
 _INSIDE = 0.5
 _LARGEST_BARE_BRAIN, _DARK = 1.4, 0.15

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from epitome_kit.errors import ParameterError, ToolError
 from epitome_kit.images import image_like, load_image, load_mask
-from epitome_kit.preprocess.registration import one_thread
+from epitome_kit.preprocess.registration import array_as_itk, one_thread
 
 _WORKING_MM = 8.0
 _ITERATIONS = (40, 40, 40)
@@ -64,7 +64,7 @@ def correct_bias(image, mask, *, iterations=_ITERATIONS, method="n4"):
 
 def _log_field_by_simpleitk(data, inside, steps, iterations):
     shrink = [int(max(1, min(round(_WORKING_MM / step), n // 8))) for step, n in zip(steps, data.shape, strict=True)]
-    whole, small = (_as_itk(data, steps), _as_itk(inside, steps))
+    whole, small = (array_as_itk(data, steps), array_as_itk(inside, steps))
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetNumberOfThreads(1)
     corrector.SetMaximumNumberOfIterations(iterations)
@@ -87,9 +87,3 @@ def _log_field_by_ants(data, inside, steps, iterations):
     convergence = {"iters": iterations, "tol": 1e-7}
     field = ants.n4_bias_field_correction(whole, mask=small, convergence=convergence, return_bias_field=True)
     return np.log(field.numpy())
-
-
-def _as_itk(data, steps):
-    image = sitk.GetImageFromArray(np.ascontiguousarray(data.T))
-    image.SetSpacing([float(step) for step in steps])
-    return image

@@ -8,10 +8,8 @@ from epitome_kit import __version__
 from epitome_kit.cohort import BIDS_VERSION
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.files import read_json, write_json, write_text, write_tsv
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
-
-SPACE = "MNI152NLin2009aSym"
-"""BIDS name of the ICBM152 template that nilearn ships."""
 
 _MADE_HERE = re.compile("_(space|from|desc)-")
 _BEYOND_BIDS = (
@@ -72,7 +70,7 @@ class Preprocessed:
     @property
     def warnings(self):
         """Sentences that say what makes the results of the subject doubtful, as its record has them."""
-        return read_json(self.record)["quality"].get("warnings", []) if self.record.is_file() else []
+        return read_json(self.record, missing={"quality": {}})["quality"].get("warnings", [])
 
     def clear(self):
         """Remove what an earlier call made of the subject, the record first; other files stay."""

@@ -6,8 +6,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.images import image_like, load_image, resample_isotropic
-from epitome_kit.simulate.random_head import GRID_MM, unit_range
+from epitome_kit.images import GRID_MM, image_like, load_image, resample_isotropic, unit_range
 
 _ABOVE_DARK = 0.1
 _FEW, _FAR_BELOW, _FAR_ABOVE = 0.001, 1.0, 4.0

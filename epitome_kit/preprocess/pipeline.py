@@ -9,8 +9,9 @@ import pandas as pd
 
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError
 from epitome_kit.files import checksum, read_json, remove_abandoned, write_json, write_tsv
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.parallel import for_each
-from epitome_kit.preprocess.derivative import SPACE, Preprocessed, describe_derivative
+from epitome_kit.preprocess.derivative import Preprocessed, describe_derivative
 from epitome_kit.preprocess.quality import QUALITY, SAID, registration_error_mm
 from epitome_kit.preprocess.subject import (
     OPTIONS,

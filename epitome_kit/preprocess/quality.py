@@ -5,8 +5,8 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import load_image, load_mask, resample, voxel_size_known
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.metrics import dice
-from epitome_kit.preprocess.derivative import SPACE
 from epitome_kit.preprocess.registration import load_template
 
 OF_TRUTH = ("brain_mask_dice", "bias_residual_sd", "registration_error_mm")
@@ -99,8 +99,13 @@ def registration_error_mm(estimated, truth, mask):
     float
     """
     points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
-    difference = nib.affines.apply_affine(estimated, points) - nib.affines.apply_affine(truth, points)
-    return float(np.linalg.norm(difference, axis=1).mean())
+    return mean_distance(estimated, truth, points)
+
+
+def mean_distance(first, second, points):
+    """Mean distance between where two affine transforms put `points`, in their unit."""
+    apart = nib.affines.apply_affine(first, points) - nib.affines.apply_affine(second, points)
+    return float(np.linalg.norm(apart, axis=1).mean())
 
 
 def log_residual_sd(found, true):

@@ -313,10 +313,16 @@ def _maximise(fixed, moving, fixed_mask, moving_mask, start, stage):
 
 def as_itk(image):
     """Hand over to ITK an image whose axes are those of RAS; its mm stay RAS mm."""
-    result = sitk.GetImageFromArray(np.ascontiguousarray(np.asarray(image.dataobj, np.float32).T))
-    result.SetSpacing([float(step) for step in nib.affines.voxel_sizes(image.affine)])
+    result = array_as_itk(np.asarray(image.dataobj, np.float32), nib.affines.voxel_sizes(image.affine))
     result.SetOrigin([float(value) for value in image.affine[:3, 3]])
     return result
+
+
+def array_as_itk(data, spacing_mm):
+    """Hand over to ITK an array with the size of its voxels."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data.T))
+    image.SetSpacing([float(step) for step in spacing_mm])
+    return image
 
 
 def _centre_of_mass(image):

@@ -9,13 +9,10 @@ import numpy as np
 
 from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.files import checksum, shipped_weights
-from epitome_kit.images import image_like, load_image, resample
+from epitome_kit.images import GRID_MM, image_like, load_image, resample, unit_range
 from epitome_kit.preprocess.alarms import doubts, outliers, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
 from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
-from epitome_kit.preprocess.surface import PARAMETERS as SURFACE_PARAMETERS
-from epitome_kit.preprocess.surface import strip_with_surface
-from epitome_kit.simulate.random_head import GRID_MM, unit_range
 
 FILTERS = (12, 24, 40, 48)
 _MULTIPLE = 2 ** (len(FILTERS) - 1)
@@ -28,7 +25,7 @@ STRIPPED_BEFORE = "stripped before"
 THRESHOLD = 0.5
 """Probability above which a voxel counts as brain."""
 
-METHODS = ("network", "surface", *TOOLS)
+METHODS = ("network", *TOOLS)
 """Ways to strip a skull."""
 
 
@@ -61,15 +58,14 @@ def skull_strip(image, method="network"):
     ----------
     image : Nifti1Image or path
         Shape (i, j, k), any orientation and voxel size.
-    method : {"network", "surface", "fsl", "hd-bet", "synthstrip"}, default="network"
+    method : {"network", "fsl", "hd-bet", "synthstrip"}, default="network"
         ``"network"``, for any contrast: the scan is resampled to a 4 mm grid in
         RAS order, a 3D U-Net marks the brain, and the answer is carried back:
         largest piece, holes filled. The network was trained on simulated heads
         with random contrasts alone. A head has about twice the volume of its
         brain; a scan that has less than 1.4 times, and is dark around it, was
-        stripped before, and all that is not air in it is kept. ``"surface"``, for T1: the classic
-        :func:`~epitome_kit.preprocess.surface.strip_with_surface`. The others
-        are tools that you have installed: see
+        stripped before, and all that is not air in it is kept. The others are
+        tools that you have installed: see
         :func:`~epitome_kit.preprocess.external.strip_with_tool`.
 
     Returns
@@ -108,7 +104,7 @@ def strip_with_warnings(image, method="network"):
     ----------
     image : Nifti1Image or path
         As for :func:`skull_strip`.
-    method : {"network", "surface", "fsl", "hd-bet", "synthstrip"}, default="network"
+    method : {"network", "fsl", "hd-bet", "synthstrip"}, default="network"
 
     Returns
     -------
@@ -124,9 +120,7 @@ def strip_with_warnings(image, method="network"):
     image, count = without_outliers(load_image(image, where="skull_strip"))
     image = darken_air(image)
     taken_as, evidence = "head", ()
-    if method == "surface":
-        mask = strip_with_surface(image)
-    elif method in TOOLS:
+    if method in TOOLS:
         mask = strip_with_tool(image, method)
     else:
         small, probability = evidence = _ask_network(image)
@@ -227,8 +221,8 @@ def describe_method(method):
     Returns
     -------
     dict of str to value
-        The method, and the checksum of its weights, its parameters or the
-        command of its tool.
+        The method, and the checksum of its weights or the command of its
+        tool.
 
     Raises
     ------
@@ -241,8 +235,6 @@ def describe_method(method):
         raise ParameterError("skull_strip", f"a method out of {', '.join(METHODS)}", repr(method), "use `network`")
     if method == "network":
         return {"method": method, "weights": _weights_checksum()}
-    if method == "surface":
-        return {"method": method, **SURFACE_PARAMETERS}
     find_tool(method)
     return {"method": method, "command": " ".join(TOOLS[method].command)}
 

@@ -5,12 +5,12 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from epitome_kit.contrast_table import reference_contrast
-from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.files import read_json, write_json, write_matrix
 from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.preprocess import alarms, bias_field, deformation, intensity, registration
 from epitome_kit.preprocess.bias_field import correct_bias
 from epitome_kit.preprocess.deformation import register_deformable
-from epitome_kit.preprocess.derivative import SPACE
 from epitome_kit.preprocess.head import find_head, without_outliers
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.quality import compare_with_truth, measure_without_truth
@@ -134,7 +134,7 @@ def preprocess_subject(subject, files, *, steps, spacing_mm, threads=1):
         on_template = resample(image, *grid, transform=to_template[name], smooth=True)
         save_image(_normalise(on_template, brain, steps), files.scan(name))
         write_json(sidecar_path(files.scan(name)), _sidecar(steps))
-        write_text(files.transform(name), _as_text(to_template[name]))
+        write_matrix(files.transform(name), to_template[name])
     if steps.get("deform"):
         save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
     if field is not None:
@@ -228,7 +228,3 @@ def _save_field(field, path):
     compact = nib.Nifti1Image(np.asarray(field.dataobj), field.affine)
     compact.set_data_dtype(np.int16)
     save_image(compact, path)
-
-
-def _as_text(matrix):
-    return "\n".join(" ".join(f"{value:.8f}" for value in row) for row in matrix) + "\n"

@@ -1,13 +1,13 @@
 """Reporting checklists, filled in from what the files of a run say."""
 
 from importlib import resources
-from pathlib import Path
 
 import pandas as pd
 
 from epitome_kit.files import write_text
 from epitome_kit.report.metadata import gather
 from epitome_kit.report.statements import state_facts, template_environment
+from epitome_kit.workspace import Workspace
 
 CHECKLISTS = {
     "tripod_ai": ("TRIPOD+AI", "Collins et al., BMJ 2024, doi:10.1136/bmj-2023-078378"),
@@ -18,6 +18,13 @@ CHECKLISTS = {
 
 STATES = ("filled in", "in part", "not done", "not applicable", "for the author")
 """What can have become of an item."""
+
+STATE_OF_FACT = {
+    **dict.fromkeys(("computed", "nobody", "not_end_to_end", "same_data", "not_a_trial"), "not applicable"),
+    **dict.fromkeys(("not_balanced", "not_updated", "not_external", "not_clusters", "not_fairness"), "not done"),
+    **dict.fromkeys(("not_planned", "not_stable", "not_single"), "not done"),
+}
+"""State of an item that one of these facts opens the answer of."""
 
 UNKNOWN = "the files of this folder do not say; say it yourself"
 """What the author is asked where a fact is missing and the list has no better question."""
@@ -54,7 +61,7 @@ def write_checklists(workspace):
     template = template_environment().get_template("checklist.md.j2")
     paths = []
     for name, checklist in fill_in_checklists(workspace).items():
-        paths.append(Path(workspace) / "reporting" / f"{name}.md")
+        paths.append(Workspace(workspace).reporting / f"{name}.md")
         write_text(paths[-1], template.render(checklist))
     return paths
 
@@ -104,16 +111,15 @@ def read_items(name):
 
 def _answer(item, facts):
     """Answer one item, and say what is left for the author."""
-    told = (" ".join(getattr(facts, name)().split()) for name in item["facts"].split())
-    answer = " ".join(filter(None, told))
+    told = {name: " ".join(getattr(facts, name)().split()) for name in item["facts"].split()}
+    told = {name: text for name, text in told.items() if text}
+    answer, state = " ".join(told.values()), STATE_OF_FACT.get(next(iter(told), None))
     nobody = facts.nobody().strip() and item["asked_of"] == "people"
     author = "" if nobody else item["author"]
-    if answer.startswith("Does not apply"):
-        state, author = "not applicable", ""
-    elif answer.startswith("Not done"):
-        state = "not done"
-    elif answer:
-        state = "in part" if author else "filled in"
-    else:
+    if not answer:
         state, author = "for the author", item["author"] or UNKNOWN
+    elif state == "not applicable":
+        author = ""
+    elif state is None:
+        state = "in part" if author else "filled in"
     return {**item, "answer": answer, "author": author, "state": state}

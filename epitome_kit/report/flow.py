@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.errors import EpitomeError
+from epitome_kit.cohort import COLUMNS
+from epitome_kit.errors import EpitomeError, Reason
 from epitome_kit.files import read_json
 from epitome_kit.report.summary import open_run_cohort
 from epitome_kit.workspace import Workspace, run_parameters, table
 
-CLASSES = {"grade": ("WHO grade II", "WHO grade III"), "codeletion": ("1p/19q intact", "1p/19q co-deleted")}
+CLASSES = {"grade": tuple(COLUMNS["grade"]["Levels"].values()), "codeletion": ("1p/19q intact", "1p/19q co-deleted")}
 """What the two classes of a target are called."""
 
 
@@ -37,8 +38,7 @@ def write_flow(workspace):
     from epitome_kit.plotting.style import save_figure
 
     workspace = Path(workspace)
-    parameters, scores = run_parameters(workspace), Workspace(workspace).scores
-    scores = read_json(scores) if scores.is_file() else {}
+    parameters, scores = run_parameters(workspace), read_json(Workspace(workspace).scores, missing={})
     cohort, target = open_run_cohort(workspace, parameters), parameters.get("target", "grade")
     counted = count_flow(cohort, workspace, scores, class_names(scores, target), target)
     if not counted["stages"] and not counted["analysed"]:
@@ -137,7 +137,7 @@ def _per_fold(predictions, names):
 def _reasons(excluded):
     """How many were left out for each reason; what one file held is no part of a reason."""
     reasons = excluded.drop_duplicates("id").reason if len(excluded) else pd.Series(dtype=str)
-    return reasons.astype(str).str.split("; received").str[0].value_counts().to_dict()
+    return reasons.map(lambda text: Reason.read(text).kind).value_counts().to_dict()
 
 
 def _unlabelled(cohort, quality, target):

@@ -47,7 +47,7 @@ def gather(folder, *, provenance=None):
         expected = "a folder that `epitome run` or `epitome grade` wrote"
         received = f"{folder}, which has neither parameters.json nor scores.json"
         raise ParameterError("report", expected, received, "name the folder that was given as `--out`")
-    scores, parameters = _json(run.scores), run_parameters(folder) if is_run else None
+    scores, parameters = read_json(run.scores, missing={}), run_parameters(folder) if is_run else None
     cohort = open_run_cohort(folder, parameters) if is_run else None
     names = class_names(scores, (parameters or {}).get("target"))
     return {
@@ -60,17 +60,17 @@ def gather(folder, *, provenance=None):
         "predictions": _describe_predictions(table(run.predictions)),
         "selected": table(run.selected).iloc[:, :2].values.tolist(),
         "models": {name: _describe_model(folder / name) for name in MODELS if (folder / name).is_file()},
-        "training": _json(run.cnn_folds / "settings.json"),
+        "training": read_json(run.cnn_folds / "settings.json", missing={}),
         "preprocessing": _preprocessing(run.preprocessed),
         "ablation": sorted(path.name for path in (folder / "ablation").glob("*/")),
         "files": sorted(path.name for path in [*folder.glob("*.*"), *folder.glob("figures/*.png")]),
-        "provenance": _json(run.provenance) or provenance or {},
+        "provenance": read_json(run.provenance, missing={}) or provenance or {},
         "flow": count_flow(cohort, folder, scores, names, parameters.get("target", "grade")) if is_run else None,
     }
 
 
 def _describe_cohort(cohort):
-    notes, people = _json(cohort.root / "dataset_description.json"), cohort.participants
+    notes, people = read_json(cohort.root / "dataset_description.json", missing={}), cohort.participants
     ages, sexes = column(people, "age"), people["sex"].value_counts().to_dict() if "sex" in people else {}
     annotated = [subject for subject in cohort if subject.annotation]
     return {
@@ -126,8 +126,4 @@ def _size(name, item):
 def _preprocessing(folder):
     """Read the settings of preprocessing; empty when nothing was preprocessed."""
     record = next(iter(sorted(folder.glob("sub-*/anat/[!.]*_quality.json"))), None)
-    return _json(record).get("settings", {}) if record else {}
-
-
-def _json(path):
-    return read_json(path) if path.is_file() else {}
+    return read_json(record, missing={}).get("settings", {}) if record else {}

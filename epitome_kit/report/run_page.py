@@ -226,8 +226,7 @@ def _reporting(workspace):
 
 
 def _confusion(workspace, summary):
-    path = Workspace(workspace).scores
-    scores = read_json(path) if path.is_file() else {}
+    scores = read_json(Workspace(workspace).scores, missing={})
     counts = scores.get("confusion_matrix")
     if not counts:
         return None

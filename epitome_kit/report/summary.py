@@ -119,8 +119,7 @@ def _preprocess(workspace):
 
 
 def _grading(workspace):
-    path = Workspace(workspace).scores
-    scores = read_json(path) if path.is_file() else {}
+    scores = read_json(Workspace(workspace).scores, missing={})
     return {name: scores.get(name) for name in GRADING}
 
 
@@ -136,8 +135,7 @@ def _tumour(workspace):
 
 
 def _case(workspace):
-    path = Workspace(workspace).case_facts
-    found = read_json(path) if path.is_file() else {}
+    found = read_json(Workspace(workspace).case_facts, missing={})
     size, grade = found.get("size") or {}, found.get("grade") or {}
     parts = [f"volume_{part}{unit}" for unit in ("ml", "voxels") for part in ("", "low_", "high_")]
     volumes = {name: _rounded(size.get(name), 2) for name in parts}
@@ -146,8 +144,7 @@ def _case(workspace):
 
 
 def _provenance(workspace, parameters):
-    path = Workspace(workspace).provenance
-    stated = read_json(path) if path.is_file() else {}
+    stated = read_json(Workspace(workspace).provenance, missing={})
     return {"versions": None, "seed": None, "git_commit": None, **stated, "parameters": parameters}
 
 

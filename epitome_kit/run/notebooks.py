@@ -67,7 +67,7 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     merged = _merged(fitted)
     with workspace_lock(workspace):
         stated = Workspace(workspace).provenance
-        earlier = read_json(stated) if stated.is_file() else {}
+        earlier = read_json(stated, missing={})
         _prepare(workspace, merged, fresh)
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
         for name, path in sources.items():
@@ -244,7 +244,7 @@ def _check_values(parameters):
 def _prepare(workspace, parameters, fresh):
     """Make the workspace, or make sure that it belongs to the same run."""
     stated = Workspace(workspace).parameters
-    earlier = read_json(stated) if stated.is_file() else {}
+    earlier = read_json(stated, missing={})
     if fresh and earlier:
         for path in Workspace(workspace).products():
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -115,8 +115,8 @@ def _source(notebook):
 
 def _describe(workspace):
     """Everything of a run that is compared: part to name to value."""
-    provenance = _json(Workspace(workspace).provenance)
-    summary = _json(Workspace(workspace).summary) or build_summary(workspace)
+    provenance = read_json(Workspace(workspace).provenance, missing={})
+    summary = read_json(Workspace(workspace).summary, missing={}) or build_summary(workspace)
     executed = executed_notebooks(workspace)
     sources = {each["name"]: read_notebook(each["path"]).metadata.get(RECORD, {}).get("source") for each in executed}
     records = sorted(workspace.glob("preprocessed/sub-*/anat/[!.]*_quality.json"))
@@ -133,10 +133,6 @@ def _describe(workspace):
         "figures": dict(_flat({part: summary.get(part) for part in COMPARED})),
         "case": dict(_flat({"case": summary.get("case")})) if Workspace(workspace).case_facts.is_file() else {},
     }
-
-
-def _json(path):
-    return read_json(path) if path.is_file() else {}
 
 
 def _flat(value, name=""):

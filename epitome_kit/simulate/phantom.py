@@ -18,16 +18,14 @@ from epitome_kit.cohort import (
 )
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import read_json, remove_abandoned, write_json, write_text, write_tsv
+from epitome_kit.files import read_json, remove_abandoned, write_json, write_matrix, write_text, write_tsv
 from epitome_kit.images import save_image
+from epitome_kit.io.geometry import SPACE
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
-
-TEMPLATE = "MNI152NLin2009aSym"
-"""BIDS name of the ICBM152 template that nilearn ships."""
 
 _NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
 
@@ -124,12 +122,6 @@ def load_cohort(cohort, *, folder, profile="quick", subjects=0, seed=0, workers=
     return make_phantom_cohort(path, subjects=subjects, seed=seed, profile=profile, workers=workers)
 
 
-def read_latents(cohort):
-    """Latents and oracle scores of a simulated cohort, indexed by participant_id."""
-    table = pd.read_csv(cohort.root / "derivatives" / "truth" / "latents.tsv", sep="\t")
-    return table.set_index("participant_id")
-
-
 def _check_request(subjects, contrasts):
     if subjects < 2:
         raise ParameterError("make_phantom_cohort", "at least 2 subjects", str(subjects), "use `--subjects 48`")
@@ -178,7 +170,7 @@ def _make_subject(job, *, out, spacing_mm, contrasts):
             volume_ml = _write_masks(out, subject_id, name, scan)
         else:
             path = truth_folder(out, subject_id) / f"{subject_id}_from-{name}_to-{lead}_mode-image_xfm.txt"
-            _write_matrix(path, np.linalg.inv(motion[name]))
+            write_matrix(path, np.linalg.inv(motion[name]))
     row = {
         "participant_id": subject_id,
         "grade": TARGETS["grade"][grade_iii],
@@ -200,7 +192,7 @@ def _write_scan(out, subject_id, contrast, scan):
     write_json(path.with_suffix("").with_suffix(".json"), sidecar)
     truth = truth_folder(out, subject_id)
     _save_compact(scan.bias, scan.image, truth / f"{subject_id}_space-{contrast}_biasfield.nii.gz")
-    _write_matrix(truth / f"{subject_id}_from-{contrast}_to-{TEMPLATE}_mode-image_xfm.txt", scan.to_template)
+    write_matrix(truth / f"{subject_id}_from-{contrast}_to-{SPACE}_mode-image_xfm.txt", scan.to_template)
 
 
 def _write_masks(out, subject_id, lead, scan):
@@ -226,10 +218,6 @@ def _save_compact(data, image, path):
     compact = nib.Nifti1Image(data, image.affine)
     compact.set_data_dtype(np.int16)
     save_image(compact, path)
-
-
-def _write_matrix(path, matrix):
-    write_text(path, "\n".join(" ".join(f"{value:.8f}" for value in row) for row in matrix) + "\n")
 
 
 def _histology(codeleted, rng):

@@ -4,10 +4,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from epitome_kit.images import GRID_MM, unit_range
 from epitome_kit.simulate.anatomy import TISSUES, head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, random_pose
 
-GRID_MM = 4.0
 _SHAPE = (64, 64, 64)
 _AROUND = ("fat", "muscle", "eye")
 _SHELLS_MM = [(1.0, 5.0, 4.0), (2.5, 6.5, 6.0), (4.0, 8.0, 9.0), (6.0, 6.0, 5.0)]
@@ -29,7 +29,7 @@ def random_head(rng):
     Returns
     -------
     image : ndarray of float32, shape (64, 64, 64)
-        On a 4 mm grid in RAS order, scaled to 0 to 1 by :func:`unit_range`.
+        On a 4 mm grid in RAS order, scaled to 0 to 1 by :func:`~epitome_kit.images.unit_range`.
     brain : ndarray of float32, shape (64, 64, 64)
         1 inside, 0 outside, in between at the surface.
 
@@ -57,23 +57,6 @@ def random_head(rng):
     signal = np.hypot(signal + noise[0], noise[1])
     seen = _field_of_view(rng)
     return unit_range(signal * seen) ** np.float32(rng.uniform(0.7, 1.4)), (brain * seen).astype(np.float32)
-
-
-def unit_range(data):
-    """Scale to 0 to 1, with the brightest half per cent of the head at 1.
-
-    Parameters
-    ----------
-    data : ndarray, shape (i, j, k)
-
-    Returns
-    -------
-    ndarray of float32, shape (i, j, k)
-    """
-    data = np.asarray(data, np.float32) - np.float32(min(np.min(data), 0))
-    bright = data[data > 0.1 * data.max()]
-    top = np.quantile(bright, 0.99) if bright.size else 1
-    return np.clip(data / np.float32(max(top, 1e-6)), 0, 1)
 
 
 def _points(rng):

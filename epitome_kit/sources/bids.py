@@ -10,7 +10,7 @@ import numpy as np
 
 from epitome_kit.cohort import COLUMNS, annotation_path, write_annotation_sidecar
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
-from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, noticed, plain
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, noticed, plain
 from epitome_kit.files import checksum, text_digest
 from epitome_kit.folders import walk_files
 from epitome_kit.images import axis_codes, image_like, load_image, load_mask, save_image
@@ -105,7 +105,7 @@ def import_bids(source, out, *, session=None, mask_labels=None, trust=None, deci
     labels = find_labels(source, plans)
     lost = {entry.subject: f"; {entry.source} is {entry.reason}" for entry in reversed(entries) if entry.subject}
     faults = {name: f"{plan.fault}{lost.get(name, '')}" for name, plan in plans.items() if plan.fault}
-    faults |= dict.fromkeys(labels.conflicting, "expected one row in the table of labels; received rows that differ")
+    faults |= dict.fromkeys(labels.conflicting, str(Reason("one row in the table of labels", "rows that differ")))
     items = {name: plan for name, plan in plans.items() if name not in faults}
     excluded = [*faults.items(), *labels.without_scans()]
     excluded += adopt_subjects(partial(_import_subject, out, trust, mask_labels), items, workers=workers)
@@ -135,7 +135,7 @@ def _plan(name, files, source, how):
         return plan_subject(name, files, source, dates=session_dates(source, name), **how)
     except Exception as error:  # a sidecar can hold anything
         entries = [Entry(file.source, "mask" if file.is_mask else "scan", name) for file in files]
-        reason = f"expected names and sidecars that can be read; received {type(error).__name__}: {str(error)[:160]}"
+        reason = str(Reason("names and sidecars that can be read", f"{type(error).__name__}: {str(error)[:160]}"))
         return Plan(name, {}, [], [], [entry._replace(reason=reason) for entry in entries], {}, reason)
 
 

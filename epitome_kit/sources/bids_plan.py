@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS, either
-from epitome_kit.errors import ImageError
+from epitome_kit.errors import ImageError, Reason
 from epitome_kit.images import load_image
 from epitome_kit.io.geometry import reorient_like
 from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Entry
@@ -233,16 +233,14 @@ def _named(session):
 
 def _fault(subject, scans, files, why, chosen, session):
     if not re.fullmatch(r"sub-[A-Za-z0-9]+", subject):
-        return f"expected letters and digits after `sub-`; received {subject}"
+        return str(Reason("letters and digits after `sub-`", subject))
     if scans:
         return None
     if chosen is None:
-        return f"expected a session {session}; received none of that name"
+        return str(Reason(f"a session {session}", "none of that name"))
     asked = [file for file in files if why.get(file, "").startswith(UNTOLD)]
     if asked:
-        return (
-            f"expected a scan whose contrast can be told; received {asked[0].source} ({why[asked[0]]}): say it in the "
-            "column decision of sources.tsv, and import with --decisions"
-        )
+        hint = "say it in the column decision of sources.tsv, and import with --decisions"
+        return str(Reason("a scan whose contrast can be told", f"{asked[0].source} ({why[asked[0]]}): {hint}"))
     first = next((f"{file.source} ({why[file]})" for file in files if file in why), "none")
-    return f"expected a {either(SUFFIX_KINDS)} scan; received {first}"
+    return str(Reason(f"a {either(SUFFIX_KINDS)} scan", first))

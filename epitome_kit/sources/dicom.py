@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS, either
-from epitome_kit.errors import CohortError, EpitomeWarning, ImageError
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason
 from epitome_kit.ledger import require_decisions, unused_decisions
 from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
@@ -192,16 +192,16 @@ def _reasons(patients, names, labels):
         if person.reason:
             reasons[patient] = person.reason
         elif patient in labels.conflicting:
-            reasons[patient] = "expected one row in the table of labels; received rows that differ"
+            reasons[patient] = str(Reason("one row in the table of labels", "rows that differ"))
         elif person.twin:
             expected = "images of one subject under one PatientID"
             first = names[person.twin]
-            reasons[patient] = f"expected {expected}; received those of {first} under another: kept as {first}"
+            reasons[patient] = str(Reason(expected, f"those of {first} under another: kept as {first}"))
             rows = labels.table.reindex([person.twin, patient], columns=_DISEASE).dropna(how="all")
             if person.twin in reasons:
-                reasons[patient] = f"expected {expected}; received those of {first} under another, who is left out"
+                reasons[patient] = str(Reason(expected, f"those of {first} under another, who is left out"))
             elif len(rows) == 2 and not rows.iloc[0].equals(rows.iloc[1]):
-                reasons[patient] = f"expected {expected}; received those of {first} under another, with other labels"
+                reasons[patient] = str(Reason(expected, f"those of {first} under another, with other labels"))
                 reasons.setdefault(person.twin, reasons[patient].replace(first, names[patient]))
     return reasons
 

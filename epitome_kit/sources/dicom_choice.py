@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.contrast_table import CONTRASTS
+from epitome_kit.errors import Reason
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.contrasts import Judgement
 from epitome_kit.sources.dicom_contrast import judge_volumes
@@ -193,8 +194,7 @@ def _agree(index, volumes, judge, values):
 def _look(volume, contrast, evidence, decision):
     """Leave a volume out for what it is, for a fault, or for want of evidence."""
     if contrast in CONTRASTS and volume.fault:
-        expected, received = volume.fault
-        return Seen(volume, contrast, evidence, f"expected {expected}; received {received}", decision)
+        return Seen(volume, contrast, evidence, str(Reason(*volume.fault)), decision)
     if contrast in CONTRASTS:
         return Seen(volume, contrast, evidence, "", decision)
     reason = f"decided: {decision}" if decision else "other" if contrast else "cannot tell"

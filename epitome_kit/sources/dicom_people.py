@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+from epitome_kit.errors import Reason
 from epitome_kit.sources.dicom_exams import compare_images, gather_exams
 from epitome_kit.sources.dicom_names import contradictions, is_whole
 
@@ -94,7 +95,7 @@ def _by_folder(folder, members, exams, shared):
     """All exams of one folder, as was stated."""
     kinds = {kind for pair in combinations(members, 2) for kind in _apart(*pair, exams, shared, named=False)}
     notes = [f"{_listed(kinds)} in the folder of one person"] if kinds else []
-    reason = "" if folder else "expected files in the folder of a person; received files in no folder"
+    reason = "" if folder else str(Reason("files in the folder of a person", "files in no folder"))
     return _Group(folder or "files in no folder", members, notes, reason)
 
 
@@ -197,7 +198,7 @@ def _settle(patient, members, exams, shared):
     across = [apart[pair] for first, second in combinations(parts, 2) for pair in _pairs(first, second)]
     within = any(apart[pair] for part in parts for pair in combinations(part, 2))
     if len(parts) < 2 or within or min(map(len, across)) < 2:
-        reason = f"expected one person under one PatientID; received {_listed(kinds)}: cannot tell who, {_ASK}"
+        reason = str(Reason("one person under one PatientID", f"{_listed(kinds)}: cannot tell who, {_ASK}"))
         return [_Group(patient, members, [], reason, True)]
     note = f"one PatientID for {len(parts)} people: told apart by {_listed(kinds)}"
     return [_Group(f"{patient} ({n})", part, [note], shared=True) for n, part in enumerate(parts, start=1)]
@@ -249,18 +250,21 @@ def _settle_strangers(strangers, named, exams, shared, root):
         title = folder or root
         apart = [_any_apart(*pair, exams, shared) for pair in combinations(parts, 2)]
         everyone = sum(parts, [])
-        reason = "expected a PatientID that names somebody, or a folder of each person alone; received "
+        received = ""
         if any(owners for _, owners in found):
-            groups.append(_Group(title, everyone, [], f"{reason}a study of several people: cannot tell who, {_ASK}"))
+            received = "a study of several people"
         elif folder in theirs:
-            groups.append(_Group(title, everyone, [], f"{reason}a folder with somebody else: cannot tell who, {_ASK}"))
+            received = "a folder with somebody else"
         elif all(apart):
             for number, members in enumerate(parts, start=1):
                 note = f"no PatientID that names anybody: told apart by {_listed(set().union(*apart)) or 'folder'}"
                 groups.append(_Group(f"{title} ({number})" if len(parts) > 1 else title, members, [note]))
         else:
-            received = f"{len(parts)} studies of nobody in one folder: cannot tell who, {_ASK}"
-            groups.append(_Group(title, everyone, [], reason + received))
+            received = f"{len(parts)} studies of nobody in one folder"
+        if received:
+            expected = "a PatientID that names somebody, or a folder of each person alone"
+            reason = str(Reason(expected, f"{received}: cannot tell who, {_ASK}"))
+            groups.append(_Group(title, everyone, [], reason))
     if len(groups) == 1 and not named:
         groups = [group._replace(notes=[note for note in group.notes if "folder" not in note]) for group in groups]
     return [_keep_name(group, groups, exams) for group in groups]

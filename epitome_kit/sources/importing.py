@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from epitome_kit.cohort import image_path, open_cohort, write_dataset
-from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, ToolError, plain
+from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, Reason, ToolError, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
 from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
@@ -87,7 +87,7 @@ def _attempt(adopt, item):
     except EpitomeError as error:
         return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason
     except Exception as error:  # one subject must not end an import, whatever it raises in a reader
-        return f"expected files that can be read; received {type(error).__name__}: {str(error)[:160]}"
+        return str(Reason("files that can be read", f"{type(error).__name__}: {str(error)[:160]}"))
     return None
 
 

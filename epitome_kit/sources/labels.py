@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.errors import CohortError, EpitomeWarning
+from epitome_kit.errors import CohortError, EpitomeWarning, Reason
 from epitome_kit.folders import is_litter, natural_key
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, NO_NAMES, agreed, is_stated, read_one
@@ -66,8 +66,8 @@ class Labels(NamedTuple):
         """Names in a table of participants that are not those of a subject, each with the reason to leave it out."""
         if not self.tables or not _PARTICIPANTS.match(self.tables[0]):
             return []  # a table of a whole collection, of which only some subjects are here
-        alone = f"expected scans; received a row of {self.tables[0]} alone"
-        return [(name, f"{alone}: {reason}") for name, reason in self.unmatched]
+        alone = f"a row of {self.tables[0]} alone"
+        return [(name, str(Reason("scans", f"{alone}: {reason}"))) for name, reason in self.unmatched]
 
     @property
     def summary(self):

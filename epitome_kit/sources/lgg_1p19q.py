@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from epitome_kit.cohort import annotation_path, write_annotation_sidecar
-from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, noticed
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, noticed
 from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.ledger import Entry
@@ -121,11 +121,10 @@ def import_lgg_1p19q(source, out, *, archive=None, deface=None, workers=1):
     names = {origin: _subject_name(origin) for origin in found}
     check_folders(source, out, names.values())
     scanless = sorted({_subject_name(name) for name, _ in labels.unmatched} - {*map(_subject_name, broken)})
+    alone = Reason("DICOM or NIfTI files", "a row of the spreadsheet alone")
+    twice = Reason("one row in the spreadsheet", "rows that differ")
     excluded = [*broken.items()]
-    excluded += [(name, "expected DICOM or NIfTI files; received a row of the spreadsheet alone") for name in scanless]
-    excluded += [
-        (origin, "expected one row in the spreadsheet; received rows that differ") for origin in labels.conflicting
-    ]
+    excluded += [*((name, str(alone)) for name in scanless), *((name, str(twice)) for name in labels.conflicting)]
     unlisted = labels.unlabelled if labels.tables else []
     items = {
         origin: (name, volumes.get(origin, []), files.get(origin, {}), origin in unlisted)

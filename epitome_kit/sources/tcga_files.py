@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from epitome_kit.errors import CohortError
+from epitome_kit.errors import CohortError, Reason
 from epitome_kit.folders import is_litter, natural_key, walk_entries
 from epitome_kit.ledger import Entry
 
@@ -127,7 +127,7 @@ def _names(source, entries, faults):
                 with zipfile.ZipFile(path) as opened:
                     names = sorted(opened.namelist(), key=natural_key)
             except (zipfile.BadZipFile, OSError, ValueError) as error:
-                faults.append((shown, f"expected a readable zip; received {error}"))
+                faults.append((shown, str(Reason("a readable zip", error))))
                 continue
             plain = [(name, name.replace("\\", "/")) for name in names if not name.endswith("/")]
             yield from ((path, name, inside + each) for name, each in plain if not any(map(is_litter, each.split("/"))))

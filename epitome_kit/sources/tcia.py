@@ -18,7 +18,7 @@ from pathlib import Path
 
 import requests
 
-from epitome_kit.errors import CohortError, OutputError
+from epitome_kit.errors import CohortError, OutputError, Reason
 from epitome_kit.files import read_json, write_json
 from epitome_kit.parallel import byte_bar
 
@@ -165,7 +165,7 @@ def _fetch(session, api, series, place, pause_s, advance):
             shutil.rmtree(place, ignore_errors=True)
             unpacked.replace(place)
             return None
-    return f"expected a whole series from the archive; received {reason}, {_ATTEMPTS} times"
+    return str(Reason("a whole series from the archive", f"{reason}, {_ATTEMPTS} times"))
 
 
 def _transfer(session, api, uid, package):

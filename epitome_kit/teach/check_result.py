@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 
 from epitome_kit.plotting.style import GREEN, GREY, ORANGE
 
+MIME = "application/vnd.epitome-kit.check+json"
+"""Under which a check stands in the output of a cell as data: its state and message."""
+
 MARKS = {True: ("✓", "Right", GREEN), False: ("✗", "Not yet", ORANGE), None: ("○", "Blank", GREY)}
 """Mark, word and colour of a right, a wrong and a blank answer."""
 
@@ -38,6 +41,14 @@ class Check:
     def __repr__(self):
         mark, word, _ = self._mark
         return f"{mark} {word}. {self.message}"
+
+    @property
+    def state(self):
+        """``"right"``, ``"not yet"`` or ``"blank"``."""
+        return self._mark[1].lower()
+
+    def _repr_mimebundle_(self, **options):
+        return {MIME: {"state": self.state, "message": self.message}}
 
     def _repr_html_(self):
         mark, word, colour = self._mark

@@ -15,8 +15,9 @@ from epitome_kit.images import image_like, load_image, load_mask, same_grid
 from epitome_kit.metrics import dice
 from epitome_kit.plotting.scans import before_after, missed_and_extra
 from epitome_kit.plotting.slices import load_shown
+from epitome_kit.preprocess.quality import mean_distance
 from epitome_kit.teach.check_result import Check, WrongAnswer, never_raises, require_answer
-from epitome_kit.teach.mistakes import explain_field, explain_mask, explain_number, explain_transform, mean_distance
+from epitome_kit.teach.mistakes import explain_field, explain_mask, explain_number, explain_transform
 from epitome_kit.tumour.measure import size_text
 
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")

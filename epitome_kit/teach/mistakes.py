@@ -5,6 +5,7 @@ import numpy as np
 
 from epitome_kit.images import voxel_size_known
 from epitome_kit.metrics import dice
+from epitome_kit.preprocess.quality import mean_distance
 
 _DIRECTIONS = (("patient's left", "patient's right"), ("back of the head", "front of the head"), ("neck", "crown"))
 _FACTORS = {
@@ -120,12 +121,6 @@ def explain_transform(matrix, truth, points, at_most_mm):
     if np.allclose(matrix[:3, 3], np.asarray(truth)[:3, 3], atol=at_most_mm):
         return "The translation is right; the rotation is not."
     return "Both rotation and translation are off: lay the two scans over each other."
-
-
-def mean_distance(first, second, points):
-    """Mean distance between where two affine transforms put `points`, in their unit."""
-    apart = nib.affines.apply_affine(first, points) - nib.affines.apply_affine(second, points)
-    return float(np.linalg.norm(apart, axis=1).mean())
 
 
 def _centre(part):

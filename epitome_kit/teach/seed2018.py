@@ -8,9 +8,9 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from epitome_kit.backend import Model, keras, layers
-from epitome_kit.confidence import interval_quantiles
 from epitome_kit.images import image_like, load_image, resample, spacing_mm
 from epitome_kit.learn.model_state import reset_model, snapshot
+from epitome_kit.metrics import auc, bootstrap_change
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.preprocess.registration import template_grid
@@ -20,9 +20,6 @@ SHAPE = (64, 64, 20)
 
 WEIGHTS = 42_016_257
 """Weights of the 2018 network, as its saved file counts them."""
-
-MENDS = ("normalise", "bias", "grid")
-"""What can be mended of how the project read its scans; see :func:`read_scans`."""
 
 
 @dataclass(frozen=True)
@@ -236,20 +233,8 @@ def auc_change(labels, before, after, *, draws=2000, seed=0):
     (float, float, float)
         Change, and its 95 % interval.
     """
-    labels, rng = np.asarray(labels), np.random.default_rng(seed)
-    groups = [np.flatnonzero(labels == value) for value in (0, 1)]
-
-    def change(negative, positive):
-        return _auc(after[negative], after[positive]) - _auc(before[negative], before[positive])
-
-    drawn = [change(*(rng.choice(group, len(group)) for group in groups)) for _ in range(draws)]
-    return change(*groups), *np.quantile(drawn, interval_quantiles())
-
-
-def _auc(negative, positive):
-    """Chance that a positive lies above a negative, ties counting half."""
-    difference = positive[:, None] - negative
-    return (np.sign(difference).mean() + 1) / 2
+    rng = np.random.default_rng(seed)
+    return bootstrap_change(auc, labels, np.asarray(before), np.asarray(after), draws=draws, rng=rng)
 
 
 def _read_scan(subject, files, shape, grid_mm, mended):

@@ -4,14 +4,12 @@ from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
-from epitome_kit.confidence import interval_quantiles
 from epitome_kit.grade.ann import Grader
 from epitome_kit.grade.select import choose_columns
 from epitome_kit.learn.probes import feature_columns
+from epitome_kit.metrics import auc, bootstrap_change
 
-_DRAWS = 2000
 _SAME = 0.05
 
 HOLDS, FAILS, OPEN = "holds here", "does not hold here", "cannot be told from so few subjects"
@@ -54,9 +52,9 @@ def try_conclusions(features, *, keep=10, seed=0):
     rng = np.random.default_rng(seed)
     rows = [
         _compare("Balancing prevents bias", "gap between specificity and sensitivity", _gap, told, "unbalanced", rng),
-        _compare("Ranking alone does not help", "AUC", _auc, told, "given", rng, with_it="ranked"),
+        _compare("Ranking alone does not help", "AUC", auc, told, "given", rng, with_it="ranked"),
         _compare_times(found["given"][2], found["selected"][2]),
-        _compare("Selection improves accuracy", "AUC", _auc, told, "given", rng),
+        _compare("Selection improves accuracy", "AUC", auc, told, "given", rng),
     ]
     rows[0]["answer"] = _answer(-rows[0]["high"], -rows[0]["low"])
     rows[1]["answer"] = HOLDS if max(abs(rows[1]["low"]), abs(rows[1]["high"])) < _SAME else OPEN
@@ -89,13 +87,6 @@ def _out_of_fold(folds, columns, features, balanced, order, *, seed):
     return np.concatenate(labels[1:]), np.concatenate(probabilities[1:]), np.array(seconds[1:])
 
 
-def _auc(labels, probabilities):
-    """Area under the ROC curve by ranks: the bootstrap asks for it thousands of times."""
-    positive = labels == 1
-    ranks = rankdata(probabilities)[positive]
-    return (ranks.mean() - (positive.sum() + 1) / 2) / (~positive).sum()
-
-
 def _gap(labels, probabilities):
     """How much better the commoner class is recognised."""
     hit = (probabilities >= 0.5) == labels
@@ -105,13 +96,8 @@ def _gap(labels, probabilities):
 
 def _compare(conclusion, measure, score, told, without, rng, *, with_it="selected"):
     (labels, before), (_, after) = told[without], told[with_it]
-    groups = [np.flatnonzero(labels == value) for value in (0, 1)]
-    draws = []
-    for _ in range(_DRAWS):
-        chosen = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        draws.append(score(labels[chosen], after[chosen]) - score(labels[chosen], before[chosen]))
     values = score(labels, before), score(labels, after)
-    return _row(conclusion, measure, *values, values[1] - values[0], *np.quantile(draws, interval_quantiles()))
+    return _row(conclusion, measure, *values, *bootstrap_change(score, labels, before, after, rng=rng))
 
 
 def _compare_times(before, after):

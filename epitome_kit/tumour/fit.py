@@ -1,18 +1,15 @@
 """Teach the U-Net a cohort: one network after another, each from the same start."""
 
-import math
-
 import numpy as np
 from scipy.special import logit
 
 from epitome_kit.backend import keras, layers
 from epitome_kit.learn.batches import Batches
-from epitome_kit.learn.cnn import masked_dice_bce
+from epitome_kit.learn.cnn import LEARNING_RATE, cosine_decay, masked_dice_bce
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.metrics import dice
 from epitome_kit.tumour.network import shipped_unet, tumour_probability
 
-LEARNING_RATE = 1e-3
 THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.7, 0.8)
 """Tumour probabilities to choose among; of equals the first."""
 
@@ -68,16 +65,12 @@ class UNetFineTuner:
         reset_model(self.model, self._start)
         chosen = np.flatnonzero(train & self._annotated)
         seed, spacing_mm = self.seed * 1000 + number, self.arrays.spacing_mm
-        cooling = keras.callbacks.LearningRateScheduler(self._learning_rate)
+        cooling = cosine_decay(self.epochs)
         ticking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: advance(1))
         with Batches(chosen, self.arrays.scans, self._masks, seed=seed, spacing_mm=spacing_mm) as batches:
             self.model.fit(batches, epochs=self.epochs, callbacks=[cooling, ticking], shuffle=False, verbose=0)
         tune_threshold(self.model, self.arrays, chosen)
         return self.model
-
-    def _learning_rate(self, epoch, _):
-        """Fall from the full rate to nothing along a half cosine."""
-        return LEARNING_RATE * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
 
 def tune_threshold(model, arrays, chosen):

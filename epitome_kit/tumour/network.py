@@ -11,6 +11,7 @@ from epitome_kit.contrast_table import CONTRASTS, either
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import shipped_weights, whole_file
 from epitome_kit.learn.channels import input_name, read_channels, shipped_channels
+from epitome_kit.learn.cnn import conv_block
 
 FILTERS = (12, 24, 48, 96)
 MULTIPLE = 2 ** (len(FILTERS) - 1)
@@ -44,21 +45,16 @@ def build_unet(contrasts):
     x = inputs = Input((None, None, None, len(contrasts)), name=input_name(contrasts))
     skips = []
     for depth, filters in enumerate(FILTERS):
-        x = _block(x, filters, f"down_{depth}_1", strides=2 if depth else 1)
-        x = _block(x, filters, f"down_{depth}_2")
+        x = conv_block(x, filters, f"down_{depth}_1", strides=2 if depth else 1)
+        x = conv_block(x, filters, f"down_{depth}_2")
         skips.append(x)
     for depth in range(len(FILTERS) - 2, -1, -1):
         x = layers.Conv3D(FILTERS[depth], 1, name=f"narrow_{depth}")(x)
         x = layers.Concatenate()([layers.UpSampling3D()(x), skips[depth]])
-        x = _block(x, FILTERS[depth], f"up_{depth}")
+        x = conv_block(x, FILTERS[depth], f"up_{depth}")
     rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
     answer = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(x)
     return Model(inputs, {"tumour": answer}, name="tumour_unet")
-
-
-def _block(x, filters, name, strides=1):
-    x = layers.Conv3D(filters, 3, strides=strides, padding="same", use_bias=False, name=name)(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_scale")(x))
 
 
 def shipped_unet():

@@ -197,8 +197,7 @@ def read_card(weights=None):
     if weights is None:
         with shipped_weights("tumour_unet") as path:
             return read_json(path.with_name("tumour_unet.json"))
-    path = _card_path(weights)
-    return read_json(path) if path.is_file() else {"misfits": []}
+    return read_json(_card_path(weights), missing={"misfits": []})
 
 
 def _card_path(weights):

@@ -78,27 +78,6 @@ def prepare_head(images, out, *, spacing_mm=SPACING_MM):
     return subject, files
 
 
-def name_contrasts(scans):
-    """Tell which contrast each scan of a head is, by all that is known of it.
-
-    Parameters
-    ----------
-    scans : sequence of str or path
-        As for :func:`predict_scan`.
-
-    Returns
-    -------
-    dict of str to Path
-        In the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
-
-    Raises
-    ------
-    ParameterError
-        As :func:`predict_scan` raises it.
-    """
-    return {contrast: path for contrast, (path, _) in predict_scan(scans).items()}
-
-
 def predict_scan(scans):
     """Tell which contrast each scan of a head is, and on which evidence.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.measure import marching_cubes
 
+from epitome_kit.shapes import ellipsoid_axes, mesh_volume
 from epitome_kit.tumour.diameters import in_plane, longest
 
 
@@ -58,7 +59,7 @@ def measure_surface(slices, matrix):
     corners = corners.astype(float)
     points = corners @ matrix.T
     a, b, c = points[faces].transpose(1, 0, 2)
-    volume = abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum()) / 6
+    volume = mesh_volume(points, faces)
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
     flat = corners[:, 1:] @ in_plane(matrix).T
     widest = max(longest(flat[corners[:, 0] == height])[0] for height in np.unique(corners[:, 0]))
@@ -80,8 +81,8 @@ def axis_lengths_mm(slices, matrix):
     Returns
     -------
     tuple of 3 float
-        Major, minor and least, in mm: four times the square root of the
-        principal moments of the voxel centres, as in pyradiomics.
+        Major, minor and least, in mm, of the voxel centres, as in pyradiomics:
+        see :func:`epitome_kit.shapes.ellipsoid_axes`.
     """
-    moments = np.linalg.eigvalsh(matrix @ np.cov(np.nonzero(slices), bias=True) @ matrix.T)
-    return tuple(float(4 * np.sqrt(moment)) for moment in moments[::-1].clip(0))
+    covariance = matrix @ np.cov(np.nonzero(slices), bias=True) @ matrix.T
+    return tuple(ellipsoid_axes(covariance, convention="pyradiomics")[::-1].tolist())

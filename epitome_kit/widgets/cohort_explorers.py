@@ -12,7 +12,7 @@ from epitome_kit.plotting.scores import roc
 from epitome_kit.plotting.style import RED
 from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.widgets.image_widget import Picture
-from epitome_kit.widgets.render import encode_png
+from epitome_kit.widgets.render import encode_jpeg
 from epitome_kit.widgets.slice_viewer import SliceViewer
 
 _DPI, _RING = 96, 9
@@ -169,4 +169,4 @@ def _ring(ground, place):
     image = Image.fromarray(ground)
     box = [*(place - _RING), *(place + _RING)]
     ImageDraw.Draw(image).ellipse(box, outline=RED, width=4)
-    return encode_png(np.asarray(image))
+    return encode_jpeg(np.asarray(image))

@@ -17,7 +17,7 @@ function render({ model, el }) {
 
   let newest, shown;
   async function showPicture() {
-    const url = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
+    const url = URL.createObjectURL(new Blob([model.get("value")], { type: "image/jpeg" }));
     const next = new Image();
     next.src = newest = url;
     await next.decode().catch(() => {});

@@ -8,7 +8,7 @@ import traitlets as tr
 
 
 class Picture(anywidget.AnyWidget):
-    """Show one PNG of several; the wheel and the arrow keys go through them.
+    """Show one JPEG of several; the wheel and the arrow keys go through them.
 
     A new picture takes the place of the old one without a blank between. A scroll
     of the page that began elsewhere goes on across the picture; Ctrl and the
@@ -17,7 +17,7 @@ class Picture(anywidget.AnyWidget):
     Attributes
     ----------
     value : bytes
-        The PNG.
+        The JPEG.
     index, last : int
         Which of the pictures 0 to `last` this is; the browser sets `index`.
     playing : bool
@@ -45,5 +45,5 @@ class PngFallbackMixin:
     """Mixed into a widget with a :class:`Picture` as its `picture`: pages without a kernel show that one."""
 
     def _repr_mimebundle_(self, **options):
-        data = {**super()._repr_mimebundle_(**options), "image/png": b64encode(self.picture.value).decode()}
-        return data, {"image/png": {"alt": f"{self.picture.label}: {self.picture.text}"}}
+        data = {**super()._repr_mimebundle_(**options), "image/jpeg": b64encode(self.picture.value).decode()}
+        return data, {"image/jpeg": {"alt": f"{self.picture.label}: {self.picture.text}"}}

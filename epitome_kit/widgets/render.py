@@ -1,7 +1,6 @@
-"""Pictures of slices made with NumPy alone, fast enough to follow a slider."""
+"""Pictures of slices made with NumPy and Pillow, fast enough to follow a slider."""
 
-import struct
-import zlib
+import io
 from functools import lru_cache
 
 import matplotlib as mpl
@@ -12,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 BORDER = 22
 """Pixels of black around each panel, for its letters."""
+
+_QUALITY = 92
 
 
 def render_panel(cut, window, overlays=(), *, size, opacity=0.4, heat=None):
@@ -71,18 +72,11 @@ def assemble(panels, letters):
     return canvas
 
 
-def encode_png(picture):
-    """Encode an RGB array as PNG, for speed rather than size: three times as fast as Pillow."""
-    height, width, _ = picture.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)
-    rows[:, 1:] = picture.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = {b"IHDR": header, b"IDAT": zlib.compress(rows, 1), b"IEND": b""}
-    chunks = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts.items()
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+def encode_jpeg(picture):
+    """Encode an RGB array as JPEG with colours in full resolution, so that the edge of a mask stays sharp."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
+    return stream.getvalue()
 
 
 def _resize(pixels, size, resampling):

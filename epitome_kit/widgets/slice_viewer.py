@@ -9,7 +9,7 @@ import numpy as np
 from epitome_kit.plotting.slices import PLANES, display_windows, slice_view, stack_images
 from epitome_kit.plotting.style import MASK_ROLES
 from epitome_kit.widgets.image_widget import Picture, PngFallbackMixin
-from epitome_kit.widgets.render import assemble, encode_png, render_panel
+from epitome_kit.widgets.render import assemble, encode_jpeg, render_panel
 
 _WIDE = {"description_width": "110px"}
 _CONTROL = {"width": "400px", "max_width": "100%"}
@@ -160,7 +160,7 @@ class SliceViewer(PngFallbackMixin, ipw.VBox):
             f"; {self.map.value}: yellow is {self._tops[self.map.value]:.3g}" if heat else ""
         )
         with self.picture.hold_sync():
-            self.picture.value = encode_png(assemble(self.combine(panels), view.letters))
+            self.picture.value = encode_jpeg(assemble(self.combine(panels), view.letters))
             self.picture.text = said
         self.caption.value = said
         self._visited[view.plane] = index

@@ -7,10 +7,8 @@ import pytest
 
 from epitome_kit.cohort import annotation_path, image_path, open_cohort, write_annotation_sidecar, write_dataset
 from epitome_kit.images import load_image, load_mask, save_image
-from epitome_kit.metrics import dice
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import load_template
-from epitome_kit.preprocess.skull_stripping import skull_strip
 
 CONTRASTS = {"T1w": "t1", "T1ce": "t1c", "T2w": "t2", "FLAIR": "flair"}
 """Contrasts of the clinical exam, and their files."""
@@ -36,17 +34,6 @@ def preprocessed(exam, tmp_path_factory):
 
 def _inside(image):
     return np.asarray(image.dataobj) > 0
-
-
-def test_the_surface_finds_the_brain_of_a_research_scan_but_leaks_on_thick_slices(real_data, exam):
-    """Why networks took over; a port of the same method reached 0.93 and 0.01."""
-    head, thick = real_data / "itk-head", exam / "t1.nii.gz"
-    reached = dice(
-        _inside(skull_strip(head / "t1.nii.gz", "surface")),
-        _inside(load_mask(head / "t1_stripped.nii.gz", labels="all")),
-    )
-    leaked = dice(_inside(skull_strip(thick, "surface")), _inside(load_mask(exam / "brainmask-hdbet_t1.nii.gz")))
-    assert reached >= 0.92 and 0.7 <= leaked <= 0.88
 
 
 def test_contrasts_are_brought_together_although_their_headers_disagree(exam, preprocessed):

@@ -7,7 +7,7 @@ import pytest
 from epitome_kit.images import load_image, load_mask, resample, same_grid
 from epitome_kit.metrics import dice
 from epitome_kit.tumour.outline import mask_path
-from epitome_kit.tumour.single_case import name_contrasts, segment_head
+from epitome_kit.tumour.single_case import predict_scan, segment_head
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +18,14 @@ def exam(real_data):
 @pytest.fixture(scope="module")
 def outlined(exam, tmp_path_factory):
     out = tmp_path_factory.mktemp("segmented")
-    images = name_contrasts(exam / f"{name}.nii.gz" for name in ("flair", "t1", "t1c", "t2"))
-    tumours = segment_head(images, out)
+    found = predict_scan(exam / f"{name}.nii.gz" for name in ("flair", "t1", "t1c", "t2"))
+    tumours = segment_head({contrast: path for contrast, (path, _) in found.items()}, out)
     return tumours.iloc[0], load_mask(mask_path(out, tumours.participant_id[0]))
 
 
 def test_names_tell_the_four_contrasts(exam):
-    found = name_contrasts(exam / f"{name}.nii.gz" for name in ("flair", "t1", "t1c", "t2"))
-    names = {contrast: path.name for contrast, path in found.items()}
+    found = predict_scan(exam / f"{name}.nii.gz" for name in ("flair", "t1", "t1c", "t2"))
+    names = {contrast: path.name for contrast, (path, _) in found.items()}
     assert names == {"T1w": "t1.nii.gz", "T1ce": "t1c.nii.gz", "T2w": "t2.nii.gz", "FLAIR": "flair.nii.gz"}
 
 
