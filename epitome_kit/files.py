@@ -25,7 +25,7 @@ MOST_TEXT = 64 * 2**20
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _FORMULA = re.compile(r"'*[=+\-@\t]")
 _PARTIAL = ".partial-"
-"""How the name of an unfinished file begins; the number of its process and the name of its machine follow."""
+"""How the name of an unfinished file begins; its process, its machine and the moment (ns) follow."""
 
 _MACHINE = re.sub(r"\W", "", platform.node())
 _DAY_S = 24 * 3600
@@ -44,7 +44,8 @@ def whole_file(path):
     suffix = "".join(path.suffixes[-2:])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_PARTIAL}{os.getpid()}-{_MACHINE}-", suffix=suffix)
+        prefix = f"{_PARTIAL}{os.getpid()}-{_MACHINE}-{time.time_ns()}-"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     except OSError as error:
         raise OutputError(
             "write",
@@ -83,12 +84,15 @@ def _abandoned(path):
 
     The processes of another machine cannot be seen from here: what they began is left for a day.
     """
-    number, _, rest = path.name.removeprefix(_PARTIAL).partition("-")
+    number, machine, moment = (*path.name.removeprefix(_PARTIAL).split("-"), "", "", "")[:3]
+    if not (number.isdigit() and moment.isdigit()):
+        return True
+    begun_s = int(moment) / 1e9
+    if machine != _MACHINE:
+        return time.time() - begun_s > _DAY_S
     try:
-        if rest.partition("-")[0] != _MACHINE:
-            return time.time() - path.stat().st_mtime > _DAY_S
-        return not number.isdigit() or psutil.Process(int(number)).create_time() > path.stat().st_mtime
-    except (psutil.NoSuchProcess, FileNotFoundError):
+        return psutil.Process(int(number)).create_time() > begun_s
+    except psutil.NoSuchProcess:
         return True
 
 
@@ -105,7 +109,7 @@ def write_matrix(path, matrix):
 
 def write_json(path, value):
     """Write `value` as JSON; NumPy numbers become plain ones, NaN becomes null."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path, *, missing=None):
@@ -218,17 +222,6 @@ def text_digest(text):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def made_from(path, source):
-    """Whether `path` is marked as made from `source` as it is now; a clock that was set back changes nothing."""
-    return path.is_file() and path.stat().st_mtime_ns == source.stat().st_mtime_ns
-
-
-def mark_made_from(path, source):
-    """Give `path` the time of the file that it was made from, for :func:`made_from` to compare."""
-    time_ns = source.stat().st_mtime_ns
-    os.utime(path, ns=(time_ns, time_ns))
-
-
 def shipped_weights(name):
     """Context that gives the path of weights that come with the package.
 
@@ -240,11 +233,12 @@ def shipped_weights(name):
     return resources.as_file(resources.files("epitome_kit") / "weights" / f"{name}.weights.h5")
 
 
-def _plain(value):
+def jsonable(value):
+    """Turn a value into plain JSON values, as :func:`write_json` writes it."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Path):

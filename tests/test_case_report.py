@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tiny import head, raises_three_lines
 from epitome_kit.case import report as case_module
 from epitome_kit.case.page import OWN, CasePage
 from epitome_kit.case.report import STEPS, case_html, case_report
-from epitome_kit.errors import CohortError, ParameterError
+from epitome_kit.errors import CohortError, ParameterError, noticed
 from epitome_kit.files import read_json, read_tsv, write_tsv
 from epitome_kit.grade.single_case import calibrate_probability, grade_head
 from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
@@ -77,6 +78,35 @@ def report(subject, known_brain, workspace, tmp_path_factory):
     )
     assert told == list(STEPS)
     return made
+
+
+def test_a_finished_sheet_is_kept_and_another_scan_or_network_makes_it_again(
+    subject, report, workspace, tmp_path, monkeypatch
+):
+    how = {"workspace": workspace, "evidence": {"T2w": "file name says T2"}}
+    copy = shutil.copytree(report.folder, tmp_path / "case", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+
+    def computed(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(case_module, "prepare_head", computed)
+    with noticed() as remarks:
+        kept = case_report(subject.images, copy, **how)
+    assert not remarks and {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    assert case_html(kept) == case_html(report) and list(kept.pictures) == list(report.pictures)
+    for changed, words in [
+        ({"evidence": {}}, "evidence.T2w was file name says T2"),
+        ({"workspace": None}, "input ann.keras is gone"),
+    ]:
+        shutil.rmtree(copy)
+        shutil.copytree(report.folder, copy)
+        with noticed() as remarks, pytest.raises(ZeroDivisionError):
+            case_report(subject.images, copy, **{**how, **changed})
+        assert len(remarks) == 1 and remarks[0].startswith("case_report: computed again: ")
+        assert words in remarks[0] or "model" in remarks[0]
 
 
 def test_it_says_its_limits_and_every_number_has_a_unit(report):

@@ -1,5 +1,6 @@
 """Epitomes of a cohort: tested on the half that was not seen, kept when finished, named when impossible."""
 
+import os
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ from epitome_kit.epitome.by_subject import COLUMNS, draw_patches, learn_epitomes
 from epitome_kit.epitome.files import load_epitome, record_path
 from epitome_kit.epitome.model import reconstruction_error
 from epitome_kit.epitome.patches import split_halves, take_patches
-from epitome_kit.errors import CohortError, ImageError
+from epitome_kit.errors import CohortError, ImageError, noticed
 from epitome_kit.files import write_text
 from epitome_kit.images import image_like, load_image, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -81,8 +82,18 @@ def test_finished_subjects_are_kept_until_something_changes(ready, monkeypatch):
     paths[2].unlink()
     learn_epitomes(cohort, folder, out, **SMALL)
     assert [path.stat().st_mtime_ns > then for path, then in zip(paths, before, strict=True)] == [False, True, True]
-    learn_epitomes(cohort, folder, out, **{**SMALL, "iterations": 2})
-    assert paths[0].stat().st_mtime_ns > before[0]
+    for path in out.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    paths[1].write_text('{"patch": ')
+    with noticed() as remarks:
+        learn_epitomes(cohort, folder, out, **SMALL)
+    assert remarks == ["learn_epitomes: 1 of 3 computed again: its record cannot be read"]
+    assert [path.stat().st_mtime_ns == 1 for path in paths] == [True, False, True]
+    with noticed() as remarks:
+        learn_epitomes(cohort, folder, out, **{**SMALL, "iterations": 2})
+    was = SMALL["iterations"]
+    assert remarks == [f"learn_epitomes: 3 of 3 computed again: iterations was {was}, is 2"]
+    assert paths[0].stat().st_mtime_ns > 1
 
 
 def test_a_subject_without_an_epitome_is_named_with_its_reason(ready):

@@ -59,15 +59,18 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     with whole_file(tmp_path / "mine.txt") as unfinished:
         theirs = Path(str(unfinished).replace(str(os.getpid()), str(os.getppid())))
         theirs.write_text("another process is at it")
-        elsewhere = unfinished.with_name(".partial-4194304-othermachine-abc.txt")
+        number, machine, moment, name = unfinished.name.removeprefix(".partial-").split("-")
+        elsewhere = unfinished.with_name(f".partial-4194304-othermachine-{moment}-abc.txt")
         elsewhere.write_text("its process cannot be seen from here")
         remove_abandoned(tmp_path)
         assert unfinished.is_file() and theirs.is_file() and elsewhere.is_file() and not left.exists()
-        for old in (theirs, elsewhere):
-            os.utime(old, (0, 0))
+        older = [path.rename(path.with_name(path.name.replace(moment, "1"))) for path in (theirs, elsewhere)]
+        for path in tmp_path.iterdir():
+            os.utime(path, (0, 0))
         remove_abandoned(tmp_path)
-        assert not theirs.exists(), "older than the process that has its number now"
-        assert not elsewhere.exists(), "nobody writes for a day"
+        assert not older[0].exists(), "older than the process that has its number now"
+        assert not older[1].exists(), "nobody writes for a day"
+        assert unfinished.is_file(), "whatever time a copy gave it"
     assert (tmp_path / "mine.txt").is_file() and (tmp_path / "sub" / "whole.txt").is_file()
 
 

@@ -8,7 +8,7 @@ from epitome_kit.cohort import image_path
 from epitome_kit.files import write_json
 from epitome_kit.folders import natural_key, walk_entries, walk_files
 from epitome_kit.provenance import cohort_files
-from epitome_kit.sources.importing import is_finished, read_repairs
+from epitome_kit.sources.importing import import_difference, read_repairs
 
 
 def _touch(*paths):
@@ -83,5 +83,5 @@ def test_what_a_mac_leaves_in_a_cohort_changes_nothing(tmp_path):
     before = cohort_files(root)
     for path in list(root.rglob("*.*")):
         path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
-    assert is_finished(root, "sub-01", {"Origin": "a"}) and cohort_files(root) == before
+    assert import_difference(root, "sub-01", {"Origin": "a"}) is None and cohort_files(root) == before
     assert read_repairs(root, ["sub-01"]) == [("sub-01", "a repair")]

@@ -1,5 +1,6 @@
 """Handcrafted features: exact on ellipsoids and checkerboards, blind to left and right, free of manual masks."""
 
+import os
 import shutil
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 from made_derivative import SPACING_MM
 from tiny import raises_three_lines
 
-from epitome_kit.errors import CohortError
+from epitome_kit.errors import CohortError, noticed
 from epitome_kit.files import read_tsv
 from epitome_kit.images import image_like, load_image, save_image
 from epitome_kit.learn.arrays import load_arrays
@@ -189,6 +190,8 @@ def test_every_row_is_described_inside_the_map_of_its_network(measured):
 def test_finished_work_is_kept_until_a_network_changes_and_manual_masks_change_nothing(measured, tmp_path):
     cohort, ready, out, first = measured
     ready, out = shutil.copytree(ready, tmp_path / "ready"), shutil.copytree(out, tmp_path / "out")
+    for path in out.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
     before = (out / "handcrafted.tsv").stat().st_mtime_ns
     pd.testing.assert_frame_equal(handcrafted_features(cohort, ready, out), first, check_dtype=False)
     assert (out / "handcrafted.tsv").stat().st_mtime_ns == before
@@ -197,7 +200,9 @@ def test_finished_work_is_kept_until_a_network_changes_and_manual_masks_change_n
         mask = load_image(path)
         save_image(image_like(1 - np.asarray(mask.dataobj), mask), path)
     shutil.copy(fold_model_path(out, 0), fold_model_path(out, 1))
-    other = handcrafted_features(cohort, ready, out)
+    with noticed() as remarks:
+        other = handcrafted_features(cohort, ready, out)
+    assert remarks == ["handcrafted_features: computed again: input fold-2.keras changed"]
     same = np.isclose(other[feature_columns(other)], first[feature_columns(first)]).all(axis=1)
     assert same[first.fold == 1].all() and not same[first.fold == 2].all()
 

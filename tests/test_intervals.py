@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from epitome_kit.case.report import size_lines
+from epitome_kit.case.findings import size_lines
 from epitome_kit.plotting.segmentation import volume_intervals
 from epitome_kit.tumour import intervals
 from epitome_kit.tumour.conformal import volume_interval

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tiny import raises_three_lines, write_cohort
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import CohortError, NotebookError, OutputError, ParameterError
+from epitome_kit.errors import CohortError, NotebookError, OutputError, ParameterError, noticed
 from epitome_kit.files import read_json
 from epitome_kit.run.execute import ShellChannel, peak_memory
 from epitome_kit.run.notebooks import find_notebooks, run_notebooks
@@ -146,7 +147,7 @@ def test_figures_stay_in_the_notebook_whatever_the_environment(make, out, monkey
     executed = nbformat.read(out / "notebooks" / "figure.ipynb", 4)
     assert any("image/png" in output.get("data", {}) for cell in executed.cells for output in cell.get("outputs", ()))
     assert executed.cells[-1].outputs[0].data["text/plain"] == "'2'"
-    assert executed.metadata[RECORD]["parameters"]["share"] == 0.5
+    assert executed.metadata[RECORD]["settings"]["parameters"]["share"] == 0.5
 
 
 def test_a_workspace_belongs_to_one_cohort_and_seed(make, out):
@@ -257,6 +258,26 @@ def test_who_is_left_out_stands_in_the_log(make, out):
     first, last = map(json.loads, (out / "log.jsonl").read_text(encoding="utf-8").splitlines())
     assert first["event"] == "excluded" and first["reason"] == "sub-02: expected a scan; received text"
     assert last["event"] == "done"
+
+
+def test_a_copied_run_is_kept_and_what_runs_again_says_why(make, out):
+    notebooks = [make("01_first", "n"), make("02_second", "share")]
+    run_notebooks(notebooks, out=out)
+    copy = shutil.copytree(out, out.parent / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    with noticed() as remarks:
+        results = run_notebooks(notebooks, out=copy)
+    assert [result["status"] for result in results] == ["kept", "kept"] and not remarks
+    (out / "notebooks" / "01_first.ipynb").write_text("{")
+    (out / "provenance.json").write_text("{")
+    with noticed() as remarks:
+        results = run_notebooks(notebooks, out=out, parameters={"share": 0.25})
+    assert [result["status"] for result in results] == ["done", "done"]
+    why = "computed again: parameters.share was 0.5, is 0.25"
+    assert remarks == ["01_first: computed again: its record cannot be read", f"02_second: {why}"]
+    last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert last["reason"] == why
 
 
 def test_a_file_that_is_no_notebook_is_refused(tmp_path, out):

@@ -68,6 +68,19 @@ def test_finished_subjects_are_kept_and_an_unfinished_one_is_made_again(tmp_path
     assert _voxels(tmp_path) == expected
 
 
+def test_a_damaged_record_is_made_again_and_a_damaged_recipe_is_three_lines(tmp_path):
+    made = make_phantom_cohort(tmp_path, seed=4, **COARSE)
+    expected, before = _voxels(tmp_path), _stamps(tmp_path)
+    (made["sub-001"].truth / "sub-001_latents.json").write_text('{"participant_id": "sub-0')
+    make_phantom_cohort(tmp_path, seed=4, **COARSE)
+    assert _voxels(tmp_path) == expected
+    assert {path.name[:7] for path, then in _stamps(tmp_path).items() if then != before[path]} == {"sub-001"}
+    (tmp_path / "derivatives" / "truth" / "recipe.json").write_text('{"subjects": 2')
+    with raises_three_lines(ParameterError, tmp_path, "something else"):
+        make_phantom_cohort(tmp_path, seed=4, **COARSE)
+    assert _voxels(tmp_path) == expected
+
+
 def test_a_folder_with_another_cohort_is_refused_and_left_alone(coarse):
     before = _voxels(coarse.root)
     with raises_three_lines(ParameterError, coarse.root, "'seed': 4"):

@@ -1,5 +1,6 @@
 """The whole of preprocessing: known truth is met, bad subjects are left out by name, finished work is kept."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import CohortError
+from epitome_kit.errors import CohortError, noticed
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image, voxel_size_known
 from epitome_kit.preprocess.pipeline import (
@@ -175,6 +176,31 @@ def test_a_subject_that_was_finished_before_warnings_were_recorded_is_kept(phant
     assert quality.taken_as.isna().sum() == 1 and quality.taken_as.isna()["sub-004"]
 
 
+def test_a_copy_without_its_times_is_not_computed_again_and_what_is_says_why(
+    phantom, preprocessed, tmp_path, monkeypatch
+):
+    def computed(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("epitome_kit.preprocess.pipeline.preprocess_subject", computed)
+    shutil.copytree(preprocessed, tmp_path / "out", copy_function=shutil.copyfile)
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    records = [Preprocessed(tmp_path / "out", name).record for name in phantom.subjects]
+    with noticed() as remarks:
+        quality = preprocess_cohort(phantom, tmp_path / "out", spacing_mm=4.0)
+    assert len(quality) == 8 and not remarks and all(path.stat().st_mtime_ns == 1 for path in records)
+    records[0].write_text('{"settings": ')
+    write_json(records[1], {"settings": {**read_json(records[1])["settings"], "inputs": "00"}, "quality": {}})
+    Preprocessed(tmp_path / "out", "sub-003").scan("T2w").unlink()
+    with noticed() as remarks:
+        quality = preprocess_cohort(phantom, tmp_path / "out", spacing_mm=4.0)
+    assert len(quality) == 5 and len(remarks) == 1 and "3 of 8 computed again" in remarks[0]
+    with noticed() as remarks, pytest.raises(CohortError):
+        preprocess_cohort(phantom, tmp_path / "out", spacing_mm=5.0)
+    assert remarks == ["preprocess_cohort: 5 of 8 computed again: spacing_mm was 4.0, is 5.0"]
+
+
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_bad_subject_is_left_out_by_name_and_reason(broken, name):
     _, out, _, quality = broken
@@ -203,7 +229,8 @@ def test_a_scan_that_changed_is_done_again(broken, preprocessed):
     changed = [path for path in before if "sub-007" in path.name]
     assert changed and all(after[path][1] > before[path][1] for path in changed)
     old, new = (read_json(Preprocessed(folder, "sub-007").record) for folder in (preprocessed, out))
-    assert old["settings"] != new["settings"]
+    assert old["inputs"].keys() == new["inputs"].keys() and old["settings"] == new["settings"]
+    assert [name for name in old["inputs"] if old["inputs"][name] != new["inputs"][name]] == ["sub-007_T2w.nii.gz"]
     scans = (load_image(Preprocessed(folder, "sub-007").scan("T2w")).get_fdata() for folder in (preprocessed, out))
     assert np.corrcoef(*(scan.ravel() for scan in scans))[0, 1] > 0.98, "only the gain was another"
 

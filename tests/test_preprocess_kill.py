@@ -9,7 +9,7 @@ from epitome_kit.simulate.phantom import make_phantom_cohort
 
 pytestmark = pytest.mark.slow
 RECORD, TABLES, SUBJECTS = 11, 5, ["sub-001", "sub-002"]
-"""The record is the 11th and last file of a subject; five tables follow, then pictures, then the page."""
+"""The record is the 11th and last file of a subject; then come five tables, pictures with records, and the page."""
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def undisturbed(run, tmp_path_factory):
 
 def test_an_undisturbed_run_writes_the_files_that_the_moments_below_count(undisturbed):
     of_one = [path for path in undisturbed if path.name.startswith("sub-002")]
-    assert len(of_one) == RECORD, "a picture more, and the time that it took left out"
+    assert len(of_one) == RECORD + 1, "a picture and its record more, and the time that it took left out"
     tables = {"quality.tsv", "excluded.tsv", "participants.tsv", "dataset_description.json", ".bidsignore"}
     assert {path.name for path in undisturbed if len(path.parts) == 1} == tables | {"qc.html"}
 
 
 @pytest.mark.parametrize(
     "moments",
-    [(RECORD,), (RECORD + 4, 3, 1), (2 * RECORD + TABLES + 2, TABLES + 2)],
+    [(RECORD,), (RECORD + 4, 3, 1), (2 * RECORD + TABLES + 3, TABLES + 3)],
     ids=["at the first record", "three times", "at the second picture, then at the page"],
 )
 def test_killed_and_started_again(moments, run, undisturbed, tmp_path):

@@ -13,7 +13,7 @@ from ellipsoids import words
 from PIL import Image
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.files import read_tsv, write_tsv
+from epitome_kit.files import read_json, read_tsv, write_json, write_tsv
 from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.plotting.quality import describe_picture, quality_picture
 from epitome_kit.plotting.style import MASK_ROLES, MaskStyle
@@ -123,8 +123,12 @@ def test_a_picture_is_drawn_again_only_where_the_subject_was_done_again(phantom,
     out, _ = made
     files = [Preprocessed(out, subject.id) for subject in phantom]
     before = [each.picture.stat().st_mtime_ns for each in files]
-    files[3].record.touch()
-    os.utime(files[4].record, ns=(1, 1))  # written when the clock had been set back
+    for path in (files[2].record, files[2].picture):
+        os.utime(path, ns=(1, 1))
+    before[2] = 1
+    write_json(files[3].record, {**read_json(files[3].record), "done": "again"})
+    files[4].picture.unlink()
+    os.utime(files[5].record)
     write_quality_page(phantom, out)
     drawn = [now.picture.stat().st_mtime_ns != then for now, then in zip(files, before, strict=True)]
     assert drawn == [number in (3, 4) for number in range(8)]

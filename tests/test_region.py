@@ -1,5 +1,6 @@
 """The epitome: the whole tumour, its margin, and its place in the head."""
 
+import os
 import shutil
 
 import nibabel as nib
@@ -11,7 +12,7 @@ from made_derivative import make_derivative
 from tiny import SHAPE, affine, head, lesion, raises_three_lines
 
 from epitome_kit.epitome.region import extract_epitome, extract_epitomes
-from epitome_kit.errors import ImageError
+from epitome_kit.errors import ImageError, noticed
 from epitome_kit.files import write_text
 from epitome_kit.images import image_like, load_image, load_mask, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -95,3 +96,12 @@ def test_every_tumour_of_a_cohort_is_cut_out_of_all_its_contrasts(tmp_path):
     shifted = np.roll(load_image(cohort["sub-02"].images["T1ce"]).get_fdata(), 1, axis=0)
     box = tuple(slice(low, low + n) for low, n in zip(start, crops["mask"].shape, strict=True))
     assert crops["T1ce"].get_fdata() == pytest.approx(shifted[box], abs=1e-4), "brought over by its transform"
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    found["sub-02"]["FLAIR"].unlink()
+    assert list(found["sub-00"]) == ["FLAIR", "T1ce", "mask"], "the one that leads comes first"
+    with noticed() as remarks:
+        assert extract_epitomes(cohort, ready, tmp_path / "out", margin_mm=12) == found
+    assert remarks == ["extract_epitomes: 1 of 3 computed again: sub-02_FLAIR.nii.gz is missing"]
+    made = {name: files["FLAIR"].stat().st_mtime_ns for name, files in found.items()}
+    assert made["sub-00"] == 1 != made["sub-02"], "what is finished is kept, whatever its time"

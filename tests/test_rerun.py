@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from epitome_kit.cli import app
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import read_json, read_tsv, write_json
+from epitome_kit.files import read_json, read_tsv, text_digest, write_json
 from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import run_notebooks
 from epitome_kit.run.rerun import compare_runs, rerun_notebooks
@@ -62,15 +62,15 @@ def test_another_notebook_and_other_scans_are_told_by_their_checksums(run, tmp_p
     for workspace, made in ((one, "a1"), (other, "b2")):
         write_json(workspace / "parameters.json", {"cohort": str(tmp_path / "tiny")})
         record = workspace / "preprocessed" / "sub-01" / "anat" / "sub-01_quality.json"
-        write_json(record, {"settings": {"inputs": made}})
+        write_json(record, {"settings": {"spacing_mm": 3.0}, "inputs": {"sub-01_FLAIR.nii.gz": made}})
         cell = new_code_cell("1", execution_count=1)
-        notebook = new_notebook(cells=[cell], metadata={"epitome_kit": {"source": made}})
+        notebook = new_notebook(cells=[cell], metadata={"epitome_kit": {"inputs": {"notebook": made}}})
         (workspace / "notebooks").mkdir()
         nbformat.write(notebook, workspace / "notebooks" / "made.ipynb")
     differ = compare_runs(one, other).query("not same")
     assert differ[["part", "name", "before", "after"]].values.tolist() == [
         ["notebooks", "made", "a1", "b2"],
-        ["inputs", "sub-01", "a1", "b2"],
+        ["inputs", "sub-01", *(text_digest(f"[('sub-01_FLAIR.nii.gz', '{made}')]") for made in ("a1", "b2"))],
     ]
 
 

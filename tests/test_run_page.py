@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -130,12 +131,27 @@ def test_pictures_carry_the_description_that_was_saved_in_them(made):
     assert "ROC curve over 46 subjects: AUC 0.81, far above the diagonal of chance." in made[1].pictures
 
 
-def test_pictures_come_in_the_order_in_which_they_were_drawn(tmp_path):
+def test_pictures_come_in_the_order_in_which_the_notebook_names_them_whatever_their_time(tmp_path):
     workspace = make_workspace(tmp_path, figures=True)
-    for age, path in enumerate(sorted((workspace / "figures").iterdir(), reverse=True)):
+    shutil.copy(workspace / "figures" / "01_classes.png", workspace / "figures" / "01_a_picture_of_before.png")
+    notebook = next((workspace / "notebooks").glob("01_*.ipynb"))
+    names = "01_montage.png 01_classes.png"
+    notebook.write_text(notebook.read_text(encoding="utf-8").replace("print(1)", names), encoding="utf-8")
+    for age, path in enumerate(sorted((workspace / "figures").iterdir())):
         os.utime(path, ns=(age * 10**9, age * 10**9))
     links = [link for link in Page(write_report(workspace)).links if link.startswith("figures/01_")]
-    assert len(links) > 1 and links == sorted(links, reverse=True)
+    names = ["01_montage.png", "01_classes.png", "01_a_picture_of_before.png"]
+    assert list(dict.fromkeys(links)) == [f"figures/{name}" for name in names]
+
+
+def test_a_copied_run_is_not_converted_again(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path)
+    write_report(workspace)
+    copy = shutil.copytree(workspace, tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    monkeypatch.setattr("epitome_kit.report.run_page.HTMLExporter", lambda **_: pytest.fail("converted again"))
+    write_report(copy)
 
 
 def test_a_notebook_that_ran_when_the_clock_had_been_set_back_is_shown_as_it_is_now(tmp_path):

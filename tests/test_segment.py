@@ -1,5 +1,6 @@
 """Segmentation: out of fold, on each subject's own grid, measured, compared, kept, and used on others."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -12,16 +13,17 @@ from made_derivative import BRAIN, SPACING_MM, VOXEL_ML, draw_head, make_derivat
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import truth_folder
-from epitome_kit.errors import CohortError, ParameterError
+from epitome_kit.errors import CohortError, ParameterError, noticed
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
 from epitome_kit.learn.arrays import load_scans
 from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import dice, hausdorff95_mm
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.tumour import segment
+from epitome_kit.tumour import outline_cohort, segment
 from epitome_kit.tumour.classical import outline_by_symmetry
 from epitome_kit.tumour.network import load_unet
+from epitome_kit.tumour.outline_cohort import outline_path
 from epitome_kit.tumour.segment import predict_tumours, read_card, segment_cohort, summarise, unet_path
 
 COLUMNS = {
@@ -67,7 +69,7 @@ def fitted(monkeypatch):
     """What the stand-in was asked for: number, subjects and arrays of each network. The rival is spared as well."""
     monkeypatch.setattr(segment, "UNetFineTuner", _Quick)
     monkeypatch.setattr(
-        segment, "outline_by_symmetry", lambda scans, contrasts: scans[..., contrasts.index("FLAIR")] > 1
+        outline_cohort, "outline_by_symmetry", lambda scans, contrasts: scans[..., contrasts.index("FLAIR")] > 1
     )
     monkeypatch.setattr(_Quick, "fitted", [])
     return _Quick.fitted
@@ -110,8 +112,12 @@ def four(tmp_path):
     return replace(cohort, subjects={**cohort.subjects, **known}), ready
 
 
+def _mask_path(out, name):
+    return out / "masks" / f"{name}_label-tumour_mask.nii.gz"
+
+
 def _mask(out, name):
-    return load_image(out / "masks" / f"{name}_label-tumour_mask.nii.gz", check_voxels=False)
+    return load_image(_mask_path(out, name), check_voxels=False)
 
 
 def _files(folder):
@@ -279,6 +285,7 @@ def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four,
         segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=tmp_path / "two.keras")
     kept = _files(tmp_path / "out" / "unet")
     assert {path.name for path in kept} == {"settings.json", "fold-1.keras"}, "outlined last"
+    kept = {path: kept[path] for path in kept if path.suffix == ".keras"}
     fitted.clear()
     again = segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=tmp_path / "two.keras")
     assert [number for number, *_ in fitted] == [2, 0]
@@ -290,19 +297,29 @@ def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four,
 
 
 def test_a_network_whose_subjects_were_not_all_outlined_is_not_trained_again(four, tmp_path, fitted, monkeypatch):
-    outlined, outline = [], segment._outline
+    outlined = _stop_at_the_second_outline(monkeypatch)
+    weights = tmp_path / "net.keras"
+    with pytest.raises(KeyboardInterrupt):
+        segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=weights)
+    assert read_card(weights) and len(outlined) == 2
+    assert len(segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=weights)) == 4
+    assert [number for number, *_ in fitted] == [1, 2, 0]
+    assert sorted(outlined) == sorted([*four[0].subjects, outlined[1]]), "the first outline is kept"
+    assert read_card(weights)["n_subjects"] == 4
 
-    def stopped(subject, **how):
-        outlined.append(subject.id)
-        if len(outlined) == 2:
+
+def _stop_at_the_second_outline(monkeypatch):
+    """Interrupt once; returns the subjects that were begun."""
+    begun, outline = [], outline_cohort._outline
+
+    def stopped(job, **how):
+        begun.append(job.subject.id)
+        if len(begun) == 2:
             raise KeyboardInterrupt
-        return outline(subject, **how)
+        return outline(job, **how)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(segment, "_outline", stopped)
-        segment_cohort(*four, tmp_path / "out", folds=2, epochs=1)
-    assert len(segment_cohort(*four, tmp_path / "out", folds=2, epochs=1)) == 4
-    assert [number for number, *_ in fitted] == [1, 2]
+    monkeypatch.setattr(outline_cohort, "_outline", stopped)
+    return begun
 
 
 def test_finished_work_is_kept_and_another_setting_does_it_again(four, tmp_path, fitted):
@@ -354,6 +371,69 @@ def test_masks_that_a_prediction_overwrote_are_drawn_again_without_training(four
     assert any(not np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn)
     pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, epochs=1), first)
     assert all(np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn) and len(fitted) == 2
+
+
+def test_a_prediction_is_kept_goes_on_after_a_stop_and_says_why_it_is_redone(segmented, four, tmp_path, monkeypatch):
+    cohort, ready = four
+    out, weights = tmp_path / "out", segmented[3]
+    undisturbed = predict_tumours(cohort, ready, tmp_path / "undisturbed", weights=weights)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        outlined = _stop_at_the_second_outline(patch)
+        predict_tumours(cohort, ready, out, weights=weights)
+    with monkeypatch.context() as patch:
+        outlined = _count_outlines(patch)
+        with noticed() as remarks:
+            found = predict_tumours(cohort, ready, out, weights=weights)
+        assert outlined == list(cohort.subjects)[1:] and not remarks
+    pd.testing.assert_frame_equal(found, undisturbed)
+    before = {path: content for path, (content, _) in _files(out).items()}
+    copy = shutil.copytree(out, tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    with monkeypatch.context() as patch, noticed() as remarks:
+        patch.setattr(outline_cohort, "for_each", lambda work, jobs, **how: jobs and pytest.fail("outlined again"))
+        pd.testing.assert_frame_equal(predict_tumours(cohort, ready, copy, weights=weights), undisturbed)
+    assert {path: content for path, (content, _) in _files(copy).items()} == before and not remarks
+    _mask_path(copy, "sub-00").unlink()
+    outline_path(copy, "sub-01").write_text('{"inputs"')
+    with noticed() as remarks:
+        pd.testing.assert_frame_equal(predict_tumours(cohort, ready, copy, weights=weights), undisturbed)
+    assert len(remarks) == 1 and "2 of 4 computed again" in remarks[0]
+    with noticed() as remarks:
+        predict_tumours(cohort, ready, copy, weights=shutil.copy(unet_path(segmented[1], 1), tmp_path / "other.keras"))
+    assert remarks == ["Outlines: 4 of 4 computed again: input network changed"]
+
+
+def _count_outlines(monkeypatch):
+    """Return the subjects that are outlined from now on."""
+    begun, outline = [], outline_cohort._outline
+    monkeypatch.setattr(
+        outline_cohort, "_outline", lambda job, **how: begun.append(job.subject.id) or outline(job, **how)
+    )
+    return begun
+
+
+def test_networks_are_trained_again_with_a_reason_and_a_copy_is_as_good(four, tmp_path, fitted):
+    cohort, ready = four
+    first = segment_cohort(cohort, ready, tmp_path / "out", folds=2, epochs=1)
+    copy = shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    for change, words in [
+        ({}, []),
+        ({"seed": 1}, ["segment_cohort: computed again: seed was 0, is 1"]),
+        ({"seed": 1}, []),
+    ]:
+        with noticed() as remarks:
+            again = segment_cohort(cohort, ready, copy, folds=2, epochs=1, **change)
+        assert remarks == words
+        if not change:
+            pd.testing.assert_frame_equal(again, first)
+    assert len(fitted) == 4
+    write_json(copy / "unet" / "settings.json", {"folds": 2, "epochs": 1, "seed": 1, "inputs": "00"})
+    with noticed() as remarks:
+        segment_cohort(cohort, ready, copy, folds=2, epochs=1, seed=1)
+    assert len(fitted) == 6 and "earlier version" in remarks[0]
 
 
 @pytest.mark.parametrize("annotated", [0, 1])

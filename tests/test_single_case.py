@@ -1,15 +1,18 @@
 """One head: contrasts known by their names, and from scans to a measured mask in one call."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
-from epitome_kit.errors import ImageError, ParameterError
+from epitome_kit.errors import ImageError, ParameterError, noticed
 from epitome_kit.images import load_image, load_mask, same_grid
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -142,6 +145,32 @@ def test_a_mask_on_the_grid_of_the_leading_scan_and_its_measures(outlined):
     assert row.volume_ml == pytest.approx(row.volume_voxels * 0.216) and "dice" not in tumours
     assert row.warnings.startswith(f"T2w: {DOUBT}")
     assert (out / "tumours.tsv").is_file()
+
+
+def test_a_second_call_does_no_work_and_what_is_done_again_says_why(outlined, tmp_path, monkeypatch):
+    subject, first, tumours = outlined
+    out = shutil.copytree(first, tmp_path / "out", copy_function=shutil.copyfile)
+    for path in out.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def computed(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("epitome_kit.preprocess.pipeline.preprocess_subject", computed)
+    with monkeypatch.context() as patch, noticed() as remarks:
+        patch.setattr("epitome_kit.tumour.outline_cohort.load_unet", computed)
+        pd.testing.assert_frame_equal(segment_head(subject.images, out), tumours)
+    assert not remarks and {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (out / "masks" / "sub-001_outline.json").unlink()
+    pd.testing.assert_frame_equal(segment_head(subject.images, out), tumours)
+    (out / "masks" / "sub-001_outline.json").write_text("{")
+    with noticed() as remarks:
+        segment_head(subject.images, out)
+    assert remarks == ["Outlines: computed again: its record cannot be read"]
+    with noticed() as remarks, pytest.raises(ZeroDivisionError):
+        segment_head({"T2w": subject.images["T2w"]}, out)
+    assert len(remarks) == 1 and "preprocessing: computed again: input sub-001_" in remarks[0]
 
 
 def test_it_is_preprocessed_at_the_spacing_that_the_network_knows(outlined):

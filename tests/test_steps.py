@@ -114,13 +114,13 @@ def test_a_sidecar_that_changed_does_the_subject_again(single, tmp_path):
     cheap = {"spacing_mm": 8.0, "steps": ("strip",)}
     files, sidecar = Preprocessed(tmp_path, "sub-001"), sidecar_path(single["sub-001"].annotation)
     preprocess_cohort(single, tmp_path, **cheap)
-    before, notes = read_json(files.record)["settings"], read_json(sidecar)
+    before, notes = read_json(files.record), read_json(sidecar)
     try:
         write_json(sidecar, {**notes, "Rater": "another"})
         preprocess_cohort(single, tmp_path, **cheap)
     finally:
         write_json(sidecar, notes)
-    assert read_json(files.record)["settings"]["inputs"] != before["inputs"]
+    assert read_json(files.record)["inputs"] != before["inputs"]
 
 
 def test_the_parameters_of_a_method_are_part_of_the_settings(monkeypatch):

@@ -1,5 +1,6 @@
 """Cross-fitting: what is said of a subject comes from a network that never saw it."""
 
+import os
 import shutil
 import signal
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import CohortError
+from epitome_kit.errors import CohortError, noticed
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
@@ -82,12 +83,19 @@ def test_features_are_those_of_the_saved_networks(learned):
     assert history.groupby("fold").loss.agg(lambda loss: loss.iloc[-1] < loss.iloc[0]).all()
 
 
-def test_a_second_call_keeps_what_is_there(learned):
+def test_a_second_call_keeps_what_is_there_and_so_does_one_on_a_copy(learned, tmp_path, monkeypatch):
     cohort, ready, out, features = learned
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     again = learn_features(cohort, ready, out, **SETTINGS)
     pd.testing.assert_frame_equal(again, features, check_dtype=False, rtol=1e-5)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    copy = shutil.copytree(out, tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    monkeypatch.setattr("epitome_kit.learn.train.load_arrays", lambda *_: pytest.fail("trained again"))
+    with noticed() as remarks:
+        pd.testing.assert_frame_equal(learn_features(cohort, ready, copy, **SETTINGS), again)
+    assert not remarks
 
 
 @pytest.mark.slow
@@ -133,8 +141,14 @@ def test_other_settings_leave_nothing_of_the_old(small, starts):
     cohort, ready, out = small
     learn_features(cohort, ready, out, folds=2)
     (out / "cnn" / "fold-3.keras").touch()
-    learn_features(cohort, ready, out, folds=2, epochs=3)
+    with noticed() as remarks:
+        learn_features(cohort, ready, out, folds=2, epochs=3)
+    assert remarks == ["learn_features: computed again: epochs was 5, is 3"]
     assert not (out / "cnn" / "fold-3.keras").exists()
+    (out / "cnn" / "settings.json").write_text('{"settings": {')
+    with noticed() as remarks:
+        learn_features(cohort, ready, out, folds=2, epochs=3)
+    assert remarks == ["learn_features: computed again: its record cannot be read"]
 
 
 def test_the_network_for_everybody_takes_the_median_of_what_was_best_in_the_folds(small, starts):
@@ -227,6 +241,7 @@ class _Quick:
 
     def fit(self, train, path, number, advance, *, epochs=None):
         self.asked.append((number, epochs))
+        path.touch()
         history = pd.DataFrame({"epoch": range(1, 6), "loss": 1.0})
         history["val_loss"] = abs(history.epoch - 2 * number)
         return np.zeros((len(train), len(FEATURE_COLUMNS)), np.float32), history

@@ -1,12 +1,12 @@
 """One case, from the scans of a head to a sheet to keep."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from epitome_kit import __version__
+from epitome_kit.case.findings import size_lines, state_findings
 from epitome_kit.case.upload import NAME, keep_scan
 from epitome_kit.cohort import image_path
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
@@ -16,14 +16,15 @@ from epitome_kit.epitome.patches import take_patches
 from epitome_kit.epitome.region import extract_epitomes
 from epitome_kit.errors import EpitomeError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_json
-from epitome_kit.grade.single_case import grade_head, has_graded
-from epitome_kit.images import load_image, load_mask, voxel_size_known
+from epitome_kit.grade.single_case import grade_head, grading_files, has_graded
+from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.preprocess.subject import describe_steps
 from epitome_kit.report.flow import CLASSES
 from epitome_kit.report.html import embed_picture, render_page, write_page
+from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.tumour.intervals import describe_volume
-from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.outline import mask_path
-from epitome_kit.tumour.segment import predict_tumours, read_card
+from epitome_kit.tumour.segment import predict_tumours
 from epitome_kit.tumour.single_case import SPACING_MM, prepare_head
 from epitome_kit.workspace import Workspace
 
@@ -81,7 +82,7 @@ class CaseReport:
 
 
 def case_report(images, out, *, workspace=None, truth=None, evidence=None, progress=None):
-    """Strip, outline, measure, cut out and grade one head, and write a sheet about it.
+    """Strip, outline, measure, cut out and grade one head, and write a sheet about it; a finished one is kept.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
         their headers but the geometry goes any further.
     out : path
         Everything is written there: ``case.html``, ``case.json``, ``figures/``,
-        ``masks/``, ``epitomes/``, ``preprocessed/`` and ``scans/``.
+        ``masks/``, ``epitomes/``, ``preprocessed/`` and ``scans/``; and
+        ``record.json``, what it was made from.
     workspace : path, default=None
         Of a run that has graded its cohort; its networks grade the head. None,
         or a folder where that was not done: everything but the grade.
@@ -116,13 +118,18 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     tell(STEPS[0])
     scans = _keep_scans(images, out)
     lead = by_conspicuity(scans)[0]
+    record = _record(out, scans, workspace, truth, evidence)
+    if record.valid():
+        return _read_report(out, lead, scans, record)
+    report_again("case_report", [record.difference()])
+    record.path.unlink(missing_ok=True)
     tell(STEPS[1])
     subject, files = prepare_head(scans, out)
     tell(STEPS[2])
     tumour = predict_tumours([subject], files.folder, out).iloc[0]
-    report = CaseReport(out, lead, scans, files.mask("desc-brain", space=lead), mask_path(out, NAME), {})
+    report = _empty_report(out, lead, scans)
     tell(STEPS[3])
-    report.facts.update(_facts(report, tumour, truth, evidence or {}, files.warnings))
+    report.facts.update(state_findings(report, tumour, truth, evidence or {}, files.warnings))
     tell(STEPS[4])
     if report.facts["size"] is not None:
         _cut_out(report, subject, files)
@@ -134,6 +141,7 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     _draw(report, workspace)
     write_json(out / "case.json", report.facts)
     write_page(report.sheet, "case.html.j2", **_shown(report))
+    record.finish(pictures=list(report.pictures))
     return report
 
 
@@ -152,6 +160,33 @@ def case_html(report):
     return render_page("case_body.html.j2", **_shown(report))
 
 
+def _empty_report(out, lead, scans):
+    brain = Preprocessed(Workspace(out).preprocessed, NAME).mask("desc-brain", space=lead)
+    return CaseReport(out, lead, scans, brain, mask_path(out, NAME), {})
+
+
+def _record(out, scans, workspace, truth, evidence):
+    """Record of a sheet: the scans, and the networks that grade them."""
+    settings, networks = {"version": __version__, "steps": describe_steps()}, []
+    if workspace is not None and has_graded(workspace):
+        settings["model"] = {"spacing_mm": _spacing_mm(workspace), **_origin(workspace)}
+        networks = [*grading_files(workspace), *sorted(Workspace(workspace).cnn_folds.glob("fold-*.keras"))]
+    settings |= {"truth": truth, "evidence": evidence or {}}
+    report = _empty_report(out, by_conspicuity(scans)[0], scans)
+    outputs = [report.sheet, out / "case.json", report.brain, report.tumour]
+    return Record(out / "record.json", settings, checksums(*scans.values(), *networks), outputs)
+
+
+def _read_report(out, lead, scans, record):
+    """Read a finished report; a missing number is written as null."""
+    report = _empty_report(out, lead, scans)
+    report.facts.update(read_json(out / "case.json"))
+    if size := report.facts["size"]:
+        size.update({name: np.nan for name, value in size.items() if value is None and name != "measured"})
+    report.pictures.update({name: Workspace(out).figures / f"{name}.png" for name in record.results()["pictures"]})
+    return report
+
+
 def _keep_scans(images, out):
     unknown = [name for name in images if name not in CONTRASTS]
     if unknown or not images:
@@ -163,54 +198,6 @@ def _keep_scans(images, out):
         )
     places = {name: out / "scans" / image_path("", NAME, name).name for name in CONTRASTS if name in images}
     return {name: keep_scan(images[name], path) for name, path in places.items()}
-
-
-def _facts(report, tumour, truth, evidence, warnings):
-    """Sizes and grids, in plain values; None where there is nothing to say."""
-    scans = {name: load_image(path, check_voxels=False) for name, path in report.scans.items()}
-    known = voxel_size_known(scans[report.lead])
-    found = int(tumour.volume_voxels)
-    size = None
-    if found:
-        parts = ("volume_ml", "volume_low_ml", "volume_high_ml", "volume_voxels", "volume_low_voxels")
-        size = {name: float(tumour[name]) for name in (*parts, "volume_high_voxels")}
-        size["measured"] = asdict(measure_tumour(report.tumour)) if known else None
-    grids = {
-        name: {
-            "shape": list(image.shape),
-            "voxel_mm": [round(float(each), 2) for each in nib.affines.voxel_sizes(image.affine)],
-            "known": voxel_size_known(image),
-            "evidence": evidence.get(name, "as stated"),
-        }
-        for name, image in scans.items()
-    }
-    brain = load_mask(report.brain)
-    brain_ml = np.sum(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])) / 1000 if known else None
-    return {
-        "version": __version__,
-        "lead": report.lead,
-        "scans": grids,
-        "brain_ml": brain_ml,
-        "size": size,
-        "outline_learned_from": read_card()["trained_on"],
-        "truth": truth,
-        "notes": [*_notes(grids, size), *warnings],
-    }
-
-
-def _notes(grids, size):
-    """List what a reader has to know before any number."""
-    notes = []
-    if not all(each["known"] for each in grids.values()):
-        notes.append("The voxel size of a scan is unknown, so nothing is given in mL or mm.")
-    thick = [name for name, each in grids.items() if each["known"] and max(each["voxel_mm"]) > 7]
-    if thick:
-        notes.append(f"{', '.join(thick)}: voxels longer than 7 mm. The networks learned on finer ones.")
-    if size is None:
-        notes.append("No tumour was outlined. That does not mean that there is none.")
-    elif size["measured"] and size["measured"]["touches_edge"]:
-        notes.append("The outline touches the edge of the scan: part of the tumour may lie outside.")
-    return notes
 
 
 def _grade(subject, files, out, workspace):
@@ -257,29 +244,6 @@ def _cut_out(report, subject, files):
         learned = learn_epitome(patches[some], _SIDE, contrasts=tuple(report.scans))
         figure = epitome_picture(learned, title="The learned epitome")
         _save(report, "learned", figure, "Slices of the mean and the variance of the learned epitome.")
-
-
-def size_lines(size):
-    """Say how large the tumour is, a line a fact, each with its unit and the volume with its interval.
-
-    Parameters
-    ----------
-    size : dict
-        As in :attr:`CaseReport.facts`.
-
-    Returns
-    -------
-    list of str
-    """
-    told, measured = describe_volume(size), size["measured"]
-    lines = [f"volume {told.volume}", told.interval]
-    if measured is None:
-        return lines
-    return [
-        *lines,
-        f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm",
-        f"measurable by RANO: {'yes' if measured['measurable'] else 'no'}",
-    ]
 
 
 def _draw(report, workspace):

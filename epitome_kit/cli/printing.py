@@ -306,12 +306,12 @@ def show_points(marks, as_json):
 
 def _class_line(marks):
     """Notebook, points, a mark an exercise, and why a file was refused or what else there is to say."""
-    from epitome_kit.classroom.marking import STATES
+    from epitome_kit.teach.check_result import MARKS
 
     first = marks.iloc[0].fillna("")
     if marks.exercise.isna().any():
         return None, 0, None, "; ".join(filter(None, (first.said, first.note)))
-    mark_of = {state: mark for mark, state in STATES.items()}
+    mark_of = {word.lower(): mark for mark, word, _ in MARKS.values()}
     shown = " ".join(mark_of.get(state, "!") for state in marks.state)
     return first.notebook, f"{marks.points.sum()}/{len(marks)}", shown, first.note
 

@@ -155,6 +155,7 @@ def _segment_head(sources, out, weights, trust):
     from epitome_kit.files import write_tsv
     from epitome_kit.plotting.scans import show_planes
     from epitome_kit.plotting.style import save_figure
+    from epitome_kit.resume import made_from
     from epitome_kit.tumour.outline import mask_path
     from epitome_kit.tumour.single_case import predict_scan, segment_head
 
@@ -165,10 +166,12 @@ def _segment_head(sources, out, weights, trust):
     images = _settle(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
     lead, name = by_conspicuity(images)[0], tumours.participant_id[0]
-    figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
-    save_figure(
-        figure, Workspace(out).figures / f"{name}_tumour.png", f"The {lead} of {name} with its tumour outlined."
-    )
+    picture = Workspace(out).figures / f"{name}_tumour.png"
+    record = made_from(picture, Path(images[lead]), mask_path(out, name))
+    if not record.valid():
+        figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
+        save_figure(figure, picture, f"The {lead} of {name} with its tumour outlined.")
+        record.finish()
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
     write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
     return tumours, scans

@@ -15,11 +15,13 @@ from epitome_kit.epitome.by_subject import draw_patches
 from epitome_kit.epitome.files import record_path, save_epitome
 from epitome_kit.epitome.model import learn_epitome, log_likelihood
 from epitome_kit.errors import CohortError
-from epitome_kit.files import read_json, write_json
+from epitome_kit.files import text_digest
 from epitome_kit.folds import assign_folds, require_apart
 from epitome_kit.grade.scores import score
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.resume import Record, report_again, statement
+from epitome_kit.workspace import Workspace
 
 _DIGITS = 6
 
@@ -104,17 +106,18 @@ def learn_grade_epitomes(
         )
     deals = [assign_folds(labels, folds=folds, seed=seed + number) for number in range(repeats)]
     held_out = [(number, fold, deal.index[deal == fold]) for number, deal in enumerate(deals) for fold in range(folds)]
-    data = [labels.to_json(), *(f"{name} {found.tobytes()}" for name, found in patches.items())]
-    settings = {
-        **{"target": target, "shape": shape, "iterations": iterations, "seed": seed},
-        **{"folds": folds, "inputs": sha256(repr(data).encode()).hexdigest()[:16]},
-    }
+    settings = {"target": target, "shape": shape, "iterations": iterations, "seed": seed, "folds": folds}
+    inputs = {"labels": text_digest(labels.to_json()), "patches": _digest(patches)}
+    folder = Workspace(out).epitomes
+    kept = _class_records(folder, settings, inputs, cohort.contrasts, labels)
+    tested = [Record(_fold_path(folder, target, *each[:2]), settings, inputs) for each in held_out]
+    report_again("learn_grade_epitomes", [record.difference() for record in (*kept, *tested)])
     first = Preprocessed(preprocessed, labels.index[0]).scan(cohort.contrasts[0])
     spacing_mm = nib.affines.voxel_sizes(nib.load(first).affine).tolist()
-    shared = {"patches": patches, "labels": labels, "settings": settings, "folder": out / "epitomes"}
+    shared = {"patches": patches, "labels": labels, "settings": settings}
     jobs = [
-        partial(_learn_all, contrasts=cohort.contrasts, spacing_mm=spacing_mm, **shared),
-        *(partial(_test_fold, *each, **shared) for each in held_out),
+        partial(_learn_all, kept, contrasts=cohort.contrasts, spacing_mm=spacing_mm, **shared),
+        *(partial(_test_fold, *each, record, **shared) for each, record in zip(held_out, tested, strict=True)),
     ]
     _, *parts = for_each(_call, jobs, title=f"Epitomes by {target}", workers=workers)
     return _summarise(pd.DataFrame([row for part in parts for row in part]), labels, target)
@@ -129,25 +132,40 @@ def _call(job):
     return job()
 
 
-def _learn_all(*, patches, labels, settings, folder, contrasts, spacing_mm):
+def _digest(patches):
+    """One checksum of the patches of all subjects."""
+    digest = sha256()
+    for name, found in patches.items():
+        digest.update(f"{name} {found.shape} ".encode())
+        digest.update(found.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _class_records(folder, settings, inputs, contrasts, labels):
+    """Give the records of the epitomes of both classes, learned from all subjects."""
+    settings = {**settings, "contrasts": list(contrasts), "n": np.bincount(labels).tolist()}
+    return [Record(record_path(folder / name, name), settings, inputs) for name in epitome_names(settings["target"])]
+
+
+def _fold_path(folder, target, deal, fold):
+    return folder / "folds" / f"{target}_deal-{deal + 1}_fold-{fold + 1}.json"
+
+
+def _learn_all(records, *, patches, labels, settings, contrasts, spacing_mm):
     """Learn the epitomes that are kept, from all subjects."""
-    notes = {"settings": {**settings, "contrasts": list(contrasts), "n": np.bincount(labels).tolist()}}
-    paths = {name: record_path(folder / name, name) for name in epitome_names(settings["target"])}
-    if all(path.is_file() and read_json(path)["settings"] == notes["settings"] for path in paths.values()):
+    if all(record.valid() for record in records):
         return
     epitomes = _learn_classes(patches, labels, settings, contrasts)
-    for name, epitome in zip(paths, epitomes, strict=True):
-        paths[name].unlink(missing_ok=True)
-        save_epitome(epitome, folder / name, name, spacing_mm=spacing_mm, notes=notes)
+    for name, record, epitome in zip(epitome_names(settings["target"]), records, epitomes, strict=True):
+        record.path.unlink(missing_ok=True)
+        notes = statement(record.settings, record.inputs)
+        save_epitome(epitome, record.path.parent, name, spacing_mm=spacing_mm, notes=notes)
 
 
-def _test_fold(deal, fold, test, *, patches, labels, settings, folder):
+def _test_fold(deal, fold, test, record, *, patches, labels, settings):
     """Learn from the other folds and test on this one; one row a subject."""
-    path = folder / "folds" / f"{settings['target']}_deal-{deal + 1}_fold-{fold + 1}.json"
-    if path.is_file():
-        found = read_json(path)
-        if found["settings"] == settings:
-            return found["rows"]
+    if rows := record.results().get("rows"):
+        return rows
     train = labels.drop(test)
     require_apart(train.index, test, where="learn_grade_epitomes")
     epitomes = _learn_classes(patches, train, settings)
@@ -158,7 +176,7 @@ def _test_fold(deal, fold, test, *, patches, labels, settings, folder):
         for name, errors in _errors(epitome, own, test, train, patches, labels, settings).items()
         for negative, positive in [fits[name]]
     ]
-    write_json(path, {"settings": settings, "rows": rows})
+    record.finish(rows=rows)
     return rows
 
 

@@ -14,10 +14,11 @@ from epitome_kit.epitome.files import record_path, save_epitome
 from epitome_kit.epitome.model import learn_epitome
 from epitome_kit.epitome.patches import split_halves, take_patches
 from epitome_kit.errors import CohortError, EpitomeError, ImageError
-from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
+from epitome_kit.resume import Record, checksums, report_again, statement
+from epitome_kit.workspace import Workspace
 
 COLUMNS = ["participant_id", "n_patches", *(f"mse_{name}" for name in METHODS), "note"]
 
@@ -86,8 +87,10 @@ def learn_epitomes(
         **{"fewest": fewest, "most": most, "drawn": drawn, "seed": seed},
     }
     places = {"preprocessed": Path(preprocessed), "out": Path(out), "contrasts": cohort.contrasts}
+    jobs = [(each, _record(each, settings=settings, **places)) for each in cohort]
+    report_again("learn_epitomes", [record.difference() for _, record in jobs])
     work = partial(_learn_one, settings=settings, **places)
-    rows = pd.DataFrame(for_each(work, list(cohort), title="Learning epitomes", workers=workers), columns=COLUMNS)
+    rows = pd.DataFrame(for_each(work, jobs, title="Learning epitomes", workers=workers), columns=COLUMNS)
     if rows.mse_epitome.isna().all():
         first = rows.iloc[0]
         raise CohortError(
@@ -171,16 +174,11 @@ def own_generator(name, seed):
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
-def _learn_one(subject, *, preprocessed, out, contrasts, settings):
-    folder = out / "epitomes" / subject.id
-    inputs = _inputs(subject, preprocessed, out, contrasts, settings["drawn"])
-    kept = record_path(folder, subject.id)
-    settings = {**settings, "contrasts": list(contrasts), "inputs": inputs}
-    if kept.is_file():
-        found = read_json(kept)
-        if found["settings"] == settings:
-            return found["row"]
-    kept.unlink(missing_ok=True)
+def _learn_one(job, *, preprocessed, out, contrasts, settings):
+    subject, record = job
+    if row := record.results().get("row"):
+        return row
+    record.path.unlink(missing_ok=True)
     row = {"participant_id": subject.id, "n_patches": 0}
     try:
         scans, mask, affine = load_tumour(subject, preprocessed, out, contrasts, drawn=settings["drawn"])
@@ -188,11 +186,11 @@ def _learn_one(subject, *, preprocessed, out, contrasts, settings):
         epitome, errors = _learn_and_test(scans, mask, contrasts, settings, own_generator(subject.id, settings["seed"]))
     except EpitomeError as error:
         row["note"] = error.reason
-        write_json(kept, {"settings": settings, "row": row})
+        record.finish(row=row)
         return row
     row |= errors
-    notes = {"settings": settings, "row": row}
-    save_epitome(epitome, folder, subject.id, spacing_mm=nib.affines.voxel_sizes(affine), notes=notes)
+    notes = {**statement(record.settings, record.inputs), "row": row}
+    save_epitome(epitome, record.path.parent, subject.id, spacing_mm=nib.affines.voxel_sizes(affine), notes=notes)
     return row
 
 
@@ -220,13 +218,14 @@ def _some(patches, most, rng):
 
 
 def _mask_path(subject, files, out, drawn):
-    return files.mask("label-tumour") if drawn else Path(out) / "masks" / annotation_path("", subject.id).name
+    return files.mask("label-tumour") if drawn else Workspace(out).masks / annotation_path("", subject.id).name
 
 
-def _inputs(subject, preprocessed, out, contrasts, drawn):
-    """Checksum of all that an epitome is learned from."""
+def _record(subject, *, preprocessed, out, contrasts, settings):
+    """Record of the epitome of a subject, which holds its row of the table."""
     files = Preprocessed(preprocessed, subject.id)
-    wanted = [*map(files.scan, contrasts), _mask_path(subject, files, out, drawn)]
-    if not drawn:
-        wanted.append(files.transform(registration_reference(subject)))
-    return checksum(*(path for path in wanted if path.is_file()))
+    inputs = [*map(files.scan, contrasts), _mask_path(subject, files, out, settings["drawn"])]
+    if not settings["drawn"]:
+        inputs.append(files.transform(registration_reference(subject)))
+    path = record_path(Workspace(out).epitomes / subject.id, subject.id)
+    return Record(path, {**settings, "contrasts": list(contrasts)}, checksums(*inputs))

@@ -12,6 +12,8 @@ from epitome_kit.errors import ImageError
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
+from epitome_kit.resume import Record, checksums, report_again
+from epitome_kit.workspace import Workspace
 
 
 def extract_epitome(images, mask, *, margin=5):
@@ -58,7 +60,7 @@ def extract_epitome(images, mask, *, margin=5):
 
 
 def extract_epitomes(cohort, preprocessed, out, *, margin_mm=8.0, workers=1):
-    """Cut every tumour that was found out of all contrasts of its subject.
+    """Cut every tumour that was found out of all contrasts of its subject; what is finished is kept.
 
     The other contrasts are brought onto the grid of the scan that leads, the
     one that the mask lies on.
@@ -82,15 +84,46 @@ def extract_epitomes(cohort, preprocessed, out, *, margin_mm=8.0, workers=1):
     dict of str to dict of str to Path
         Files by subject and contrast; a subject whose mask is empty is absent.
     """
-    work = partial(_extract_one, preprocessed=Path(preprocessed), out=Path(out), margin_mm=margin_mm)
-    found = for_each(work, list(cohort), title="Extracting epitomes", workers=workers)
+    places = {"preprocessed": Path(preprocessed), "out": Path(out)}
+    jobs = [(each, _record(each, **places, margin_mm=margin_mm)) for each in cohort]
+    report_again("extract_epitomes", [record.difference() for _, record in jobs])
+    work = partial(_extract_one, **places, margin_mm=margin_mm)
+    found = for_each(work, jobs, title="Extracting epitomes", workers=workers)
     return {subject.id: files for subject, files in zip(cohort, found, strict=True) if files}
 
 
-def _extract_one(subject, *, preprocessed, out, margin_mm):
-    mask_path = out / "masks" / annotation_path("", subject.id).name
+def _mask_path(out, subject_id):
+    return Workspace(out).masks / annotation_path("", subject_id).name
+
+
+def _crop_paths(out, subject):
+    """Where the crops of a subject go: the contrast that leads first, the mask last."""
+    lead = registration_reference(subject)
+    stems = {
+        lead: CONTRASTS[lead].bids,
+        **{name: CONTRASTS[name].bids for name in subject.images},
+        "mask": "label-tumour_mask",
+    }
+    return {name: Workspace(out).epitomes / subject.id / f"{subject.id}_{stem}.nii.gz" for name, stem in stems.items()}
+
+
+def _record(subject, *, preprocessed, out, margin_mm):
+    """Record of what is cut out of one subject."""
+    transforms = map(Preprocessed(preprocessed, subject.id).transform, subject.images)
+    inputs = checksums(_mask_path(out, subject.id), *subject.images.values(), *transforms)
+    crops = _crop_paths(out, subject).values()
+    path = Workspace(out).epitomes / subject.id / f"{subject.id}_region.json"
+    return Record(path, {"margin_mm": margin_mm, "lead": registration_reference(subject)}, inputs, list(crops))
+
+
+def _extract_one(job, *, preprocessed, out, margin_mm):
+    subject, record = job
+    mask_path = _mask_path(out, subject.id)
     if not mask_path.is_file() or not np.any(load_mask(mask_path).dataobj):
         return None
+    paths = _crop_paths(out, subject)
+    if record.valid():
+        return paths
     files = Preprocessed(preprocessed, subject.id)
     lead = registration_reference(subject)
     original = load_image(subject.images[lead])
@@ -105,11 +138,7 @@ def _extract_one(subject, *, preprocessed, out, margin_mm):
             images[name] = image_like(np.asarray(carried.dataobj), original)
     margin = np.ceil(margin_mm / nib.affines.voxel_sizes(scan.affine)).astype(int)
     crops = extract_epitome(images, mask_path, margin=margin)
-    paths = {name: out / "epitomes" / subject.id / f"{subject.id}_{_stem(name)}.nii.gz" for name in crops}
     for name, crop in crops.items():
         save_image(crop, paths[name])
+    record.finish()
     return paths
-
-
-def _stem(name):
-    return "label-tumour_mask" if name == "mask" else CONTRASTS[name].bids

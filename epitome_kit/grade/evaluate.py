@@ -1,5 +1,6 @@
 """Nested cross-validation by subject, and a scoreboard with everything that a score must stand beside."""
 
+import re
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -9,13 +10,15 @@ import pandas as pd
 
 from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
-from epitome_kit.files import read_json, whole_file, write_json, write_tsv
+from epitome_kit.files import whole_file, write_json, write_tsv
 from epitome_kit.grade.baselines import BASELINES
 from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, train_network
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
 from epitome_kit.parallel import for_each
+from epitome_kit.resume import Record, report_again
+from epitome_kit.workspace import Workspace
 
 
 def grade_features(
@@ -67,7 +70,7 @@ def grade_features(
     answers, settings = cross_validate(features, Path(out), **how)
     scores = build_scoreboard(answers, features, seed=seed)
     for name, table in (beside or {}).items():
-        others, _ = cross_validate(table[table.label.notna()], Path(out), **how, rivals=False)
+        others, _ = cross_validate(table[table.label.notna()], Path(out), **how, rivals=False, name=name)
         scores["rivals"][name] = score_models(others, seed)[ANN]
     names = list(map(str, TARGETS[target]))
     scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
@@ -77,7 +80,7 @@ def grade_features(
     return scores
 
 
-def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, rivals=True):
+def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, rivals=True, name="features"):
     """Grade every fold of a table; folds that were finished earlier, with the same rows and settings, are kept.
 
     Parameters
@@ -91,6 +94,8 @@ def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, r
         As for :func:`grade_features`.
     rivals : bool, default=True
         Whether to train rivals and probes as well.
+    name : str, default="features"
+        Tells the folds of one table from those of another in the same workspace.
 
     Returns
     -------
@@ -103,8 +108,11 @@ def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, r
     subjects = max(int((rows.role == "train").sum()) for rows in folds)
     widest = min(max(NUMBERS), len(feature_columns(table)))
     settings = Settings(widest, subjects, epochs, balanced, seed, rivals)
-    grade = partial(_grade_once, settings=settings, folder=out / "folds")
-    return for_each(grade, folds, title="Training the ANN", workers=workers), settings
+    stem = re.sub(r"\W+", "-", name)
+    jobs = [(rows, _fold_record(out / "folds", stem, rows, settings)) for rows in folds]
+    report_again(f"Grading of {name}", [record.difference() for _, record in jobs])
+    grade = partial(_grade_once, settings=settings)
+    return for_each(grade, jobs, title="Training the ANN", workers=workers), settings
 
 
 def build_scoreboard(answers, table, *, seed=0):
@@ -197,29 +205,36 @@ def save_grading(out, answers, scores, rows, settings):
     """
     everything = pd.concat([answer["predictions"] for answer in answers]).sort_values(["repeat", "participant_id"])
     ours = everything.model == ANN
-    write_tsv(out / "predictions.tsv", everything[ours].drop(columns="model"))
+    write_tsv(Workspace(out).predictions, everything[ours].drop(columns="model"))
     write_tsv(out / "rivals.tsv", everything[~ours])
-    write_tsv(out / "selected.tsv", _how_often(answers))
+    write_tsv(Workspace(out).selected, _how_often(answers))
     columns = feature_columns(rows)
     x, y = rows[columns].to_numpy(np.float32), rows.label.to_numpy(int)
     model, taken = train_network(x, y, settings, rows[GROUP].to_numpy() if GROUP in rows else None)
-    with whole_file(out / "ann.keras") as path:
+    with whole_file(Workspace(out).ann) as path:
         model.save(path)
-    write_json(out / "ann.json", {"features": [columns[index] for index in taken], "subjects": len(rows)})
-    write_json(out / "scores.json", scores)
+    write_json(Workspace(out).ann_columns, {"features": [columns[index] for index in taken], "subjects": len(rows)})
+    write_json(Workspace(out).scores, scores)
 
 
-def _grade_once(rows, settings, folder):
-    """Grade a fold, or recall what was found for the same rows and settings."""
-    known = sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
-    known.update(repr((__version__, settings, list(rows.columns))).encode())
-    path = folder / f"{known.hexdigest()[:16]}.json"
-    if path.is_file():
-        answer = read_json(path)
-        return {**answer, "predictions": pd.DataFrame(answer["predictions"])}
-    answer = grade_fold(rows, settings)
-    write_json(path, {**answer, "predictions": answer["predictions"].to_dict("list")})
-    return answer
+def _fold_record(folder, stem, rows, settings):
+    """Record of one graded fold, which holds its answer."""
+    digest = sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
+    digest.update(repr(list(rows.columns)).encode())
+    path = folder / f"{stem}_repeat-{rows['repeat'].iloc[0]}_fold-{rows['fold'].iloc[0]}.json"
+    inputs = {"rows of the table": digest.hexdigest()[:16]}
+    return Record(path, {"version": __version__, **settings._asdict()}, inputs)
+
+
+def _grade_once(job, settings):
+    """Grade a fold, unless its record says that this is done."""
+    rows, record = job
+    answer = record.results()
+    if not answer:
+        answer = grade_fold(rows, settings)
+        record.finish(**{**answer, "predictions": answer["predictions"].to_dict("list")})
+        return answer
+    return {**answer, "predictions": pd.DataFrame(answer["predictions"])}
 
 
 def _score_model(rows, seed):

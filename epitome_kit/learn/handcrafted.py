@@ -14,7 +14,7 @@ from skimage.feature import graycoprops
 
 from epitome_kit.backend import keras
 from epitome_kit.errors import CohortError
-from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_tsv
+from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.images import load_image, spacing_mm
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.channels import read_channels
@@ -22,7 +22,9 @@ from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
+from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.shapes import ellipsoid_axes, mesh_volume
+from epitome_kit.workspace import Workspace
 
 LEVELS = 16
 """Grey levels that a region is cut into for its entropy and texture."""
@@ -65,29 +67,30 @@ def handcrafted_features(cohort, preprocessed, out):
         No CNN has been trained in this workspace, or nothing preprocessed.
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    if not (out / "features.tsv").is_file():
+    if not (Workspace(out).features).is_file():
         raise CohortError(
             "handcrafted_features",
             "the networks that find the tumours",
             f"no features.tsv in {out}",
             "call `learn_features`, or run notebook 03, first",
         )
-    rows = read_tsv(out / "features.tsv")[_ROWS]
+    rows = read_tsv(Workspace(out).features)[_ROWS]
     networks = {fold: fold_model_path(out, fold - 1) for fold in sorted(rows["fold"].unique())}
     records = sorted(preprocessed.glob("sub-*/anat/[!.]*_quality.json"))
-    settings = {"inputs": checksum(out / "features.tsv", *networks.values(), *records)}
-    done = out / "cnn" / "handcrafted.json"
-    if done.is_file() and read_json(done) == settings and (out / "handcrafted.tsv").is_file():
-        return read_tsv(out / "handcrafted.tsv")
+    inputs = checksums(Workspace(out).features, *networks.values(), *records)
+    record = Record(Workspace(out).cnn_folds / "handcrafted.json", {}, inputs, [Workspace(out).handcrafted])
+    if record.valid():
+        return read_tsv(Workspace(out).handcrafted)
 
+    report_again("handcrafted_features", [record.difference()])
     channels = read_channels(keras.saving.load_model(next(iter(networks.values())), compile=False))
     arrays = load_arrays(cohort, preprocessed, channels)
     grid = load_image(Preprocessed(preprocessed, arrays.ids[0]).mask("desc-brain"), check_voxels=False)
     describe = partial(_describe_fold, networks=networks, arrays=arrays, spacing_mm=spacing_mm(grid))
     described = pd.concat(for_each(describe, networks, title="Measuring the tumours"), ignore_index=True)
     features = rows.merge(described, on=["participant_id", "fold"], validate="one_to_one")
-    write_tsv(out / "handcrafted.tsv", features)
-    write_json(done, settings)
+    write_tsv(Workspace(out).handcrafted, features)
+    record.finish()
     return features
 
 

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import CohortError
-from epitome_kit.files import checksum, read_json, read_tsv, write_json, write_tsv
+from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
 from epitome_kit.learn.fit import Trainer, best_epoch
 from epitome_kit.parallel import step_bar
+from epitome_kit.resume import Record, checksums, report_again
+from epitome_kit.workspace import Workspace
 
 
 def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
@@ -61,11 +63,11 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     """
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
     labels = cohort.labels(target)
-    settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "inputs": checksum(*records)}
-    settings["labels"] = labels.to_dict()
-    begun = _begun(out, settings)
-    if begun and (out / "features.tsv").is_file():
-        return read_tsv(out / "features.tsv")
+    settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "labels": labels.to_dict()}
+    products = [Workspace(out).features, Workspace(out).cnn]
+    record = Record(Workspace(out).cnn_folds / "settings.json", settings, checksums(*records), products)
+    if record.valid():
+        return read_tsv(Workspace(out).features)
 
     arrays = load_arrays(cohort, preprocessed)
     if not arrays.known.any():
@@ -77,29 +79,26 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
         )
     labels = labels[labels.index.isin(arrays.ids)]
     fold_of = assign_folds(labels, folds=folds, seed=seed, unlabelled=sorted(set(arrays.ids) - set(labels.index)))
-    if not begun:
-        _begin(out, settings)
+    report_again("learn_features", [record.difference()])
+    if not record.begun():
+        _clear(out)
+        record.begin()
     _train(Trainer(arrays, labels, epochs, seed), fold_of.reindex(arrays.ids).to_numpy(), folds, out)
-    write_tsv(out / "features.tsv", _whole(out, folds, "features"))
-    return read_tsv(out / "features.tsv")
+    write_tsv(Workspace(out).features, _whole(out, folds, "features"))
+    record.finish()
+    return read_tsv(Workspace(out).features)
 
 
 def fold_model_path(out, fold):
     """Where a workspace keeps the network that never saw the subjects of a fold."""
-    return Path(out) / "cnn" / f"fold-{fold + 1}.keras"
+    return Workspace(out).cnn_folds / f"fold-{fold + 1}.keras"
 
 
-def _begun(out, settings):
-    path = out / "cnn" / "settings.json"
-    return path.is_file() and read_json(path) == settings
-
-
-def _begin(out, settings):
+def _clear(out):
     """Clear away what was learned with other settings."""
-    shutil.rmtree(out / "cnn", ignore_errors=True)
+    shutil.rmtree(Workspace(out).cnn_folds, ignore_errors=True)
     for name in ("cnn.keras", "features.tsv"):
         (out / name).unlink(missing_ok=True)
-    write_json(out / "cnn" / "settings.json", settings)
 
 
 def _train(trainer, fold_of, folds, out):
@@ -121,8 +120,8 @@ def _train_missing(trainer, fold_of, folds, out):
             write_tsv(_part(out, fold, "features"), _table(trainer, features, fold_of == fold, fold))
         history = _whole(out, folds, "history")
         best = int(np.median([best_epoch(each) for _, each in history.groupby("fold")]))
-        trainer.fit(np.ones(len(fold_of), bool), out / "cnn.keras", 0, advance, epochs=best)
-    write_tsv(out / "cnn" / "history.tsv", history)
+        trainer.fit(np.ones(len(fold_of), bool), Workspace(out).cnn, 0, advance, epochs=best)
+    write_tsv(Workspace(out).cnn_folds / "history.tsv", history)
 
 
 def _table(trainer, features, test, fold):
@@ -136,7 +135,7 @@ def _table(trainer, features, test, fold):
 
 
 def _part(out, fold, name):
-    return out / "cnn" / f"fold-{fold + 1}_{name}.tsv"
+    return Workspace(out).cnn_folds / f"fold-{fold + 1}_{name}.tsv"
 
 
 def _whole(out, folds, name):

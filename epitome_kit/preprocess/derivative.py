@@ -7,8 +7,9 @@ from pathlib import Path
 from epitome_kit import __version__
 from epitome_kit.cohort import BIDS_VERSION
 from epitome_kit.contrast_table import CONTRASTS
-from epitome_kit.files import read_json, write_json, write_text, write_tsv
+from epitome_kit.files import write_json, write_text, write_tsv
 from epitome_kit.io.geometry import SPACE
+from epitome_kit.resume import read_record
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
 _MADE_HERE = re.compile("_(space|from|desc)-")
@@ -70,7 +71,7 @@ class Preprocessed:
     @property
     def warnings(self):
         """Sentences that say what makes the results of the subject doubtful, as its record has them."""
-        return read_json(self.record, missing={"quality": {}})["quality"].get("warnings", [])
+        return (read_record(self.record).get("quality") or {}).get("warnings", [])
 
     def clear(self):
         """Remove what an earlier call made of the subject, the record first; other files stay."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError
-from epitome_kit.files import checksum, read_json, remove_abandoned, write_json, write_tsv
+from epitome_kit.files import remove_abandoned, write_json, write_tsv
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.derivative import Preprocessed, describe_derivative
@@ -21,6 +21,7 @@ from epitome_kit.preprocess.subject import (
     preprocess_subject,
     registration_reference,
 )
+from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.sidecars import sidecar_path
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
@@ -93,14 +94,15 @@ def preprocess_cohort(cohort, out, *, spacing_mm=3.0, steps=STEPS, method="netwo
     _check(cohort, out, steps)
     steps = describe_steps(steps, method)
     remove_abandoned(out)
-    work = partial(_attempt, out=out, steps=steps, spacing_mm=float(spacing_mm))
+    records = {each.id: preprocessing_record(each, out, steps=steps, spacing_mm=spacing_mm) for each in cohort}
     if not resume:
-        for each in cohort:
-            Preprocessed(out, each.id).record.unlink(missing_ok=True)
-    kept = {each.id: _kept(each, Preprocessed(out, each.id), steps, float(spacing_mm)) for each in cohort}
-    missing = [subject for subject in cohort if kept[subject.id] is None]
-    made = for_each(work, missing, title="Preprocessing", workers=workers)
-    kept.update({subject.id: result for subject, result in zip(missing, made, strict=True)})
+        for record in records.values():
+            record.path.unlink(missing_ok=True)
+    kept = {name: record.results().get("quality") for name, record in records.items()}
+    missing = [(cohort[name], records[name]) for name, quality in kept.items() if quality is None]
+    report_again("preprocess_cohort", [records[each.id].difference() for each in cohort])
+    made = for_each(partial(_attempt, out=out), missing, title="Preprocessing", workers=workers)
+    kept.update({subject.id: result for (subject, _), result in zip(missing, made, strict=True)})
     results = list(kept.values())
     rows = [result for result in results if "reason" not in result]
     excluded = [result for result in results if "reason" in result]
@@ -139,50 +141,77 @@ def _check(cohort, out, steps):
         )
 
 
-def _settings(subject, steps, spacing_mm):
-    """Everything that the result depends on."""
+def preprocessing_record(subject, out, *, steps, spacing_mm):
+    """Record of the preprocessing of one subject, which holds its ``quality``.
+
+    Parameters
+    ----------
+    subject : Subject
+    out : path
+        Folder of the derivative.
+    steps : dict of str to dict or None
+        As :func:`epitome_kit.preprocess.subject.describe_steps` lists them.
+    spacing_mm : float
+        Voxel size of the template grid.
+
+    Returns
+    -------
+    Record
+    """
+    files, lead = Preprocessed(Path(out), subject.id), registration_reference(subject)
     scans = [*subject.images.values(), *([subject.annotation] if subject.annotation else [])]
-    sidecars = [path for path in map(sidecar_path, scans) if path.is_file()]
-    return {
-        "spacing_mm": spacing_mm,
-        "steps": steps,
-        "lead": registration_reference(subject),
-        "inputs": checksum(*scans, *sidecars),
-    }
+    settings = {"spacing_mm": float(spacing_mm), "steps": steps, "lead": lead}
+    masks = [files.mask("desc-brain"), files.mask("desc-brain", space=lead)]
+    outputs = [*map(files.scan, subject.images), *map(files.transform, subject.images), *masks]
+    return Record(files.record, settings, checksums(*scans, *map(sidecar_path, scans)), outputs)
 
 
-def _kept(subject, files, steps, spacing_mm):
-    """Quality of a subject that was finished with these scans and settings, else None."""
-    if not files.record.is_file():
-        return None
-    try:
-        found = read_json(files.record)
-        return found["quality"] if found["settings"] == _settings(subject, steps, spacing_mm) else None
-    except (OSError, ValueError, TypeError, KeyError):  # a scan or the record cannot be read: the attempt says so
-        return None
+def preprocess_once(subject, out, record, *, threads=1):
+    """Preprocess a subject, unless its record says that this is done.
+
+    Parameters
+    ----------
+    subject : Subject
+    out : path
+        Folder of the derivative.
+    record : Record
+        From :func:`preprocessing_record`.
+    threads : int, default=1
+        As for :func:`epitome_kit.preprocess.subject.preprocess_subject`.
+
+    Returns
+    -------
+    dict of str to value
+        As from :func:`epitome_kit.preprocess.subject.preprocess_subject`.
+
+    Raises
+    ------
+    ImageError
+        A scan or mask cannot be used.
+    """
+    if quality := record.results().get("quality"):
+        return quality
+    started, files = time.monotonic(), Preprocessed(Path(out), subject.id)
+    files.clear()
+    how = {name: record.settings[name] for name in ("steps", "spacing_mm")}
+    quality = preprocess_subject(subject, files, **how, threads=threads)
+    write_json(files.timing, {"seconds": round(time.monotonic() - started, 2)})
+    record.finish(quality=quality)
+    return quality
 
 
-def _attempt(subject, *, out, steps, spacing_mm):
+def _attempt(item, *, out):
     """Preprocess one subject, or say why it cannot be.
 
-    A worker that dies may have finished subjects that nobody heard of: another
-    one is given them again, and keeps them.
+    A worker that dies may have finished subjects without reporting them:
+    another one is given them again, and keeps them.
     """
-    started = time.monotonic()
-    files = Preprocessed(out, subject.id)
-    kept = _kept(subject, files, steps, spacing_mm)
-    if kept is not None:
-        return kept
+    subject, record = item
     try:
-        settings = _settings(subject, steps, spacing_mm)
-        files.clear()
-        quality = preprocess_subject(subject, files, steps=steps, spacing_mm=spacing_mm)
-        write_json(files.timing, {"seconds": round(time.monotonic() - started, 2)})
-        write_json(files.record, {"settings": settings, "quality": quality})
+        return preprocess_once(subject, out, record)
     except OutputError:
         raise
     except EpitomeError as error:
         return {"id": subject.id, "reason": error.reason}
     except Exception as error:  # one scan must not end a cohort, whatever it raises in a reader or a filter
         return {"id": subject.id, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
-    return quality

@@ -11,11 +11,12 @@ from epitome_kit.epitome.files import load_epitome, record_path
 from epitome_kit.epitome.model import reconstruct
 from epitome_kit.epitome.region import extract_epitomes
 from epitome_kit.errors import CohortError
-from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_tsv
+from epitome_kit.files import read_json, write_json, write_tsv
 from epitome_kit.images import load_mask, voxel_size_known
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.report.html import embed_picture, write_page
+from epitome_kit.resume import made_from
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.workspace import QUALITY_TABLE, Workspace
 
@@ -123,19 +124,20 @@ def picture_path(out, name, kind):
 
 
 def _draw_subject(item, *, cohort, preprocessed, out):
-    """Draw one subject, unless that was done since its epitome was learned, and in the present style."""
+    """Draw one subject, unless that was done for this epitome and in the present style."""
     from epitome_kit.plotting.epitomes import epitome_picture, rebuilt_tumour
     from epitome_kit.plotting.scans import epitome_sheet
     from epitome_kit.plotting.style import is_drawn_as_now, save_figure
 
     name, crops = item
-    record = record_path(Workspace(out).epitomes / name, name)
+    learned = record_path(Workspace(out).epitomes / name, name)
     last = picture_path(out, name, "sheet")
-    if made_from(last, record) and is_drawn_as_now(last):
+    record = made_from(last, learned)
+    if record.valid() and is_drawn_as_now(last):
         return
-    row = read_json(record)["row"]
+    row = read_json(learned)["row"]
     if not row.get("note"):
-        epitome = load_epitome(record.parent, name)
+        epitome = load_epitome(learned.parent, name)
         figure = epitome_picture(epitome, title=f"Learned epitome of {name}")
         text = f"{name}: slices of the mean and the variance of its learned epitome, for each contrast."
         save_figure(figure, picture_path(out, name, "learned"), text)
@@ -147,7 +149,7 @@ def _draw_subject(item, *, cohort, preprocessed, out):
     scans = {contrast: path for contrast, path in crops.items() if contrast != "mask"}
     figure = epitome_sheet(scans, crops["mask"], _facts(name, crops["mask"], row))
     save_figure(figure, last, f"{name}: the tumour cut out of every contrast, in three planes, with its outline.")
-    mark_made_from(last, record)
+    record.finish()
 
 
 def _facts(name, mask, row):

@@ -60,7 +60,7 @@ def gather(folder, *, provenance=None):
         "predictions": _describe_predictions(table(run.predictions)),
         "selected": table(run.selected).iloc[:, :2].values.tolist(),
         "models": {name: _describe_model(folder / name) for name in MODELS if (folder / name).is_file()},
-        "training": read_json(run.cnn_folds / "settings.json", missing={}),
+        "training": _training(run.cnn_folds / "settings.json"),
         "preprocessing": _preprocessing(run.preprocessed),
         "ablation": sorted(path.name for path in (folder / "ablation").glob("*/")),
         "files": sorted(path.name for path in [*folder.glob("*.*"), *folder.glob("figures/*.png")]),
@@ -127,3 +127,9 @@ def _preprocessing(folder):
     """Read the settings of preprocessing; empty when nothing was preprocessed."""
     record = next(iter(sorted(folder.glob("sub-*/anat/[!.]*_quality.json"))), None)
     return read_json(record, missing={}).get("settings", {}) if record else {}
+
+
+def _training(record):
+    """Read the settings of the training; an earlier version wrote nothing else into the record."""
+    found = read_json(record, missing={})
+    return found.get("settings", found)

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.files import made_from, mark_made_from, read_json, read_tsv
+from epitome_kit.files import read_json, read_tsv
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.report.html import embed_picture, write_page
+from epitome_kit.resume import made_from
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_PAGE, QUALITY_TABLE
 
 FIGURES = {
@@ -132,11 +133,12 @@ def _written(column, value):
 
 
 def _draw(subject, *, out):
-    """Draw one subject, unless that was done since it was preprocessed, and in the present style."""
+    """Draw one subject, unless that was done for what was preprocessed and in the present style."""
     from epitome_kit.plotting.quality import describe_picture, quality_picture
     from epitome_kit.plotting.style import is_drawn_as_now, save_figure
 
     files = Preprocessed(out, subject.id)
-    if not (made_from(files.picture, files.record) and is_drawn_as_now(files.picture)):
+    record = made_from(files.picture, files.record)
+    if not (record.valid() and is_drawn_as_now(files.picture)):
         save_figure(quality_picture(subject, files), files.picture, describe_picture(subject))
-        mark_made_from(files.picture, files.record)
+        record.finish()

@@ -6,12 +6,13 @@ from nbconvert import HTMLExporter
 from PIL import Image
 
 from epitome_kit.confidence import interval_label
-from epitome_kit.files import made_from, mark_made_from, read_json, write_json, write_text
+from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.documents import write_reporting
 from epitome_kit.report.flow import CLASSES
 from epitome_kit.report.html import TEMPLATES, write_page
 from epitome_kit.report.summary import build_summary
+from epitome_kit.resume import made_from
 from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.workspace import Workspace, column, executed_notebooks, read_notebook, run_parameters, table
 
@@ -87,15 +88,16 @@ def write_report(workspace):
 
 
 def _write_readable(notebook):
-    """Convert an executed notebook to HTML, unless that was done since."""
+    """Convert an executed notebook to HTML, unless that was done."""
     page = notebook.with_suffix(".html")
-    if made_from(page, notebook):
+    record = made_from(page, notebook)
+    if record.valid():
         return
     content = read_notebook(notebook)
     content.metadata.pop("widgets", None)
     exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
     write_text(page, exporter.from_notebook_node(content, {"metadata": {"name": notebook.stem}})[0])
-    mark_made_from(page, notebook)
+    record.finish()
 
 
 def _classes(summary):
@@ -201,14 +203,16 @@ def _step(workspace, summary, notebooks, number, title, question, files):
         "files": [
             {"path": each.name, "label": Path(each.name).name} for each in files if (workspace / each.name).exists()
         ],
-        "figures": [_figure(path) for path in _in_order(Workspace(workspace).figures, number)],
+        "figures": [_figure(path) for path in _in_order(Workspace(workspace).figures, number, mine)],
         "confusion": _confusion(workspace, summary) if number == "04" else None,
     }
 
 
-def _in_order(folder, number):
-    """Pictures of one notebook as it drew them, first to last."""
-    return sorted(folder.glob(f"{number}_*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+def _in_order(folder, number, notebooks):
+    """Pictures of one notebook in the order in which its code names them."""
+    code = "\n".join(cell.source for notebook in notebooks for cell in read_notebook(notebook["path"]).cells)
+    places = {path: code.find(path.name) for path in sorted(folder.glob(f"{number}_*.png"))}
+    return sorted(places, key=lambda path: places[path] if places[path] >= 0 else len(code))
 
 
 def _figure(path):

@@ -7,16 +7,18 @@ from pathlib import Path
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import NotebookError, OutputError, ParameterError
-from epitome_kit.files import checksum, read_json, write_json
+from epitome_kit.files import write_json
 from epitome_kit.profiles import profile as look_up_profile
-from epitome_kit.provenance import cohort_checksum, cohort_files, describe_run, now
+from epitome_kit.provenance import cohort_files, describe_run, now
+from epitome_kit.resume import read_record, report_again
 from epitome_kit.run.execute import execute_notebook
-from epitome_kit.run.inputs import check_unchanged, head_checksum
+from epitome_kit.run.inputs import check_unchanged
 from epitome_kit.run.lock import workspace_lock
 from epitome_kit.run.log import excluded_so_far, log_event
+from epitome_kit.run.notebook_record import describe_work, read_earlier
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
 from epitome_kit.run.progress import ProgressLines
-from epitome_kit.workspace import MEASURED, RECORD, Workspace, point_latest, read_notebook
+from epitome_kit.workspace import MEASURED, Workspace, point_latest, read_notebook
 
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
@@ -67,14 +69,14 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     merged = _merged(fitted)
     with workspace_lock(workspace):
         stated = Workspace(workspace).provenance
-        earlier = read_json(stated, missing={})
+        earlier = read_record(stated)
         _prepare(workspace, merged, fresh)
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
         for name, path in sources.items():
             results.append(_run_one(name, path, workspace, fitted[name], lines))
             check_unchanged(cohort, files)
         nothing_new = earlier and all(result["status"] == "kept" for result in results)
-        write_json(stated, earlier if nothing_new else {**read_json(stated), "ended": now()})
+        write_json(stated, earlier if nothing_new else {**read_record(stated), "ended": now()})
         if latest and "cohort" in merged:
             point_latest(workspace)
     return results
@@ -244,7 +246,7 @@ def _check_values(parameters):
 def _prepare(workspace, parameters, fresh):
     """Make the workspace, or make sure that it belongs to the same run."""
     stated = Workspace(workspace).parameters
-    earlier = read_json(stated, missing={})
+    earlier = read_record(stated)
     if fresh and earlier:
         for path in Workspace(workspace).products():
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -264,17 +266,12 @@ def _prepare(workspace, parameters, fresh):
 
 def _run_one(name, source, workspace, parameters, lines):
     target = Workspace(workspace).notebooks / f"{name}.ipynb"
-    record = {
-        "source": checksum(source),
-        "parameters": {key: value for key, value in parameters.items() if key != "workers"},
-        "cohort_checksum": cohort_checksum(parameters.get("cohort")),
-        "head_checksum": head_checksum(parameters),
-        "version": epitome_kit.__version__,
-    }
-    earlier = read_notebook(target).metadata.get(RECORD, {}) if target.is_file() else {}
-    if record.items() <= earlier.items():
+    record = describe_work(source, parameters)
+    earlier, again = read_earlier(target, record)
+    if again is None:
         record, status = earlier, "kept"
     else:
+        report_again(name, [again])
         target.unlink(missing_ok=True)
         left_out = excluded_so_far(workspace)
         cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
@@ -293,5 +290,5 @@ def _run_one(name, source, workspace, parameters, lines):
             if row not in left_out:
                 log_event(workspace, "excluded", name, reason=f"{row['id']}: {row['reason']}")
     lines.ended(name, status, record)
-    log_event(workspace, status, name, seconds=record["seconds"])
+    log_event(workspace, status, name, seconds=record["seconds"], reason=f"computed again: {again}" if again else None)
     return {"name": name, "status": status, **{key: record[key] for key in MEASURED}}

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import read_json, write_tsv
+from epitome_kit.files import text_digest, write_tsv
 from epitome_kit.report.run_page import write_report
 from epitome_kit.report.summary import build_summary
+from epitome_kit.resume import read_record
 from epitome_kit.run.notebooks import find_notebooks, run_notebooks
 from epitome_kit.run.parameters import declared_parameters
 from epitome_kit.workspace import RECORD, Workspace, executed_notebooks, read_notebook, run_parameters
@@ -115,10 +116,10 @@ def _source(notebook):
 
 def _describe(workspace):
     """Everything of a run that is compared: part to name to value."""
-    provenance = read_json(Workspace(workspace).provenance, missing={})
-    summary = read_json(Workspace(workspace).summary, missing={}) or build_summary(workspace)
+    provenance = read_record(Workspace(workspace).provenance)
+    summary = read_record(Workspace(workspace).summary) or build_summary(workspace)
     executed = executed_notebooks(workspace)
-    sources = {each["name"]: read_notebook(each["path"]).metadata.get(RECORD, {}).get("source") for each in executed}
+    sources = {each["name"]: _notebook_checksum(each["path"]) for each in executed}
     records = sorted(workspace.glob("preprocessed/sub-*/anat/[!.]*_quality.json"))
     scans = {path.name.split("_")[0]: path for path in records}
     return {
@@ -128,11 +129,25 @@ def _describe(workspace):
         "notebooks": sources,
         "inputs": {
             "cohort": provenance.get("cohort_checksum"),
-            **{name: read_json(path)["settings"].get("inputs") for name, path in scans.items()},
+            **{name: _inputs(path) for name, path in scans.items()},
         },
         "figures": dict(_flat({part: summary.get(part) for part in COMPARED})),
         "case": dict(_flat({"case": summary.get("case")})) if Workspace(workspace).case_facts.is_file() else {},
     }
+
+
+def _notebook_checksum(executed):
+    """Checksum of the notebook that was executed; an earlier version called it its source."""
+    record = read_notebook(executed).metadata.get(RECORD, {})
+    return record.get("inputs", {}).get("notebook", record.get("source"))
+
+
+def _inputs(record):
+    """One checksum of all scans of a subject; that of an earlier version is marked, as it is made otherwise."""
+    found = read_record(record)
+    if "inputs" in found:
+        return text_digest(repr(sorted(found["inputs"].items())))
+    return f"{found.get('settings', {}).get('inputs')} (earlier version)"
 
 
 def _flat(value, name=""):

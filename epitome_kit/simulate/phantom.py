@@ -18,11 +18,12 @@ from epitome_kit.cohort import (
 )
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import read_json, remove_abandoned, write_json, write_matrix, write_text, write_tsv
+from epitome_kit.files import remove_abandoned, write_json, write_matrix, write_text, write_tsv
 from epitome_kit.images import save_image
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
+from epitome_kit.resume import read_record
 from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
@@ -89,9 +90,9 @@ def make_phantom_cohort(
         for number in range(subjects)
     ]
     make = partial(_make_subject, out=out, spacing_mm=spacing_mm, contrasts=tuple(contrasts))
-    missing = [job for job in jobs if not _latents_path(out, job[0]).is_file()]
+    missing = [job for job in jobs if not read_record(_latents_path(out, job[0]))]
     for_each(make, missing, title="Simulating heads", workers=workers)
-    rows = [read_json(_latents_path(out, subject_id)) for subject_id, *_ in jobs]
+    rows = [read_record(_latents_path(out, subject_id)) for subject_id, *_ in jobs]
     _write_tables(out, rows, seed)
     return open_cohort(out)
 
@@ -135,8 +136,8 @@ def _check_request(subjects, contrasts):
 def _check_recipe(out, recipe):
     path = out / "derivatives" / "truth" / "recipe.json"
     remove_abandoned(path.parent)  # a run that was killed at once leaves nothing but folders
-    found = read_json(path) if path.is_file() else None
-    if found not in (None, recipe) or (found is None and any(each.is_file() for each in out.rglob("*"))):
+    found = read_record(path)
+    if found != recipe and (found or any(each.is_file() for each in out.rglob("*"))):
         raise ParameterError(
             "make_phantom_cohort",
             "an empty folder, or one that holds the same cohort",
@@ -153,7 +154,7 @@ def _latents_path(out, subject_id):
 def _make_subject(job, *, out, spacing_mm, contrasts):
     """Simulate, scan and write one subject; its latents are written last."""
     subject_id, grade_iii, codeleted, stream = job
-    if _latents_path(out, subject_id).is_file():  # by a worker that died before it could say so
+    if read_record(_latents_path(out, subject_id)):  # by a worker that died before it could say so
         return
     rng = np.random.default_rng(stream)
     head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)

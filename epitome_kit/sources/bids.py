@@ -23,7 +23,7 @@ from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
     describe_cohort,
-    is_finished,
+    import_difference,
     read_repairs,
     write_scans,
 )
@@ -175,8 +175,9 @@ def _import_subject(out, trust, mask_labels, plan):
     chosen = [*plan.scans.items(), *(("tumour", file) for file in plan.masks)]
     stated = [f"{what} {file.source} {checksum(file.path)} {plan.sidecars[file]}" for what, file in chosen]
     origin = {"SourceDigest": text_digest("\n".join([*stated, *plan.notes, f"{trust} {mask_labels} {RULES}"]))}
-    if is_finished(out, name, origin, strict=False):
-        return
+    again = import_difference(out, name, origin, strict=False)
+    if again is None:
+        return None
     _remove(out, name)
     with noticed() as remarks:
         images = {contrast: _load_scan(file.path, trust) for contrast, file in plan.scans.items()}
@@ -191,6 +192,7 @@ def _import_subject(out, trust, mask_labels, plan):
         physics = {key: value for key, value in plan.sidecars[file].items() if key in _PHYSICS}
         notes[contrast] = {**physics, **origin, "SourceFile": plain(file.source), "Repairs": said}
     write_scans(out, name, images, notes, save=_adopt)
+    return again
 
 
 def _load_scan(path, trust):

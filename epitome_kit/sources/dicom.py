@@ -25,7 +25,7 @@ from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
     describe_cohort,
-    is_finished,
+    import_difference,
     read_repairs,
     write_scans,
 )
@@ -226,8 +226,9 @@ def _import_subject(out, deface, item):
             "look at the series in a viewer",
         )
     origin = {"SourceDigest": digest(scans.values(), *scans), "Defaced": bool(deface)}
-    if is_finished(out, name, origin):
-        return
+    again = import_difference(out, name, origin)
+    if again is None:
+        return None
     images, lost = {}, {}
     for contrast, volume in scans.items():
         try:
@@ -242,6 +243,7 @@ def _import_subject(out, deface, item):
     said = {"Repairs": [*repairs, *notes]}
     notes = {contrast: {**describe(scans[contrast]), **origin, **said} for contrast in images}
     write_scans(out, name, images, notes)
+    return again
 
 
 def digest(volumes, *names):

@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from epitome_kit.cohort import image_path, open_cohort, write_dataset
+from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, Reason, ToolError, plain
 from epitome_kit.files import read_json, write_json
 from epitome_kit.images import save_image
 from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
 from epitome_kit.parallel import for_each
+from epitome_kit.resume import read_record, report_again
 from epitome_kit.sidecars import sidecar_path
 
 
@@ -63,8 +65,9 @@ def adopt_subjects(adopt, items, *, workers=1):
     Parameters
     ----------
     adopt : callable
-        Writes one subject; raises an error of the kit, or any other, when it cannot
-        be used. Only what has nothing to do with the subject stops the import.
+        Writes one subject, and returns what :func:`import_difference` said of it;
+        raises an error of the kit, or any other, when it cannot be used. Only what
+        has nothing to do with the subject stops the import.
     items : dict of str to object
         Name of each subject in the origin, and what `adopt` takes.
     workers : int, default=1
@@ -75,20 +78,21 @@ def adopt_subjects(adopt, items, *, workers=1):
     list of (str, str)
         Subjects left out: name, and reason.
     """
-    reasons = for_each(partial(_attempt, adopt), list(items.values()), title="Importing", workers=workers)
-    return [(name, reason) for name, reason in zip(items, reasons, strict=True) if reason]
+    done = for_each(partial(_attempt, adopt), list(items.values()), title="Importing", workers=workers)
+    report_again("import", [again for _, again in done])
+    return [(name, reason) for name, (reason, _) in zip(items, done, strict=True) if reason]
 
 
 def _attempt(adopt, item):
+    """Adopt a subject; return why it is left out, and why it was imported again."""
     try:
-        adopt(item)
+        return None, adopt(item)
     except (OutputError, ParameterError, ToolError):
         raise
     except EpitomeError as error:
-        return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason
+        return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason, None
     except Exception as error:  # one subject must not end an import, whatever it raises in a reader
-        return str(Reason("files that can be read", f"{type(error).__name__}: {str(error)[:160]}"))
-    return None
+        return str(Reason("files that can be read", f"{type(error).__name__}: {str(error)[:160]}")), None
 
 
 def write_scans(out, name, images, notes, *, save=save_image):
@@ -106,14 +110,17 @@ def write_scans(out, name, images, notes, *, save=save_image):
     save : callable, default=save_image
         Takes an image and a path.
     """
+    for contrast in CONTRASTS:  # what an import of other files left
+        for path in (image_path(out, name, contrast), sidecar_path(image_path(out, name, contrast))):
+            path.unlink(missing_ok=True)
     for contrast in images:
         write_json(sidecar_path(image_path(out, name, contrast)), {**notes[contrast], "ImportedTogether": list(images)})
     for contrast, image in images.items():
         save(image, image_path(out, name, contrast))
 
 
-def is_finished(out, name, origin, *, strict=True):
-    """Tell whether an earlier import wrote all of a subject, from the same files in the same way.
+def import_difference(out, name, origin, *, strict=True):
+    """Say why a subject has to be imported again.
 
     Parameters
     ----------
@@ -123,11 +130,13 @@ def is_finished(out, name, origin, *, strict=True):
     origin : dict
         Part of the sidecars that tells files and options from others.
     strict : bool, default=True
-        Whether other files or options are an error, rather than not finished.
+        Whether other files or options are an error, rather than a difference.
 
     Returns
     -------
-    bool
+    str or None
+        None: an earlier import wrote all of it, from the same files in the same way.
+        Empty: there is none yet, or it was stopped.
 
     Raises
     ------
@@ -136,10 +145,12 @@ def is_finished(out, name, origin, *, strict=True):
     """
     together = []
     for path in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
-        notes = read_json(path)
+        notes = read_record(path)
+        if not notes:
+            return f"{path.name} cannot be read"
         if {key: notes.get(key) for key in origin} != origin:
             if not strict:
-                return False
+                return "its files changed, or how they are taken"
             raise OutputError(
                 "import",
                 "a new folder, or one with an earlier import of the same files in the same way",
@@ -147,7 +158,8 @@ def is_finished(out, name, origin, *, strict=True):
                 "choose another output",
             )
         together = notes.get("ImportedTogether", [])
-    return bool(together) and all(image_path(out, name, contrast).is_file() for contrast in together)
+    stopped = not together or not all(image_path(out, name, contrast).is_file() for contrast in together)
+    return "" if stopped else None
 
 
 def describe_cohort(out, *, source, participants, excluded, **description):

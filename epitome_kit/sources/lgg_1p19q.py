@@ -29,7 +29,7 @@ from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
     describe_cohort,
-    is_finished,
+    import_difference,
     read_repairs,
     write_scans,
 )
@@ -206,8 +206,9 @@ def _import_subject(out, deface, item):
     name, volumes, files, unlisted = item
     sizes = [f"{kind} {path.stat().st_size}" for kind, path in files.items()]
     origin = {"SourceDigest": digest(volumes, *sizes), "Defaced": bool(deface)}
-    if is_finished(out, name, origin):
-        return
+    again = import_difference(out, name, origin)
+    if again is None:
+        return None
     with noticed() as assumed:
         copies, repairs = sort_files(files)
         swap = {name_copy("T2w"): name_copy("mask"), name_copy("mask"): name_copy("T2w")} if repairs else {}
@@ -230,6 +231,7 @@ def _import_subject(out, deface, item):
     for each in notes.values():
         each |= {**said, "TakenFrom": swap.get(each["TakenFrom"], each["TakenFrom"])}
     write_scans(out, name, images, {contrast: notes[contrast] for contrast in images})
+    return again
 
 
 def _match(studies, masks, copies):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.errors import CohortError, Reason
+from epitome_kit.files import checksum
 from epitome_kit.folders import is_litter, natural_key, walk_entries
 from epitome_kit.ledger import Entry
 
@@ -143,3 +144,12 @@ def opener(archive):
     else:
         with zipfile.ZipFile(archive) as opened:
             yield opened.open
+
+
+def slice_checksums(patient):
+    """List number, kind and checksum of every slice of a patient; in a zip, the checksum that it states."""
+    if patient.archive is None:
+        return [f"{number} {mask} {checksum(name)}" for number, mask, name in sorted(patient.slices)]
+    with zipfile.ZipFile(patient.archive) as opened:
+        found = [(number, mask, opened.getinfo(name)) for number, mask, name in sorted(patient.slices)]
+    return [f"{number} {mask} {info.file_size} {info.CRC:08x}" for number, mask, info in found]

@@ -30,11 +30,17 @@ from PIL import Image
 
 from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar
 from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError
-from epitome_kit.files import write_json
+from epitome_kit.files import text_digest
 from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.ledger import LEDGER, Entry
-from epitome_kit.sources.importing import adopt_subjects, check_folders, describe_cohort
-from epitome_kit.sources.tcga_files import LARGEST_FILE, find_patients, opener
+from epitome_kit.sources.importing import (
+    adopt_subjects,
+    check_folders,
+    describe_cohort,
+    import_difference,
+    write_scans,
+)
+from epitome_kit.sources.tcga_files import LARGEST_FILE, find_patients, opener, slice_checksums
 from epitome_kit.sources.tcga_labels import as_participants, read_clinical
 
 _CHANNELS = {"T1w": 0, "T1ce": 2, "FLAIR": 1}
@@ -64,7 +70,7 @@ def import_tcga_lgg(source, out, *, workers=1):
     """Import TCGA-LGG in its slice layout.
 
     A patient that cannot be used is left out by name and reason. Patients that an
-    earlier import into `out` has finished are kept as they are.
+    earlier import into `out` has finished from the same slices are kept as they are.
 
     Parameters
     ----------
@@ -137,10 +143,13 @@ def _taken(out, subject_id, patient):
 
 
 def _import_patient(out, item):
-    """Write one patient, FLAIR last: with it in place, the patient is complete."""
-    subject_id, (_, archive, _, slices) = item
-    if image_path(out, subject_id, "FLAIR").is_file():
-        return
+    """Write one patient; with the last scan in place, it is complete."""
+    subject_id, patient = item
+    _, archive, _, slices = patient
+    origin = {"SourceDigest": text_digest("\n".join(slice_checksums(patient)))}
+    again = import_difference(out, subject_id, origin, strict=False)
+    if again is None:
+        return None
     numbers = {drawn: sorted(number for number, mask, _ in slices if mask == drawn) for drawn in (False, True)}
     _check_numbers(numbers[False], numbers[True])
     with opener(archive) as open_file:
@@ -158,10 +167,9 @@ def _import_patient(out, item):
             scans[contrast] = load_image(image_like(channel, flair), where="import")
     save_image(image_like((mask > 0).astype(np.uint8), flair), annotation_path(out, subject_id))
     write_annotation_sidecar(out, subject_id, "FLAIR")
-    for contrast in reversed(scans):
-        path = image_path(out, subject_id, contrast)
-        write_json(path.with_suffix("").with_suffix(".json"), _NOTES)
-        save_image(scans[contrast], path)
+    notes = dict.fromkeys(scans, {**_NOTES, **origin})
+    write_scans(out, subject_id, scans, notes, save=save_image)
+    return again
 
 
 def _check_numbers(scans, masks):

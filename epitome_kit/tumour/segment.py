@@ -1,34 +1,34 @@
 """Segmentation: the tumour of every subject, outlined by a network that never saw the subject."""
 
 import shutil
-from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import CohortError, ParameterError
-from epitome_kit.files import checksum, read_json, read_tsv, remove_abandoned, shipped_weights, write_json, write_tsv
+from epitome_kit.files import (
+    read_json,
+    read_tsv_text,
+    remove_abandoned,
+    shipped_weights,
+    text_digest,
+    tsv_text,
+    write_tsv,
+)
 from epitome_kit.folds import make_equal_folds
-from epitome_kit.learn.arrays import load_arrays, load_scans
+from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import mean_ci95
-from epitome_kit.parallel import for_each, step_bar
+from epitome_kit.parallel import step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.tumour.classical import outline_by_symmetry
-from epitome_kit.tumour.conformal import boundary_uncertainty
+from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.tumour.fit import UNetFineTuner
 from epitome_kit.tumour.intervals import add_intervals, score_misfits
-from epitome_kit.tumour.network import load_unet, save_unet, tumour_probability, unet_channels
-from epitome_kit.tumour.outline import (
-    compare_outline,
-    describe_outline,
-    reference_path,
-    save_outline,
-    to_subject_space,
-    voxel_ml,
-    with_whole_truth,
-)
+from epitome_kit.tumour.network import save_unet
+from epitome_kit.tumour.outline import with_whole_truth
+from epitome_kit.tumour.outline_cohort import outline_path, outline_subjects
+from epitome_kit.workspace import Workspace
 
 EPOCHS = 20
 """Rounds through the training subjects, unless told otherwise."""
@@ -51,8 +51,8 @@ def segment_cohort(
     nothing, and an interval for the volume, calibrated on the other subjects
     (:func:`epitome_kit.tumour.intervals.add_intervals`).
 
-    A call that is stopped keeps the finished folds; the next one with the same
-    settings goes on from there.
+    A call that is stopped keeps the finished networks and outlines; the next one
+    with the same settings goes on from there.
 
     Parameters
     ----------
@@ -98,24 +98,36 @@ def segment_cohort(
     """
     out, preprocessed = Path(out), Path(preprocessed)
     _check(cohort, learn_from, weights)
-    settings = _begin(cohort, preprocessed, out, folds=folds, epochs=epochs, seed=seed, learn_from=learn_from)
-    if not _finished(out, folds, weights, settings):
+    remove_abandoned(out)
+    settings = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
+    record = _training_record(cohort, preprocessed, out, settings)
+    card = _card_record(weights, record) if weights else None
+    everybody = card is not None and not (card.begun() and Path(weights).is_file())
+    if not record.valid() or everybody:
+        _begin(record, card, cohort, out)
         arrays = load_arrays(cohort, preprocessed, shipped_channels("tumour_unet"))
         if learn_from == "truth":
             arrays = with_whole_truth(arrays, cohort, preprocessed)
         fold_of = make_equal_folds(arrays.ids, folds=folds, seed=seed)
         _require_masks(arrays, fold_of, cohort)
-        _train(UNetFineTuner(arrays, epochs, seed), fold_of, cohort, preprocessed, out, weights, workers)
-    tumours = add_intervals(pd.concat([read_tsv(_part(out, fold)) for fold in range(folds)]))
+        _train(UNetFineTuner(arrays, epochs, seed), fold_of, out, card if everybody else None)
+        record.finish(fold_of=dict(zip(arrays.ids, fold_of, strict=True)))
+    fold_of = record.results()["fold_of"]
+    networks = {name: unet_path(out, fold) for name, fold in fold_of.items()}
+    rows = outline_subjects([cohort[name] for name in fold_of], networks, preprocessed, out, workers)
+    parts = [
+        [{"fold": fold + 1, **row} for row in rows if fold_of[row["participant_id"]] == fold] for fold in range(folds)
+    ]
+    tumours = add_intervals(pd.concat([_as_read(pd.DataFrame(part)) for part in parts]))
     tumours = tumours.sort_values("participant_id", ignore_index=True)
-    write_tsv(out / "tumours.tsv", tumours)
-    if weights:
-        _write_card(weights, cohort, tumours, settings)
+    write_tsv(Workspace(out).tumours, tumours)
+    if card:
+        card.finish(**_describe_network(cohort, tumours))
     return tumours
 
 
 def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
-    """Outline the tumour of every subject with a network that is there already.
+    """Outline the tumour of every subject with a network that is there already; what is finished is kept.
 
     Parameters
     ----------
@@ -145,16 +157,14 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
         No subject has been preprocessed.
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    _network(weights)  # refused here rather than by every worker
+    remove_abandoned(out)
     ready = [each for each in subjects if Preprocessed(preprocessed, each.id).mask("desc-brain").is_file()]
     if not ready:
         hint = "run `epitome preprocess` first"
         raise CohortError("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
-    for part in out.glob("unet/fold-*.tsv"):  # their masks are about to be overwritten
-        part.unlink()
-    rows = _outline_all(ready, weights, preprocessed, out, workers)
-    tumours = add_intervals(pd.DataFrame(rows), read_card(weights)["misfits"])
-    write_tsv(out / "tumours.tsv", tumours)
+    rows = outline_subjects(ready, dict.fromkeys((each.id for each in ready), weights), preprocessed, out, workers)
+    tumours = add_intervals(pd.DataFrame(rows), read_card(weights).get("misfits", []))
+    write_tsv(Workspace(out).tumours, tumours)
     return tumours
 
 
@@ -230,39 +240,41 @@ def _require_masks(arrays, fold_of, cohort):
         )
 
 
-def _begin(cohort, preprocessed, out, **settings):
-    """Write down the settings; what others made is cleared away."""
-    remove_abandoned(out)
+def _training_record(cohort, preprocessed, out, settings):
+    """Record of the networks of all folds; it holds the fold of each subject."""
     records = [Preprocessed(preprocessed, each.id).record for each in cohort]
     with shipped_weights("tumour_unet") as start:
-        inputs = checksum(start, *(record for record in records if record.is_file()))
-    settings, path = {**settings, "inputs": inputs}, out / "unet" / "settings.json"
-    if not path.is_file() or read_json(path) != settings:
+        inputs = checksums(start, *records)
+    networks = [unet_path(out, fold) for fold in range(settings["folds"])]
+    return Record(out / "unet" / "settings.json", settings, inputs, networks)
+
+
+def _card_record(weights, training):
+    """Record of the network of all subjects, which is its card: it goes with the network, so it names no subject."""
+    inputs = {"preprocessed subjects": text_digest(repr(sorted(training.inputs.items())))}
+    return Record(_card_path(weights), training.settings, inputs, [Path(weights)])
+
+
+def _begin(record, card, cohort, out):
+    """Say what is computed again, and clear away what was made with other settings."""
+    report_again("segment_cohort", [record.difference() or (card and card.difference())])
+    if not record.begun():
         shutil.rmtree(out / "unet", ignore_errors=True)
-        write_json(path, settings)
-    return settings
+        for each in cohort:
+            outline_path(out, each.id).unlink(missing_ok=True)
+        record.begin()
 
 
-def _finished(out, folds, weights, settings):
-    """Whether every fold is there, and the network of all subjects with the same settings."""
-    kept = not weights or (Path(weights).is_file() and read_card(weights).get("settings") == settings)
-    return kept and all(_part(out, fold).is_file() for fold in range(folds))
-
-
-def _train(tuner, fold_of, cohort, preprocessed, out, weights, workers):
-    """Train what is not there yet, and outline the subjects of each fold."""
-    missing = [fold for fold in np.unique(fold_of) if not _part(out, fold).is_file()]
-    untrained = [fold for fold in missing if not unet_path(out, fold).is_file()]
-    with step_bar("Training the U-Net", tuner.epochs * (len(untrained) + bool(weights))) as advance:
+def _train(tuner, fold_of, out, card):
+    """Train the networks that are missing: one for each fold, and that of all subjects where its card is given."""
+    untrained = [fold for fold in np.unique(fold_of) if not unet_path(out, fold).is_file()]
+    with step_bar("Training the U-Net", tuner.epochs * (len(untrained) + bool(card))) as advance:
         for fold in untrained:
             save_unet(tuner.fit(fold_of != fold, fold + 1, advance), unet_path(out, fold))
-        if weights:
-            _card_path(weights).unlink(missing_ok=True)
-            save_unet(tuner.fit(np.ones(len(fold_of), bool), 0, advance), weights)
-    for fold in missing:  # after the bar above is gone: a notebook cannot show two at a time
-        tested = [cohort[name] for name in np.array(tuner.arrays.ids)[fold_of == fold]]
-        rows = _outline_all(tested, unet_path(out, fold), preprocessed, out, workers)
-        write_tsv(_part(out, fold), pd.DataFrame([{"fold": fold + 1, **row} for row in rows]))
+        if card:
+            card.path.unlink(missing_ok=True)
+            save_unet(tuner.fit(np.ones(len(fold_of), bool), 0, advance), *card.outputs)
+            card.begin()
 
 
 def unet_path(out, fold):
@@ -270,43 +282,13 @@ def unet_path(out, fold):
     return Path(out) / "unet" / f"fold-{fold + 1}.keras"
 
 
-def _part(out, fold):
-    return unet_path(out, fold).with_suffix(".tsv")
+def _as_read(table):
+    """Give a table as it is read from its file."""
+    return read_tsv_text(tsv_text(table), dtype={"participant_id": str})
 
 
-def _outline_all(subjects, weights, preprocessed, out, workers):
-    work = partial(_outline, weights=weights, preprocessed=preprocessed, out=out)
-    return for_each(work, subjects, title="Segmenting", workers=workers)
-
-
-def _network(weights):
-    """Load a network once in each process, and again when its file has changed."""
-    path = Path(weights or "")
-    return _loaded(weights, path.stat().st_mtime_ns if path.is_file() else None)
-
-
-@lru_cache(maxsize=1)
-def _loaded(weights, _changed):
-    return load_unet(weights)
-
-
-def _outline(subject, *, weights, preprocessed, out):
-    """Outline, save, measure and compare one subject."""
-    network = _network(weights)
-    channels = unet_channels(network)
-    scans = load_scans(Preprocessed(preprocessed, subject.id), channels)
-    probability = tumour_probability(network, scans)
-    mask = to_subject_space(subject, preprocessed, probability)
-    save_outline(mask, out, subject.id)
-    figures = {"spread": boundary_uncertainty(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}
-    if reference_path(subject) is not None:
-        rival = to_subject_space(subject, preprocessed, outline_by_symmetry(scans, channels))
-        figures["dice_classical"] = compare_outline(subject, rival)["dice"]
-    said = " ".join(Preprocessed(preprocessed, subject.id).warnings) or np.nan
-    return {"participant_id": subject.id, **describe_outline(subject, mask), **figures, "warnings": said}
-
-
-def _write_card(weights, cohort, tumours, settings):
+def _describe_network(cohort, tumours):
+    """Describe the training of a network, for its card."""
     misfits = [each for each in score_misfits(tumours).tolist() if np.isfinite(each)]
-    card = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts, "settings": settings}
-    write_json(_card_path(weights), {**card, "out_of_fold": summarise(tumours), "misfits": misfits})
+    known = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts}
+    return {**known, "out_of_fold": summarise(tumours), "misfits": misfits}

@@ -9,18 +9,19 @@ from joblib import cpu_count
 from epitome_kit.cohort import Subject
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import EpitomeWarning, ParameterError
-from epitome_kit.files import write_json
-from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
+from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_once, preprocessing_record
+from epitome_kit.preprocess.subject import describe_steps
+from epitome_kit.resume import report_again
 from epitome_kit.sources.contrasts import judge_scan
 from epitome_kit.tumour.segment import predict_tumours
+from epitome_kit.workspace import Workspace
 
 SPACING_MM = 3.0
 """Voxel size of the template grid that the shipped network learned on."""
 
 
 def segment_head(images, out, *, weights=None):
-    """Preprocess the scans of one head, outline its tumour and measure it.
+    """Preprocess the scans of one head, outline its tumour and measure it; what is finished is kept.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def segment_head(images, out, *, weights=None):
 
 
 def prepare_head(images, out, *, spacing_mm=SPACING_MM):
-    """Preprocess the scans of one head.
+    """Preprocess the scans of one head, unless that is done.
 
     Parameters
     ----------
@@ -71,11 +72,11 @@ def prepare_head(images, out, *, spacing_mm=SPACING_MM):
     """
     images = {name: Path(path) for name, path in images.items()}
     subject = Subject(head_name(images), images, annotated_on=by_conspicuity(images)[0])
-    files = Preprocessed(Path(out) / "preprocessed", subject.id)
-    files.record.unlink(missing_ok=True)
-    quality = preprocess_subject(subject, files, steps=describe_steps(), spacing_mm=spacing_mm, threads=cpu_count())
-    write_json(files.record, {"quality": quality})
-    return subject, files
+    folder = Workspace(out).preprocessed
+    record = preprocessing_record(subject, folder, steps=describe_steps(), spacing_mm=spacing_mm)
+    report_again(f"{subject.id}, preprocessing", [record.difference()])
+    preprocess_once(subject, folder, record, threads=cpu_count())
+    return subject, Preprocessed(folder, subject.id)
 
 
 def predict_scan(scans):

@@ -1,0 +1,101 @@
+"""State what was found in one case: sizes, grids, and the notes to read first."""
+
+from dataclasses import asdict
+
+import nibabel as nib
+import numpy as np
+
+from epitome_kit import __version__
+from epitome_kit.images import load_image, load_mask, voxel_size_known
+from epitome_kit.tumour.intervals import describe_volume
+from epitome_kit.tumour.measure import measure_tumour
+from epitome_kit.tumour.segment import read_card
+
+
+def state_findings(report, tumour, truth, evidence, warnings):
+    """State the sizes, the grids and the notes of one case in plain values.
+
+    Parameters
+    ----------
+    report : CaseReport
+    tumour : Series
+        Row of the segmentation, as from :func:`epitome_kit.predict_tumours`.
+    truth : dict or None
+        What is known of a simulated head.
+    evidence : dict of str to str
+        By contrast, how it is known that the scan shows it.
+    warnings : list of str
+        Of preprocessing.
+
+    Returns
+    -------
+    dict
+        ``size`` is None where no tumour was found.
+    """
+    scans = {name: load_image(path, check_voxels=False) for name, path in report.scans.items()}
+    known = voxel_size_known(scans[report.lead])
+    found = int(tumour.volume_voxels)
+    size = None
+    if found:
+        parts = ("volume_ml", "volume_low_ml", "volume_high_ml", "volume_voxels", "volume_low_voxels")
+        size = {name: float(tumour[name]) for name in (*parts, "volume_high_voxels")}
+        size["measured"] = asdict(measure_tumour(report.tumour)) if known else None
+    grids = {
+        name: {
+            "shape": list(image.shape),
+            "voxel_mm": [round(float(each), 2) for each in nib.affines.voxel_sizes(image.affine)],
+            "known": voxel_size_known(image),
+            "evidence": evidence.get(name, "as stated"),
+        }
+        for name, image in scans.items()
+    }
+    brain = load_mask(report.brain)
+    brain_ml = np.sum(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])) / 1000 if known else None
+    return {
+        "version": __version__,
+        "lead": report.lead,
+        "scans": grids,
+        "brain_ml": brain_ml,
+        "size": size,
+        "outline_learned_from": read_card()["trained_on"],
+        "truth": truth,
+        "notes": [*_notes(grids, size), *warnings],
+    }
+
+
+def _notes(grids, size):
+    """List what a reader has to know before any number."""
+    notes = []
+    if not all(each["known"] for each in grids.values()):
+        notes.append("The voxel size of a scan is unknown, so nothing is given in mL or mm.")
+    thick = [name for name, each in grids.items() if each["known"] and max(each["voxel_mm"]) > 7]
+    if thick:
+        notes.append(f"{', '.join(thick)}: voxels longer than 7 mm. The networks learned on finer ones.")
+    if size is None:
+        notes.append("No tumour was outlined. That does not mean that there is none.")
+    elif size["measured"] and size["measured"]["touches_edge"]:
+        notes.append("The outline touches the edge of the scan: part of the tumour may lie outside.")
+    return notes
+
+
+def size_lines(size):
+    """Say how large the tumour is, a line a fact, each with its unit and the volume with its interval.
+
+    Parameters
+    ----------
+    size : dict
+        As in :attr:`CaseReport.facts`.
+
+    Returns
+    -------
+    list of str
+    """
+    told, measured = describe_volume(size), size["measured"]
+    lines = [f"volume {told.volume}", told.interval]
+    if measured is None:
+        return lines
+    return [
+        *lines,
+        f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm",
+        f"measurable by RANO: {'yes' if measured['measurable'] else 'no'}",
+    ]
