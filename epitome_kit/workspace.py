@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-import nbformat
 import pandas as pd
 
 from epitome_kit.errors import NotebookError, ParameterError
@@ -12,6 +11,9 @@ from epitome_kit.files import read_json, read_tsv, write_text
 
 QUALITY_TABLE, EXCLUDED_TABLE, QUALITY_PAGE = "quality.tsv", "excluded.tsv", "qc.html"
 """Tables and page of a preprocessed cohort."""
+
+CASE_FACTS, CASE_SHEET = "case.json", "case.html"
+"""What was found in one scan, as data and as a sheet to keep."""
 
 LATEST = "latest"
 """Name of the link; a file of that name and ``.txt`` says where it would lead, where links are not allowed."""
@@ -78,8 +80,8 @@ class Workspace:
     tumours = _Member("tumours.tsv")
     epitomes = _Member("epitomes")
     case = _Member("case")  # 06, one scan
-    case_facts = _Member("case/case.json")
-    case_sheet = _Member("case/case.html")
+    case_facts = _Member(f"case/{CASE_FACTS}")
+    case_sheet = _Member(f"case/{CASE_SHEET}")
     labs = _Member("labs")
     figures = _Member("figures")
     reporting = _Member("reporting")  # flow of subjects and checklists
@@ -148,6 +150,8 @@ def read_notebook(path):
     NotebookError
         The file is not a notebook.
     """
+    import nbformat  # comes with the extra `lab`
+
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:

@@ -82,6 +82,18 @@ def test_imports_run_one_way():
     assert not {name: _backwards(name) for name in names if _backwards(name)}, f"imports run one way: {ROOMS}"
 
 
+def test_the_architecture_page_names_every_room_in_the_order_of_imports():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("\n## Rooms\n")[2].partition("\nAn *epitome*")[0], re.MULTILINE)
+    assert [name.rstrip("/") for row in rows for name in re.findall(r"`(\w+/?)`", row)] == ROOMS
+
+
+def test_the_files_that_the_architecture_page_names_are_there():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.pyi?)`", page)) - {"sources/NAME.py"}
+    assert not [name for name in named if not any((root / name).is_file() for root in (PACKAGE, PACKAGE.parent))]
+
+
 def test_the_package_itself_imports_none_of_its_rooms():
     assert not [imported for imported in _imports("__init__.py") if imported.startswith("epitome_kit")]
 

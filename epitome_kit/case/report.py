@@ -26,7 +26,7 @@ from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.segment import predict_tumours
 from epitome_kit.tumour.single_case import SPACING_MM, prepare_head
-from epitome_kit.workspace import Workspace
+from epitome_kit.workspace import CASE_FACTS, CASE_SHEET, Workspace
 
 STEPS = (
     "Reading the scans",
@@ -38,9 +38,6 @@ STEPS = (
     "Writing the sheet",
 )
 """What :func:`case_report` does, in order, in words for a visitor."""
-
-SHEET = "case.html"
-"""The sheet to keep: one file, pictures included."""
 
 _FEWEST_PATCHES, _MOST_PATCHES = 120, 300
 _PATCH, _SIDE = 3, 8
@@ -78,7 +75,7 @@ class CaseReport:
     @property
     def sheet(self):
         """The page to keep."""
-        return self.folder / SHEET
+        return self.folder / CASE_SHEET
 
 
 def case_report(images, out, *, workspace=None, truth=None, evidence=None, progress=None):
@@ -139,7 +136,7 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     )
     tell(STEPS[6])
     _draw(report, workspace)
-    write_json(out / "case.json", report.facts)
+    write_json(out / CASE_FACTS, report.facts)
     write_page(report.sheet, "case.html.j2", **_shown(report))
     record.finish(pictures=list(report.pictures))
     return report
@@ -173,14 +170,14 @@ def _record(out, scans, workspace, truth, evidence):
         networks = [*grading_files(workspace), *sorted(Workspace(workspace).cnn_folds.glob("fold-*.keras"))]
     settings |= {"truth": truth, "evidence": evidence or {}}
     report = _empty_report(out, by_conspicuity(scans)[0], scans)
-    outputs = [report.sheet, out / "case.json", report.brain, report.tumour]
+    outputs = [report.sheet, out / CASE_FACTS, report.brain, report.tumour]
     return Record(out / "record.json", settings, checksums(*scans.values(), *networks), outputs)
 
 
 def _read_report(out, lead, scans, record):
     """Read a finished report; a missing number is written as null."""
     report = _empty_report(out, lead, scans)
-    report.facts.update(read_json(out / "case.json"))
+    report.facts.update(read_json(out / CASE_FACTS))
     if size := report.facts["size"]:
         size.update({name: np.nan for name, value in size.items() if value is None and name != "measured"})
     report.pictures.update({name: Workspace(out).figures / f"{name}.png" for name in record.results()["pictures"]})

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.errors import plain
-from epitome_kit.workspace import Workspace
 
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
@@ -120,9 +119,9 @@ def show_report(page, as_json):
     """
     from epitome_kit.files import read_json
     from epitome_kit.tumour.intervals import describe_volume
-    from epitome_kit.workspace import LATEST
+    from epitome_kit.workspace import LATEST, Workspace
 
-    summary = read_json(page.parent / "summary.json")
+    summary = read_json(Workspace(page.parent).summary)
     asked = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
     rows = [_key_figure(summary, part, name) for part, name in asked if summary[part][name] is not None]
     if as_json or rows:
@@ -133,8 +132,9 @@ def show_report(page, as_json):
     workspace = page.absolute().parent
     latest = workspace.parent / LATEST
     shown = latest if latest.resolve() == workspace else workspace
-    if Workspace(workspace).case_sheet.is_file():
-        typer.echo(f"One scan: {shown / 'case' / 'case.html'}", err=as_json)
+    sheet = Workspace(shown).case_sheet
+    if sheet.is_file():
+        typer.echo(f"One scan: {sheet}", err=as_json)
     typer.echo(f"Open {shown / page.name}", err=as_json)
 
 

@@ -10,7 +10,6 @@ from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
 from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import ParameterError, noticed, plain
-from epitome_kit.workspace import Workspace
 
 
 def segment(
@@ -141,6 +140,7 @@ def extract(
 def _segment_cohort(cohort, out, train, weights, training, workers):
     from epitome_kit.preprocess.pipeline import preprocess_cohort
     from epitome_kit.tumour.segment import predict_tumours, segment_cohort
+    from epitome_kit.workspace import Workspace
 
     preprocessed = Workspace(out).preprocessed
     preprocess_cohort(cohort, preprocessed, workers=workers)
@@ -158,6 +158,7 @@ def _segment_head(sources, out, weights, trust):
     from epitome_kit.resume import made_from
     from epitome_kit.tumour.outline import mask_path
     from epitome_kit.tumour.single_case import predict_scan, segment_head
+    from epitome_kit.workspace import Workspace
 
     judged = predict_scan(sources)
     for contrast, (path, evidence) in judged.items():

@@ -97,8 +97,8 @@ def fold_model_path(out, fold):
 def _clear(out):
     """Clear away what was learned with other settings."""
     shutil.rmtree(Workspace(out).cnn_folds, ignore_errors=True)
-    for name in ("cnn.keras", "features.tsv"):
-        (out / name).unlink(missing_ok=True)
+    for path in (Workspace(out).cnn, Workspace(out).features):
+        path.unlink(missing_ok=True)
 
 
 def _train(trainer, fold_of, folds, out):

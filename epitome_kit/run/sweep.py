@@ -211,7 +211,7 @@ def _write(out, plan, wanted, reasons):
         picture = embed_picture(Workspace(out).figures / "sweep.png")
     shown = rows.astype(object).where(rows.notna(), None).to_dict("records")
     for row in shown:
-        row["page"] = f"{row['run']}/index.html" if (out / row["run"] / "index.html").is_file() else None
+        row["page"] = f"{row['run']}/{Workspace.page.name}" if Workspace(out / row["run"]).page.is_file() else None
     write_page(
         out / "sweep.html",
         "sweep.html.j2",
