@@ -52,12 +52,13 @@ audit: venv  ## known faults of the pinned packages, and of our own code
 		echo "audit: $$unknown packages are unknown to the service, as from a mirror, and not checked." >&2; \
 	fi; exit $$code
 
-lint: venv  ## style of code and notebooks; notebooks carry no output
+lint: venv  ## style of code, notebooks and workflows; notebooks carry no output
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
-	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) < /dev/null
+	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) docs/colab.ipynb < /dev/null
+	$(BIN)/actionlint .github/workflows/*.yml
 
 lab: venv  ## JupyterLab on the notebooks
 	$(BIN)/epitome lab $(ARGS)
@@ -78,10 +79,10 @@ bench: venv  ## the kit against other tools, one after the other; writes benchma
 	for script in $(BENCHMARKS); do PYTHONPATH=. $(BENCH)/bin/python $$script || exit 1; done
 
 lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes newer ones
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
-		-o requirements.lock --quiet $(ARGS)
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --group bench pyproject.toml \
-		-o requirements-bench.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra all --group dev \
+		pyproject.toml -o requirements.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra all --group bench \
+		pyproject.toml -o requirements-bench.lock --quiet $(ARGS)
 
 clean:  ## remove .venv and caches; runs/ and data/ stay
 	rm -rf .venv $(BENCH) .pytest_cache .ruff_cache .hypothesis build dist

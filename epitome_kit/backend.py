@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 
 from epitome_kit.errors import ToolError
+from epitome_kit.extras import is_installed, missing_extra
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it calls an error may be none; real ones raise
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -29,6 +30,8 @@ def _silent_stderr():
         os.close(nowhere)
 
 
+if not is_installed("keras"):
+    raise missing_extra("train", "keras")
 try:
     with _silent_stderr():
         import keras

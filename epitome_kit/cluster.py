@@ -7,6 +7,7 @@ from threading import Lock
 
 import epitome_kit
 from epitome_kit.errors import ToolError
+from epitome_kit.extras import needs
 
 SCHEDULER = "EPITOME_SCHEDULER"
 """Environment variable with the address of a Dask scheduler, or the path of its ``.json`` file; kernels inherit it."""
@@ -63,19 +64,14 @@ def map_on_cluster(function, items, address):
 
     Raises
     ------
+    MissingExtraError
+        The package ``distributed`` is not installed.
     ToolError
-        The package ``distributed`` is not installed, nobody answers at
-        `address`, a worker has another version of the kit, or an item took
+        Nobody answers at `address`, a worker has another version of the kit, or an item took
         every worker down that it was given to.
     """
-    try:
+    with needs("cluster", otherwise="work on this machine: leave `--scheduler` out"):
         from distributed import Client, KilledWorker, as_completed
-    except ImportError as error:
-        raise _failed(
-            "the package `distributed`",
-            f"{SCHEDULER}={address}, and no such package",
-            "`pip install 'epitome-kit[cluster]'`, or work on this machine: leave `--scheduler` out",
-        ) from error
     try:
         client = Client(_resolve(address), timeout=_PATIENCE_S, set_as_default=False)
     except (OSError, ValueError, TypeError, KeyError) as error:

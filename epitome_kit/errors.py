@@ -143,6 +143,10 @@ class ToolError(EpitomeError):
     """A program that the kit was asked to call is not there, or fails."""
 
 
+class MissingExtraError(ToolError):
+    """A package is not installed that comes with an extra of the kit, such as ``epitome-kit[train]``."""
+
+
 class NotebookError(EpitomeError):
     """A notebook did not run to its end without an error."""
 

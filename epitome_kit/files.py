@@ -18,6 +18,7 @@ import pandas as pd
 import psutil
 
 from epitome_kit.errors import OutputError
+from epitome_kit.system import put_in_place
 
 MOST_TEXT = 64 * 2**20
 """Bytes of the largest text that is read whole: a sidecar, a table."""
@@ -57,8 +58,7 @@ def whole_file(path):
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except OSError as error:
         if error.errno not in _NO_ROOM and not path.is_dir():
             raise
@@ -99,7 +99,7 @@ def _abandoned(path):
 def write_text(path, text):
     """Write `text` to `path`, whole or not at all; what is no text in UTF-8 is spelled out."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_matrix(path, matrix):

@@ -3,7 +3,6 @@
 import os
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import psutil
 from joblib import Parallel, delayed
@@ -20,6 +19,7 @@ from rich.progress import (
 
 from epitome_kit.cluster import map_on_cluster, scheduler
 from epitome_kit.errors import ParameterError
+from epitome_kit.system import container_memory_bytes
 
 WORKER_MB = 1300
 """Memory that one process may need, in MB; this process counts as well."""
@@ -134,7 +134,6 @@ def memory_mb():
     """
     limits = [psutil.virtual_memory().total]
     stated = os.environ.get("MEM_LIMIT", "")
-    container = Path("/sys/fs/cgroup/memory.max")
-    texts = [stated, container.read_text().strip() if container.is_file() else ""]
-    limits += [int(text) for text in texts if text.isdigit()]
+    limits += [int(stated)] if stated.isdigit() else []
+    limits += [container_memory_bytes() or limits[0]]
     return min(limits) / 1e6

@@ -7,7 +7,9 @@ from typing import overload
 import pandas as pd
 
 from epitome_kit.errors import NotebookError, ParameterError
+from epitome_kit.extras import needs
 from epitome_kit.files import read_json, read_tsv, write_text
+from epitome_kit.system import is_link, link_folder
 
 QUALITY_TABLE, EXCLUDED_TABLE, QUALITY_PAGE = "quality.tsv", "excluded.tsv", "qc.html"
 """Tables and page of a preprocessed cohort."""
@@ -150,7 +152,8 @@ def read_notebook(path):
     NotebookError
         The file is not a notebook.
     """
-    import nbformat  # comes with the extra `lab`
+    with needs("lab"):
+        import nbformat
 
     try:
         return nbformat.read(path, as_version=4)
@@ -169,11 +172,10 @@ def point_latest(workspace):
         Absolute.
     """
     link = workspace.parent / LATEST
-    if link.exists() and not link.is_symlink():
+    if link.exists() and not is_link(link):
         return
     try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(workspace.name, target_is_directory=True)
+        link_folder(link, workspace)
     except OSError:
         write_text(link.with_suffix(".txt"), f"{workspace.name}\n")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import ImageError, ParameterError, ToolError
+from epitome_kit.errors import ImageError, MissingExtraError, ParameterError
 from epitome_kit.images import same_grid
 from epitome_kit.preprocess.bias_field import METHODS, correct_bias
 
@@ -69,5 +69,5 @@ def test_a_method_that_is_not_there_is_three_lines(monkeypatch):
     with raises_three_lines(ParameterError, "correct_bias", "n3"):
         correct_bias(scan, mask, method="n3")
     monkeypatch.setitem(sys.modules, "ants", None)
-    with raises_three_lines(ToolError, "correct_bias", "pip install antspyx"):
+    with raises_three_lines(MissingExtraError, "epitome-kit[ants]", "choose `n4`"):
         correct_bias(scan, mask, method="ants")

@@ -424,6 +424,18 @@ def test_doctor_finds_what_is_missing(epitome, monkeypatch):
     assert "In the way: packages, numpy, nosuchpackage." in answer.stdout
 
 
+def test_doctor_lets_pass_a_core_without_its_extras(epitome, monkeypatch):
+    needed = ["rich>=1", "pandas>=99; extra == 'train'", "numpy>=1; extra == 'train'", "numpy>=1; extra == 'lab'"]
+    _healthy(monkeypatch, requires=lambda name: [*needed, "epitome-kit[lab]; extra == 'app'"])
+    checks = {check["what"]: check for check in json.loads(epitome("doctor", "--json").stdout)}
+    assert (checks["packages"]["found"], checks["packages"]["state"]) == ("1 of 1", "ok")
+    assert (checks["extra train"]["found"], checks["extra train"]["state"]) == ("1 of 2, not pandas", "warn")
+    assert "epitome-kit[train]" in checks["extra train"]["hint"]
+    assert checks["extra lab"]["state"] == "ok" and "extra app" not in checks
+    answer = epitome("doctor")
+    assert answer.exit_code == 0 and "Ready, without extra train." in answer.stdout
+
+
 def test_doctor_lets_pass_what_only_makes_runs_slow(epitome, monkeypatch):
     _healthy(monkeypatch)
     monkeypatch.setattr(doctor.os, "cpu_count", lambda: 1)
@@ -451,7 +463,7 @@ def test_doctor_compares_with_the_lock(tmp_path):
         ("Linux", "6.1", "/mnt/data/kit", "ok"),
         ("Linux", "5.15-microsoft-WSL2", "/home/me/kit", "ok"),
         ("Linux", "5.15-microsoft-WSL2", "/mnt/c/kit", "warn"),
-        ("Windows", "11", "C:/kit", "warn"),
+        ("Windows", "11", "C:/kit", "ok"),
     ],
 )
 def test_doctor_knows_windows_and_its_linux(system, release, folder, state, monkeypatch):
@@ -476,7 +488,7 @@ def test_doctor_counts_the_gpus(monkeypatch):
 def test_doctor_tells_the_kernel_of_another_python(monkeypatch):
     for program, state in ((sys.executable, "ok"), ("python", "ok"), ("/elsewhere/bin/python", "warn")):
         spec = SimpleNamespace(get_kernel_spec=lambda name, program=program: SimpleNamespace(argv=[program]))
-        monkeypatch.setattr(doctor, "KernelSpecManager", lambda spec=spec: spec)
+        monkeypatch.setattr("jupyter_client.kernelspec.KernelSpecManager", lambda spec=spec: spec)
         assert doctor._kernel()["state"] == state
 
 

@@ -17,7 +17,7 @@ import epitome_kit
 from epitome_kit import cluster
 from epitome_kit.cli import app
 from epitome_kit.cluster import SCHEDULER, scheduled_on, scheduler
-from epitome_kit.errors import ImageError, ToolError
+from epitome_kit.errors import ImageError, MissingExtraError, ToolError
 from epitome_kit.files import write_json
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import preprocess_cohort
@@ -139,7 +139,10 @@ def test_work_that_cannot_travel_stays_here(address):
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with scheduled_on("tcp://127.0.0.1:1"), raises_three_lines(ToolError, "epitome-kit[cluster]"):
+    with (
+        scheduled_on("tcp://127.0.0.1:1"),
+        raises_three_lines(MissingExtraError, "epitome-kit[cluster]", "`--scheduler`"),
+    ):
         for_each(abs, [1], title="Work", workers=1)
 
 

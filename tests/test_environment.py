@@ -14,11 +14,26 @@ from tiny import ROOT
 import epitome_kit
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-RUNTIME = {canonicalize_name(need.name): need for need in map(Requirement, PYPROJECT["project"]["dependencies"])}
-DEVELOPMENT, PEERS = (
-    {canonicalize_name(need.name): need for need in map(Requirement, PYPROJECT["dependency-groups"][group])}
-    for group in ("dev", "bench")
-)
+
+
+def _by_name(needs):
+    return {canonicalize_name(need.name): need for need in map(Requirement, needs)}
+
+
+CORE = _by_name(PYPROJECT["project"]["dependencies"])
+EXTRAS = {extra: _by_name(needs) for extra, needs in PYPROJECT["project"]["optional-dependencies"].items()}
+DEVELOPMENT, PEERS = (_by_name(PYPROJECT["dependency-groups"][group]) for group in ("dev", "bench"))
+
+
+def with_included(extra):
+    """Packages of an extra, and of those that it includes."""
+    own = dict(EXTRAS[extra])
+    included = own.pop("epitome-kit", None)
+    return own | {name: need for other in (included.extras if included else ()) for name, need in EXTRAS[other].items()}
+
+
+RUNTIME = CORE | with_included("all")
+RUNTIME.pop("epitome-kit", None)
 LOCKS = {"requirements.lock": RUNTIME | DEVELOPMENT, "requirements-bench.lock": RUNTIME | PEERS}
 ENVIRONMENT = (ROOT / "environment.yml").read_text(encoding="utf-8")
 CONDA_ONLY = {"python", "pip"}

@@ -65,6 +65,24 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]
 
 
+def test_without_keras_the_baselines_are_graded_and_no_network_is_lost(graded, tmp_path, monkeypatch):
+    monkeypatch.setattr("epitome_kit.report.graded_table.is_installed", lambda package: False)
+    monkeypatch.setattr("epitome_kit.grade.nested._new_network", lambda settings: pytest.fail("a network was made"))
+    refused = CliRunner().invoke(app, ["grade", *graded[2]])
+    assert refused.exit_code == 1 and "another `--out`" in " ".join(refused.output.split())
+    command = [part if part != str(graded[0]) else str(tmp_path) for part in graded[2]]
+    result = CliRunner().invoke(app, ["grade", *command])
+    assert result.exit_code == 0, result.output
+    assert "epitome-kit[train]" in result.stderr
+    scores, by_network = read_json(tmp_path / "scores.json"), read_json(graded[0] / "scores.json")
+    assert (by_network["model"], scores["model"]) == ("ann", "logistic") and set(scores) == set(by_network)
+    assert set(scores["rivals"]) == {"majority", "random_forest"} and set(scores["probes"]) == {"age"}
+    assert scores["auc_ci95"][0] > 0.5
+    assert set(read_tsv(tmp_path / "rivals.tsv").model) == {"random_forest", "age"}
+    assert len(read_tsv(tmp_path / "predictions.tsv")) == 88
+    assert not [*tmp_path.glob("ann.*")] and "No model was saved" in (tmp_path / "model_card.md").read_text("utf-8")
+
+
 def test_predictions_hold_every_subject_once_a_deal(graded):
     predictions = read_tsv(graded[0] / "predictions.tsv")
     assert (predictions.groupby("repeat").participant_id.nunique() == 44).all() and len(predictions) == 88

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import ToolError
+from epitome_kit.errors import MissingExtraError
 from epitome_kit.widgets.niivue import view_3d
 
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
-    with raises_three_lines(ToolError, "view_3d", "ipyniivue", "epitome-kit[view3d]"):
+    with raises_three_lines(MissingExtraError, "ipyniivue", "epitome-kit[view3d]"):
         view_3d(ellipsoids.head())
 
 

@@ -9,10 +9,12 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from tornado.web import HTTPError
-
+from epitome_kit.extras import needs
 from epitome_kit.report.html import render_page
+
+with needs("app"):
+    from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+    from tornado.web import HTTPError
 
 ADDRESS = "127.0.0.1"
 """Nobody beyond this machine is served."""

@@ -4,23 +4,24 @@ import base64
 import html
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import traceback
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-
-import ipywidgets as ipw
 
 from epitome_kit.case.phantoms import PHANTOMS, known_truth, load_phantoms
 from epitome_kit.case.upload import receive_scan, safe_name
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import EpitomeError, ImageError
+from epitome_kit.extras import needs
 from epitome_kit.grade.single_case import find_trained_run
 from epitome_kit.sources.contrasts import Judgement, judge_scan
+from epitome_kit.system import time_limit
 from epitome_kit.widgets.slice_viewer import SliceViewer
+
+with needs("lab"):
+    import ipywidgets as ipw
 
 OWN = "A scan of my own"
 
@@ -147,7 +148,7 @@ class CasePage(ipw.VBox):
             if sum(file["size"] for file in files) > self._upload_mb * 10**6:
                 received = f"{sum(file['size'] for file in files) / 1e6:.1f} MB"
                 raise ImageError("upload", f"at most {self._upload_mb} MB", received, "send fewer scans")
-            with _time_limit(self._case_s):
+            with time_limit(self._case_s, partial(_too_long, self._case_s)):
                 for number, file in enumerate(files):
                     place = self._folder / "scans" / str(number)
                     found = receive_scan(file["content"], place, name=file["name"])
@@ -187,7 +188,7 @@ class CasePage(ipw.VBox):
             from epitome_kit.case.report import STEPS, case_report  # loads Keras, so the page opens without
 
             self.progress.max = len(STEPS)
-            with _time_limit(self._case_s):
+            with time_limit(self._case_s, partial(_too_long, self._case_s)):
                 images, truth, evidence = self._chosen()
                 tell = partial(self._show_step, STEPS)
                 known = {"truth": truth, "evidence": evidence}
@@ -247,20 +248,5 @@ def _alert(text):
     return f"<p class='notice bad' role='alert'>{lines}</p>"
 
 
-@contextmanager
-def _time_limit(seconds):
-    """Stop what takes too long; only the main thread of a POSIX system can."""
-    if not hasattr(signal, "SIGALRM"):
-        yield
-        return
-    earlier = signal.signal(signal.SIGALRM, partial(_too_long, seconds))
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, earlier)
-
-
-def _too_long(seconds, *_):
-    raise ImageError("case", f"a case that takes at most {seconds} s", "a longer one", "send a smaller scan, or fewer")
+def _too_long(seconds):
+    return ImageError("case", f"a case that takes at most {seconds} s", "a longer one", "send a smaller scan, or fewer")

@@ -2,24 +2,26 @@
 
 import logging
 import secrets
-import signal
 import socket
 import tempfile
 import webbrowser
 from pathlib import Path
 
-import nbformat
-from tornado.ioloop import IOLoop
-from traitlets.config import Config
-from voila.app import Voila
-
 from epitome_kit.case.access import ADDRESS, CaseKernels, guarded
 from epitome_kit.case.phantoms import load_phantoms
 from epitome_kit.errors import ParameterError
+from epitome_kit.extras import needs
 from epitome_kit.grade.single_case import has_graded
 from epitome_kit.report.html import TEMPLATES
 from epitome_kit.run.notebooks import find_notebooks
+from epitome_kit.system import interrupt_on_ctrl_c
 from epitome_kit.workspace import LATEST, latest_run
+
+with needs("app"):
+    import nbformat
+    from tornado.ioloop import IOLoop
+    from traitlets.config import Config
+    from voila.app import Voila
 
 APP_TAG = "app"
 """Tag of the cells of notebook 06 that a visitor sees."""
@@ -72,7 +74,7 @@ def serve_case_page(
             "EPITOME_APP_UPLOAD_MB": str(upload_mb),
             "EPITOME_APP_CASE_S": str(case_s),
         }
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt_on_ctrl_c()
         server.initialize([])
         IOLoop.current().add_callback(_announce, server, browser, tell)
         server.start()

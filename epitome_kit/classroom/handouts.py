@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from textwrap import dedent
 
-from nbconvert import NotebookExporter
-from nbconvert.preprocessors import ClearOutputPreprocessor, Preprocessor, TagRemovePreprocessor
-
 from epitome_kit.errors import OutputError
+from epitome_kit.extras import needs
 from epitome_kit.files import write_text
 from epitome_kit.run.notebooks import kit_notebooks, notebooks_folder
+
+with needs("lab"):
+    from nbconvert import NotebookExporter
+    from nbconvert.preprocessors import ClearOutputPreprocessor, Preprocessor, TagRemovePreprocessor
 
 
 class FillInSolutions(Preprocessor):

@@ -6,13 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbformat.v4 import new_code_cell, new_notebook
 
 from epitome_kit.classroom.handouts import tagged
 from epitome_kit.classroom.submissions import notes_on_copies, read_submissions
 from epitome_kit.errors import NotebookError, ParameterError, SubmissionError, plain
+from epitome_kit.extras import needs
 from epitome_kit.files import read_json
 from epitome_kit.run.execute import new_kernel
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
@@ -20,6 +18,12 @@ from epitome_kit.run.parameters import TAG as PARAMETERS
 from epitome_kit.run.parameters import declared_parameters
 from epitome_kit.teach.check_result import MIME
 from epitome_kit.workspace import Workspace, read_notebook
+
+with needs("lab"):
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbformat.v4 import new_code_cell, new_notebook
+
 
 _PATIENCE = 10
 """How many times longer a cell of the kit may take than an answer: a busy machine is not the student's fault."""

@@ -21,6 +21,7 @@ from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError
+from epitome_kit.extras import is_installed, missing_extra
 
 SUCCESS, INTERRUPTED = 0, 130
 
@@ -262,6 +263,8 @@ def lab(
     """
     from epitome_kit.run.notebooks import find_notebooks, notebooks_to_edit
 
+    if not is_installed("jupyterlab"):
+        raise missing_extra("lab", "jupyterlab")
     (first,) = find_notebooks(["01"]).values()
     path = notebooks_to_edit(folder) / first.name
     command = [sys.executable, "-m", "jupyterlab", str(path), *([] if browser else ["--no-browser"])]
@@ -282,7 +285,9 @@ def check(as_json: Json = False):
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
     show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
     grave = [check["what"] for check in checks if check["state"] == "missing"]
-    typer.echo(f"In the way: {', '.join(grave)}." if grave else "Ready: epitome run, or epitome lab.", err=as_json)
+    without = [check["what"] for check in checks if check["what"].startswith("extra ") and check["state"] != "ok"]
+    ready = f"Ready, without {', '.join(without)}." if without else "Ready: epitome run, or epitome lab."
+    typer.echo(f"In the way: {', '.join(grave)}." if grave else ready, err=as_json)
     raise typer.Exit(FAILED if grave else SUCCESS)
 
 

@@ -11,10 +11,13 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import psutil
-from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from packaging.requirements import Requirement
 
 import epitome_kit
+from epitome_kit.extras import is_installed, needs
+
+EXTRAS = ("train", "lab", "app")
+"""Extras that a whole installation has."""
 
 MEMORY_GB, DISK_GB, CORES = 2.0, 3.0, 2
 """What a run at profile quick needs: free memory, free disk, and cores to be quick."""
@@ -61,8 +64,8 @@ def check_environment(folder="."):
         _check("cores", cores, CORES, cores >= CORES, "nothing is wrong, runs take longer", grave=False),
         *_packages(),
         *_lock(Path(epitome_kit.__file__).parent.parent / "requirements.lock"),
-        *_keras(),
-        _kernel(),
+        *(_keras() if is_installed("keras") else []),
+        *([_kernel()] if is_installed("jupyter_client") else []),
         _browser(),
     ]
 
@@ -76,9 +79,9 @@ def _system(folder):
     """Say which system this is; on Windows the kit lives in WSL, and there not on the disk of Windows."""
     name, wsl = platform.system(), "microsoft" in platform.release().lower()
     far = wsl and folder.as_posix().startswith("/mnt/")
-    hint = "move the folder to your home in WSL: below /mnt, files are many times slower" if far else "use WSL"
+    hint = "move the folder to your home in WSL: below /mnt, files are many times slower"
     found = f"{name} {platform.machine()}{' (WSL)' if wsl else ''}"
-    return _check("system", found, "Linux, macOS or WSL", name != "Windows" and not far, hint, grave=False)
+    return _check("system", found, "Linux, macOS or Windows", not far, hint, grave=False)
 
 
 def _python_ok():
@@ -86,18 +89,39 @@ def _python_ok():
 
 
 def _packages():
-    """Compare every package that the kit requires with what is installed, and list those that do not do."""
+    """Compare every package that the kit requires with what is installed: those of the core one by one."""
     try:
-        required = [need for need in map(Requirement, requires("epitome-kit")) if need.marker is None]
+        needed = list(map(Requirement, requires("epitome-kit")))
     except PackageNotFoundError:
         hint = "`pip install -e .` in the folder of the kit, or `make install`"
         return [_check("epitome-kit", None, "installed", False, hint, grave=False)]
-    lacking = [need for need in required if not need.specifier.contains(_version(need.name) or "0", prereleases=True)]
+    required = [need for need in needed if need.marker is None]
+    lacking = _lacking(required)
     total = f"{len(required) - len(lacking)} of {len(required)}"
     return [
         _check("packages", total, "all", not lacking, "see below, or `make install`"),
         *(_check(need.name, _version(need.name), str(need.specifier), False, _upgrade(need)) for need in lacking),
+        *(_extra(extra, needed) for extra in EXTRAS if any(_belongs(need, extra) for need in needed)),
     ]
+
+
+def _belongs(need, extra):
+    """Whether a requirement is of an extra itself, not of another one that it includes."""
+    return need.marker is not None and need.name != "epitome-kit" and need.marker.evaluate({"extra": extra})
+
+
+def _extra(extra, needed):
+    """Count the packages of an extra that are installed; without them, all other verbs work."""
+    required = [need for need in needed if _belongs(need, extra)]
+    lacking = _lacking(required)
+    named = f", not {', '.join(need.name for need in lacking[:3])}{' ...' if len(lacking) > 3 else ''}"
+    found = f"{len(required) - len(lacking)} of {len(required)}{named if lacking else ''}"
+    hint = f"`{Path(sys.executable).parent / 'pip'} install 'epitome-kit[{extra}]'`"
+    return _check(f"extra {extra}", found, "all", not lacking, hint, grave=False)
+
+
+def _lacking(required):
+    return [need for need in required if not need.specifier.contains(_version(need.name) or "0", prereleases=True)]
 
 
 def _version(name):
@@ -141,6 +165,8 @@ def _keras():
 
 def _kernel():
     """Look whether Jupyter would start this very Python."""
+    with needs("lab"):
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     try:
         program = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:

@@ -195,9 +195,13 @@ def show_grading(scores, folder, as_json):
     as_json : bool
     """
     from epitome_kit.report.statements import describe_columns
+    from epitome_kit.workspace import Workspace
+
+    run = Workspace(folder)
 
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
-    models = {"neural network": scores, **scores["rivals"], **probes}
+    leading = "neural network" if scores["model"] == "ann" else scores["model"]
+    models = {leading: scores, **scores["rivals"], **probes}
     header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", "permutation p")
     rows = [(name.replace("_", " "), *_graded(each)) for name, each in models.items()]
     show(scores, as_json, rows, header=header)
@@ -209,7 +213,7 @@ def show_grading(scores, folder, as_json):
     typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
     for text in describe_columns(source):
         typer.echo(text, err=as_json)
-    typer.echo(f"Open {folder / 'scoreboard.png'} and {folder / 'model_card.md'}", err=as_json)
+    typer.echo(f"Open {run.scoreboard} and {run.model_card}", err=as_json)
 
 
 def show_outlines(tumours, folder, as_json, scans=None):

@@ -12,7 +12,7 @@ from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import whole_file, write_json, write_tsv
 from epitome_kit.grade.baselines import BASELINES
-from epitome_kit.grade.nested import ANN, NUMBERS, Settings, grade_fold, train_network
+from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_network
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
@@ -71,7 +71,7 @@ def grade_features(
     scores = build_scoreboard(answers, features, seed=seed)
     for name, table in (beside or {}).items():
         others, _ = cross_validate(table[table.label.notna()], Path(out), **how, rivals=False, name=name)
-        scores["rivals"][name] = score_models(others, seed)[ANN]
+        scores["rivals"][name] = score_models(others, seed)[scores["model"]]
     names = list(map(str, TARGETS[target]))
     scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
     scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
@@ -80,7 +80,9 @@ def grade_features(
     return scores
 
 
-def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, rivals=True, name="features"):
+def cross_validate(
+    table, out, *, balanced=True, epochs=30, seed=0, workers=1, rivals=True, network=True, name="features"
+):
     """Grade every fold of a table; folds that were finished earlier, with the same rows and settings, are kept.
 
     Parameters
@@ -96,6 +98,8 @@ def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, r
         Whether to train rivals and probes as well.
     name : str, default="features"
         Tells the folds of one table from those of another in the same workspace.
+    network : bool, default=True
+        Whether to train the network; without it, a logistic regression selects and leads.
 
     Returns
     -------
@@ -107,12 +111,13 @@ def cross_validate(table, out, *, balanced=True, epochs=30, seed=0, workers=1, r
     folds = [rows for _, rows in table.groupby(["repeat", "fold"])]
     subjects = max(int((rows.role == "train").sum()) for rows in folds)
     widest = min(max(NUMBERS), len(feature_columns(table)))
-    settings = Settings(widest, subjects, epochs, balanced, seed, rivals)
+    settings = Settings(widest, subjects, epochs, balanced, seed, rivals, network)
     stem = re.sub(r"\W+", "-", name)
     jobs = [(rows, _fold_record(out / "folds", stem, rows, settings)) for rows in folds]
     report_again(f"Grading of {name}", [record.difference() for _, record in jobs])
     grade = partial(_grade_once, settings=settings)
-    return for_each(grade, jobs, title="Training the ANN", workers=workers), settings
+    title = "Training the ANN" if network else "Training the baselines"
+    return for_each(grade, jobs, title=title, workers=workers), settings
 
 
 def build_scoreboard(answers, table, *, seed=0):
@@ -129,19 +134,21 @@ def build_scoreboard(answers, table, *, seed=0):
     Returns
     -------
     dict
-        Scores of the network; ``rivals`` and ``probes`` with the same keys each;
+        ``model``, the name of the leading model, and its scores; ``rivals`` and ``probes`` with the same keys each;
         ``folds``, ``repeats``, ``seed``, ``features`` and ``selection``.
     """
     scored = score_models(answers, seed)
+    leading = next(iter(scored))
     selections = [each for answer in answers for each in answer["selected"]]
     numbers = pd.Series([each["number"] for each in selections if each["method"] == METHODS[0]])
     people = pd.concat([answer["predictions"] for answer in answers]).groupby("participant_id").first()
     repeats = table["repeat"].nunique() if "repeat" in table else 1
     return {
-        **scored[ANN],
+        "model": leading,
+        **scored[leading],
         "rivals": {
             "majority": majority(people.label, people.get(GROUP)),
-            **{name: scored[name] for name in BASELINES if name in scored},
+            **{name: scored[name] for name in BASELINES if name in scored and name != leading},
         },
         "probes": {name: scored[name] for name in probe_columns(table)},
         "folds": int(table.fold.nunique()),
@@ -191,7 +198,7 @@ def majority(labels, groups=None):
 
 
 def save_grading(out, answers, scores, rows, settings):
-    """Write predictions, selected features, a network and, last, the scores.
+    """Write predictions, selected features, a network where one is trained, and, last, the scores.
 
     Parameters
     ----------
@@ -204,17 +211,22 @@ def save_grading(out, answers, scores, rows, settings):
     settings : Settings
     """
     everything = pd.concat([answer["predictions"] for answer in answers]).sort_values(["repeat", "participant_id"])
-    ours = everything.model == ANN
+    ours = everything.model == settings.leading
     write_tsv(Workspace(out).predictions, everything[ours].drop(columns="model"))
     write_tsv(out / "rivals.tsv", everything[~ours])
     write_tsv(Workspace(out).selected, _how_often(answers))
+    if settings.network:
+        _save_network(out, rows, settings)
+    write_json(Workspace(out).scores, scores)
+
+
+def _save_network(out, rows, settings):
     columns = feature_columns(rows)
     x, y = rows[columns].to_numpy(np.float32), rows.label.to_numpy(int)
     model, taken = train_network(x, y, settings, rows[GROUP].to_numpy() if GROUP in rows else None)
     with whole_file(Workspace(out).ann) as path:
         model.save(path)
     write_json(Workspace(out).ann_columns, {"features": [columns[index] for index in taken], "subjects": len(rows)})
-    write_json(Workspace(out).scores, scores)
 
 
 def _fold_record(folder, stem, rows, settings):

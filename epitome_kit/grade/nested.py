@@ -10,7 +10,6 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
 from epitome_kit.folds import assign_folds, class_of_groups, require_apart
-from epitome_kit.grade.ann import Grader, join
 from epitome_kit.grade.baselines import BASELINES, BaselineClassifier, calibrate
 from epitome_kit.grade.select import METHODS, choose_columns
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
@@ -22,6 +21,9 @@ INNER_FOLDS = 4
 
 ANN = "ann"
 """Name of the network among the models."""
+
+BASELINE = "logistic"
+"""The baseline that selects and leads where the network is left out."""
 
 _FILLING = SimpleImputer(strategy="median", keep_empty_features=True)
 
@@ -38,6 +40,8 @@ class Settings(NamedTuple):
     seed : int
     rivals : bool
         Whether to train the rivals as well.
+    network : bool
+        Whether to train the network; else :data:`BASELINE` takes its place.
     """
 
     features: int
@@ -46,6 +50,12 @@ class Settings(NamedTuple):
     balanced: bool = True
     seed: int = 0
     rivals: bool = True
+    network: bool = True
+
+    @property
+    def leading(self):
+        """Name of the model whose scores lead."""
+        return ANN if self.network else BASELINE
 
 
 class Hyperparameters(NamedTuple):
@@ -61,7 +71,7 @@ class Hyperparameters(NamedTuple):
     inner : list of (learn, check, selections)
         Masks of each inner fold, and what is selected on those it learns from.
     probabilities : ndarray, shape (n,)
-        Of the network, out of the inner folds; NaN where there are none.
+        Of the leading model, out of the inner folds; NaN where there are none.
     """
 
     numbers: list
@@ -107,9 +117,10 @@ def grade_fold(rows, settings):
     columns = feature_columns(rows)
     x, y, unseen = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
     choice = select_hyperparameters(x, y, settings, groups)
-    answers = {ANN: _answer(network(settings), x, y, unseen, choice, known=choice.probabilities)}
+    answers = {settings.leading: _answer(leading_model(settings), x, y, unseen, choice, known=choice.probabilities)}
     if settings.rivals:
-        answers |= {name: _answer(BaselineClassifier(name, settings.seed), x, y, unseen, choice) for name in BASELINES}
+        others = [name for name in BASELINES if name not in answers]
+        answers |= {name: _answer(BaselineClassifier(name, settings.seed), x, y, unseen, choice) for name in others}
         for name, alone in probe_columns(rows).items():
             known, new = train[alone].to_numpy(np.float32), test[alone].to_numpy(np.float32)
             answers[name] = _answer(BaselineClassifier("logistic"), known, y, new, choice.without_selection())
@@ -127,7 +138,7 @@ def grade_fold(rows, settings):
 def select_hyperparameters(x, y, settings, groups=None):
     """Select features by every method; choose how many by the AUC in inner folds.
 
-    Every selection trains a network, and their mean is the answer: each method, in
+    Every selection trains a model, and their mean is the answer: each method, in
     the better half of the numbers. To choose a single one on a few dozen subjects
     would follow chance.
 
@@ -151,7 +162,7 @@ def select_hyperparameters(x, y, settings, groups=None):
     for fold, (learn, check) in enumerate(masks):
         for n, number in enumerate(numbers):
             selected[fold, n] = _select(x[learn], y[learn], number, settings.seed)
-            answers[n, check] = _mean_answer(network(settings), x[learn], y[learn], x[check], selected[fold, n])
+            answers[n, check] = _mean_answer(leading_model(settings), x[learn], y[learn], x[check], selected[fold, n])
             aucs[n] += roc_auc_score(y[check], answers[n, check])
     better = sorted(np.argsort(-aucs, kind="stable")[: (len(numbers) + 1) // 2])
     selections = [chosen for n in better for chosen in _select(x, y, numbers[n], settings.seed)]
@@ -178,6 +189,8 @@ def train_network(x, y, settings, groups=None):
     columns : ndarray of int
         What it takes, in this order.
     """
+    from epitome_kit.grade.ann import join
+
     choice = select_hyperparameters(x, y, settings, groups)
     columns = np.unique(np.concatenate(choice.selections))
     graders = [_new_network(settings).fit(x[:, chosen], y) for chosen in choice.selections]
@@ -185,12 +198,16 @@ def train_network(x, y, settings, groups=None):
     return join(graders, places, len(columns)), columns
 
 
-def network(settings):
-    """Return the network of some settings; building it takes longer than training it, so it is kept."""
+def leading_model(settings):
+    """Return the leading model of some settings; building a network takes longer than training it, so it is kept."""
+    if not settings.network:
+        return BaselineClassifier(BASELINE, settings.seed)
     return _kept_network(settings._replace(rivals=True))
 
 
 def _new_network(settings):
+    from epitome_kit.grade.ann import Grader
+
     return Grader(
         settings.features, settings.subjects, epochs=settings.epochs, balanced=settings.balanced, seed=settings.seed
     )

@@ -1,11 +1,14 @@
 """Charts of a cohort: its labels, its scans, and the quality of their preprocessing."""
 
 import numpy as np
-import seaborn as sns
 
 from epitome_kit.errors import ParameterError
+from epitome_kit.extras import needs
 from epitome_kit.images import load_image, load_mask
 from epitome_kit.plotting.style import BLUE, CLASS_COLOURS, CYCLE, ORANGE, in_house_style, new_figure
+
+with needs("lab"):
+    import seaborn as sns
 
 _SAMPLE = 20_000
 

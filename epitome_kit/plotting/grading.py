@@ -100,7 +100,7 @@ def grading_board(folder, *, title):
 
 
 def _rows(scores):
-    models = {"ann": scores, **scores.get("rivals", {}), **scores.get("probes", {})}
+    models = {scores.get("model", "ann"): scores, **scores.get("rivals", {}), **scores.get("probes", {})}
     probes = {name: f"{name} alone" for name in scores.get("probes", {})}
     return {{**_NAMES, **probes}.get(name, name): model for name, model in models.items()}
 
@@ -139,7 +139,7 @@ def _draw_scores(axes, scores):
     axes.set(ylim=(4.6, -0.6), xlim=(-0.01, 1.01), xlabel="grey: always the commoner class")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.set_title(f"Scores of the network, with {interval_label()}")
+    axes.set_title(f"Scores of the {_NAMES[scores.get('model', 'ann')]}, with {interval_label()}")
 
 
 def _draw_calibration(axes, predictions, scores, bins=6):

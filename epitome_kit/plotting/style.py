@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 from PIL import Image
 
 from epitome_kit.errors import ParameterError
+from epitome_kit.extras import needs
 from epitome_kit.files import text_digest, whole_file
 
 BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
@@ -98,6 +98,9 @@ class DescribedFigure(Figure):
     alt = None
 
     def _repr_mimebundle_(self, **_):
+        with needs("lab"):
+            from IPython.core.pylabtools import print_figure
+
         return {"image/png": print_figure(self, base64=True)}, {"image/png": {"alt": self.alt or self._titles()}}
 
     def _titles(self):

@@ -4,7 +4,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from epitome_kit.errors import ParameterError, ToolError
+from epitome_kit.errors import ParameterError
+from epitome_kit.extras import needs
 from epitome_kit.images import image_like, load_image, load_mask
 from epitome_kit.preprocess.registration import array_as_itk, one_thread
 
@@ -44,7 +45,7 @@ def correct_bias(image, mask, *, iterations=_ITERATIONS, method="n4"):
         The scan cannot be read, or the mask is on another grid.
     ParameterError
         There is no such method.
-    ToolError
+    MissingExtraError
         ANTsPy is not installed.
 
     References
@@ -74,15 +75,8 @@ def _log_field_by_simpleitk(data, inside, steps, iterations):
 
 
 def _log_field_by_ants(data, inside, steps, iterations):
-    try:
+    with needs("ants", otherwise="choose `n4`"):
         import ants
-    except ImportError as error:
-        raise ToolError(
-            "correct_bias",
-            "ANTsPy for the method `ants`",
-            f"no package to import ({error})",
-            "`pip install antspyx`, or choose `n4`",
-        ) from error
     whole, small = (ants.from_numpy(array.astype(np.float32), spacing=steps.tolist()) for array in (data, inside))
     convergence = {"iters": iterations, "tol": 1e-7}
     field = ants.n4_bias_field_correction(whole, mask=small, convergence=convergence, return_bias_field=True)

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-import mistune
-
+from epitome_kit.extras import needs
 from epitome_kit.report.checklists import fill_in_checklists, write_checklists
 from epitome_kit.report.flow import write_flow
 from epitome_kit.report.html import write_page
 from epitome_kit.report.model_card import write_model_card
 from epitome_kit.workspace import Workspace
+
+with needs("lab"):
+    import mistune
 
 
 def write_reporting(workspace):

@@ -1,8 +1,10 @@
 """`epitome grade`: any table of features, graded as the kit grades its own."""
 
+import warnings
 from pathlib import Path
 
-from epitome_kit.errors import OutputError, ParameterError
+from epitome_kit.errors import EpitomeWarning, OutputError, ParameterError
+from epitome_kit.extras import is_installed
 from epitome_kit.files import checksum, read_json, write_json
 from epitome_kit.grade.splits import make_repeated_folds, shuffle_labels
 from epitome_kit.grade.table import read_features
@@ -11,6 +13,11 @@ from epitome_kit.plotting.style import save_figure
 from epitome_kit.provenance import describe_run
 from epitome_kit.report.model_card import write_model_card
 from epitome_kit.workspace import Workspace
+
+_NO_NETWORK = (
+    "the network is left out, as the extra `train` is not installed: a logistic regression leads; "
+    "`pip install 'epitome-kit[train]'` adds the network"
+)
 
 
 def grade_table(
@@ -35,7 +42,8 @@ def grade_table(
 
     The way to select features, their number, filling, scaling, weights and
     calibration are learned inside the training part of each fold. Folds that are
-    finished are kept, so a call that was stopped goes on.
+    finished are kept, so a call that was stopped goes on. Without the extra `train` there is
+    no network: a logistic regression selects and leads, with a warning.
 
     Parameters
     ----------
@@ -71,20 +79,22 @@ def grade_table(
         Fewer than one repeat.
     OutputError
         `out` holds the grading of another label, of labels that were (or were not) shuffled, or
-        of other groups.
+        of other groups, or one by the network where none can be trained.
     """
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
-    out = Path(out)
-    _require_same(out, label, shuffle, group)
+    out, network = Path(out), is_installed("keras")
+    _require_same(out, label, shuffle, group, network)
     columns = {"label": label, "id": id, "group": group, "drop": drop, "probes": probes}
     features, notes = read_features(table, **columns, positive=positive, no_group=no_group, allow_leak=allow_leak)
     if shuffle:
         features = shuffle_labels(features, seed=seed)
-    from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, save_grading  # slow: it loads Keras
+    if not network:
+        warnings.warn(EpitomeWarning(_NO_NETWORK), stacklevel=2)
+    from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, save_grading
 
     dealt = make_repeated_folds(features, repeats=repeats, folds=folds, seed=seed)
-    answers, settings = cross_validate(dealt, out, seed=seed, workers=workers)
+    answers, settings = cross_validate(dealt, out, seed=seed, workers=workers, network=network)
     scores = build_scoreboard(answers, dealt, seed=seed)
     classes = notes.pop("classes")
     scores["class_counts"] = dict(zip(classes, scores["class_counts"], strict=True))
@@ -100,14 +110,15 @@ def grade_table(
     return scores
 
 
-def _require_same(out, label, shuffle, group):
-    """Complain where the grading of another label, of shuffled ones or by other groups would be lost."""
-    if not Workspace(out).scores.is_file():
+def _require_same(out, label, shuffle, group, network):
+    """Complain where the grading of another label, of shuffled ones, by other groups or a network would be lost."""
+    if not (Workspace(out).scores).is_file():
         return
     before = read_json(Workspace(out).scores)
     target, shuffled = before.get("target"), before.get("shuffled", False)
     by = ((before.get("source") or {}).get("group") or {}).get("column")
-    if (target, shuffled, by) != (label, shuffle, group):
-        told = f"{', labels shuffled' if shuffled else ''}{f', by {by}' if by else ''}"
+    by_network = not network and before.get("model", "ann") == "ann"
+    if (target, shuffled, by) != (label, shuffle, group) or by_network:
+        told = f"{', labels shuffled' if shuffled else ''}{f', by {by}' if by else ''}{', by the network' * by_network}"
         received = f"{out}, which holds {target}{told}"
         raise OutputError("grade", f"a folder of its own for {label}", received, "name another `--out`")

@@ -4,11 +4,11 @@ import json
 import zipfile
 from pathlib import Path
 
-import h5py
 import pandas as pd
 from sklearn.metrics import brier_score_loss
 
 from epitome_kit.errors import ParameterError
+from epitome_kit.extras import needs
 from epitome_kit.files import read_json
 from epitome_kit.report.flow import class_names, count_flow
 from epitome_kit.report.summary import build_summary, open_run_cohort
@@ -107,11 +107,13 @@ def _describe_predictions(predictions):
 
 def _describe_model(path):
     """Read inputs, layers and number of weights of a saved model, without running any of it."""
+    with needs("train"):
+        import h5py
     with zipfile.ZipFile(path) as archive:
         layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
         with archive.open("model.weights.h5") as stream, h5py.File(stream) as file:
             sizes = []
-            file["layers"].visititems(lambda name, item: sizes.append(_size(name, item)))
+            file["layers"].visititems(lambda name, item: sizes.append(_size(name, item, h5py.Dataset)))
     kinds = pd.Series([layer["class_name"] for layer in layers], dtype=str).value_counts(sort=False)
     shapes = [layer["config"]["batch_shape"][1:] for layer in layers if layer["class_name"] == "InputLayer"]
     members = max((layer["config"].get("members") or 0 for layer in layers), default=0)
@@ -119,8 +121,8 @@ def _describe_model(path):
     return {**described, "bytes": path.stat().st_size}
 
 
-def _size(name, item):
-    return int(item.size) if isinstance(item, h5py.Dataset) and "seed_generator" not in name else 0
+def _size(name, item, dataset):
+    return int(item.size) if isinstance(item, dataset) and "seed_generator" not in name else 0
 
 
 def _preprocessing(folder):

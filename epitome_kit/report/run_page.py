@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from nbconvert import HTMLExporter
 from PIL import Image
 
 from epitome_kit.confidence import interval_label
+from epitome_kit.extras import needs
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.documents import write_reporting
@@ -15,6 +15,9 @@ from epitome_kit.report.summary import build_summary
 from epitome_kit.resume import made_from
 from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.workspace import Workspace, column, executed_notebooks, read_notebook, run_parameters, table
+
+with needs("lab"):
+    from nbconvert import HTMLExporter
 
 __all__ = ["build_summary", "write_report"]
 

@@ -12,20 +12,24 @@ import time
 from contextlib import contextmanager
 from queue import Empty
 
-import nbformat
-import papermill
 import psutil
-from jupyter_client import AsyncKernelClient, AsyncKernelManager
-from jupyter_client.channels import AsyncZMQSocketChannel
-from jupyter_core.utils import run_sync
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-from papermill.execute import ERROR_MARKER_TAG, remove_error_markers
-from traitlets import Type
 
 from epitome_kit.errors import NotebookError
+from epitome_kit.extras import needs
 from epitome_kit.files import whole_file
+from epitome_kit.system import put_in_place
 from epitome_kit.workspace import RECORD, read_notebook
+
+with needs("lab"):
+    import nbformat
+    import papermill
+    from jupyter_client import AsyncKernelClient, AsyncKernelManager
+    from jupyter_client.channels import AsyncZMQSocketChannel
+    from jupyter_core.utils import run_sync
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import ERROR_MARKER_TAG, remove_error_markers
+    from traitlets import Type
 
 KERNEL_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",  # errors only
@@ -308,8 +312,7 @@ def _keep_failed(notebook, partial, kept, index, reason):
         mark = nbformat.v4.new_markdown_cell(text, metadata={"tags": [ERROR_MARKER_TAG]})
         notebook.cells.insert(position, mark)
     nbformat.write(notebook, partial)
-    partial.chmod(0o644)
-    partial.replace(kept)
+    put_in_place(partial, kept)
     name = kept.name.removesuffix(".failed.ipynb")
     hint = f"open {kept} at the red mark; when it is mended, the same command goes on from there"
     return NotebookError("run", f"{name} to run to its end", f"{where}{reason}", hint)

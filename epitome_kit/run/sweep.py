@@ -1,6 +1,5 @@
 """A sweep: one run of the notebooks for each setting of a grid, and all of them side by side."""
 
-import os
 import shutil
 from itertools import product
 from pathlib import Path
@@ -16,6 +15,7 @@ from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import plan_run, run_notebooks
+from epitome_kit.system import hard_link_or_copy
 from epitome_kit.workspace import Workspace, column, executed_notebooks, table
 
 COLUMNS = (
@@ -164,20 +164,13 @@ def _share_preprocessing(out, name, runs, wanted):
         if other != name and _same_scans(runs[other], runs[name]) and _status(out / other, wanted) == "done":
             for folder in _SHARED:
                 if (out / other / folder).is_dir() and not (out / name / folder).exists():
-                    shutil.copytree(out / other / folder, out / name / folder, copy_function=_link)
+                    shutil.copytree(out / other / folder, out / name / folder, copy_function=hard_link_or_copy)
             return
 
 
 def _same_scans(one, other):
     simulated = one.get("cohort", "phantom") == "phantom"
     return all(one.get(key) == other.get(key) for key in _MAKE_SCANS if key != "seed" or simulated)
-
-
-def _link(source, target):
-    try:
-        os.link(source, target)
-    except OSError:  # not every file system has links
-        shutil.copy2(source, target)
 
 
 def _status(workspace, wanted):

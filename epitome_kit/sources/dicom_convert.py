@@ -1,6 +1,5 @@
 """One DICOM volume to an image that keeps the geometry and nothing of the person."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +14,7 @@ from epitome_kit.files import read_json
 from epitome_kit.images import load_image
 from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
+from epitome_kit.system import symlink_or_copy
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
 _LIMIT_S = 600
@@ -145,10 +145,7 @@ def _stage(path, target):
                 whole.write(bytes(128) + b"DICM" + start)
                 shutil.copyfileobj(stream, whole)
             return
-    try:
-        os.symlink(path, target)
-    except OSError:
-        shutil.copyfile(path, target)
+    symlink_or_copy(path, target)
 
 
 def _same_echo(path, volume):

@@ -3,8 +3,11 @@
 from base64 import b64encode
 from pathlib import Path
 
-import anywidget
-import traitlets as tr
+from epitome_kit.extras import needs
+
+with needs("lab"):
+    import anywidget
+    import traitlets as tr
 
 
 class Picture(anywidget.AnyWidget):

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from epitome_kit.errors import ToolError
+from epitome_kit.extras import needs
 from epitome_kit.images import image_like
 from epitome_kit.plotting.slices import display_windows, stack_images
 from epitome_kit.plotting.style import MASK_ROLES
@@ -28,17 +28,13 @@ def view_3d(image, masks=None, *, height=480):
 
     Raises
     ------
-    ToolError
+    MissingExtraError
         The extra `view3d` is not installed.
     ImageError
         An image cannot be read.
     """
-    try:
+    with needs("view3d"):
         from ipyniivue import NiiVue, ShowRender, SliceType
-    except ImportError as error:
-        raise ToolError(
-            "view_3d", "the package ipyniivue", f"nothing to import ({error})", "`pip install 'epitome-kit[view3d]'`"
-        ) from error
     stack = stack_images({"scan": image}, masks, where="view_3d")
     low, high = display_windows(stack.volumes)["scan"]
     viewer = NiiVue(height=height, multiplanar_show_render=ShowRender.ALWAYS, crosshair_width=0.3)

@@ -3,13 +3,16 @@
 import html
 import traceback
 
-import ipywidgets as ipw
 import numpy as np
 
+from epitome_kit.extras import needs
 from epitome_kit.plotting.slices import PLANES, display_windows, slice_view, stack_images
 from epitome_kit.plotting.style import MASK_ROLES
 from epitome_kit.widgets.image_widget import Picture, PngFallbackMixin
 from epitome_kit.widgets.render import assemble, encode_jpeg, render_panel
+
+with needs("lab"):
+    import ipywidgets as ipw
 
 _WIDE = {"description_width": "110px"}
 _CONTROL = {"width": "400px", "max_width": "100%"}
