@@ -25,8 +25,8 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("kit")
 
 
-SLOW = {"smoke_run", "book", "real_data", "visitors"}
-"""Fixtures whose tests are left to `make test-all`: all notebooks, the book, scans of people, visitors of the app."""
+SLOW = {"smoke_run", "book", "real_data", "visitors", "further"}
+"""Fixtures that take long to make; their tests are left to `make test-all`."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -51,7 +51,7 @@ def test_a_judge_can_name_each_and_the_simulator_can_paint_each():
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def further(tmp_path_factory):
     """Answers of a copy of the package with a row for PDw in each file of EDITS."""
     folder = tmp_path_factory.mktemp("further")
     copy = folder / "kit" / "epitome_kit"
@@ -60,8 +60,8 @@ def found(tmp_path_factory):
         text = (copy / name).read_text(encoding="utf-8")
         assert text.count(line) == 1
         (copy / name).write_text(text.replace(line, row + line), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(copy.parent), str(ROOT / "tests")])}
-    script = ROOT / "tests" / "on_new_contrast.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(copy.parent), str(ROOT / "tests" / "helpers")])}
+    script = ROOT / "tests" / "helpers" / "on_new_contrast.py"
     run = subprocess.run([sys.executable, script, folder], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
@@ -71,33 +71,33 @@ def test_adding_a_contrast_takes_at_most_three_files():
     assert len(EDITS) <= 3
 
 
-def test_a_further_contrast_is_simulated_and_imported(found):
-    assert found["phantoms"] == ["T2w", "PDw"]
-    assert found["bids"] == [["T2w", "PDw"]] * 2
-    assert found["dicom"] == [["T2w", "PDw"]]
-    assert found["names"] == dict(zip(found["names"], ["PDw", "PDw", "other", "other", "T1w"], strict=True)), (
+def test_a_further_contrast_is_simulated_and_imported(further):
+    assert further["phantoms"] == ["T2w", "PDw"]
+    assert further["bids"] == [["T2w", "PDw"]] * 2
+    assert further["dicom"] == [["T2w", "PDw"]]
+    assert further["names"] == dict(zip(further["names"], ["PDw", "PDw", "other", "other", "T1w"], strict=True)), (
         "two echoes in one name, and an agent, are neither"
     )
 
 
-def test_a_further_contrast_stands_in_menus_and_help(found):
-    assert found["stated"] == ["PDw", "FLAIR"]
-    assert found["decisions"] == ["scan", "series"]
-    assert found["menu"] == {"Proton density": "PDw"}
-    assert "T2w, PDw" in found["help"]
+def test_a_further_contrast_stands_in_menus_and_help(further):
+    assert further["stated"] == ["PDw", "FLAIR"]
+    assert further["decisions"] == ["scan", "series"]
+    assert further["menu"] == {"Proton density": "PDw"}
+    assert "T2w, PDw" in further["help"]
 
 
-def test_a_further_contrast_is_preprocessed_and_is_no_channel_of_the_networks(found):
-    assert found["preprocessed"].endswith("_PDw.nii.gz")
-    assert found["outlined"] == 1 and found["channels"] == ["T2w"]
-    assert found["loaded"] == [True, False]
+def test_a_further_contrast_is_preprocessed_and_is_no_channel_of_the_networks(further):
+    assert further["preprocessed"].endswith("_PDw.nii.gz")
+    assert further["outlined"] == 1 and further["channels"] == ["T2w"]
+    assert further["loaded"] == [True, False]
 
 
-def test_one_scan_with_a_further_contrast_beside_it(found):
-    assert found["case"] == ["T2w", ["T2w", "PDw"], ["T2w", "PDw"]]
+def test_one_scan_with_a_further_contrast_beside_it(further):
+    assert further["case"] == ["T2w", ["T2w", "PDw"], ["T2w", "PDw"]]
 
 
-def test_a_further_contrast_alone_is_three_lines(found):
-    expected, received, hint = found["alone"].split("\n")
+def test_a_further_contrast_alone_is_three_lines(further):
+    expected, received, hint = further["alone"].split("\n")
     assert "T1w, T1ce, T2w or FLAIR" in expected and "PDw" not in expected
     assert "PDw of sub-001" in received and hint.startswith("Try: ")

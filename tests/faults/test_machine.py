@@ -13,8 +13,8 @@ from epitome_kit.errors import OutputError
 from epitome_kit.files import read_json
 from epitome_kit.run.lock import workspace_lock
 
-HOLD = "import sys, time; from pathlib import Path; from epitome_kit.run.lock import owned\n"
-HOLD += "with owned(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+HOLD = "import sys, time; from pathlib import Path; from epitome_kit.run.lock import workspace_lock\n"
+HOLD += "with workspace_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 
 @pytest.fixture

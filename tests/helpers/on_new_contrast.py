@@ -64,7 +64,7 @@ def _preprocess_and_outline(cohort, folder):
     }
     ready.scan("T2w").unlink()
     try:
-        predict_tumours(cohort, folder / "ready", folder / "outlined")
+        predict_tumours(cohort, folder / "ready", folder / "outlined_alone")
         return found
     except EpitomeError as error:
         return found | {"alone": str(error)}
