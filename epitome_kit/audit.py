@@ -1,6 +1,7 @@
-"""What a cohort really holds, scan by scan, and what looks wrong with it."""
+"""Audit a cohort: measure every scan and list likely problems."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pandas as pd
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from epitome_kit.cohort import COLUMNS as LABELS
-from epitome_kit.cohort import NO_SCAN, TARGETS, annotation_path, image_path
+from epitome_kit.cohort import NO_SCAN, TARGETS, Cohort, Subject, annotation_path, image_path
 from epitome_kit.contrast_table import CONTRASTS, either
 from epitome_kit.errors import EpitomeError, noticed
-from epitome_kit.files import whole_file
+from epitome_kit.files import Json, PathLike, whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
 from epitome_kit.io.unread_files import find_unread_files
 from epitome_kit.parallel import for_each
@@ -28,15 +29,15 @@ COLUMNS = {
     "contrast": either(CONTRASTS),
     "file": "path in the cohort",
     "size_mb": "size of the file, 10^6 bytes",
-    "dtype": "number type in the file",
+    "dtype": "data type in the file",
     "shape_i": "voxels along the first axis",
     "shape_j": "voxels along the second axis",
     "shape_k": "voxels along the third axis",
-    "spacing_i_mm": "voxel size along the first axis; missing where unknown",
+    "spacing_i_mm": "voxel size along the first axis; missing if unknown",
     "spacing_j_mm": "voxel size along the second axis",
     "spacing_k_mm": "voxel size along the third axis",
-    "voxel_size_known": "whether the origin kept the voxel size",
-    "orientation": "where each axis points, such as RAS",
+    "voxel_size_known": "whether the voxel size is known",
+    "orientation": "direction of each axis, such as RAS",
     "min": "lowest intensity",
     "p50": "median intensity",
     "p99": "99th percentile of the intensities",
@@ -45,53 +46,71 @@ COLUMNS = {
     "std": "standard deviation of the intensities",
     "zero_fraction": "share of voxels that are zero",
     "n_nan": "voxels that are NaN or infinite",
-    "mask_voxels": "voxels of the tumour mask drawn on this scan; missing without one",
-    "voxels_sha256": "first 16 digits; equal for equal voxels",
-    "findings": "what looks wrong, separated by semicolons",
+    "mask_voxels": "voxels of the tumour mask drawn on this scan; missing without a mask",
+    "voxels_sha256": "first 16 digits of the checksum of the voxels",
+    "findings": "likely problems, separated by semicolons",
 }
-"""Columns of the audit and what they mean."""
+"""Columns of the audit and their meaning."""
 
 
-def audit_cohort(cohort, *, workers=1):
-    """Measure every scan of a cohort and list what looks wrong.
+def audit_cohort(cohort: Cohort, *, workers: int = 1) -> pd.DataFrame:
+    """Measure every scan of a cohort and list likely problems.
 
-    A damaged file is a finding, never an error. Findings about a subject stand with
-    its first scan, and those about a tumour mask with the scan it was drawn on. A subject
-    that is listed in ``participants.tsv`` and has no scan gets a row of its own, and so
-    does every image in the folder that is not read, without a contrast.
+    A damaged file is a finding, not an error. Findings about a subject are listed with
+    its first scan, findings about a tumour mask with the scan it was drawn on. A subject
+    of ``participants.tsv`` without a scan has a separate row, and so has every image in
+    the folder that is not read, without a contrast.
 
     Parameters
     ----------
     cohort : Cohort
+        From :func:`epitome_kit.open_cohort` or an importer.
     workers : int, default=1
         Number of processes.
 
     Returns
     -------
     DataFrame
-        One row an image, columns as in :data:`COLUMNS`; intensity statistics are
-        over the finite voxels.
+        One row per image, columns as in :data:`COLUMNS`; intensity statistics use only
+        finite voxels.
+
+    See Also
+    --------
+    write_spreadsheet : Write the audit as a spreadsheet.
+    open_cohort : Open a cohort.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import epitome_kit as ek
+    >>> cohort = ek.make_phantom_cohort(tempfile.mkdtemp(), subjects=2, spacing_mm=(8, 8, 8))
+    >>> audit = ek.audit_cohort(cohort)
+    >>> audit[["participant_id", "contrast", "spacing_k_mm"]].to_dict("split")["data"][:2]
+    [['sub-001', 'T1ce', 8.0], ['sub-001', 'T2w', 8.0]]
     """
     scans = [(subject, contrast) for subject in cohort for contrast in subject.images]
     rows = for_each(partial(_measure, cohort.root), scans, title="Auditing", workers=workers)
-    listed = _listed(cohort)
+    listed = _read_labels(cohort)
     scanless = sorted(set(listed.index) - set(cohort.subjects))
     rows += [{"participant_id": name, "findings": ["in participants.tsv, but has no scan"]} for name in scanless]
-    rows += _left_out(cohort)
+    rows += _unread_rows(cohort)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _compare_grids(table)
     _find_copies(table)
     _check_subjects(table, cohort, listed)
-    table["findings"] = [_join(texts) for texts in table["findings"]]
+    table["findings"] = [_join_findings(texts) for texts in table["findings"]]
     return table
 
 
-def write_spreadsheet(cohort, audit, path):
-    """Write the audit as a spreadsheet, one row an image, with the labels of its subject.
+def write_spreadsheet(cohort: Cohort, audit: pd.DataFrame, path: PathLike) -> Path:
+    """Write an audit as a spreadsheet with the labels of the subjects.
+
+    There is one row per image. Text that starts like a formula is marked as text.
 
     Parameters
     ----------
     cohort : Cohort
+        The audited cohort.
     audit : DataFrame
         From :func:`audit_cohort`.
     path : path
@@ -100,12 +119,24 @@ def write_spreadsheet(cohort, audit, path):
     Returns
     -------
     Path
-        Of the spreadsheet.
+        Path of the spreadsheet.
 
     Raises
     ------
     OutputError
         The folder cannot be written to.
+
+    See Also
+    --------
+    audit_cohort : Audit a cohort.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import epitome_kit as ek
+    >>> cohort = ek.make_phantom_cohort(tempfile.mkdtemp(), subjects=2, spacing_mm=(8, 8, 8))
+    >>> ek.write_spreadsheet(cohort, ek.audit_cohort(cohort), cohort.root / "audit.xlsx").name
+    'audit.xlsx'
     """
     labels = [column for column in LABELS if column in cohort.participants]
     table = audit.merge(cohort.participants[labels], how="left", left_on="participant_id", right_index=True)
@@ -124,27 +155,29 @@ def write_spreadsheet(cohort, audit, path):
     return Path(path)
 
 
-def _left_out(cohort):
-    """Rows of what lies in the folder and is not read: images, and subjects that cannot be opened or have none."""
+def _unread_rows(cohort: Cohort) -> list[Json]:
+    """Make rows for images in the folder that are not read, and subjects that cannot be opened or have no scan."""
     used = {path for subject in cohort for path in (*subject.images.values(), subject.annotation)}
     listed = cohort.excluded[cohort.excluded.reason != NO_SCAN].itertuples(index=False)
     reasons = {name: reason for name, reason in listed if (cohort.root / name).is_dir()}
     for name in reasons:
-        own = [annotation_path(cohort.root, name), *(image_path(cohort.root, name, each) for each in CONTRASTS)]
-        used |= {path for path in own if path.is_file()}
-    strays = find_unread_files(cohort.root, used)
-    rows = [{"participant_id": stray.subject, "file": stray.file, "findings": [stray.finding]} for stray in strays]
-    told = {stray.subject for stray in strays} | set(cohort.subjects) | set(reasons)
-    without = {path.name for path in cohort.root.glob("sub-*") if path.is_dir()} - told
+        paths = [annotation_path(cohort.root, name), *(image_path(cohort.root, name, each) for each in CONTRASTS)]
+        used |= {path for path in paths if path.is_file()}
+    unread = find_unread_files(cohort.root, [path for path in used if path])
+    rows: list[Json] = [
+        {"participant_id": each.subject, "file": each.file, "findings": [each.finding]} for each in unread
+    ]
+    listed_subjects = {each.subject for each in unread} | set(cohort.subjects) | set(reasons)
+    without = {path.name for path in cohort.root.glob("sub-*") if path.is_dir()} - listed_subjects
     reasons |= dict.fromkeys(sorted(without), "no scan in its folder")
     return rows + [{"participant_id": name, "findings": [f"left out: {reason}"]} for name, reason in reasons.items()]
 
 
-def _measure(root, scan):
+def _measure(root: Path, scan: tuple[Subject, str]) -> Json:
     """Measure one scan and the mask drawn on it; `findings` is a list of texts."""
     subject, contrast = scan
     path = subject.images[contrast]
-    row = {"participant_id": subject.id, "contrast": contrast, "file": path.relative_to(root).as_posix()}
+    row: Json = {"participant_id": subject.id, "contrast": contrast, "file": path.relative_to(root).as_posix()}
     row["findings"] = []
     try:
         row["size_mb"] = path.stat().st_size / 1e6
@@ -158,46 +191,46 @@ def _measure(root, scan):
     except Exception as error:  # a damaged file can raise anything in its reader
         row["findings"].append(_as_finding(error))
         return row
-    if subject.annotation and contrast == _mask_owner(subject):
+    if subject.annotation and contrast == _mask_contrast(subject):
         tissue = data > row["min"] + _TISSUE * (row["p99"] - row["min"])
         row["mask_voxels"] = _measure_mask(subject.annotation, image, tissue, row["findings"])
     return row
 
 
-def _mask_owner(subject):
+def _mask_contrast(subject: Subject) -> str:
     return subject.annotated_on if subject.annotated_on in subject.images else next(iter(subject.images))
 
 
-def _as_finding(error):
+def _as_finding(error: Exception) -> str:
     if isinstance(error, EpitomeError):
         return error.reason
     return f"unreadable: {type(error).__name__} {' '.join(str(error).split())[:160]}"
 
 
-def _join(findings):
+def _join_findings(findings: Iterable[str]) -> str:
     return "; ".join(text.replace(";", ",") for text in findings)
 
 
-def _geometry(image):
+def _geometry(image: nib.Nifti1Image) -> Json:
     known = voxel_size_known(image)
     sizes = np.round(nib.affines.voxel_sizes(image.affine), 4) if known else (np.nan,) * 3
     names = ("spacing_i_mm", "spacing_j_mm", "spacing_k_mm")
     return {"voxel_size_known": known, "orientation": axis_codes(image), **dict(zip(names, sizes, strict=True))}
 
 
-def _voxels(image):
-    """Read every voxel as float32; refuse colours."""
+def _voxels(image: nib.Nifti1Image) -> np.ndarray:
+    """Read the voxels as float32; reject colours."""
     if image.get_data_dtype().kind not in "biuf":
         raise ValueError(f"voxels of type {image.get_data_dtype()}")
     return np.asarray(image.dataobj).astype(np.float32)
 
 
-def _intensities(data, findings):
-    """Statistics over the finite voxels; what looks wrong is added to `findings`."""
+def _intensities(data: np.ndarray, findings: list[str]) -> Json:
+    """Compute statistics over finite voxels; problems are added to `findings`."""
     finite = data[np.isfinite(data)]
     digest = hashlib.sha256(str(data.shape).encode())
-    digest.update(data.ravel(order="F"))
-    row = {"n_nan": data.size - finite.size, "voxels_sha256": digest.hexdigest()[:16]}
+    digest.update(data.ravel(order="F").data)
+    row: Json = {"n_nan": data.size - finite.size, "voxels_sha256": digest.hexdigest()[:16]}
     if finite.size < data.size:
         findings.append(f"{data.size - finite.size} voxels NaN or infinite")
     if not finite.size:
@@ -215,12 +248,12 @@ def _intensities(data, findings):
     return row
 
 
-def _measure_mask(path, image, tissue, findings):
-    """Count the voxels of a tumour mask; what looks wrong is added to `findings`."""
+def _measure_mask(path: Path, image: nib.Nifti1Image, tissue: np.ndarray, findings: list[str]) -> float:
+    """Count the voxels of a tumour mask; problems are added to `findings`."""
     try:
         with noticed() as remarks:
             mask = np.asarray(load_mask(path, like=image).dataobj) > 0
-    except Exception as error:  # as in a scan
+    except Exception as error:  # as for a scan
         findings.append(f"mask: {_as_finding(error)}")
         return np.nan
     findings += [f"mask: {remark}" for remark in remarks]
@@ -228,11 +261,11 @@ def _measure_mask(path, image, tissue, findings):
         findings.append("mask: empty")
         return 0
     if tissue[mask].mean() < 0.5:
-        findings.append(f"mask: outside the head, only {tissue[mask].mean():.0%} of it lies on tissue")
+        findings.append(f"mask: outside the head, only {tissue[mask].mean():.0%} of it is on tissue")
     return int(mask.sum())
 
 
-def _compare_grids(table):
+def _compare_grids(table: pd.DataFrame) -> None:
     """Compare each scan with the others of its contrast."""
     for _, group in table.groupby("contrast"):
         spacing = np.sort(group[["spacing_i_mm", "spacing_j_mm", "spacing_k_mm"]].to_numpy(float), axis=1)
@@ -240,26 +273,28 @@ def _compare_grids(table):
             usual = np.nanmedian(spacing, axis=0)
             for index, sizes in zip(group.index, spacing, strict=True):
                 if (np.maximum(sizes / usual, usual / sizes) > _SPACING_RATIO).any():
-                    table.at[index, "findings"].append(f"voxel size {_times(sizes)} mm, usual is {_times(usual)}")
+                    table.at[index, "findings"].append(
+                        f"voxel size {_format_sizes(sizes)} mm, usual is {_format_sizes(usual)}"
+                    )
         shape = group[["shape_i", "shape_j", "shape_k"]].dropna().astype(int).apply(tuple, axis=1)
-        _unlike_most(table, shape.map(_times), "shape")
-        _unlike_most(table, group["orientation"].dropna(), "orientation")
+        _flag_unusual(table, shape.map(_format_sizes), "shape")
+        _flag_unusual(table, group["orientation"].dropna(), "orientation")
 
 
-def _unlike_most(table, values, what):
-    """Add a finding where a value differs from the one that more than half of the scans share."""
+def _flag_unusual(table: pd.DataFrame, values: pd.Series, what: str) -> None:
+    """Add a finding if a value differs from that of more than half of the scans."""
     counts = values.value_counts()
     if len(counts) and 2 * counts.iloc[0] > len(values):
         for index, value in values[values != counts.index[0]].items():
             table.at[index, "findings"].append(f"{what} {value}, most have {counts.index[0]}")
 
 
-def _times(values):
+def _format_sizes(values: Iterable[float]) -> str:
     return " x ".join(f"{value:.4g}" for value in values)
 
 
-def _find_copies(table):
-    """Name the scans with the very same voxels."""
+def _find_copies(table: pd.DataFrame) -> None:
+    """Add findings for scans with identical voxels."""
     varied = table[table["min"] < table["max"]]
     for _, group in varied.groupby("voxels_sha256"):
         for index in group.index if len(group) > 1 else ():
@@ -267,8 +302,8 @@ def _find_copies(table):
             table.at[index, "findings"].append(f"same voxels as {other.participant_id} {other.contrast}")
 
 
-def _check_subjects(table, cohort, listed):
-    """Look for missing scans and labels; what is found stands with the first scan."""
+def _check_subjects(table: pd.DataFrame, cohort: Cohort, listed: pd.DataFrame) -> None:
+    """Add findings for missing scans and labels to the first scan of each subject."""
     usable = {target: _has_label(listed, target) for target in TARGETS}
     expected = [target for target, known in usable.items() if 2 * known.sum() >= len(cohort)]
     first = table.drop_duplicates("participant_id").set_index("participant_id")["findings"]
@@ -281,14 +316,14 @@ def _check_subjects(table, cohort, listed):
             findings.append("not in participants.tsv")
 
 
-def _has_label(listed, target):
-    """Tell for each listed subject whether its label is one of the two known values."""
+def _has_label(listed: pd.DataFrame, target: str) -> pd.Series:
+    """Check for each listed subject whether its label is one of the two known values."""
     values = listed[target] if target in listed else pd.Series(pd.NA, index=listed.index)
     return values.astype(str).str.removesuffix(".0").isin([str(value) for value in TARGETS[target]])
 
 
-def _listed(cohort):
-    """Rows of ``participants.tsv``, those without scans included."""
+def _read_labels(cohort: Cohort) -> pd.DataFrame:
+    """Read all rows of ``participants.tsv``, including subjects without scans."""
     path = cohort.root / "participants.tsv"
     if not path.is_file():
         return cohort.participants.iloc[:0]

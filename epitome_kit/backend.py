@@ -1,33 +1,37 @@
-"""Keras, imported once and without the chatter of TensorFlow's start.
+"""Import Keras without the messages of TensorFlow.
 
-TensorFlow writes to the terminal before its own log level counts, and writes
-again at the first operation. In a notebook that looks like an error.
+TensorFlow writes to the terminal before its log level takes effect, and again at
+the first operation. In a notebook that looks like an error.
 """
 
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 
 from epitome_kit.errors import ToolError
 from epitome_kit.extras import is_installed, missing_extra
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it calls an error may be none; real ones raise
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # messages at level error may be harmless; real errors raise
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager
-def _silent_stderr():
-    """Send what native code writes to standard error nowhere."""
+def _silent_stderr() -> Iterator[None]:
+    """Redirect native standard error to the null device."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
 
 
 if not is_installed("keras"):
@@ -39,23 +43,26 @@ try:
 
         ops.zeros(1)
 except (ImportError, ValueError) as error:
-    asked = os.environ.get("KERAS_BACKEND")
-    received = f"KERAS_BACKEND={asked} ({error})" if asked else f"{type(error).__name__}: {error}"
-    hint = "unset KERAS_BACKEND, or install what it names" if asked else "`epitome doctor` says what is not installed"
-    raise ToolError("backend", "Keras with a backend that is installed", received, hint) from error
+    backend = os.environ.get("KERAS_BACKEND")
+    received = f"KERAS_BACKEND={backend} ({error})" if backend else f"{type(error).__name__}: {error}"
+    hint = f"unset KERAS_BACKEND, or install {backend}" if backend else "`epitome doctor` lists missing packages"
+    raise ToolError("backend", "Keras with an installed backend", received, hint) from error
+
+Tensor = Any
+"""Tensor of any backend, which share no base class."""
 
 __all__ = ["Input", "Model", "gradient", "keras", "layers", "ops"]
 
 
-def gradient(function, at):
-    """Differentiate a function of Keras operations, with whatever Keras computes with.
+def gradient(function: Callable[[Tensor], Tensor], at: "np.ndarray | Tensor") -> np.ndarray:
+    """Differentiate a function of Keras operations with the backend of Keras.
 
-    Keras itself has no such call: this is the one place that asks its backend.
+    Keras has no such function that works with every backend.
 
     Parameters
     ----------
     function : callable
-        Takes a tensor and returns one number, as a tensor without axes.
+        Takes a tensor and returns a scalar tensor.
     at : ndarray or tensor
         Where to differentiate.
 
@@ -67,23 +74,23 @@ def gradient(function, at):
     return ops.convert_to_numpy(_GRADIENTS[keras.backend.backend()](function, ops.convert_to_tensor(at)))
 
 
-def _with_tensorflow(function, at):
+def _with_tensorflow(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     import tensorflow
 
     with tensorflow.GradientTape() as tape:
         tape.watch(at)
-        answer = function(at)
-    return tape.gradient(answer, at)
+        value = function(at)
+    return tape.gradient(value, at)
 
 
-def _with_torch(function, at):
+def _with_torch(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     import torch
 
     at = at.detach().requires_grad_()
     return torch.autograd.grad(function(at), at)[0]
 
 
-def _with_jax(function, at):
+def _with_jax(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     import jax
 
     return jax.grad(function)(at)

@@ -1,24 +1,30 @@
-"""Past one machine: the subjects of a cohort on the workers of a Dask cluster."""
+"""Process the subjects of a cohort on a Dask cluster."""
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from threading import Lock
+from typing import TypeVar
 
 import epitome_kit
 from epitome_kit.errors import ToolError
 from epitome_kit.extras import needs
 
 SCHEDULER = "EPITOME_SCHEDULER"
-"""Environment variable with the address of a Dask scheduler, or the path of its ``.json`` file; kernels inherit it."""
+"""Environment variable, inherited by kernels: address of a Dask scheduler, or the path of its ``.json`` file."""
 
-_PATIENCE_S = 30
-_ALONE = Lock()
+_TIMEOUT_S = 30
+_LOCK = Lock()
+
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @contextmanager
-def scheduled_on(address):
-    """Send the subjects to a Dask cluster for a while; nothing changes where `address` is None.
+def scheduled_on(address: str | None) -> Iterator[None]:
+    """Use a Dask cluster inside the context; None changes nothing.
 
     Parameters
     ----------
@@ -36,31 +42,31 @@ def scheduled_on(address):
             os.environ[SCHEDULER] = before
 
 
-def scheduler():
-    """Return the address of the scheduler; None where subjects stay on this machine."""
+def scheduler() -> str | None:
+    """Return the address of the scheduler, or None if no cluster is used."""
     return os.environ.get(SCHEDULER) or None
 
 
-def map_on_cluster(function, items, address):
-    """Call `function` on every item, on whatever workers the cluster has now or gets later.
+def map_on_cluster(function: Callable[[T], R], items: Sequence[T], address: str) -> Iterator[tuple[int, R]]:
+    """Call a function on every item, on all current and future workers of a cluster.
 
-    What was on a worker that died is done again by another one. An item is
-    done again too when its worker died before the result was fetched:
-    functions that write files look for finished ones first.
+    Items of a worker that dies are repeated by another one, even if they were finished
+    but the result was not fetched; functions that write files should keep finished ones.
 
     Parameters
     ----------
     function : callable
-        Importable on the workers, which have this very version of the kit.
+        Importable on the workers, which must have the same version of the kit.
         Called by one thread of a worker at a time.
     items : sequence
+        Arguments, one per call.
     address : str
         As in :data:`SCHEDULER`.
 
     Yields
     ------
     (int, object)
-        Index of an item and its result, in the order in which they are done.
+        Index of an item and its result, in the order of completion.
 
     Raises
     ------
@@ -73,10 +79,10 @@ def map_on_cluster(function, items, address):
     with needs("cluster", otherwise="work on this machine: leave `--scheduler` out"):
         from distributed import Client, KilledWorker, as_completed
     try:
-        client = Client(_resolve(address), timeout=_PATIENCE_S, set_as_default=False)
+        client = Client(_resolve(address), timeout=_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _failed(
-            "a Dask scheduler that answers",
+            "a Dask scheduler that responds",
             f"{SCHEDULER}={address} ({' '.join(str(error).split())[:120] or type(error).__name__})",
             "give the address that the scheduler prints, such as `tcp://10.0.0.5:8786`",
         ) from error
@@ -85,36 +91,36 @@ def map_on_cluster(function, items, address):
         futures = client.map(call, items, pure=False)
         places = {future.key: index for index, future in enumerate(futures)}
         arriving = as_completed(futures, loop=client.loop, with_results=True)
-        del futures  # a result that was fetched is forgotten by the scheduler
+        del futures  # so that the scheduler forgets results that were fetched
         try:
             for future, result in arriving:
                 yield places[future.key], result
         except KilledWorker as error:
             raise _failed(
-                "workers that live through every item",
+                "workers that survive every item",
                 f"{' '.join(str(error).split())[:200]}",
-                "give each worker more memory; what is finished is kept",
+                "give each worker more memory; finished items are kept",
             ) from error
 
 
-def _resolve(address):
-    """Read the address in the file of a scheduler: Dask itself would wait for a missing one for ever."""
+def _resolve(address: str) -> str:
+    """Read the address from a scheduler file; Dask itself would wait forever for a missing file."""
     from epitome_kit.files import read_json
 
     return read_json(address)["address"] if address.endswith(".json") else address
 
 
-def _on_worker(item, *, function, version):
-    """Do one item on a worker: one at a time, for pictures are not drawn by two threads at once."""
+def _on_worker(item: T, *, function: Callable[[T], R], version: str) -> R:
+    """Process one item on a worker, one at a time because matplotlib is not thread-safe."""
     if epitome_kit.__version__ != version:
         raise _failed(
             f"epitome-kit {version} on every worker, as here",
             epitome_kit.__version__,
-            "start the workers from the same environment as this session",
+            "start the workers in the same environment as this process",
         )
-    with _ALONE:
+    with _LOCK:
         return function(item)
 
 
-def _failed(expected, received, hint):
+def _failed(expected: str, received: str, hint: str) -> ToolError:
     return ToolError("cluster", expected, received, hint)

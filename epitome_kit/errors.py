@@ -1,29 +1,31 @@
-"""Errors that say what was expected, what came, and what to try; and warnings of what had to be assumed."""
+"""Errors in three lines (expected, received, try), and warnings about assumptions."""
 
 import re
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-"""Characters that end a line, move the cursor or turn the direction of text."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+"""Characters that end a line, move the cursor or change the direction of text."""
 
 _EXPECTED, _RECEIVED = "expected ", "; received "
 
 
-def plain(text):
-    """Text on one line that can be printed and written anywhere, whatever a file is called.
+def plain(text: object) -> str:
+    """Make text printable on one line, such as the name of a file.
 
     Parameters
     ----------
     text : object
+        Converted by ``str``.
 
     Returns
     -------
     str
-        Control characters become a space; bytes that are no UTF-8 are spelled out.
+        Control characters are replaced by a space, non-UTF-8 bytes are escaped.
     """
-    return _UNSEEN.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
+    return _CONTROL.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -57,49 +59,49 @@ class Reason:
 
 
 class EpitomeError(Exception):
-    """Base of every error the kit raises on purpose.
+    """Base class of the errors of the kit.
 
     Parameters
     ----------
     where : str
-        The step that noticed, such as ``"skull_strip"``.
+        The step that raises it, such as ``"skull_strip"``.
     expected, received, hint : str
-        One clause each, without the closing full stop. `received` names the
-        value, its unit and the file it came from.
+        One clause each, without the full stop. `received` names the value, its
+        unit and the file it was read from.
     """
 
-    def __init__(self, where, expected, received, hint):
+    def __init__(self, where: str, expected: str, received: str, hint: str) -> None:
         expected, received, hint = (plain(clause).removesuffix(".") for clause in (expected, received, hint))
         super().__init__(f"{where}: expected {expected}.\nReceived: {received}.\nTry: {hint}.")
         self.where, self.expected, self.received, self.hint = where, expected, received, hint
 
-    def __reduce__(self):
-        """Keep the four parts when the error crosses from a worker process."""
+    def __reduce__(self) -> tuple[type["EpitomeError"], tuple[str, str, str, str]]:
+        """Keep the four parts when the error is pickled by a worker process."""
         return type(self), (self.where, self.expected, self.received, self.hint)
 
     @property
-    def reason(self):
+    def reason(self) -> str:
         """The error on one line, for tables of excluded subjects."""
         return str(Reason(self.expected, self.received))
 
 
 class EpitomeWarning(UserWarning):
-    """What a person has to know of a result, such as what was assumed of an input, in a sentence that names it."""
+    """Warning about a result, such as an assumption about an input file."""
 
-    def __init__(self, text):
+    def __init__(self, text: object) -> None:
         super().__init__(plain(text))
 
 
 @contextmanager
-def noticed():
-    """Collect what loading has to assume, in place of showing warnings.
+def noticed() -> Iterator[list[str]]:
+    """Collect the messages of :class:`EpitomeWarning` instead of showing them.
 
     Yields
     ------
     list of str
-        Sentences that name the file; filled while the context is open.
+        Messages without repeats; filled when the context is left.
     """
-    found = []
+    found: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EpitomeWarning)
         try:
@@ -112,11 +114,11 @@ def noticed():
 
 
 class ImageError(EpitomeError):
-    """A scan or mask cannot be used as it is."""
+    """A scan or mask cannot be used."""
 
 
 class UnknownVoxelSizeError(ImageError):
-    """The origin lost the voxel size, so nothing in millimetres can be said."""
+    """The voxel size was lost before the scan was imported, so nothing can be measured in millimetres."""
 
 
 class CohortError(EpitomeError):
@@ -124,23 +126,23 @@ class CohortError(EpitomeError):
 
 
 class LeakageError(CohortError):
-    """What is held out for testing would be learned from."""
+    """Held-out data would be used for training."""
 
 
 class TableError(EpitomeError):
-    """A table of features cannot be used as it is."""
+    """A table of features cannot be used."""
 
 
 class ParameterError(EpitomeError):
-    """A parameter has a value, a type or a name that is not understood."""
+    """A parameter has an invalid name, type or value."""
 
 
 class OutputError(EpitomeError):
-    """Results cannot be written where they were asked for."""
+    """Results cannot be written to the requested place."""
 
 
 class ToolError(EpitomeError):
-    """A program that the kit was asked to call is not there, or fails."""
+    """An external program is missing or fails."""
 
 
 class MissingExtraError(ToolError):
@@ -148,8 +150,8 @@ class MissingExtraError(ToolError):
 
 
 class NotebookError(EpitomeError):
-    """A notebook did not run to its end without an error."""
+    """A notebook cannot be read or did not run without errors."""
 
 
 class SubmissionError(EpitomeError):
-    """A student's notebook cannot be marked as it is."""
+    """A student's notebook cannot be marked."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written aside, then renamed."""
+"""Read and write files; a file is written whole or not at all."""
 
 import errno
 import hashlib
@@ -9,9 +9,11 @@ import platform
 import re
 import tempfile
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,26 +22,42 @@ import psutil
 from epitome_kit.errors import OutputError
 from epitome_kit.system import put_in_place
 
+PathLike = str | os.PathLike[str]
+"""Path to a file or folder."""
+
+Json = dict[str, Any]
+"""JSON object: names and values."""
+
 MOST_TEXT = 64 * 2**20
-"""Bytes of the largest text that is read whole: a sidecar, a table."""
+"""Maximum size of a text file, such as a sidecar or a table, in bytes."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _FORMULA = re.compile(r"'*[=+\-@\t]")
 _PARTIAL = ".partial-"
-"""How the name of an unfinished file begins; its process, its machine and the moment (ns) follow."""
+"""Prefix of the name of an unfinished file, followed by its process, its machine and the time (ns)."""
 
 _MACHINE = re.sub(r"\W", "", platform.node())
 _DAY_S = 24 * 3600
 
 
 @contextmanager
-def whole_file(path):
-    """Yield a temporary path beside `path` that takes its place on success.
+def whole_file(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; on success the file is renamed to `path`.
+
+    Parameters
+    ----------
+    path : path
+        File to write; its folder is created if needed.
+
+    Yields
+    ------
+    Path
+        Temporary file, removed on failure.
 
     Raises
     ------
     OutputError
-        The folder cannot be made or written to, or has no room.
+        The folder cannot be created or written to, or the disk is full.
     """
     path = Path(path)
     suffix = "".join(path.suffixes[-2:])
@@ -50,7 +68,7 @@ def whole_file(path):
     except OSError as error:
         raise OutputError(
             "write",
-            "a folder that can be written to",
+            "a writable folder",
             f"{path.parent} ({error.strerror})",
             "choose another folder with `--out`, or ask for write permission",
         ) from error
@@ -64,25 +82,25 @@ def whole_file(path):
             raise
         raise OutputError(
             "write",
-            "a file that can be written whole",
+            "room for the whole file",
             f"{path} ({error.strerror})",
-            "make room or choose another folder; the same command goes on from there",
+            "free some space or choose another folder, then run the same command again to continue",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def remove_abandoned(folder):
-    """Remove the unfinished files that killed processes left anywhere under `folder`."""
+def remove_abandoned(folder: PathLike) -> None:
+    """Remove unfinished files of killed processes anywhere below `folder`."""
     for path in Path(folder).rglob(f"{_PARTIAL}*"):
         if _abandoned(path):
             path.unlink(missing_ok=True)
 
 
-def _abandoned(path):
-    """Whether the process that began a file is gone, and its number free or taken by a later one.
+def _abandoned(path: Path) -> bool:
+    """Whether the process that created a temporary file has ended.
 
-    The processes of another machine cannot be seen from here: what they began is left for a day.
+    Processes of other machines cannot be checked: their files are kept for a day.
     """
     number, machine, moment = (*path.name.removeprefix(_PARTIAL).split("-"), "", "", "")[:3]
     if not (number.isdigit() and moment.isdigit()):
@@ -96,40 +114,62 @@ def _abandoned(path):
         return True
 
 
-def write_text(path, text):
-    """Write `text` to `path`, whole or not at all; what is no text in UTF-8 is spelled out."""
+def write_text(path: PathLike, text: str) -> None:
+    """Write text as UTF-8, whole or not at all; characters that UTF-8 cannot encode are escaped."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_matrix(path, matrix):
-    """Write a matrix as text, a line a row, eight decimals."""
+def write_matrix(path: PathLike, matrix: np.ndarray) -> None:
+    """Write a matrix as text: one line per row, eight decimals."""
     write_text(path, "\n".join(" ".join(f"{value:.8f}" for value in row) for row in matrix) + "\n")
 
 
-def write_json(path, value):
-    """Write `value` as JSON; NumPy numbers become plain ones, NaN becomes null."""
+def write_json(path: PathLike, value: object) -> None:
+    """Write `value` as JSON; NumPy numbers become plain numbers, NaN becomes null."""
     write_text(path, json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path, *, missing=None):
-    """Read a JSON file; where there is none, and `missing` is given, return that.
+def read_json(path: PathLike, *, missing: Json | None = None) -> Json:
+    """Read a JSON file, or return `missing`, if given, where the file does not exist.
+
+    Parameters
+    ----------
+    path : path
+        File to read.
+    missing : dict, default=None
+        Returned where there is no file; None raises instead.
+
+    Returns
+    -------
+    dict
+        Other JSON values are returned unchecked.
 
     Raises
     ------
     ValueError
-        No JSON, larger than :data:`MOST_TEXT` or nested without end.
+        Invalid JSON, larger than :data:`MOST_TEXT`, or nested too deeply.
     """
     if missing is not None and not Path(path).is_file():
         return missing
     try:
         return json.loads(read_text(path))
     except RecursionError as error:
-        raise ValueError("lists in lists without end") from error
+        raise ValueError("lists nested too deeply") from error
 
 
-def read_text(path):
-    """Read a text in UTF-8.
+def read_text(path: PathLike) -> str:
+    """Read a text file in UTF-8.
+
+    Parameters
+    ----------
+    path : path
+        File to read.
+
+    Returns
+    -------
+    str
+        Without a byte order mark.
 
     Raises
     ------
@@ -143,43 +183,66 @@ def read_text(path):
     return content.decode("utf-8-sig")
 
 
-def write_tsv(path, table):
-    """Write a frame as BIDS wants tables: tab-separated, ``n/a`` where empty.
+def write_tsv(path: PathLike, table: pd.DataFrame) -> None:
+    """Write a table as BIDS requires: tab-separated, ``n/a`` for missing values.
 
-    A text that a spreadsheet would take for a formula gets a ``'`` in front, which
-    :func:`read_tsv` takes away; numbers stay as they are, and a carriage return
-    becomes a space.
+    Text that a spreadsheet would read as a formula gets a ``'`` in front, which
+    :func:`read_tsv` removes. Numbers are not changed, and a carriage return becomes
+    a space.
+
+    Parameters
+    ----------
+    path : path
+        File to write.
+    table : DataFrame
+        Its index is not written.
     """
     write_text(path, tsv_text(table))
 
 
-def tsv_text(table):
-    """Give the text that :func:`write_tsv` writes."""
+def tsv_text(table: pd.DataFrame) -> str:
+    """Return the text that :func:`write_tsv` writes."""
     shown = table.rename(columns=_quoted)
     for name in shown.select_dtypes(exclude=["number", "bool", "datetime"]):
         shown[name] = shown[name].map(_quoted, na_action="ignore")
     return shown.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
 
 
-def read_tsv(path):
-    """Read a BIDS table; ``n/a`` becomes missing, ``participant_id`` stays text.
+def read_tsv(path: PathLike) -> pd.DataFrame:
+    """Read a BIDS table; ``n/a`` becomes missing, ``participant_id`` is read as text.
+
+    Parameters
+    ----------
+    path : path
+        File to read.
+
+    Returns
+    -------
+    DataFrame
+        One row per line.
 
     Raises
     ------
     ValueError
-        No table in UTF-8, or larger than :data:`MOST_TEXT`.
+        Not a table in UTF-8, or larger than :data:`MOST_TEXT`.
     """
     return read_tsv_text(read_text(path), dtype={"participant_id": str, "source_id": str})
 
 
-def read_tsv_text(text, *, dtype=None):
-    """Read a table as :func:`read_tsv` does, from its text.
+def read_tsv_text(text: str, *, dtype: type | dict[str, type] | None = None) -> pd.DataFrame:
+    """Read a table from text, as :func:`read_tsv` does from a file.
 
     Parameters
     ----------
     text : str
+        Lines of cells separated by tabs; the first line holds the names.
     dtype : type or dict, default=None
-        Of the columns, as for :func:`pandas.read_csv`.
+        Type of the columns, as for :func:`pandas.read_csv`.
+
+    Returns
+    -------
+    DataFrame
+        One row per line.
     """
     table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], dtype=dtype)
     table = table.rename(columns=unquoted)
@@ -188,11 +251,11 @@ def read_tsv_text(text, *, dtype=None):
     return table
 
 
-def _quoted(value):
-    """Put a ``'`` in front of a text that begins as a formula does."""
+def _quoted(value: object) -> object:
+    """Put a ``'`` in front of text that starts like a formula."""
     if not isinstance(value, str):
         return value
-    value = value.replace("\r", " ")  # which ends a row for every reader, in quotes or not
+    value = value.replace("\r", " ")  # every reader takes it for the end of a row, even in quotes
     if not _FORMULA.match(value):
         return value
     try:
@@ -202,13 +265,13 @@ def _quoted(value):
     return value
 
 
-def unquoted(value):
-    """Take away the ``'`` that :func:`write_tsv` put in front of a text."""
+def unquoted(value: object) -> object:
+    """Remove the ``'`` that :func:`write_tsv` put in front of text."""
     return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value) else value
 
 
-def checksum(*paths):
-    """SHA-256 over the bytes of one or more files, first 16 hex digits."""
+def checksum(*paths: PathLike) -> str:
+    """Return the first 16 hex digits of the SHA-256 of one or more files."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as stream:
@@ -217,24 +280,29 @@ def checksum(*paths):
     return digest.hexdigest()[:16]
 
 
-def text_digest(text):
-    """SHA-256 over a text, first 16 hex digits."""
+def text_digest(text: str) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def shipped_weights(name):
-    """Context that gives the path of weights that come with the package.
+def shipped_weights(name: str) -> AbstractContextManager[Path]:
+    """Return a context with the path of weights that are part of the package.
 
     Parameters
     ----------
     name : str
         As in ``weights/<name>.weights.h5``.
+
+    Returns
+    -------
+    context manager of Path
+        The path is valid inside the context.
     """
     return resources.as_file(resources.files("epitome_kit") / "weights" / f"{name}.weights.h5")
 
 
-def jsonable(value):
-    """Turn a value into plain JSON values, as :func:`write_json` writes it."""
+def jsonable(value: object) -> Any:
+    """Convert a value to plain JSON values, as :func:`write_json` writes them."""
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -1,7 +1,9 @@
-"""Walks through folders: every file in natural order, links followed, litter passed over."""
+"""Walk through folders in natural order; follow links, skip system files."""
 
+import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 _LITTER = re.compile(
@@ -10,67 +12,70 @@ _LITTER = re.compile(
     r"~\$.*|\.~lock\..*|\.partial-.*",
     re.IGNORECASE | re.DOTALL,
 )
-"""What systems and programs leave in folders: Mac, Windows, network disks, Git, Jupyter, Office, the kit itself."""
+"""Files that systems and programs leave in folders: macOS, Windows, network disks, Git, Jupyter, Office, this kit."""
 
 
-def is_litter(name):
-    """Tell whether a file or folder is one that a system or a program keeps for itself, by its name."""
+def is_litter(name: str) -> bool:
+    """Check by its name whether a file or folder was left by a system or a program."""
     return _LITTER.fullmatch(name) is not None
 
 
-def natural_key(text):
-    """Key that sorts numbers in a text by their value: ``run-2`` before ``run-10``.
+def natural_key(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
+    """Make a sort key that compares numbers in a text by value: ``run-2`` before ``run-10``.
 
     Parameters
     ----------
     text : str
+        Such as the name of a file.
 
     Returns
     -------
     tuple
-        For ``sorted(..., key=natural_key)``; texts that differ never have one key.
+        For ``sorted(..., key=natural_key)``; different texts have different keys.
     """
-    parts = re.split("([0-9]+)", text)
-    numbers = [digits.lstrip("0") for digits in parts[1::2]]
+    parts: list[str | tuple[int, str]] = list(re.split("([0-9]+)", text))
+    numbers = [str(digits).lstrip("0") for digits in parts[1::2]]
     parts[1::2] = [(len(digits), digits) for digits in numbers]
     return tuple(part.casefold() if isinstance(part, str) else part for part in parts), text
 
 
-def walk_files(folder):
-    """Yield every file below a folder in natural order, what links to folders lead to included.
+def walk_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield every file below a folder in natural order, including files behind links to folders.
 
-    What systems and programs leave (``._*``, ``.DS_Store``, ``Thumbs.db``, ``.git``) is passed
-    over, and so are devices, pipes and links that lead nowhere; see :func:`walk_entries`.
+    System files (``._*``, ``.DS_Store``, ``Thumbs.db``, ``.git``), devices, pipes and
+    broken links are skipped; see :func:`walk_entries`.
 
     Parameters
     ----------
     folder : path
+        Where to start.
 
     Yields
     ------
     Path
-        Below `folder`, as it was given; never resolved.
+        Starts with `folder` as it was given; never resolved.
     """
     return (path for path, kind in walk_entries(folder) if kind == "file")
 
 
-def walk_entries(folder):
-    """Yield all there is below a folder in natural order, and say of each what it is.
+def walk_entries(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, str]]:
+    """Yield every entry below a folder in natural order, with its kind.
 
-    A link to a folder is followed, once; one that leads to a place that is walked
-    anyway, or to a folder around this one, is not.
+    A link to a folder is followed once. A link to a folder that is walked anyway, or
+    to a parent folder, is not followed.
 
     Parameters
     ----------
     folder : path
-        Where it is no folder, nothing is yielded.
+        Where to start; nothing is yielded if it is not a folder.
 
     Yields
     ------
     path : Path
+        Starts with `folder` as it was given.
     kind : {"file", "litter", "broken link", "folder again", "folder closed", "folder empty", "no file"}
-        A folder of litter, or one that cannot be read, is empty or was seen before, is one
-        entry; other folders are none. "no file" is a device, a pipe or a socket.
+        A folder is yielded only if it is litter, unreadable, empty or a repeat of a walked
+        one. "no file" is a device, a pipe or a socket.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -92,8 +97,8 @@ def walk_entries(folder):
             yield path, kind
 
 
-def _kind(path, root, seen):
-    """Kind of one entry; the identity of a folder that is new is added to `seen`."""
+def _kind(path: Path, root: Path, seen: set[tuple[int, int]]) -> str:
+    """Return the kind of one entry; the identity of a new folder is added to `seen`."""
     if is_litter(path.name):
         return "litter"
     try:
@@ -108,12 +113,12 @@ def _kind(path, root, seen):
     return "folder"
 
 
-def _walked_anyway(target, root):
-    """Whether the target of a link to a folder lies below the root in plain sight, or around it."""
+def _walked_anyway(target: Path, root: Path) -> bool:
+    """Whether the target of a link is a parent of the root, or a folder below it that is not litter."""
     if root.is_relative_to(target):
         return True
     return target.is_relative_to(root) and not any(map(is_litter, target.relative_to(root).parts))
 
 
-def _identity(status):
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

@@ -1,4 +1,6 @@
-"""Splits by subject: every fold holds whole subjects, whatever is learned from them."""
+"""Assign subjects to folds; a fold holds whole subjects."""
+
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -7,23 +9,29 @@ from sklearn.model_selection import StratifiedKFold
 from epitome_kit.errors import CohortError, LeakageError
 
 
-def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
-    """Give each subject the fold in which it is tested.
+def assign_folds(
+    labels: pd.Series,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    unlabelled: Collection[str] = (),
+    groups: pd.Series | None = None,
+) -> pd.Series:
+    """Assign each subject the fold in which it is tested.
 
     Parameters
     ----------
     labels : Series of int
         Class of each subject, indexed by participant_id.
     folds : int, default=5
-        Number of folds; each keeps the mix of classes.
+        Number of folds, stratified by class.
     seed : int, default=0
-        Shuffling.
+        Seed of the shuffling.
     unlabelled : sequence of str, default=()
-        Subjects without a label, spread over the folds as well.
+        Subjects without a label, which are distributed over the folds as well.
     groups : Series, default=None
-        What several rows have in common, such as the patient of a scan, indexed by
-        participant_id: all of it goes into one fold. A group counts for the class of most
-        of its rows.
+        Group of each row, such as the patient of a scan, indexed by participant_id. A
+        group is not split over folds, and has the class of most of its rows.
 
     Returns
     -------
@@ -33,13 +41,13 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
     Raises
     ------
     CohortError
-        A subject stands twice, or the smaller class has fewer subjects, or groups, than folds.
+        A subject occurs twice, or the smaller class has fewer subjects (or groups) than folds.
     """
     names = [*labels.index, *unlabelled]
     if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted({name for name in names if names.count(name) > 1})
         raise CohortError(
-            "assign_folds", "each subject once", f"{', '.join(twice[:5])} twice", "keep one row a subject"
+            "assign_folds", "each subject once", f"{', '.join(repeated[:5])} twice", "keep one row per subject"
         )
     classes = labels if groups is None else class_of_groups(labels, groups)
     units = "subjects" if groups is None else "groups"
@@ -64,37 +72,40 @@ def assign_folds(labels, *, folds=5, seed=0, unlabelled=(), groups=None):
     return fold
 
 
-def class_of_groups(labels, groups):
-    """Class of most rows of each group.
+def class_of_groups(labels: pd.Series, groups: pd.Series) -> pd.Series:
+    """Return the majority class of each group.
 
     Parameters
     ----------
     labels : Series of 0 and 1
         Class of each row.
     groups : Series
-        Group of each row, indexed alike.
+        Group of each row, with the same index.
 
     Returns
     -------
     Series of int
-        Indexed by group, sorted; 1 where both classes are as common.
+        Indexed by group, sorted; 1 for a tie.
     """
     return (labels.groupby(groups).mean() >= 0.5).astype(int)
 
 
-def make_equal_folds(names, *, folds=5, seed=0):
-    """Deal subjects into folds of equal size, whatever their labels.
+def make_equal_folds(names: Sequence[str], *, folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Assign subjects to folds of equal size, regardless of their labels.
 
     Parameters
     ----------
     names : sequence of str
+        Subjects.
     folds : int, default=5
+        Number of folds.
     seed : int, default=0
+        Seed of the shuffling.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        Fold of each, from 0 to `folds` - 1; does not depend on their order.
+        Fold of each subject, from 0 to `folds` - 1; does not depend on their order.
 
     Raises
     ------
@@ -105,48 +116,49 @@ def make_equal_folds(names, *, folds=5, seed=0):
         hint = f"lower `folds` to {max(2, min(5, len(names)))}, or add subjects"
         raise CohortError(
             "make_equal_folds",
-            "two folds or more, and a subject for each",
+            "at least two folds, and a subject for each",
             f"{folds} folds, {len(names)} subjects",
             hint,
         )
-    dealt = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)
-    return dealt[np.argsort(np.argsort(names))]
+    shuffled = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)
+    return shuffled[np.argsort(np.argsort(names))]
 
 
-def require_apart(train, test, *, where, what="subject"):
-    """Make sure that no subject, or group of rows, stands on both sides of a split.
+def require_apart(train: Iterable[str], test: Iterable[str], *, where: str, what: str = "subject") -> None:
+    """Make sure that no subject, or group of rows, is in both sets of a split.
 
     Parameters
     ----------
-    train, test : sequence of str
-        Subjects to learn from, and subjects to test on.
+    train, test : iterable of str
+        Subjects for training and for testing.
     where : str
-        Step that asks, for the error.
+        The step to name in an error.
     what : str, default="subject"
-        What they are, for the error.
+        Name of a member of the sets, for the error.
 
     Raises
     ------
-    Leak
-        One is in both.
+    LeakageError
+        A subject is in both sets.
     """
     both = sorted(set(train) & set(test))
     if both:
         raise LeakageError(
             where,
-            f"each {what} on one side of a split",
+            f"each {what} in one set of a split",
             f"{', '.join(map(str, both[:5]))} in training and in test",
             f"split by {what}: `epitome_kit.folds.assign_folds` does",
         )
 
 
-def _assign_groups(classes, groups, folds, seed):
-    """Fold of each group: as many groups of a class in each, the largest ones first, where there are fewest rows."""
+def _assign_groups(classes: pd.Series, groups: pd.Series, folds: int, seed: int) -> dict[str, int]:
+    """Assign groups, the largest first, to the fold with the fewest groups of that class, then the fewest rows."""
     sizes = groups.value_counts().sort_index()
     classes = classes.reindex(sizes.index, fill_value=2)
     shuffled = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
     order = shuffled.sort_values(ascending=False, kind="stable").index
-    rows, counts, fold = np.zeros(folds, int), np.zeros((3, folds), int), {}
+    rows, counts = np.zeros(folds, int), np.zeros((3, folds), int)
+    fold: dict[str, int] = {}
     for group in order:
         count = counts[classes[group]]
         fold[group] = int(np.lexsort((np.arange(folds), rows, count))[0])

@@ -1,68 +1,72 @@
-"""The ledger of an import: every scan, series, mask and table row that was seen, and what became of it."""
+"""The ledger of an import: every scan, series, mask and table row that was found, and whether it was used."""
 
 import re
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, EpitomeWarning, ParameterError, plain
-from epitome_kit.files import read_text, read_tsv_text, tsv_text, unquoted, write_text
+from epitome_kit.files import PathLike, read_text, read_tsv_text, tsv_text, unquoted, write_text
 from epitome_kit.tables import read_text_table
 
 LEDGER = "sources.tsv"
 """Name of the ledger in the folder of a cohort."""
 
 RULES = 2
-"""Rules by which imports choose; a cohort that was made by older ones asks to be imported again."""
+"""Version of the import rules; cohorts made by an older version should be imported again."""
 
 _TITLE = (
-    f"# What an import saw, and what became of it (rules {RULES}). Its paths may name people: this file "
-    "is yours alone, nothing links to it, and it goes nowhere with the cohort."
+    f"# Files found by an import, and what was done with them (rules {RULES}). Paths may contain names of people: "
+    "keep this file private; nothing links to it, and it is not shared with the cohort."
 )
 UNTOLD = "cannot tell"
-"""How the reason begins where evidence is missing or contradicts itself, so that a person has to decide."""
+"""Start of the reason if evidence is missing or contradictory, so that a person has to decide."""
 
 _MOST_REASONS = 8
 LEAVE_OUT = "leave out"
-"""Decision that nothing is taken from a file."""
+"""Decision not to use a file."""
 
 DECISIONS = {
     "scan": (*CONTRASTS, LEAVE_OUT, "tumour"),
     "series": (*CONTRASTS, LEAVE_OUT),
     "mask": ("tumour", LEAVE_OUT),
 }
-"""What a person can decide, by kind."""
+"""Possible decisions of a person, by kind of entry."""
 
 _BEFORE = "excluded.tsv", "repaired.tsv"
-"""Files that older versions wrote in its place."""
+"""Files that older versions wrote instead of the ledger."""
+
+
+Decisions = dict[tuple[str, str], str]
+"""Decisions of a person, by source and kind of the entry."""
 
 
 class Entry(NamedTuple):
-    """One thing that an import saw.
+    """One entry of the ledger.
 
     Attributes
     ----------
     source : str
-        Path relative to the folder that was imported; for a row of a table also its
-        number; for a subject its name there.
+        Path relative to the imported folder, with the row number for a row of a table;
+        for a subject its original name.
     kind : str
         ``"scan"``, ``"series"``, ``"mask"``, ``"table"``, ``"label"`` (a row of a
-        table), ``"file"``, ``"subject"`` or ``"note"`` (what was noticed about a
-        subject).
+        table), ``"file"``, ``"subject"`` or ``"note"`` (a remark about a subject).
     subject : str
-        Of the cohort; empty where there is none.
+        Subject of the cohort, or empty.
     taken_as : str
-        Such as ``"T1w"`` or ``"tumour"``; empty where it was left out.
+        Such as ``"T1w"`` or ``"tumour"``; empty if it was left out.
     evidence : str
-        What that rests on.
+        What `taken_as` is based on.
     reason : str
-        Why it was left out, or what was noticed.
+        Why it was left out, or a remark.
     decision : str
-        What a person decided about it, see :func:`read_decisions`.
+        Decision of a person, see :func:`read_decisions`.
     """
 
     source: str
@@ -74,14 +78,15 @@ class Entry(NamedTuple):
     decision: str = ""
 
 
-def write_ledger(root, entries):
-    """Write the ledger of a cohort, and take away the lists that older versions wrote.
+def write_ledger(root: PathLike, entries: Iterable[Entry]) -> None:
+    """Write the ledger of a cohort, and remove the lists that older versions wrote.
 
     Parameters
     ----------
     root : path
         Folder of the cohort.
     entries : iterable of Entry
+        Rows of the ledger, in order.
     """
     root = Path(root)
     rows = [tuple(plain(value) for value in entry) for entry in entries]
@@ -91,7 +96,7 @@ def write_ledger(root, entries):
         (root / name).unlink(missing_ok=True)
 
 
-def read_ledger(root):
+def read_ledger(root: PathLike) -> pd.DataFrame:
     """Read the ledger of a cohort.
 
     Parameters
@@ -102,13 +107,13 @@ def read_ledger(root):
     Returns
     -------
     DataFrame of str
-        Columns as the attributes of :class:`Entry`, empty texts where there is
-        nothing; no row where the cohort was not imported.
+        Columns as the attributes of :class:`Entry`, with empty text for missing
+        values; no rows if the cohort was not imported.
 
     Raises
     ------
     CohortError
-        It cannot be read.
+        The ledger cannot be read.
     """
     path = Path(root) / LEDGER
     if not path.is_file():
@@ -118,19 +123,19 @@ def read_ledger(root):
         table = read_tsv_text(text if title.startswith("#") else f"{title}\n{text}", dtype=str)
         return _with_columns(table)
     except (OSError, ValueError) as error:
-        expected = "a ledger with the columns source and kind, separated by tabs"
+        expected = "a tab-separated ledger with the columns source and kind"
         hint = "import the cohort again"
         raise CohortError("ledger", expected, f"{path} ({str(error)[:160]})", hint) from error
 
 
-def _with_columns(table):
+def _with_columns(table: pd.DataFrame) -> pd.DataFrame:
     if not {"source", "kind"} <= set(table):
         raise ValueError(f"columns {', '.join(map(str, table.columns[:5]))}")
     return table.reindex(columns=list(Entry._fields)).astype(object).fillna("")
 
 
-def read_decisions(path):
-    """Read what a person decided, from a ledger that was edited by hand.
+def read_decisions(path: PathLike | None) -> Decisions | None:
+    """Read the decisions of a person from a ledger that was edited by hand.
 
     Parameters
     ----------
@@ -142,14 +147,14 @@ def read_decisions(path):
     Returns
     -------
     dict of (str, str) to str, or None
-        Source and kind to decision; None where `path` is.
+        Source and kind to decision; None if `path` is None.
 
     Raises
     ------
     TableError
-        It cannot be read as a table.
+        The file cannot be read as a table.
     ParameterError
-        It is no ledger, or a decision is none of these.
+        The table is not a ledger, or a decision is invalid.
     """
     if path is None:
         return None
@@ -159,92 +164,101 @@ def read_decisions(path):
         expected, received = "columns source, kind and decision", f"{', '.join(table.columns[:6])} in {path}"
         raise ParameterError("decisions", expected, received, "fill in the column `decision` of the `sources.tsv`")
     decided = table[table.decision.str.replace("n/a", "").str.strip() != ""]
-    decisions = {}
-    for place, meant in (_decision(row, path) for row in decided.itertuples()):
-        if decisions.setdefault(place, meant) != meant:
-            received = f"{decisions[place]} and {meant} on the {place[1]} {place[0]} in {path}"
-            raise ParameterError("decisions", "one decision on each file", received, "leave one of the two rows")
+    decisions: Decisions = {}
+    for place, decision in (_decision(row, path) for row in decided.itertuples()):
+        if decisions.setdefault(place, decision) != decision:
+            received = f"{decisions[place]} and {decision} for the {place[1]} {place[0]} in {path}"
+            raise ParameterError("decisions", "one decision for each file", received, "remove one of the two rows")
     return decisions
 
 
-def require_decisions(out, decisions):
-    """Make sure that what a person decided in the ledger of a cohort is not lost by importing it again.
+def require_decisions(out: PathLike, decisions: Decisions | None) -> Decisions:
+    """Make sure that decisions in an existing ledger are not lost by importing the cohort again.
 
     Parameters
     ----------
     out : path
-        Folder of the cohort, which may not be there yet.
+        Folder of the cohort, which may not exist yet.
     decisions : dict or None
-        From :func:`read_decisions`; None: nothing was said of decisions.
+        From :func:`read_decisions`; None if no ledger was given.
 
     Returns
     -------
     dict
-        The decisions.
+        The decisions, empty for None.
 
     Raises
     ------
     ParameterError
-        The ledger holds decisions, and none were given.
+        The ledger in `out` contains decisions, and none were given.
     """
     path = Path(out) / LEDGER
     if decisions is not None or not path.is_file():
         return decisions or {}
     decided = read_ledger(out).decision.str.strip().ne("").sum()
     if decided:
-        hint = f"`--decisions {path}`, or empty that column"
+        hint = f"`--decisions {path}`, or clear that column"
         raise ParameterError(
-            "import", "`--decisions` where a ledger holds some", f"{decided} in {path} and none given", hint
+            "import", "`--decisions` for a ledger with decisions", f"{decided} in {path} and none given", hint
         )
     return {}
 
 
-def _decision(row, path):
-    """Check one decision, and give it in the words of the kit."""
+class _Row(Protocol):
+    """Row of a ledger, as from :meth:`pandas.DataFrame.itertuples`."""
+
+    source: str
+    kind: str
+    decision: str
+
+
+def _decision(row: _Row, path: Path) -> tuple[tuple[str, str], str]:
+    """Check one decision, and return it with its source and kind in the spelling of :data:`DECISIONS`."""
     allowed = DECISIONS.get(row.kind, ())
     written = re.sub(r"[\s_-]+", " ", row.decision.strip())
-    meant = next((word for word in allowed if word.lower() == written.lower()), None)
-    if meant is None:
-        expected = (
-            f"a decision out of {', '.join(allowed)}" if allowed else "decisions on scans, series and masks alone"
-        )
-        received = f"{row.decision!r} on the {row.kind} {row.source} in {path}"
+    decision = next((word for word in allowed if word.lower() == written.lower()), None)
+    if decision is None:
+        expected = f"one of {', '.join(allowed)}" if allowed else "decisions only for scans, series and masks"
+        received = f"{row.decision!r} for the {row.kind} {row.source} in {path}"
         raise ParameterError("decisions", expected, received, "correct the column `decision`")
-    return (unquoted(row.source), row.kind), meant
+    return (str(unquoted(row.source)), row.kind), decision
 
 
-def unused_decisions(decisions, entries):
-    """Say which decisions match nothing that an import saw.
+def unused_decisions(decisions: Mapping[tuple[str, str], str], entries: Iterable[Entry]) -> list[Entry]:
+    """List decisions that match no entry of an import.
 
     Parameters
     ----------
     decisions : dict of (str, str) to str
         From :func:`read_decisions`.
     entries : iterable of Entry
+        All entries of the import.
 
     Returns
     -------
     list of Entry
-        A note for each of them.
+        One for each unused decision.
     """
     seen = {(entry.source, entry.kind) for entry in entries}
     return [
-        Entry(source, "file", reason=f"decided as {decision}, but the source has no such {kind} any more")
+        Entry(source, "file", reason=f"decided as {decision}, but the source no longer has this {kind}")
         for (source, kind), decision in decisions.items()
         if (source, kind) not in seen
     ]
 
 
-def made_by_older_rules(root):
-    """Tell whether a cohort was imported by rules that have changed since.
+def made_by_older_rules(root: PathLike) -> bool:
+    """Check whether a cohort was imported by an older version of the import rules.
 
     Parameters
     ----------
     root : path
+        Folder of the cohort.
 
     Returns
     -------
     bool
+        False for a cohort that was not imported.
     """
     root = Path(root)
     path = root / LEDGER
@@ -254,23 +268,24 @@ def made_by_older_rules(root):
     return any((root / name).is_file() for name in _BEFORE)
 
 
-def warn_of_older_rules(root):
-    """Warn where a cohort was imported by rules that have changed since.
+def warn_of_older_rules(root: PathLike) -> None:
+    """Warn if a cohort was imported by an older version of the import rules.
 
     Parameters
     ----------
     root : path
+        Folder of the cohort.
     """
     if made_by_older_rules(root):
         text = (
-            f"{root} was imported by an older version, whose rules took some scans, masks and labels wrongly without a "
-            "word. Import it again, into a new folder, before you trust its numbers."
+            f"{root} was imported by an older version, which misread some scans, masks and labels without warning. "
+            "Import it again, into a new folder, before you trust its results."
         )
         warnings.warn(text, EpitomeWarning, stacklevel=3)
 
 
-def sum_up(ledger):
-    """Count what an import saw, for the screen.
+def sum_up(ledger: pd.DataFrame) -> list[tuple[str, str]]:
+    """Summarise a ledger for printing.
 
     Parameters
     ----------
@@ -280,14 +295,14 @@ def sum_up(ledger):
     Returns
     -------
     list of (str, str)
-        What, and how many; for what was left out also each reason, the commonest
-        first, without what it says of one file.
+        Kind of entry and count. Entries that were left out are counted by reason, the most
+        common first, without details of a single file.
     """
     rows = []
     for kind, group in ledger[~ledger.kind.isin(["subject", "note"])].groupby("kind", sort=False):
         taken, left = group[group.taken_as != ""], group[group.taken_as == ""]
-        as_what = ", ".join(f"{name} {n}" for name, n in Counter(taken.taken_as).most_common())
-        rows.append((f"{kind}: taken", f"{len(taken)} ({as_what})" if as_what else "0"))
+        names = ", ".join(f"{name} {n}" for name, n in Counter(taken.taken_as).most_common())
+        rows.append((f"{kind}: taken", f"{len(taken)} ({names})" if names else "0"))
         reasons = Counter(reason if reason.startswith(UNTOLD) else reason.split(":")[0] for reason in left.reason)
         rows += [(f"{kind}: left out", f"{n} ({reason})") for reason, n in reasons.most_common(_MOST_REASONS)]
         if others := reasons.total() - sum(n for _, n in reasons.most_common(_MOST_REASONS)):

@@ -1,9 +1,9 @@
-"""How well two masks agree, and two classes come apart, and how sure a mean or a change is.
+"""Compare two masks by overlap, surface distance and volume; compute AUC and bootstrap intervals.
 
-What an empty mask gives is settled here, once: two empty masks agree fully,
-and one empty mask agrees with nothing.
+Two empty masks agree fully; an empty mask and another one do not agree at all.
 """
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,17 +13,18 @@ from scipy.stats import rankdata
 from epitome_kit.confidence import interval_quantiles
 
 
-def dice(first, second):
+def dice(first: np.ndarray, second: np.ndarray) -> float:
     """Compute the Dice overlap of two masks.
 
     Parameters
     ----------
     first, second : ndarray of bool, same shape
+        Masks on one grid.
 
     Returns
     -------
     float
-        1 when both are empty, 0 when one is.
+        0 to 1; 1 if both are empty, 0 if one is.
 
     References
     ----------
@@ -33,43 +34,44 @@ def dice(first, second):
     return 2 * np.count_nonzero(first & second) / total if total else 1.0
 
 
-def volume_error_pct(found, reference):
-    """Compute by how much the volume of one mask differs from that of another.
+def volume_error_pct(found: np.ndarray, reference: np.ndarray) -> float:
+    """Compute the relative difference in volume of two masks.
 
     Parameters
     ----------
-    found, reference : ndarray of bool, on one grid
+    found, reference : ndarray of bool, same shape
+        Masks on one grid.
 
     Returns
     -------
     float
-        Percent of the reference, negative where too little was found; 0 when
-        both are empty, infinite when the reference alone is.
+        Percent of the reference, negative if the volume is too small; 0 if both
+        are empty, infinite if only the reference is.
     """
-    there, wanted = np.count_nonzero(found), np.count_nonzero(reference)
-    if not wanted:
-        return np.inf if there else 0.0
-    return 100 * (there - wanted) / wanted
+    volume, reference_volume = np.count_nonzero(found), np.count_nonzero(reference)
+    if not reference_volume:
+        return np.inf if volume else 0.0
+    return 100 * (volume - reference_volume) / reference_volume
 
 
-def hausdorff95_mm(first, second, spacing):
+def hausdorff95_mm(first: np.ndarray, second: np.ndarray, spacing: Sequence[float]) -> float:
     """Compute the 95th percentile of the distance between two surfaces.
 
-    For each mask, the distance within which 95 % of its surface finds the
-    other surface; the larger of the two. Every piece of surface counts by its
-    area, so that the answer does not depend on how coarse the voxels are along
-    one axis.
+    For each mask, the distance within which 95 % of its surface is from the other
+    surface; the larger of the two. Surface elements are weighted by area, so that
+    anisotropic voxels do not bias the result.
 
     Parameters
     ----------
     first, second : ndarray of bool, shape (i, j, k)
+        Masks on one grid.
     spacing : sequence of 3 float
         Voxel size in mm; the axes are at right angles.
 
     Returns
     -------
     float
-        In mm. 0 when both are empty, infinite when one is.
+        In mm; 0 if both are empty, infinite if one is.
 
     References
     ----------
@@ -81,10 +83,12 @@ def hausdorff95_mm(first, second, spacing):
     return max(_percentile(*surface, 0.95) for surface in _surface_distances(first, second, spacing))
 
 
-def _surface_distances(first, second, spacing):
+def _surface_distances(
+    first: np.ndarray, second: np.ndarray, spacing: Sequence[float]
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Distance to the other surface (mm) and area (mm2) of every surface element, for each mask.
 
-    An element sits on each corner that voxels inside and outside share.
+    There is an element at each corner shared by voxels inside and outside.
     """
     box, areas = _bounding_box(first | second), _areas(spacing)
     codes = [_corner_codes(mask[box]) for mask in (first, second)]
@@ -94,16 +98,16 @@ def _surface_distances(first, second, spacing):
     return list(zip(distances, sizes, strict=True))
 
 
-def _bounding_box(mask):
-    """Smallest box around a mask that is not empty; the first axes are cut before the last one is looked at."""
-    flat = mask.any(axis=2)
+def _bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """Bounding box of a mask that is not empty."""
+    flat = np.any(mask, axis=2)
     i, j = (slice(each[0], each[-1] + 1) for each in (np.flatnonzero(flat.any(axis=axis)) for axis in (1, 0)))
     k = np.flatnonzero(mask[i, j].any(axis=(0, 1)))
     return i, j, slice(k[0], k[-1] + 1)
 
 
-def _corner_codes(mask):
-    """Which of the eight voxels around each corner are inside, as bits; shape (i + 1, j + 1, k + 1)."""
+def _corner_codes(mask: np.ndarray) -> np.ndarray:
+    """Encode which of the eight voxels around each corner are inside as bits; shape (i + 1, j + 1, k + 1)."""
     voxels = np.pad(mask, 1).view(np.uint8)
     i, j, k = np.array(voxels.shape) - 1
     codes = np.zeros((i, j, k), np.uint8)
@@ -112,36 +116,36 @@ def _corner_codes(mask):
     return codes
 
 
-def _distances(border, other, spacing):
-    """Distance in mm from each corner of a border to the nearest one of another."""
+def _distances(border: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """Distance in mm from each corner of a border to the nearest corner of another one."""
     apart = border & ~other
-    here, there = np.argwhere(apart), np.argwhere(other)
-    tree = cKDTree(there * spacing, balanced_tree=False, compact_nodes=False)
-    _, index = tree.query(here * spacing)
-    x, y, z = ((here - there[index]) * spacing).T
+    points, targets = np.argwhere(apart), np.argwhere(other)
+    tree = cKDTree(targets * spacing, balanced_tree=False, compact_nodes=False)
+    _, index = tree.query(points * spacing)
+    x, y, z = ((points - targets[index]) * spacing).T
     distances = np.zeros(border.shape)
     distances[apart] = np.sqrt(x**2 + y**2 + z**2)
     return distances[border]
 
 
-def _percentile(distances, areas, share):
-    """Distance within which a share of the area lies."""
+def _percentile(distances: np.ndarray, areas: np.ndarray, share: float) -> float:
+    """Quantile of the distances, weighted by area."""
     order = np.lexsort((areas, distances))
     reached = np.cumsum(areas[order]) / areas.sum()
-    return float(distances[order[min(np.searchsorted(reached, share), len(order) - 1)]])
+    return float(distances[order[min(int(np.searchsorted(reached, share)), len(order) - 1)]])
 
 
-def _areas(spacing):
-    """Area of the surface element of each code, in mm2, shape (256,)."""
+def _areas(spacing: Sequence[float]) -> np.ndarray:
+    """Area of the surface element of each code in mm2, shape (256,)."""
     x, y, z = spacing
     return np.linalg.norm(_normals() * (y * z, x * z, x * y), axis=2).sum(axis=1)
 
 
 @lru_cache(maxsize=1)
-def _normals():
+def _normals() -> np.ndarray:
     """Area vectors of the triangles of each code by marching cubes, for cubes of side 1; shape (256, 5, 3).
 
-    Inside and outside are alike: a code and its complement have one surface.
+    A code and its complement have the same surface.
     """
     from skimage.measure import marching_cubes
 
@@ -155,26 +159,28 @@ def _normals():
     return normals
 
 
-def mean_ci95(values):
+def mean_ci95(values: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
     """Bootstrap the interval of a mean over subjects, of :data:`~epitome_kit.confidence.SCORE_LEVEL`.
 
     Parameters
     ----------
     values : sequence of float, shape (n,)
+        One per subject.
 
     Returns
     -------
     (float, float) or None
-        None for fewer than three values.
+        Lower and upper bound; None for fewer than three values.
     """
     values = np.asarray(values, dtype=float)
     if len(values) < 3:
         return None
     means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
-    return tuple(np.quantile(means, interval_quantiles()).tolist())
+    low, high = np.quantile(means, interval_quantiles()).tolist()
+    return low, high
 
 
-def auc(labels, scores):
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Compute the area under an ROC curve, quickly enough for a bootstrap.
 
     Parameters
@@ -187,10 +193,10 @@ def auc(labels, scores):
     -------
     float
     """
-    return auc_of_ranks(rankdata(scores), labels)
+    return float(auc_of_ranks(rankdata(scores), labels))
 
 
-def auc_of_ranks(ranks, labels):
+def auc_of_ranks(ranks: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Compute areas under ROC curves from the ranks of the scores.
 
     Parameters
@@ -209,7 +215,15 @@ def auc_of_ranks(ranks, labels):
     return (ranks[labels].sum(axis=0) - positive * (positive + 1) / 2) / (positive * negative)
 
 
-def bootstrap_change(score, labels, before, after, *, draws=2000, rng):
+def bootstrap_change(
+    score: Callable[[np.ndarray, np.ndarray], float],
+    labels: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    draws: int = 2000,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
     """Compute by how much a score changes, with a 95 % interval over subjects.
 
     Parameters
@@ -231,8 +245,9 @@ def bootstrap_change(score, labels, before, after, *, draws=2000, rng):
     labels = np.asarray(labels)
     groups = [np.flatnonzero(labels == value) for value in (0, 1)]
 
-    def change(chosen):
+    def change(chosen: np.ndarray | slice) -> float:
         return score(labels[chosen], after[chosen]) - score(labels[chosen], before[chosen])
 
     drawn = [change(np.concatenate([rng.choice(group, len(group)) for group in groups])) for _ in range(draws)]
-    return change(slice(None)), *np.quantile(drawn, interval_quantiles())
+    low, high = np.quantile(drawn, interval_quantiles())
+    return change(slice(None)), low, high

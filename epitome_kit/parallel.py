@@ -1,6 +1,7 @@
-"""Many subjects, several workers, one progress bar that goes away when done."""
+"""Process many subjects in parallel, with a progress bar."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -11,126 +12,129 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     track,
 )
 
-from epitome_kit.cluster import map_on_cluster, scheduler
+from epitome_kit.cluster import R, T, map_on_cluster, scheduler
 from epitome_kit.errors import ParameterError
 from epitome_kit.system import container_memory_bytes
 
 WORKER_MB = 1300
-"""Memory that one process may need, in MB; this process counts as well."""
+"""Memory that one process may need, in MB; this process is counted too."""
 
 
-def for_each(function, items, *, title, workers=None):
-    """Call `function` on every item and return the results in the order of the items.
+def for_each(function: Callable[[T], R], items: Iterable[T], *, title: str, workers: int | None = None) -> list[R]:
+    """Call a function on every item and return the results in the order of the items.
 
-    Items go to processes of this machine; or to a Dask cluster, where the
+    Items are processed by processes of this machine, or by a Dask cluster if the
     environment names its scheduler (:data:`epitome_kit.cluster.SCHEDULER`).
 
     Parameters
     ----------
     function : callable
-        Takes one item. Importable by name, or a `functools.partial` of one that
-        is, unless `workers` is None.
-    items : sequence
+        Takes one item. Unless `workers` is None, it must be importable by name, or a
+        `functools.partial` of such a function.
+    items : iterable
+        Arguments, one per call.
     title : str
-        Shown beside the bar, on a terminal (standard error) or in a notebook.
+        Shown with the progress bar, on a terminal (standard error) or in a notebook.
     workers : int or None, default=None
-        Most processes to use; fewer where memory is short, see
-        :data:`WORKER_MB`. A cluster uses as many as it has. None: this process,
-        always.
+        Maximum number of processes, limited by memory (see :data:`WORKER_MB`). A
+        cluster uses all of its workers. None: always this process.
 
     Returns
     -------
     list
+        One result per item.
 
     Raises
     ------
     ParameterError
         `workers` is less than 1.
     ToolError
-        The cluster cannot be reached, or its workers die.
+        The cluster cannot be reached, or its workers fail.
     """
     if workers is not None and workers < 1:
         raise ParameterError("for_each", "at least one worker", f"workers={workers}", "use `workers=1`")
     items = list(items)
-    if workers is not None and items and scheduler():
-        numbered = map_on_cluster(function, items, scheduler())
+    numbered: Iterable[tuple[int, R]]
+    if workers is not None and items and (address := scheduler()):
+        numbered = map_on_cluster(function, items, address)
     else:
         fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
         parallel = Parallel(n_jobs=min(workers or 1, fitting), return_as="generator")
         numbered = enumerate(parallel(delayed(function)(item) for item in items))
-    console, unseen = _console()
-    results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=unseen))
+    console, hidden = _console()
+    results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=hidden))
     return [results[index] for index in range(len(items))]
 
 
 @contextmanager
-def step_bar(title, total):
-    """Show how far a long task is, and the time left, on a terminal or in a notebook.
+def step_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a long task and the time left, on a terminal or in a notebook.
 
     Parameters
     ----------
     title : str
-        Shown beside the bar.
+        Shown with the bar.
     total : int
-        Steps to come.
+        Number of steps.
 
     Yields
     ------
     callable
-        Takes a number of steps that are done.
+        Takes a number of further steps that are done.
     """
     with _bar(title, total, TaskProgressColumn()) as advance:
         yield advance
 
 
 @contextmanager
-def byte_bar(title, total):
-    """Show how far a download is.
+def byte_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a download.
 
     Parameters
     ----------
     title : str
-        Shown beside the bar.
+        Shown with the bar.
     total : int
-        Bytes to come; 0 where unknown.
+        Number of bytes; 0 if unknown.
 
     Yields
     ------
     callable
-        Takes a number of bytes that have come; less than zero takes them back.
+        Takes a number of further bytes; a negative number subtracts them.
     """
     with _bar(title, total or None, DownloadColumn()) as advance:
         yield advance
 
 
 @contextmanager
-def _bar(title, total, measure):
-    console, unseen = _console()
+def _bar(title: str, total: int | None, measure: ProgressColumn) -> Iterator[Callable[[int], None]]:
+    console, hidden = _console()
     columns = (TextColumn("{task.description}"), BarColumn(), measure, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=unseen, speed_estimate_period=600) as bar:
+    with Progress(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600) as bar:
         yield partial(bar.advance, bar.add_task(title, total=total))
 
 
-def _console():
-    """Return standard error, and whether nobody would see a bar on it."""
+def _console() -> tuple[Console, bool]:
+    """Return standard error, and whether a progress bar on it is hidden."""
     console = Console(stderr=True)
     return console, not (console.is_terminal or console.is_jupyter)
 
 
-def memory_mb():
-    """Memory that this process and its children may use, in MB.
+def memory_mb() -> float:
+    """Return the memory that this process and its children may use.
 
     Returns
     -------
     float
-        The limit of the server (Binder states it in ``MEM_LIMIT``) or of the
-        container, else all memory of the machine.
+        In MB: the limit of the server (``MEM_LIMIT``, as set by Binder) or of the
+        container, else the memory of the machine.
     """
     limits = [psutil.virtual_memory().total]
     stated = os.environ.get("MEM_LIMIT", "")

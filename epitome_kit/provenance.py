@@ -1,4 +1,4 @@
-"""Provenance: what a run was made with, and where."""
+"""Record software, machine and input of a run."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 import epitome_kit
-from epitome_kit.files import checksum
+from epitome_kit.files import Json, PathLike, checksum
 
 PACKAGES = (
     "numpy",
@@ -31,26 +31,25 @@ PACKAGES = (
     "ipykernel",
     "papermill",
 )
-"""Packages whose version can change a result or how it is shown."""
+"""Packages whose version can change a result or its display."""
 
 _INPUTS = ("participants.tsv", "sub-*/anat/[!.]*", "derivatives/annotations/sub-*/anat/[!.]*")
 
 
-def describe_run(parameters):
+def describe_run(parameters: Json) -> Json:
     """Describe the software, the machine and the input of a run.
 
     Parameters
     ----------
     parameters : dict
-        Parameters of the run; `cohort` and `seed` are looked at.
+        Parameters of the run; `cohort` and `seed` are used.
 
     Returns
     -------
     dict
-        versions (of this kit, Python and packages), git_commit (of the kit,
-        ``-dirty`` when edited since; None outside a checkout), platform,
-        cpu_count, memory_gb, seed, cohort, cohort_checksum (as from
-        :func:`epitome_kit.provenance.cohort_checksum`), started (UTC).
+        versions (of this kit, Python and packages), git_commit (of the kit, with
+        ``-dirty`` if edited; None outside a checkout), platform, cpu_count, memory_gb,
+        seed, cohort, cohort_checksum (see :func:`cohort_checksum`), started (UTC).
     """
     return {
         "versions": {"epitome-kit": epitome_kit.__version__, "python": platform.python_version(), **_versions()},
@@ -65,13 +64,13 @@ def describe_run(parameters):
     }
 
 
-def now():
-    """Return the time in UTC, to the second, in ISO 8601."""
+def now() -> str:
+    """Return the current time in UTC as ISO 8601, without fractions of a second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def git_commit():
-    """Commit that this kit is checked out at; None when it is installed, or not committed yet."""
+def git_commit() -> str | None:
+    """Return the checked-out commit of this kit; None if it is installed or has no commit."""
     root = Path(epitome_kit.__file__).parent.parent
     if not (root / ".git").exists():
         return None
@@ -82,8 +81,8 @@ def git_commit():
         return None
 
 
-def _versions():
-    found = {}
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             found[name] = version(name)
@@ -92,27 +91,28 @@ def _versions():
     return found
 
 
-def cohort_checksum(cohort):
-    """Checksum of a cohort by the names and bytes of :func:`cohort_files`; None for the built-in phantom."""
+def cohort_checksum(cohort: PathLike | None) -> str | None:
+    """Return a checksum of the names and contents of :func:`cohort_files`; None for the built-in phantom."""
     files = cohort_files(cohort)
     return sha256(repr(sorted(files.items())).encode()).hexdigest()[:16] if files else None
 
 
-def cohort_files(cohort):
-    """Checksum of every file of a cohort that results depend on: its table, scans, masks and their sidecars.
+def cohort_files(cohort: PathLike | None) -> dict[str, str]:
+    """Return checksums of the files of a cohort that results depend on: table, scans, masks and sidecars.
 
-    A file is read again only when its size or its time has changed.
+    A file is read again only if its size or its modification time has changed.
 
     Parameters
     ----------
-    cohort : path or "phantom"
+    cohort : path, "phantom" or None
+        Folder of the cohort; None and ``"phantom"`` are the built-in phantom.
 
     Returns
     -------
     dict of str to str
-        By path in the cohort; empty for the built-in phantom.
+        Checksum by path in the cohort; empty for the built-in phantom.
     """
-    if cohort in (None, "phantom"):
+    if cohort is None or cohort == "phantom":
         return {}
     root = Path(cohort)
     found = [path for pattern in _INPUTS for path in root.glob(pattern) if path.is_file()]
@@ -124,5 +124,5 @@ def cohort_files(cohort):
 
 
 @cache
-def _checksum_at(path, size, time_ns):
+def _checksum_at(path: Path, size: int, time_ns: int) -> str:
     return checksum(path)

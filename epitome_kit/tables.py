@@ -1,4 +1,4 @@
-"""Tables as people save them: text of any usual kind, and Excel; every cell as it is written."""
+"""Read tables from text files and Excel, with every cell as text."""
 
 import csv
 import gzip
@@ -6,20 +6,27 @@ import io
 import re
 import warnings
 import zipfile
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, time
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import TableError
-from epitome_kit.files import MOST_TEXT
+from epitome_kit.files import MOST_TEXT, PathLike
+
+if TYPE_CHECKING:
+    from openpyxl import cell, worksheet
+
+Header = Collection[str] | Callable[[list[str]], bool] | None
+"""Names that a header has, or a function that recognises one; see :func:`read_text_table`."""
 
 _DELIMITERS = "\t;,|"
 _NONE = "\x1f"
-"""Delimiter of a table with one column."""
+"""Delimiter for a table with one column."""
 
 _MOST_ABOVE = 30
 _MOST_CELLS = 20_000_000
@@ -34,38 +41,39 @@ _FETCH = "fetch it with `datalad get` or `git lfs pull`, or download the table a
 _SAVE_AS = "open it in a spreadsheet, and save it as .xlsx or .csv"
 
 
-def read_text_table(path, *, where, columns=None):
-    """Read a table without reading anything into its cells.
+def read_text_table(path: PathLike, *, where: str, columns: Header = None) -> pd.DataFrame:
+    """Read a table without converting the values of its cells.
 
     Text with tabs, semicolons, commas or bars, plain or as ``.gz``, in UTF-8, UTF-16
-    or Windows-1252, and Excel's ``.xlsx``: known by content, whatever the file is
-    called. Spaces around a cell are taken away, rows and unnamed columns without
-    any value left out; names that stand twice get ``.1`` and so on at their ends, and
-    columns without a name are ``Unnamed: 2`` and so on, counted from 0.
+    or Windows-1252, and Excel's ``.xlsx`` are recognised by content, not by name.
+    Spaces around a cell are removed, empty rows and empty unnamed columns are left
+    out. Repeated names get a suffix ``.1`` and so on, and columns without a name are
+    called ``Unnamed: 2`` and so on, counted from 0.
 
     Parameters
     ----------
     path : path
+        File to read.
     where : str
-        Step that reads, for the error.
+        The step to name in an error.
     columns : collection of str or callable, default=None
-        Names that the header has, or a function that takes a list of names and tells
-        whether they are a header. The header is looked for in the first 30 rows of every sheet;
-        where there is none, and for None, it is the first row that is not empty.
+        Names that the header has, or a function that takes a list of names and returns
+        whether they are a header. The header is searched in the first 30 rows of every
+        sheet; if it is not found, or for None, it is the first row that is not empty.
 
     Returns
     -------
     DataFrame of str
-        Letter by letter: ``001`` and ``10E1`` stay; whole numbers of Excel have no
-        point, its dates are ISO, and a merged cell fills the rows it stands in. Only empty
-        cells are missing. ``attrs["notes"]``
-        lists what was noticed, such as the sheet that was taken.
+        Unchanged text such as ``001`` and ``10E1``. Integers from Excel have no decimal
+        point, dates are in ISO format, and a merged cell fills all of its rows. Only
+        empty cells are missing. ``attrs["notes"]`` lists remarks, such as which sheet
+        was read.
 
     Raises
     ------
     TableError
-        The file cannot be read, is no table, is larger than 64 MB, or several sheets have
-        the header and differ.
+        The file cannot be read, is not a table, is larger than 64 MB, or several sheets
+        have the header and differ.
     """
     path = Path(path)
     try:
@@ -78,11 +86,11 @@ def read_text_table(path, *, where, columns=None):
         reason, hint = error.args if known else (f"{type(error).__name__}: {error}", _SAVE_AS)
         hint = "check the path" if isinstance(error, OSError) else hint
         received = f"{path} ({' '.join(str(reason).split())[:200]})"
-        raise TableError(where, "a table with a line of names, as text or .xlsx", received, hint) from error
+        raise TableError(where, "a table with a header line, as text or .xlsx", received, hint) from error
 
 
-def is_unfetched(path):
-    """Tell whether a file is only a link or a pointer to content that Git LFS, git-annex or DataLad did not fetch."""
+def is_unfetched(path: PathLike) -> bool:
+    """Check whether a file is a link or pointer to content that Git LFS, git-annex or DataLad has not fetched."""
     path = Path(path)
     if path.is_symlink() and not path.exists():
         return True
@@ -92,12 +100,12 @@ def is_unfetched(path):
         return _POINTER.match(stream.read(200)) is not None
 
 
-def _read(path):
-    """Bytes of a file, unpacked where it is a .gz."""
+def _read(path: Path) -> bytes:
+    """Read the bytes of a file, decompressed if it is gzip."""
     if path.is_symlink() and not path.exists():
-        raise ValueError("a link to nothing: its content was not fetched", _FETCH)
+        raise ValueError("a broken link: its content was not fetched", _FETCH)
     if path.is_dir():
-        raise ValueError("a folder", "name the table in it")
+        raise ValueError("a folder", "give a table inside it")
     if path.exists() and not path.is_file():
         raise ValueError("a pipe or a device", "write it to a file first")
     if is_unfetched(path):
@@ -107,14 +115,14 @@ def _read(path):
     with gzip.open(path) if packed else open(path, "rb") as stream:
         content = stream.read(MOST_TEXT + 1)
     if len(content) > MOST_TEXT:
-        raise ValueError(f"more than {MOST_TEXT >> 20} MB of text", "split the table, or leave columns out")
+        raise ValueError(f"more than {MOST_TEXT >> 20} MB of text", "split the table, or remove columns")
     if content.startswith(_OLD_EXCEL):
-        raise ValueError("an Excel file of the old kind, .xls, or one with a password", "save it as .xlsx or .csv")
+        raise ValueError("an old Excel file (.xls) or one with a password", "save it as .xlsx or .csv")
     return content
 
 
-def _decode(content):
-    """Text of a file, and the encoding where it is a rare one."""
+def _decode(content: bytes) -> tuple[str, str | None]:
+    """Decode the text of a file; also return a note if the encoding is not UTF-8 or UTF-16."""
     encoding = next((known for mark, known in _MARKS.items() if content.startswith(mark)), None)
     if encoding is None and b"\x00" in content:
         zeros = np.frombuffer(content[: len(content) // 2 * 2], np.uint8) == 0
@@ -126,58 +134,59 @@ def _decode(content):
     except UnicodeDecodeError:
         lost = content.decode("utf-8", "replace")
         if encoding or sum(letter > "\x7f" for letter in lost) > 2 * lost.count("\ufffd"):
-            raise ValueError("text that is damaged", "save it again, in UTF-8") from None
+            raise ValueError("damaged text", "save it again, in UTF-8") from None
         try:
-            text, note = content.decode("cp1252"), "read as Windows-1252, for it is no UTF-8"
+            text, note = content.decode("cp1252"), "read as Windows-1252, as it is not UTF-8"
         except UnicodeDecodeError:
-            text, note = content.decode("latin-1"), "read as Latin-1, for it is no UTF-8"
+            text, note = content.decode("latin-1"), "read as Latin-1, as it is not UTF-8"
     text = text.rstrip("\x1a")
     if _BINARY.search(text):
-        raise ValueError("no text, and no .xlsx", _SAVE_AS)
+        raise ValueError("neither text nor .xlsx", _SAVE_AS)
     if text.lstrip()[:1] == "<":
-        raise ValueError("a web page or other XML", _SAVE_AS)
+        raise ValueError("a web page or another XML file", _SAVE_AS)
     return text.replace("\r\n", "\n").replace("\r", "\n"), note
 
 
-def _from_text(decoded, columns, tabs):
-    """Read text with the delimiter that parts most rows as it parts the header."""
+def _from_text(decoded: tuple[str, str | None], columns: Header, tabs: bool) -> pd.DataFrame:
+    """Read text with the delimiter that gives most rows the width of the header."""
     text, note = decoded
     declared = re.match(r'"?sep=(.)"?\n', text)
     text = text[declared.end() :] if declared else text
-    candidates = declared[1] if declared else [mark for mark in _DELIMITERS if mark in text]
+    candidates = [declared[1]] if declared else [mark for mark in _DELIMITERS if mark in text]
 
-    def fit(delimiter):
+    def fit(delimiter: str) -> tuple[bool, bool, bool, float, int]:
         rows = [row for _, row in _records(text, delimiter, _SNIFFED)]
         start = _find_header(rows, columns)
         width, *widths = [len(row) for row in rows[start or 0 :]] or [0]
-        parted = np.mean([each > 1 for each in widths] or 1) >= 0.5
-        same = np.mean([each == width for each in widths] or 1)
-        return width > 1 and parted, start is not None, tabs and delimiter == "\t", same, width
+        separated = bool(np.mean([each > 1 for each in widths] or 1) >= 0.5)
+        same = float(np.mean([each == width for each in widths] or 1))
+        return width > 1 and separated, start is not None, tabs and delimiter == "\t", same, width
 
     delimiter = max(candidates, key=fit, default=_NONE)
     if delimiter == _NONE or not fit(delimiter)[0]:
         delimiter = _NONE
     records = _records(text, delimiter)
     if not records:
-        raise ValueError("nothing in it", "name a table with a line of names and one line a subject")
+        raise ValueError("an empty file", "give a table with a header line and one line per subject")
     start = _find_header([row for _, row in records], columns) or 0
     names, rows = records[start][1], records[start + 1 :]
     width = len(names)
     if delimiter == "\t" and rows and all(len(row) == width + 1 for _, row in rows):
-        names, width, note = ["", *names], width + 1, "the header names one column fewer than there are, as R writes it"
+        names, width, note = ["", *names], width + 1, "the header has no name for the first column, as R writes it"
     for line, row in rows:
         if any(row[width:]):
             received = f"line {line} has {len(row)} cells, and the header {width}"
-            raise ValueError(received, "put cells with a delimiter in them in quotes")
-    return _frame(names, [row[:width] for _, row in rows], [_above(start), note])
+            raise ValueError(received, "quote cells that contain the delimiter")
+    return _frame(names, [row[:width] for _, row in rows], [_skipped_note(start), note])
 
 
-def _records(text, delimiter, most=None):
-    """Rows that are not empty, each with the number of its last line; a quote that is never closed is a letter."""
+def _records(text: str, delimiter: str, most: int | None = None) -> list[tuple[int, list[str]]]:
+    """Read rows that are not empty, with the number of their last line; a quote that is never closed is kept."""
 
-    def read(**how):
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, **how)
-        found = ((reader.line_num, [_stripped(cell) for cell in row]) for row in islice(reader, most))
+    def read(*, strict: bool = False, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL) -> list[tuple[int, list[str]]]:
+        stream = io.StringIO(text)
+        reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=strict, quoting=quoting)
+        found = ((reader.line_num, [_strip(cell) for cell in row]) for row in islice(reader, most))
         return [(line, row) for line, row in found if any(row)]
 
     try:
@@ -186,17 +195,17 @@ def _records(text, delimiter, most=None):
         return read(quoting=csv.QUOTE_NONE) if "end of data" in str(error) else read()
 
 
-def _from_excel(content, columns):
-    """Read the sheet that has the header; of none, the first that is not empty."""
+def _from_excel(content: bytes, columns: Header) -> pd.DataFrame:
+    """Read the sheet that has the header, or else the first sheet that is not empty."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         claimed = sum(entry.file_size for entry in archive.infolist())
         if not any(re.fullmatch(r"xl/workbook\d*\.xml", name) for name in archive.namelist()):
-            raise ValueError("a zip that is no .xlsx", "unpack it, or save the table as .xlsx or .csv")
+            raise ValueError("a zip archive, not an .xlsx file", "unpack it, or save the table as .xlsx or .csv")
     if claimed > MOST_TEXT:
-        raise ValueError(f"{claimed >> 20} MB inside", "take pictures and other sheets out, or save the table as .csv")
+        raise ValueError(f"{claimed >> 20} MB inside", "remove pictures and other sheets, or save the table as .csv")
     sheets = _sheets(content)
     if not sheets:
-        raise ValueError("no sheet with anything in it", "name a table with a line of names and one line a subject")
+        raise ValueError("only empty sheets", "give a table with a header line and one line per subject")
     fitting = [each for each in sheets if columns is not None and _find_header(each.rows, columns) is not None]
     fitting = [each for each in fitting if each.shown] or fitting or sheets[:1]
     frames = []
@@ -205,23 +214,23 @@ def _from_excel(content, columns):
         width = max(map(len, rows[start:]))
         rows = [row + [""] * (width - len(row)) for row in rows[start:]]
         of = f"sheet {name!r} of {len(sheets)}" if len(sheets) > 1 else None
-        frames.append(_frame(rows[0], rows[1:], [of, _above(start), *notes]))
+        frames.append(_frame(rows[0], rows[1:], [of, _skipped_note(start), *notes]))
     if not all(frame.equals(frames[0]) for frame in frames):
         names = ", ".join(name for name, *_ in fitting[:5])
-        raise ValueError(f"{len(frames)} sheets with such a header: {names}", "leave one, or save it as .csv")
+        raise ValueError(f"{len(frames)} sheets with this header: {names}", "keep one, or save it as .csv")
     return frames[0]
 
 
 class _Sheet(NamedTuple):
     name: str
-    rows: list
+    rows: list[list[str]]
     shown: bool
-    marked: set
-    notes: list
+    marked: set[str]
+    notes: list[str]
 
 
-def _sheets(content):
-    """Sheets that are not empty; those that are shown first."""
+def _sheets(content: bytes) -> list[_Sheet]:
+    """Return sheets that are not empty, visible ones first."""
     sheets = _cells(content, data_only=False)
     formulas = {sheet.name: sheet.marked for sheet in sheets if sheet.marked}
     if formulas:
@@ -234,33 +243,35 @@ def _sheets(content):
     return [sheet for sheet in sheets if sheet.rows]
 
 
-def _cells(content, *, data_only):
-    """Sheets, each with the cells that have a formula, or for `data_only` no value."""
+def _cells(content: bytes, *, data_only: bool) -> list[_Sheet]:
+    """Read all sheets; `marked` are the cells with a formula, or without a value for `data_only`."""
     import openpyxl
 
-    seen, sheets = 0, []
+    count = 0
+    sheets: list[_Sheet] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=data_only)
         for sheet in sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible"):
             sheet.reset_dimensions()
-            rows, marked = [], set()
+            rows: list[list[str]] = []
+            marked: set[str] = set()
             for cells in sheet.iter_rows():
-                seen += len(cells)
-                if seen > _MOST_CELLS:
-                    raise ValueError(f"more than {_MOST_CELLS:,} cells", "take empty columns out, or save it as .csv")
+                count += len(cells)
+                if count > _MOST_CELLS:
+                    raise ValueError(f"more than {_MOST_CELLS:,} cells", "remove empty columns, or save it as .csv")
                 for cell in cells:
                     if cell.data_type == "f" or data_only and cell.data_type == "n" and cell.value is None:
-                        marked.add(getattr(cell, "coordinate", None))
-                rows.append([_shown(cell) for cell in cells])
-            notes = _laid_out(sheet, rows)
+                        marked.add(getattr(cell, "coordinate", ""))
+                rows.append([_displayed(cell) for cell in cells])
+            notes = _fill_merged_cells(sheet, rows)
             rows = [row for row in rows if any(row)]
             sheets.append(_Sheet(sheet.title, rows, sheet.sheet_state == "visible", marked, notes))
     return sheets
 
 
-def _laid_out(sheet, rows):
-    """Fill cells that are merged down, and say what is merged and what is hidden: no cell of a stream tells."""
+def _fill_merged_cells(sheet: "worksheet._read_only.ReadOnlyWorksheet", rows: list[list[str]]) -> list[str]:
+    """Fill vertically merged cells and return notes on merged and hidden ones, which the XML of the sheet lists."""
     from openpyxl.utils import range_boundaries
 
     with sheet.parent._archive.open(sheet._worksheet_path) as stream:
@@ -284,8 +295,8 @@ def _laid_out(sheet, rows):
     return [note for note in notes if note]
 
 
-def _shown(cell):
-    """Text of a cell of Excel, as people see it."""
+def _displayed(cell: "cell.ReadOnlyCell") -> str:
+    """Return the text of an Excel cell as it is displayed."""
     value = cell.value
     if value is None:
         return ""
@@ -298,27 +309,27 @@ def _shown(cell):
         return text.zfill(len(digits[1])) if digits else text
     if isinstance(value, datetime) and value.time() == time():
         value = value.date()
-    return value.isoformat() if hasattr(value, "isoformat") else _stripped(str(value))
+    return value.isoformat() if hasattr(value, "isoformat") else _strip(str(value))
 
 
-def _stripped(text):
+def _strip(text: str) -> str:
     return text.strip().strip("\ufeff\u200b").strip()
 
 
-def _find_header(rows, columns):
-    """Find the first row that is a header; None where there is none."""
+def _find_header(rows: Sequence[list[str]], columns: Header) -> int | None:
+    """Return the index of the first row that is a header, or None."""
     if columns is None:
         return 0 if rows else None
     is_header = columns if callable(columns) else set(columns).issubset
     return next((number for number, row in enumerate(rows[:_MOST_ABOVE]) if is_header(row)), None)
 
 
-def _above(start):
-    return f"passed over {start} row{'s' * (start > 1)} above the header" if start else None
+def _skipped_note(start: int) -> str | None:
+    return f"skipped {start} row{'s' * (start > 1)} above the header" if start else None
 
 
-def _frame(names, rows, notes):
-    """Table of text; short rows end in empty cells."""
+def _frame(names: list[str], rows: list[list[str]], notes: Sequence[str | None]) -> pd.DataFrame:
+    """Make a table of text; short rows are filled with empty cells."""
     width = len(names)
     table = np.array([row + [""] * (width - len(row)) for row in rows], dtype=object).reshape(-1, width)
     kept = [number for number, name in enumerate(names) if name or (table[:, number] != "").any()]

@@ -111,7 +111,7 @@ def test_a_header_that_claims_the_impossible_is_a_finding(root):
     content = bytearray((root / "big.nii").read_bytes())
     content[42:48] = np.array([32767] * 3, "<i2").tobytes()
     nib.openers.Opener(image_path(root, "sub-02", "FLAIR"), "wb").write(bytes(content))
-    assert "claims (32767, 32767, 32767)" in findings(root)["sub-02", "FLAIR"][0]
+    assert "shape (32767, 32767, 32767)" in findings(root)["sub-02", "FLAIR"][0]
 
 
 def test_a_lone_thin_scan_among_thick_ones_stands_out_whatever_its_axes(root):
@@ -178,7 +178,7 @@ def test_a_mask_outside_the_head_is_found(root):
     data = np.zeros(SHAPE, np.uint8)
     data[0, 0, :3] = data[CENTRE] = 1
     save_image(image_like(data, head()), annotation_path(root, "sub-02"))
-    assert findings(root) == {("sub-02", "T1ce"): ["mask: outside the head, only 25% of it lies on tissue"]}
+    assert findings(root) == {("sub-02", "T1ce"): ["mask: outside the head, only 25% of it is on tissue"]}
 
 
 def test_a_damaged_mask_is_a_finding(root):
@@ -250,9 +250,9 @@ def test_every_image_that_is_not_read_has_a_row(root):
     found = _unread(root)
     assert set(found) == {*strays, "sub-07/anat/sub-07_T1w.nii.gz", "sub-08", "sub-09", "participants.csv"}
     assert all("`epitome cohort bids`" in found[name] for name in strays)
-    assert "a link to nothing" in found["sub-07/anat/sub-07_T1w.nii.gz"]
+    assert "a broken link" in found["sub-07/anat/sub-07_T1w.nii.gz"]
     assert found["sub-08"].startswith("left out: no scan in") and found["sub-09"] == "not read: an empty folder"
-    assert "participants.tsv alone" in found["participants.csv"]
+    assert "only from participants.tsv" in found["participants.csv"]
     table = audit_cohort(open_cohort(root))
     assert (table.participant_id[table.file == strays[1]] == "sub-06").all()
     assert (table.findings[table.contrast.notna()] == "").all(), "the scans that are read are as sound as before"

@@ -201,7 +201,7 @@ def test_a_person_decides_what_cannot_be_told(source, tmp_path):
     assert not (out / "sub-b").exists()
     rows = _rows(second)
     assert (
-        rows[scan].decision == "T1ce" and "person" in rows[scan].evidence and "any more" in rows["gone.nii.gz"].reason
+        rows[scan].decision == "T1ce" and "person" in rows[scan].evidence and "no longer" in rows["gone.nii.gz"].reason
     )
     with raises_three_lines(ParameterError, "sources.tsv", "--decisions"):
         import_bids(source, out)

@@ -132,5 +132,5 @@ def test_the_kit_s_own_warnings_are_sentences_on_the_screen(epitome, tmp_path):
     image.set_sform(None, 0)
     nib.save(image, tmp_path / "old.nii.gz")
     answer = epitome("strip", tmp_path / "old.nii.gz", "--mask", tmp_path / "m.nii.gz", "--method", "none")
-    assert "Warning: old.nii.gz says by no code where it lies" in answer.stderr
+    assert "Warning: old.nii.gz has neither a qform nor an sform code" in answer.stderr
     assert "EpitomeWarning" not in answer.stderr

@@ -148,7 +148,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize("nobody", ["tcp://127.0.0.1:1", "no scheme at all", "{folder}/none.json", "{folder}/odd.json"])
 def test_a_scheduler_that_does_not_answer_is_three_lines(nobody, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
+    monkeypatch.setattr(cluster, "_TIMEOUT_S", 1)
     (tmp_path / "odd.json").write_text("[1]")
     nobody = nobody.format(folder=tmp_path)
     with scheduled_on(nobody), raises_three_lines(ToolError, nobody):

@@ -59,7 +59,7 @@ OTHERS = {
     "the start of a header": (head().to_bytes()[:200], "ends within its header"),
     "nothing": (b"", "is empty"),
     "a program": (b"\x7fELF" + bytes(600), "is a program"),
-    "noise": (np.random.default_rng(0).bytes(900), "something else"),
+    "noise": (np.random.default_rng(0).bytes(900), "unknown format"),
     "text in gzip": (gzip.compress(b"see README\n" * 90), "is text in gzip"),
     "damaged gzip": (b"\x1f\x8b" + bytes(90), "damaged or empty gzip"),
 }

@@ -30,7 +30,7 @@ def fill(folder):
 FOUND = {
     "t1.nii.gz": ("T1w", "file name says T1"),
     "flair.nii": ("other", "no scan: empty"),
-    "t2.nii.gz": ("other", "no scan: a pointer of Git LFS"),
+    "t2.nii.gz": ("other", "no scan: a Git LFS pointer"),
     "cut_t1.nii.gz": ("other", "no scan: a damaged gzip"),
     "gone_t2.nii.gz": (None, "a link to nothing"),
     "packed_t1.nii.bz2": (None, "a bzip2 archive"),

@@ -37,7 +37,7 @@ def example(request):
     tumour = grow_tumour(HEAD, draw_latents(False, True, rng), rng)
     deformation, pose = random_deformation(rng), random_pose(rng)
     grid = random_grid(rng, (3.0, 3.0, 3.0))
-    scan = acquire(HEAD, tumour, deformation, pose, *grid, contrast=request.param, rng=rng)
+    scan = acquire(HEAD, tumour, deformation, pose, grid, contrast=request.param, rng=rng)
 
     def to_template(points):
         return deformation.move(nib.affines.apply_affine(np.linalg.inv(pose), points).T.astype(np.float32)).T

@@ -142,7 +142,7 @@ def test_a_person_decides_what_nobody_could_tell(source, tmp_path):
     assert rows.decision.tolist() == ["leave out", "", "T1w", "T2w", "FLAIR"]
     assert rows.taken_as.tolist() == ["", "T1ce", "T1w", "T2w", ""] and "without a gap" in rows.reason.iloc[4]
     (unused,) = cohort.ledger[cohort.ledger.source == "exam/gone.dcm"].reason
-    assert "no such series any more" in unused
+    assert "no longer has this series" in unused
 
 
 def test_a_decision_goes_before_every_other_preference(source, tmp_path):

@@ -120,5 +120,5 @@ def test_fewer_groups_of_a_class_than_folds_is_three_lines(groups):
 
 
 def test_a_group_on_both_sides_is_three_lines():
-    with raises_three_lines(LeakageError, "each group on one side", "g1"):
+    with raises_three_lines(LeakageError, "each group in one set", "g1"):
         require_apart(["g0", "g1"], ["g1"], where="fold 1", what="group")

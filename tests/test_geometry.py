@@ -233,7 +233,7 @@ def test_an_array_without_an_affine_is_said_to_have_no_place_and_no_unit():
     data = np.random.default_rng(0).integers(0, 500, SHAPE).astype(np.int16)
     with noticed() as remarks:
         load_image(nib.Nifti1Image(data, None))
-    assert len(remarks) == 1 and "sizes are as pixdim states them" in remarks[0] and "unit" in remarks[0]
+    assert len(remarks) == 1 and "voxel sizes are read from pixdim" in remarks[0] and "unit" in remarks[0]
 
 
 @given(data=st.data())

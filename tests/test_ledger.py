@@ -37,7 +37,7 @@ def test_a_ledger_comes_back_as_it_was_written(tmp_path):
 
 def test_it_says_on_top_that_it_may_name_people(tmp_path):
     write_ledger(tmp_path, ENTRIES)
-    assert "may name people" in (tmp_path / "sources.tsv").read_text().splitlines()[0]
+    assert "names of people" in (tmp_path / "sources.tsv").read_text().splitlines()[0]
 
 
 def test_bids_ignores_it_and_the_older_lists_go(tmp_path):

@@ -100,7 +100,7 @@ def test_a_label_that_is_absent_is_said_and_none_of_them_is_three_lines():
 
 def test_a_scheme_takes_no_mask_with_other_labels():
     data = boxes([1, 2, 4], dtype=np.uint8)
-    with raises_three_lines(ImageError, "scheme", "4 too"):
+    with raises_three_lines(ImageError, "scheme", "also 4"):
         voxels_inside(data, "msd:WT")
 
 

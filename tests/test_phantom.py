@@ -92,7 +92,7 @@ def test_a_folder_with_another_cohort_is_refused_and_left_alone(coarse):
 
 def test_a_folder_with_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.docx").touch()
-    with raises_three_lines(ParameterError, tmp_path, "something else"):
+    with raises_three_lines(ParameterError, tmp_path, "other files"):
         make_phantom_cohort(tmp_path, **COARSE)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 

@@ -8,7 +8,7 @@ from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.images import resample
 from epitome_kit.preprocess.registration import load_template
 from epitome_kit.simulate.anatomy import head_model, random_deformation
-from epitome_kit.simulate.scanner import acquire, random_grid, random_motion, random_pose
+from epitome_kit.simulate.scanner import Artefacts, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, VISIBLE_DENSITY, grow_tumour
 
 
@@ -29,10 +29,11 @@ def scan(head, tumour):
 
     def take(*, contrast="T2w", deform=0.0, pose=None, grid=None, seed=0, **options):
         deformation = random_deformation(np.random.default_rng(seed + 50), amplitude_mm=deform)
-        affine, shape = grid or (head.affine, head.brain.shape)
+        grid = grid or (head.affine, head.brain.shape)
         pose = np.eye(4) if pose is None else pose
         rng = np.random.default_rng(seed)
-        return acquire(head, tumour, deformation, pose, affine, shape, contrast=contrast, rng=rng, **options)
+        artefacts = Artefacts(**options)
+        return acquire(head, tumour, deformation, pose, grid, contrast=contrast, rng=rng, artefacts=artefacts)
 
     return take
 

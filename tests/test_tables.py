@@ -86,7 +86,7 @@ def test_the_header_is_found_below_titles_and_on_another_sheet(tmp_path, columns
     table = [["Table 2"], [], ["id", "grade"], [1, 2], [2, 3]]
     found = _read(tmp_path / "t.xlsx", _book([["about", "this"], ["x", "y"]], table), columns=columns)
     assert found.to_numpy().tolist() == [["1", "2"], ["2", "3"]]
-    assert found.attrs["notes"] == ["sheet 's2' of 2", "passed over 1 row above the header"]
+    assert found.attrs["notes"] == ["sheet 's2' of 2", "skipped 1 row above the header"]
     text = "Cases, all of them\nof 2019\n\nid;grade\n1;2\n2;3\n"
     assert _read(tmp_path / "t.csv", text, columns=columns).to_numpy().tolist() == [["1", "2"], ["2", "3"]]
 
@@ -150,7 +150,7 @@ def test_lines_are_parted_as_their_header_is(tmp_path, text, columns, first):
 
 
 def test_what_was_assumed_is_noted(tmp_path):
-    assert "fewer" in _read(tmp_path / "t.tsv", "a\tb\nr1\t1\t2\n").attrs["notes"][0]
+    assert "first column" in _read(tmp_path / "t.tsv", "a\tb\nr1\t1\t2\n").attrs["notes"][0]
     assert _read(tmp_path / "t.tsv", "a,b,c\n1,2\n1,2,3\n").attrs["notes"] == ["1 row shorter than the header"]
 
 
@@ -158,8 +158,8 @@ REFUSED = {
     ".xlsx": b"PK\x03\x04 torn",
     "password": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99),
     "line 2": b"a,b\n1,2,3\n2,3,4\n",
-    "nothing": b"\n\n",
-    "no text": bytes(range(256)) * 3,
+    "empty": b"\n\n",
+    "neither text": bytes(range(256)) * 3,
     "web page": b"<!DOCTYPE html><table>",
     "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
 }
@@ -173,7 +173,7 @@ def test_what_is_no_table_is_three_lines(tmp_path, word):
 
 def test_what_is_not_there_is_three_lines(tmp_path):
     (tmp_path / "link.tsv").symlink_to("gone/for/ever")
-    for name, word in {"link.tsv": "link to nothing", "none.tsv": "check the path", ".": "folder"}.items():
+    for name, word in {"link.tsv": "broken link", "none.tsv": "check the path", ".": "folder"}.items():
         with raises_three_lines(TableError, word):
             read_text_table(tmp_path / name, where="here")
 

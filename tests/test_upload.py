@@ -84,7 +84,7 @@ def test_that_the_voxel_size_is_unknown_is_not_forgotten(tmp_path):
         (b"%PDF-1.7" + bytes(600), "a PDF document"),
         (bytes(128) + b"DICM" + bytes(600), "a single DICOM image"),
         (SCRIPT.encode() * 50, "is text"),
-        (b"1234n+2\0", "something else"),
+        (b"1234n+2\0", "unknown format"),
         (gzip.compress(b"%PDF" + bytes(600), mtime=0), "a PDF document"),
         (gzip.compress(b"", mtime=0), "empty"),
         (b"\x1f\x8b" + bytes(100), "damaged"),

@@ -27,7 +27,7 @@ from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
 from epitome_kit.simulate.anatomy import head_model, random_deformation
-from epitome_kit.simulate.scanner import acquire
+from epitome_kit.simulate.scanner import Artefacts, acquire
 from epitome_kit.simulate.tumour import draw_latents, grow_tumour
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "epitome_cnn.weights.h5"
@@ -52,8 +52,8 @@ def simulated_patient(number, seed):
     scans, lead = [], None
     for contrast in CHANNELS:
         moved = _nearly_registered(rng, degrees=0.4, mm=0.4, scale=0) @ pose
-        how = {"noise": rng.uniform(0.008, 0.03), "bias_sd": rng.uniform(0, 0.06), "variety": variety}
-        scan = acquire(head, tumour, deformation, moved, *grid, contrast=contrast, rng=rng, **how)
+        artefacts = Artefacts(noise=rng.uniform(0.008, 0.03), bias_sd=rng.uniform(0, 0.06), variety=variety)
+        scan = acquire(head, tumour, deformation, moved, grid, contrast=contrast, rng=rng, artefacts=artefacts)
         lead = scan if contrast == "T2w" else lead
         scans.append(ndimage.gaussian_filter(scan.image.get_fdata(dtype=np.float32), blur_mm / SPACING_MM))
     ragged = ndimage.gaussian_filter(rng.standard_normal(grid[1]), 3)

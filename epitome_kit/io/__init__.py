@@ -1,1 +1,1 @@
-"""Image files read and checked: formats, headers, geometry and the labels of masks."""
+"""Read and check image files: formats, headers, geometry and labels of masks."""

@@ -1,11 +1,13 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""Recognise the content of a file by its first bytes."""
 
 import zipfile
 import zlib
 from pathlib import Path
 
+from epitome_kit.files import PathLike
+
 START = 4096
-"""Bytes that are looked at."""
+"""Number of bytes that are read."""
 
 SCANS = {
     "nifti": "NIfTI",
@@ -15,7 +17,7 @@ SCANS = {
     "nrrd": "NRRD",
     "meta": "MetaImage",
 }
-"""Kinds of scans that are read."""
+"""Scan formats that can be read."""
 
 _OTHERS = {
     b"\x89PNG": "a PNG picture",
@@ -33,11 +35,11 @@ _OTHERS = {
     b"\x28\xb5\x2f\xfd": "a zstandard archive",
     b"\x7fELF": "a program",
     b"MZ": "a program",
-    b"\x89HDF": "HDF5, as MINC-2 and MATLAB write it",
-    b"CDF": "netCDF, as MINC-1 writes it",
+    b"\x89HDF": "HDF5, as written by MINC-2 and MATLAB",
+    b"CDF": "netCDF, as written by MINC-1",
     b"MATLAB": "a MATLAB file",
     b"\x93NUMPY": "a NumPy array",
-    b"\x00\x05\x16\x07": "a note of macOS on another file, whose name begins with ._",
+    b"\x00\x05\x16\x07": "a macOS metadata file, whose name begins with ._",
     b"\x80\x04\x95": "a pickle",
     b"\xff\xfe": "text in UTF-16",
     b"\xfe\xff": "text in UTF-16",
@@ -46,38 +48,41 @@ _NIFTI2 = 540
 _OFFICE = {"xl/": "a spreadsheet (.xlsx)", "word/": "a Word document", "ppt/": "a presentation"}
 _SCAN_NAMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mgz", ".mgh", ".img", ".dcm")
 _HEADER_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-"""How NIfTI and Analyze begin, either way round."""
+"""First bytes of NIfTI and Analyze files, in either byte order."""
 
 
-def first_bytes(path):
-    """Read how a file begins.
+def first_bytes(path: PathLike) -> tuple[bytes, bool]:
+    """Read the first bytes of a file.
 
     Parameters
     ----------
-    path : Path
+    path : path
+        File to read.
 
     Returns
     -------
     start : bytes
-        At most :data:`START`, unpacked where the file is gzip.
+        At most :data:`START` bytes, decompressed if the file is gzip.
     packed : bool
+        Whether the file is gzip.
     """
     with open(path, "rb") as stream:
         start = stream.read(START)
     return unpacked(start)
 
 
-def unpacked(start):
-    """Unpack how a file begins, as far as that goes.
+def unpacked(start: bytes) -> tuple[bytes, bool]:
+    """Decompress the first bytes of a file if they are gzip.
 
     Parameters
     ----------
     start : bytes
+        First bytes of a file.
 
     Returns
     -------
     start : bytes
-        At most :data:`START`; nothing where the gzip is damaged.
+        At most :data:`START` bytes; empty if the gzip is damaged.
     packed : bool
         Whether it is gzip.
     """
@@ -89,17 +94,18 @@ def unpacked(start):
         return b"", True
 
 
-def scan_kind(start):
-    """Tell which kind of scan begins like this.
+def scan_kind(start: bytes) -> str | None:
+    """Recognise the format of a scan by its first bytes.
 
     Parameters
     ----------
     start : bytes
+        As from :func:`first_bytes`.
 
     Returns
     -------
     str or None
-        One of :data:`SCANS`; None for what is none.
+        One of :data:`SCANS`; None if it is not a scan.
     """
     first, second = start[344:348], start[4:8] if len(start) >= _NIFTI2 else b""
     if first == b"n+1\0" or second == b"n+2\0":
@@ -115,20 +121,20 @@ def scan_kind(start):
     return "analyze" if len(start) >= 348 and start[:4] in _HEADER_SIZES[:2] else None
 
 
-def describe_content(start, path=None):
-    """Say in words what a file is.
+def describe_content(start: bytes, path: PathLike | None = None) -> str:
+    """Describe the content of a file.
 
     Parameters
     ----------
     start : bytes
-        As :func:`first_bytes` reads them.
-    path : Path, default=None
-        To look into an archive, where it is one.
+        As from :func:`first_bytes`.
+    path : path, default=None
+        File to open if it is an archive.
 
     Returns
     -------
     str
-        To follow the name of the file: ``"which is a PDF document"``.
+        Clause that follows the name of the file: ``"which is a PDF document"``.
     """
     kind = scan_kind(start)
     if not start:
@@ -142,11 +148,11 @@ def describe_content(start, path=None):
     if start[128:132] == b"DICM" or (start[:2] in (b"\x08\0", b"\x02\0") and start[3:4] == b"\0"):
         return "which is a single DICOM image"
     known = next((words for magic, words in _OTHERS.items() if start.startswith(magic)), None)
-    return f"which is {known or _text(start) or 'something else'}"
+    return f"which is {known or _text(start) or 'an unknown format'}"
 
 
-def _archive(path):
-    """Say what a zip holds: an Office document, or scans."""
+def _archive(path: PathLike | None) -> str:
+    """Describe the content of a zip archive: an Office document, or scans."""
     if path is None:
         return "a zip archive"
     try:
@@ -161,8 +167,8 @@ def _archive(path):
     return f"a zip archive that holds {', '.join(scans[:2])}{' and more' * (len(scans) > 2)}"
 
 
-def _text(start):
-    """Say what kind of text a file is; None where it is none."""
+def _text(start: bytes) -> str | None:
+    """Describe the kind of a text file; None if it is not text."""
     try:
         text = start.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -172,20 +178,20 @@ def _text(start):
     if any(ord(letter) < 32 and letter not in "\t\r\n\f" for letter in text):
         return None
     if "git-lfs.github.com" in text:
-        return "a pointer of Git LFS: fetch the file itself with `git lfs pull`"
+        return "a Git LFS pointer: fetch the file with `git lfs pull`"
     if "/annex/objects/" in text and len(text) < 1000:
-        return "a pointer of git-annex: fetch the file itself with `datalad get`"
+        return "a git-annex pointer: fetch the file with `datalad get`"
     return "a web page" if text.lstrip()[:1] == "<" and "<html" in text.lower() else "text"
 
 
-def _is_meta(start):
-    """Whether lines of `Name = value` begin a file, with what a MetaImage needs among them."""
+def _is_meta(start: bytes) -> bool:
+    """Whether a file starts with lines `Name = value` that include the required ones of a MetaImage."""
     head = start.split(b"ElementDataFile", 1)[0]
     lines = [line.partition(b"=")[0].strip() for line in head.splitlines() if line.strip()]
     return bool(lines) and lines[0] in (b"ObjectType", b"NDims", b"Comment") and b"NDims" in lines
 
 
-def _is_mgh(start):
+def _is_mgh(start: bytes) -> bool:
     if len(start) < 284 or start[:4] != b"\0\0\0\x01":
         return False
     numbers = [int.from_bytes(start[place : place + 4], "big", signed=True) for place in range(4, 24, 4)]

@@ -1,7 +1,8 @@
-"""What the header of a scan claims, held against its file and against what a head can be, before a voxel is read."""
+"""Check that the header of a scan fits its file and a head, before voxels are read."""
 
 import gzip
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -10,16 +11,16 @@ import numpy as np
 from epitome_kit.errors import ImageError
 
 MOST_VOXELS = 2**27
-"""A scan of a head has no more: 512 x 512 x 512."""
+"""Maximum number of voxels of a scan: 512 x 512 x 512."""
 
 LOST_VOXEL_SIZE = b"voxel size unknown"
-"""What a header says of a scan whose origin lost the voxel size."""
+"""Description in the header of a scan whose voxel size was lost."""
 
 _GZIP_AT_MOST = 1032
-"""Bytes that one byte of gzip can become."""
+"""Maximum compression ratio of gzip."""
 
 _PADDED_TO = 512
-"""Bytes in a block of a disk or a tape, which some writers fill up with zeros."""
+"""Block size of a disk or tape, to which some programs pad files with zeros."""
 
 _BLOCK = 1 << 20
 _MOST_BEFORE_VOXELS = 2**24
@@ -27,55 +28,56 @@ _VOXEL_MM = 0.01, 100.0
 _MOST_FIELD_MM = 5000.0
 _MOST_ORIGIN_MM = 100_000.0
 _LEAST_VOLUME = 1e-3
-"""Of a voxel, as a share of that of a box with the same sides."""
+"""Smallest volume of a voxel, relative to a box with the same sides."""
 
 _TEXTS = "data_type", "db_name", "descrip", "aux_file", "intent_name"
 
 
-def nifti_header(start):
-    """Read the header of a NIfTI file as it stands there, nothing repaired.
+def nifti_header(start: bytes) -> nib.Nifti1Header:
+    """Read the header of a NIfTI file without repairs.
 
     Parameters
     ----------
     start : bytes
-        How the file begins, unpacked, and at least as much as a header.
+        First bytes of the file, decompressed, with the whole header.
 
     Returns
     -------
     Nifti1Header
-        Of NIfTI-2, a Nifti2Header.
+        A Nifti2Header for NIfTI-2.
     """
     kind = next(kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start))
     return kind(start[: kind.template_dtype.itemsize], check=False)
 
 
-def check_header(path, start, where):
-    """Look at the first bytes of a NIfTI file, before the rest of its header is read.
+def check_header(path: Path, start: bytes, where: str) -> nib.Nifti1Header:
+    """Read and check the header of a NIfTI file.
 
     Parameters
     ----------
     path : Path
+        The file, to name in an error.
     start : bytes
-        How the file begins, unpacked.
+        First bytes of the file, decompressed.
     where : str
         The step to name in an error.
 
     Returns
     -------
     Nifti1Header
-        As it stands in the file, nothing repaired.
+        Not repaired.
 
     Raises
     ------
     ImageError
-        It claims voxels that begin where no header ends, a voxel size of zero or less
-        that nothing else corrects, or voxels of two lengths.
+        The offset of the voxels is out of range, a voxel size is zero or less and there
+        is no sform, or data type and bits per voxel disagree.
     """
     header = nifti_header(start)
     _check_bits(header, path, where)
     begin = float(header["vox_offset"])
     if not 0 <= begin <= _MOST_BEFORE_VOXELS:
-        received = f"voxels that begin at byte {begin:.4g} of {path.name}"
+        received = f"a voxel offset of {begin:.4g} bytes in {path.name}"
         raise ImageError(where, "a header of at most 16 MB", received, "convert the scan from DICOM again")
     sizes = header["pixdim"][1:4]
     if not header["sform_code"] and not (sizes > 0).all():
@@ -84,41 +86,44 @@ def check_header(path, start, where):
     return header
 
 
-def _check_bits(header, path, where):
-    """Refuse a type of voxel that has another length than is stated beside it."""
+def _check_bits(header: nib.Nifti1Header, path: Path, where: str) -> None:
+    """Reject a header whose data type and bits per voxel disagree."""
     known = nib.nifti1.data_type_codes
     code, bits = int(header["datatype"]), int(header["bitpix"])
-    if code in known.value_set("code") and known.dtype[code].itemsize * 8 not in (0, bits):
-        received = f"{bits} bits a voxel of type {known.label[code]} in {path.name}"
-        raise ImageError(where, "one length of a voxel", received, "convert the scan from DICOM again")
+    if code in known.value_set("code") and header.get_data_dtype().itemsize * 8 not in (0, bits):
+        received = f"{bits} bits per voxel of type {known.label[code]} in {path.name}"
+        raise ImageError(
+            where, "bits per voxel that match the data type", received, "convert the scan from DICOM again"
+        )
 
 
-def check_count(shape, where, name):
-    """Make sure that a header claims no more voxels than a scan of a head has.
+def check_voxel_count(shape: Sequence[int], where: str, name: str) -> None:
+    """Check the number of voxels.
 
     Parameters
     ----------
     shape : sequence of int
+        As in the header.
     where, name : str
         The step and the file to name in an error.
 
     Raises
     ------
     ImageError
-        It does.
+        More than :data:`MOST_VOXELS`.
     """
     if math.prod(int(n) for n in shape) > MOST_VOXELS:
-        received = f"a header that claims {tuple(map(int, shape))} voxels in {name}"
-        raise ImageError(where, f"at most {MOST_VOXELS} voxels", received, "export the scan of the head alone")
+        received = f"shape {tuple(map(int, shape))} in the header of {name}"
+        raise ImageError(where, f"at most {MOST_VOXELS} voxels", received, "export only the scan of the head")
 
 
-def check_size(claimed, held, packed, where, name):
-    """Make sure that a file can hold the bytes that its header claims.
+def check_file_size(claimed: int, held: int, packed: bool, where: str, name: str) -> None:
+    """Check that a file can hold the number of bytes that its header requires.
 
     Parameters
     ----------
     claimed, held : int
-        Bytes by the header, and of the file.
+        Number of bytes required by the header, and size of the file.
     packed : bool
         Whether the file is compressed.
     where, name : str
@@ -127,39 +132,40 @@ def check_size(claimed, held, packed, where, name):
     Raises
     ------
     ImageError
-        It cannot.
+        The file is too small.
     """
     if claimed > held * (_GZIP_AT_MOST if packed else 1):
-        received = f"{held} bytes in {name}, whose header claims {claimed}"
+        received = f"{held} bytes in {name}, whose header requires {claimed}"
         raise ImageError(where, "a file with all of its voxels", received, "copy or download the file again")
 
 
-def check_length(path, claimed, packed, where):
-    """Make sure that nothing stands behind the voxels of a file: then they may begin later than its header says.
+def check_file_end(path: Path, claimed: int, packed: bool, where: str) -> list[str]:
+    """Check that a file ends with its voxels; otherwise their offset may be wrong.
 
     Parameters
     ----------
     path : Path
+        The file that holds the voxels.
     claimed : int
-        Bytes up to the end of the voxels, by the header.
+        Offset of the end of the voxels according to the header, in bytes.
     packed : bool
-        Whether the file is gzip; counted is what it unpacks to.
+        Whether the file is gzip; sizes are those of the decompressed content.
     where : str
         The step to name in an error.
 
     Returns
     -------
     list of str
-        What has to be said: zeros that fill up the last block of 512 bytes.
+        A remark if the last block of 512 bytes is padded with zeros.
 
     Raises
     ------
     ImageError
-        There is more, and it is no padding.
+        The file is longer, and the rest is not padding.
     """
     held = path.stat().st_size
     with open(path, "rb") as stream:
-        if packed:  # gzip ends in how much it unpacks to, where it is in one piece
+        if packed:  # the last four bytes of a single gzip member hold its decompressed size
             stream.seek(max(held - 4, 0))
             held = int.from_bytes(stream.read(4), "little")
     if held == claimed % 2**32 if packed else held <= claimed:
@@ -174,43 +180,49 @@ def check_length(path, claimed, packed, where):
     if not more:
         return []
     if zeros and more < _PADDED_TO and (claimed + more) % _PADDED_TO == 0:
-        return [f"{path.name} has {more} zeros after its voxels, taken as padding"]
-    received = f"{'at least ' * (not zeros)}{more} bytes more in {path.name} than its header claims"
-    hint = "save the scan again from its origin: its voxels may begin elsewhere than the header says"
+        return [f"{path.name} has {more} zeros after its voxels, read as padding"]
+    received = f"{'at least ' * (not zeros)}{more} bytes more in {path.name} than its header requires"
+    hint = "export the scan again: the voxel offset in the header may be wrong"
     raise ImageError(where, "a file that ends with its voxels", received, hint)
 
 
-def check_header_plausible(image, where, *, affine=None, name=None):
-    """Make sure that the voxels that a header claims can be there, and that a head fits around them.
+def check_header_plausible(
+    image: nib.spatialimages.SpatialImage,
+    where: str,
+    *,
+    affine: np.ndarray | None = None,
+    name: str | None = None,
+) -> None:
+    """Check number of voxels, file size and affine of a scan.
 
     Parameters
     ----------
     image : SpatialImage
-        Shape (i, j, k); from a file or not.
+        Shape (i, j, k); from a file or in memory.
     where : str
         The step to name in an error.
     affine : ndarray, shape (4, 4), default=None
-        In mm, where it is another than that of the image.
+        Voxel to mm, if not that of the image.
     name : str, default=None
-        Of the file.
+        Name of the file, for an error; None for the file name of the image.
 
     Raises
     ------
     ImageError
-        More voxels than a scan has, more bytes than the file can hold, an affine that
-        cannot be inverted, or a voxel size or a place that no scan of a head has.
+        Too many voxels, a file that is too small, an affine that cannot be inverted, or a
+        voxel size, field of view or origin that is impossible for a scan of a head.
     """
     path = image.file_map["image"].filename if getattr(image, "file_map", None) else None
     name = name or (Path(path).name if path else "an image in memory")
-    check_count(image.shape, where, name)
-    if path and nib.is_proxy(image.dataobj):
+    check_voxel_count(image.shape, where, name)
+    if path and isinstance(image.dataobj, nib.arrayproxy.ArrayProxy):
         claimed = math.prod(image.shape) * image.get_data_dtype().itemsize + int(image.dataobj.offset)
         packed = str(path).lower().endswith(("gz", "mgz"))
-        check_size(claimed, Path(path).stat().st_size, packed, where, name)
+        check_file_size(claimed, Path(path).stat().st_size, packed, where, name)
     _check_affine(image, image.affine if affine is None else affine, where, name)
 
 
-def _check_affine(image, affine, where, name):
+def _check_affine(image: nib.spatialimages.SpatialImage, affine: np.ndarray, where: str, name: str) -> None:
     sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < _LEAST_VOLUME:
         raise ImageError(
@@ -224,23 +236,23 @@ def _check_affine(image, affine, where, name):
     if not fits or np.abs(affine[:3, 3]).max() > _MOST_ORIGIN_MM:
         raise ImageError(
             where,
-            f"voxels of {_VOXEL_MM[0]} to {_VOXEL_MM[1]:g} mm, and at most {_MOST_FIELD_MM:g} mm of them",
+            f"voxels of {_VOXEL_MM[0]} to {_VOXEL_MM[1]:g} mm, and a field of view of at most {_MOST_FIELD_MM:g} mm",
             f"{' x '.join(f'{size:.4g}' for size in sizes)} mm, shape {image.shape[:3]}, "
             f"origin {' '.join(f'{place:.4g}' for place in affine[:3, 3])} from {name}",
             "convert the scan from DICOM again; its unit may not be mm",
         )
 
 
-def strip_header_text(header):
-    """Take out of a header, in place, the free text in which a name or a day can stand.
+def strip_header_text(header: nib.Nifti1Header) -> None:
+    """Remove free text, which may contain names and dates, from a header in place.
 
     Parameters
     ----------
     header : Nifti1Header
-        Geometry, scaling and the note that a voxel size is unknown stay.
+        Geometry, scaling and :data:`LOST_VOXEL_SIZE` are kept.
     """
     known = bytes(header["descrip"]).rstrip(b"\0") != LOST_VOXEL_SIZE
     for field in _TEXTS:
-        if field in header.keys() and (known or field != "descrip"):  # noqa: SIM118  a header is no mapping
+        if field in header.keys() and (known or field != "descrip"):  # noqa: SIM118  a header is not a mapping
             header[field] = b""
     header.extensions.clear()

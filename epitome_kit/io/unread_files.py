@@ -1,22 +1,24 @@
-"""Images in the folder of a cohort that nobody reads, and why not."""
+"""Find images in the folder of a cohort that are not read, and the reasons."""
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from epitome_kit.files import PathLike
 from epitome_kit.folders import walk_entries
 from epitome_kit.io.content import SCANS, describe_content, first_bytes, scan_kind
 
-NOT_READ = "not read: not named as the kit's cohorts are, import the folder with `epitome cohort bids`"
-"""What is said of a scan or mask."""
+NOT_READ = "not read: not named as in a cohort of the kit, import the folder with `epitome cohort bids`"
+"""Reason for a scan or mask."""
 
 _TRUTH = "derivatives", "truth"
 _NAMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh")
 _TABLES = ("participants.tsv", "participants.csv", "participants.xlsx", "participants.txt", "participants.tsv.gz")
 _KINDS = {
-    "broken link": "not read: a link to nothing, its content was not fetched or has gone",
-    "folder again": "not read: a link to a folder that is in this folder anyway",
-    "folder closed": "not read: a folder that may not be read",
+    "broken link": "not read: a broken link, its content was not fetched or was removed",
+    "folder again": "not read: a link to a folder inside this folder",
+    "folder closed": "not read: a folder without read permission",
     "folder empty": "not read: an empty folder",
     "no file": "not read: neither a file nor a folder",
 }
@@ -30,7 +32,7 @@ class UnreadFile(NamedTuple):
     file : str
         Path below the folder of the cohort.
     subject : str or None
-        Such as ``"sub-01"``, by the path.
+        Such as ``"sub-01"``, from the path.
     finding : str
         Why it is not read.
     """
@@ -40,15 +42,15 @@ class UnreadFile(NamedTuple):
     finding: str
 
 
-def find_unread_files(root, used=()):
-    """Find the images of a folder that are not among those used, known by content or name.
+def find_unread_files(root: PathLike, used: Collection[Path] = ()) -> list[UnreadFile]:
+    """Find images in a folder, by content or name, that are not among the used ones.
 
-    Images in ``derivatives/truth`` are the kit's own and passed over. Of a folder of
-    DICOM files there is one entry.
+    Images in ``derivatives/truth`` are skipped. A folder of DICOM files gives one entry.
 
     Parameters
     ----------
     root : path
+        Folder of the cohort.
     used : collection of Path, default=()
         Images that are read, as paths below `root`.
 
@@ -57,7 +59,9 @@ def find_unread_files(root, used=()):
     list of UnreadFile
         In natural order.
     """
-    root, used, found, dicom = Path(root), set(used), [], Counter()
+    root, used = Path(root), set(used)
+    found: list[UnreadFile] = []
+    dicom: Counter[tuple[Path, str | None]] = Counter()
     for path, kind in walk_entries(root):
         place = path.relative_to(root)
         if path in used or kind == "litter" or place.parts[:2] == _TRUTH:
@@ -68,7 +72,7 @@ def find_unread_files(root, used=()):
             if subject or path.name.lower().endswith((*_NAMES, *_TABLES)):
                 found.append(UnreadFile(place.as_posix(), subject, _KINDS[kind]))
         elif len(place.parts) == 1 and path.name.lower() in _TABLES[1:]:
-            found.append(UnreadFile(place.as_posix(), None, "not read: labels are read from participants.tsv alone"))
+            found.append(UnreadFile(place.as_posix(), None, "not read: labels are read only from participants.tsv"))
         elif _is_dicom(path):
             dicom[place.parent, subject] += 1
         elif _is_image(path):
@@ -79,26 +83,28 @@ def find_unread_files(root, used=()):
     return found
 
 
-def name_some(strays, most=3):
-    """Name a few of what is not read, for an error.
+def name_files(unread: list[UnreadFile], most: int = 3) -> str:
+    """Name the first few unread files, for an error.
 
     Parameters
     ----------
-    strays : list of UnreadFile
+    unread : list of UnreadFile
+        As from :func:`find_unread_files`.
     most : int, default=3
+        Number of files to name.
 
     Returns
     -------
     str
-        Empty where there is none.
+        Empty if the list is empty.
     """
-    if not strays:
+    if not unread:
         return ""
-    more = f" and {len(strays) - most} more" if len(strays) > most else ""
-    return f"{', '.join(stray.file for stray in strays[:most])}{more}"
+    more = f" and {len(unread) - most} more" if len(unread) > most else ""
+    return f"{', '.join(each.file for each in unread[:most])}{more}"
 
 
-def _is_image(path):
+def _is_image(path: Path) -> bool:
     if path.name.lower().endswith(_NAMES):
         return True
     try:
@@ -107,7 +113,7 @@ def _is_image(path):
         return False
 
 
-def _is_dicom(path):
+def _is_dicom(path: Path) -> bool:
     if path.suffix.lower() in (".dcm", ".ima"):
         return True
     try:

@@ -1,1 +1,1 @@
-"""Simulated heads with known truth: anatomy, tumour, scanner and the cohort they make."""
+"""Simulate heads with known truth: anatomy, tumour, scanner and cohorts."""

@@ -1,5 +1,6 @@
-"""A head with known tissues, and smooth ways to make it another person's."""
+"""A head model with known tissues, and random deformations of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ from nilearn import datasets
 from scipy import ndimage
 
 TISSUES = ("csf", "grey", "white", "dura", "bone", "fat", "muscle", "eye")
-"""Tissues of the head model, in the order of its maps; what is left is air."""
+"""Tissues of the head model, in the order of its maps; the rest is air."""
 
 _CORNERS_MM = np.array([[-100.0, -140.0, -150.0], [100.0, 122.0, 112.0]])
 
@@ -23,8 +24,8 @@ class HeadModel:
     maps : ndarray of float16, shape (8, i, j, k)
         Fraction of each of :data:`TISSUES` in each voxel.
     brain : ndarray of float32, shape (i, j, k)
-        Fraction of brain: grey and white matter and the fluid inside their
-        outline, as skull strippers draw it.
+        Fraction of brain: grey and white matter and the fluid inside their outline,
+        as in the mask of a skull stripper.
     affine : ndarray, shape (4, 4)
         Voxel to ICBM152 mm.
     """
@@ -33,18 +34,20 @@ class HeadModel:
     brain: np.ndarray
     affine: np.ndarray
 
-    def tissue(self, name):
-        """Fraction of one tissue, float32, shape (i, j, k)."""
+    def tissue(self, name: str) -> np.ndarray:
+        """Return the fraction of one tissue, float32, shape (i, j, k)."""
         return self.maps[TISSUES.index(name)].astype(np.float32)
 
 
 @lru_cache(maxsize=4)
-def head_model(spacing_mm=2.0, *, gap_mm=2.5, bone_mm=6.5, scalp_mm=6.0):
-    """Build the head around the ICBM152 brain.
+def head_model(
+    spacing_mm: float = 2.0, *, gap_mm: float = 2.5, bone_mm: float = 6.5, scalp_mm: float = 6.0
+) -> HeadModel:
+    """Build a head around the ICBM152 brain.
 
-    Grey and white matter come from the maps that nilearn ships. Everything
-    around them is drawn: fluid up to the inner skull, dura, bone with marrow,
-    scalp fat and skin, eyes, the air of nose and sinuses, face and neck.
+    Grey and white matter are taken from the maps of nilearn. Everything around them is
+    modelled: fluid up to the inner skull, dura, bone with marrow, scalp fat and skin,
+    eyes, air in nose and sinuses, face and neck.
 
     Parameters
     ----------
@@ -71,19 +74,26 @@ def head_model(spacing_mm=2.0, *, gap_mm=2.5, bone_mm=6.5, scalp_mm=6.0):
     return _assemble(white, grey, mask, affine, spacing_mm, (gap_mm, bone_mm, scalp_mm))
 
 
-def _on_grid(image, affine, shape):
+def _on_grid(image: nib.Nifti1Image, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     matrix, offset = nib.affines.to_matvec(np.linalg.inv(image.affine) @ affine)
     return ndimage.affine_transform(image.get_fdata(dtype=np.float32), matrix, offset, shape, order=1).clip(0, 1)
 
 
-def _assemble(white, grey, mask, affine, spacing_mm, shells_mm):
+def _assemble(
+    white: np.ndarray,
+    grey: np.ndarray,
+    mask: np.ndarray,
+    affine: np.ndarray,
+    spacing_mm: float,
+    shells_mm: tuple[float, float, float],
+) -> HeadModel:
     x, y, z = np.meshgrid(*_axes(mask.shape, affine), indexing="ij", sparse=True)
     cord_radius = 6 + 6 * _soft(z + 84, 12)
     cord = _soft(cord_radius - np.hypot(x, y + 38 + 0.25 * (z + 60)), 1) * _soft(-60 - z, 4)
     mask = np.maximum(mask, cord)
     inside_outline = _soft(ndimage.gaussian_filter(mask, 1.0 / spacing_mm) - 0.5, 0.08)
 
-    # Average maps are soft where people differ; squaring them gives one person's crisp cortex.
+    # Average maps are smooth where subjects differ; squaring them gives the sharp cortex of one subject.
     white, grey = np.maximum(white, 0.9 * cord) ** 2, grey**2
     fluid = np.clip(mask - np.sqrt(white) - np.sqrt(grey), 0, 1) ** 2
     total = white + grey + fluid + 1e-3
@@ -124,40 +134,46 @@ def _assemble(white, grey, mask, affine, spacing_mm, shells_mm):
     return HeadModel(stacked.astype(np.float16), brain.astype(np.float32), affine)
 
 
-def _brain_outline(tissue, inside_outline, spacing_mm):
-    """Brain as a skull stripper draws it: tissue, its ventricles and narrow folds."""
+def _brain_outline(tissue: np.ndarray, inside_outline: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Brain as in the mask of a skull stripper: tissue with its ventricles and narrow folds."""
     closed = ndimage.binary_fill_holes(_close(tissue > 0.5, 5 / spacing_mm))
     return _soft(ndimage.gaussian_filter(closed.astype(np.float32), 1.0 / spacing_mm) - 0.5, 0.08) * inside_outline
 
 
-def _axes(shape, affine):
+def _axes(shape: Sequence[int], affine: np.ndarray) -> list[np.ndarray]:
     return [affine[axis, 3] + affine[axis, axis] * np.arange(shape[axis], dtype=np.float32) for axis in range(3)]
 
 
-def _soft(distance, softness):
-    """Fraction inside, from a distance that is positive inside."""
+def _soft(distance: np.ndarray, softness: float) -> np.ndarray:
+    """Return the fraction inside from a distance that is positive inside."""
     return 1 / (1 + np.exp(-np.clip(distance / softness * 2, -30, 30)))
 
 
-def _ball(x, y, z, centre, radii):
+def _ball(
+    x: np.ndarray,
+    y: np.ndarray,
+    z: np.ndarray,
+    centre: tuple[float, float, float],
+    radii: float | tuple[float, float, float],
+) -> np.ndarray:
     rx, ry, rz = np.broadcast_to(radii, 3)
     r = np.sqrt(((x - centre[0]) / rx) ** 2 + ((y - centre[1]) / ry) ** 2 + ((z - centre[2]) / rz) ** 2)
     return _soft((1 - r) * min(rx, ry, rz), 0.8)
 
 
-def _close(mask, radius):
+def _close(mask: np.ndarray, radius: float) -> np.ndarray:
     """Fill folds narrower than `radius` voxels."""
     grown = ndimage.distance_transform_edt(~mask) <= radius
     return ndimage.distance_transform_edt(grown) > radius
 
 
-def _signed_distance(mask, spacing_mm):
-    """Distance to the surface in mm, negative inside, smooth."""
+def _signed_distance(mask: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Smoothed distance to the surface in mm, negative inside."""
     distance = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
     return ndimage.gaussian_filter(distance.astype(np.float32), 2 / spacing_mm) * spacing_mm
 
 
-def _face_and_neck(x, y, z):
+def _face_and_neck(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     face = _ball(x, y, z, (0, 28, -70), (66, 66, 80))
     nose = _ball(x, y, z, (0, 96, -62), (13, 16, 20))
     jaw = _ball(x, y, z, (0, 30, -115), (56, 60, 45))
@@ -165,7 +181,7 @@ def _face_and_neck(x, y, z):
     return np.maximum.reduce(np.broadcast_arrays(face, nose, jaw, neck))
 
 
-def _air(x, y, z):
+def _air(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     parts = [
         _ball(x, y, z, (0, 62, -62), (11, 32, 26)),
         _ball(x, y, z, (-28, 52, -68), (13, 15, 16)),
@@ -193,12 +209,18 @@ class Deformation:
     field_mm: np.ndarray
     affine: np.ndarray
 
-    def move(self, points_mm):
+    def move(self, points_mm: np.ndarray) -> np.ndarray:
         """Displace points in place and return them.
 
         Parameters
         ----------
         points_mm : ndarray of float32, shape (3, ...)
+            In ICBM152 space; overwritten.
+
+        Returns
+        -------
+        ndarray of float32, shape (3, ...)
+            The same array.
         """
         where = (points_mm - self.affine[:3, 3].reshape(3, *[1] * (points_mm.ndim - 1))) / self.affine[0, 0]
         where = where.astype(np.float32)
@@ -207,22 +229,26 @@ class Deformation:
         return points_mm
 
 
-def random_deformation(rng, *, amplitude_mm=3.0, smoothness_mm=24.0, spacing_mm=8.0):
-    """Draw a diffeomorphic deformation: a stationary velocity field, exponentiated.
+def random_deformation(
+    rng: np.random.Generator, *, amplitude_mm: float = 3.0, smoothness_mm: float = 24.0, spacing_mm: float = 8.0
+) -> Deformation:
+    """Draw a diffeomorphic deformation, the exponential of a stationary velocity field.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Source of randomness.
     amplitude_mm : float, default=3.0
         Standard deviation of the velocity along each axis.
     smoothness_mm : float, default=24.0
-        Standard deviation of the Gaussian that smooths it.
+        Standard deviation of the Gaussian that smooths the velocity.
     spacing_mm : float, default=8.0
-        Grid of the field.
+        Voxel size of the field.
 
     Returns
     -------
     Deformation
+        Displacement on a coarse grid.
 
     References
     ----------

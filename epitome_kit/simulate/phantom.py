@@ -1,5 +1,6 @@
-"""The built-in cohort: simulated heads with gliomas, and the truth beside them."""
+"""Make the built-in cohort: simulated heads with gliomas and their truth."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from epitome_kit.cohort import (
     TARGETS,
+    Cohort,
     annotation_path,
     image_path,
     open_cohort,
@@ -18,14 +20,14 @@ from epitome_kit.cohort import (
 )
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import remove_abandoned, write_json, write_matrix, write_text, write_tsv
+from epitome_kit.files import Json, PathLike, remove_abandoned, write_json, write_matrix, write_text, write_tsv
 from epitome_kit.images import save_image
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.resume import read_record
 from epitome_kit.simulate.anatomy import head_model, random_deformation
-from epitome_kit.simulate.scanner import SIGNAL, acquire, random_grid, random_motion, random_pose
+from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
 
 _NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
@@ -37,43 +39,66 @@ method works, not how well it would do on patients. For teaching and research,
 not for diagnosis.
 
 `derivatives/annotations` holds tumour masks on three axial slices, as in the
-TCIA collection LGG-1p19qDeletion. `derivatives/truth` holds what a scanner
-never tells: brain and whole-tumour masks, bias fields, transforms to ICBM152,
-and the latent numbers that each tumour was grown from.
+TCIA collection LGG-1p19qDeletion. `derivatives/truth` holds the truth, unknown
+for real scans: brain and whole-tumour masks, bias fields, transforms to
+ICBM152, and the latent variables that each tumour was grown from.
 """
 
 
 def make_phantom_cohort(
-    out, *, subjects=48, seed=0, profile="quick", contrasts=("T1ce", "T2w"), workers=1, spacing_mm=None
-):
+    out: PathLike,
+    *,
+    subjects: int = 48,
+    seed: int = 0,
+    profile: str = "quick",
+    contrasts: Sequence[str] = ("T1ce", "T2w"),
+    workers: int = 1,
+    spacing_mm: Sequence[float] | None = None,
+) -> Cohort:
     """Simulate a cohort with known truth and write it as a BIDS dataset.
 
-    The same seed gives the same voxels, whatever the number of workers.
-    Subjects that are there already are kept.
+    The same seed gives the same voxels for any number of workers. Existing subjects
+    are kept.
 
     Parameters
     ----------
     out : path
+        Folder of the cohort, new or with a part of the same cohort.
     subjects : int, default=48
+        Number of simulated heads.
     seed : int, default=0
+        Seed of the simulation.
     profile : {"quick", "full", "smoke"}, default="quick"
         Voxel size: 2 mm, 0.94 x 0.94 x 3 mm, or 3 mm.
     contrasts : sequence of str, default=("T1ce", "T2w")
-        Out of :data:`epitome_kit.simulate.scanner.SIGNAL`.
+        Contrasts to simulate, out of :data:`epitome_kit.simulate.scanner.SIGNAL`.
     workers : int, default=1
-        Processes.
+        Number of processes.
     spacing_mm : sequence of 3 float, default=None
-        Voxel size in place of the profile's.
+        Voxel size; None for that of the profile.
 
     Returns
     -------
     Cohort
+        OpenedScan by :func:`open_cohort`.
 
     Raises
     ------
     ParameterError
-        Fewer than two subjects, an unknown contrast, or a folder that holds a
-        cohort made otherwise.
+        Fewer than two subjects, an unknown contrast, or a folder with another cohort.
+
+    See Also
+    --------
+    load_cohort : Open a cohort, or make the built-in one.
+    open_cohort : Open a cohort.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import epitome_kit as ek
+    >>> cohort = ek.make_phantom_cohort(tempfile.mkdtemp(), subjects=2, spacing_mm=(8, 8, 8))
+    >>> list(cohort.subjects), cohort.simulated
+    (['sub-001', 'sub-002'], True)
     """
     spacing_mm = tuple(spacing_mm or find_profile(profile).phantom_spacing_mm)
     _check_request(subjects, contrasts)
@@ -97,24 +122,52 @@ def make_phantom_cohort(
     return open_cohort(out)
 
 
-def load_cohort(cohort, *, folder, profile="quick", subjects=0, seed=0, workers=1):
-    """Open a cohort, or make the built-in one once and keep it.
+def load_cohort(
+    cohort: PathLike,
+    *,
+    folder: PathLike,
+    profile: str = "quick",
+    subjects: int = 0,
+    seed: int = 0,
+    workers: int = 1,
+) -> Cohort:
+    """Open a cohort, or make the built-in one.
+
+    The built-in cohort is made once and kept in `folder`.
 
     Parameters
     ----------
     cohort : path or "phantom"
         A BIDS folder, or the built-in cohort of simulated heads.
     folder : path
-        Where built-in cohorts are kept.
+        Folder of built-in cohorts.
     profile : str, default="quick"
+        Size of the built-in cohort, see :func:`profile`.
     subjects : int, default=0
-        Number of simulated heads; 0 means the profile's own.
+        Number of simulated heads; 0 for that of the profile.
     seed : int, default=0
+        Seed of the simulation.
     workers : int, default=1
+        Number of processes.
 
     Returns
     -------
     Cohort
+        OpenedScan by :func:`open_cohort`.
+
+    See Also
+    --------
+    open_cohort : Open a cohort.
+    make_phantom_cohort : Simulate a cohort.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import epitome_kit as ek
+    >>> folder = tempfile.mkdtemp()
+    >>> cohort = ek.load_cohort("phantom", folder=folder, profile="smoke", subjects=2)
+    >>> cohort.root.name, len(cohort)
+    ('phantom_smoke_n2_seed0', 2)
     """
     if str(cohort) != "phantom":
         return open_cohort(cohort)
@@ -123,7 +176,7 @@ def load_cohort(cohort, *, folder, profile="quick", subjects=0, seed=0, workers=
     return make_phantom_cohort(path, subjects=subjects, seed=seed, profile=profile, workers=workers)
 
 
-def _check_request(subjects, contrasts):
+def _check_request(subjects: int, contrasts: Sequence[str]) -> None:
     if subjects < 2:
         raise ParameterError("make_phantom_cohort", "at least 2 subjects", str(subjects), "use `--subjects 48`")
     unknown = [name for name in contrasts if name not in SIGNAL]
@@ -133,26 +186,32 @@ def _check_request(subjects, contrasts):
         )
 
 
-def _check_recipe(out, recipe):
+def _check_recipe(out: Path, recipe: Json) -> None:
     path = out / "derivatives" / "truth" / "recipe.json"
-    remove_abandoned(path.parent)  # a run that was killed at once leaves nothing but folders
+    remove_abandoned(path.parent)  # a run that was killed early leaves only folders
     found = read_record(path)
     if found != recipe and (found or any(each.is_file() for each in out.rglob("*"))):
         raise ParameterError(
             "make_phantom_cohort",
             "an empty folder, or one that holds the same cohort",
-            f"{out}, which holds {found or 'something else'}",
+            f"{out}, which holds {found or 'other files'}",
             "choose another folder, or remove this one",
         )
 
 
-def _latents_path(out, subject_id):
-    """Path of the file that is written last: where it is, the subject is finished."""
+def _latents_path(out: Path, subject_id: str) -> Path:
+    """Return the path of the file that is written last: if it exists, the subject is finished."""
     return truth_folder(out, subject_id) / f"{subject_id}_latents.json"
 
 
-def _make_subject(job, *, out, spacing_mm, contrasts):
-    """Simulate, scan and write one subject; its latents are written last."""
+def _make_subject(
+    job: tuple[str, bool, bool, np.random.SeedSequence],
+    *,
+    out: Path,
+    spacing_mm: Sequence[float],
+    contrasts: Sequence[str],
+) -> None:
+    """Simulate, scan and write one subject; its latent variables are written last."""
     subject_id, grade_iii, codeleted, stream = job
     if read_record(_latents_path(out, subject_id)):  # by a worker that died before it could say so
         return
@@ -165,7 +224,7 @@ def _make_subject(job, *, out, spacing_mm, contrasts):
     motion = {name: np.eye(4) if name == lead else random_motion(rng) for name in contrasts}
     grid = random_grid(rng, spacing_mm, field="full" if spacing_mm[2] > 2 * spacing_mm[0] else "quick")
     for name in contrasts:
-        scan = acquire(head, tumour, deformation, motion[name] @ pose, *grid, contrast=name, rng=rng)
+        scan = acquire(head, tumour, deformation, motion[name] @ pose, grid, contrast=name, rng=rng)
         _write_scan(out, subject_id, name, scan)
         if name == lead:
             volume_ml = _write_masks(out, subject_id, name, scan)
@@ -186,7 +245,7 @@ def _make_subject(job, *, out, spacing_mm, contrasts):
     write_json(_latents_path(out, subject_id), row)
 
 
-def _write_scan(out, subject_id, contrast, scan):
+def _write_scan(out: Path, subject_id: str, contrast: str, scan: Scan) -> None:
     path = image_path(out, subject_id, contrast)
     save_image(scan.image, path)
     sidecar = {"Manufacturer": "epitome_kit", "ConversionSoftware": "epitome_kit", "Modality": "MR"}
@@ -196,8 +255,8 @@ def _write_scan(out, subject_id, contrast, scan):
     write_matrix(truth / f"{subject_id}_from-{contrast}_to-{SPACE}_mode-image_xfm.txt", scan.to_template)
 
 
-def _write_masks(out, subject_id, lead, scan):
-    """Write the true masks and the three-slice annotation; return the true volume in mL."""
+def _write_masks(out: Path, subject_id: str, lead: str, scan: Scan) -> float:
+    """Write the true masks and the annotation on three slices; return the true volume in mL."""
     truth = truth_folder(out, subject_id)
     grid = scan.image.affine
     reference = {"SpatialReference": f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[lead].bids}.nii.gz"}
@@ -214,19 +273,19 @@ def _write_masks(out, subject_id, lead, scan):
     return float(scan.tumour.sum() * abs(np.linalg.det(grid[:3, :3])) / 1000)
 
 
-def _save_compact(data, image, path):
-    """Save a field as scaled 16-bit integers: precise enough, and small."""
+def _save_compact(data: np.ndarray, image: nib.Nifti1Image, path: Path) -> None:
+    """Save a field as scaled 16-bit integers, which are small and sufficiently precise."""
     compact = nib.Nifti1Image(data, image.affine)
     compact.set_data_dtype(np.int16)
     save_image(compact, path)
 
 
-def _histology(codeleted, rng):
+def _histology(codeleted: bool, rng: np.random.Generator) -> str:
     pure = "Oligodendroglioma" if codeleted else "Astrocytoma"
     return pure if rng.random() < 0.6 else "Oligoastrocytoma"
 
 
-def _write_tables(out, rows, seed):
+def _write_tables(out: Path, rows: list[Json], seed: int) -> None:
     table = pd.DataFrame(rows)
     participants = table.drop(columns=["latents", "parameters", "volume_ml"])
     write_dataset(

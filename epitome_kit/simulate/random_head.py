@@ -1,11 +1,13 @@
-"""Heads that no scanner shows: random contrasts to train networks that must know every one."""
+"""Simulate heads with random contrasts, to train networks that work with every contrast (domain randomisation)."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from epitome_kit.images import GRID_MM, unit_range
-from epitome_kit.simulate.anatomy import TISSUES, head_model, random_deformation
+from epitome_kit.simulate.anatomy import TISSUES, HeadModel, head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, random_pose
 
 _SHAPE = (64, 64, 64)
@@ -13,18 +15,18 @@ _AROUND = ("fat", "muscle", "eye")
 _SHELLS_MM = [(1.0, 5.0, 4.0), (2.5, 6.5, 6.0), (4.0, 8.0, 9.0), (6.0, 6.0, 5.0)]
 
 
-def random_head(rng):
-    """Draw one head with a random contrast, and its brain.
+def random_head(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a head with a random contrast, and its brain.
 
-    Half of the heads have a random signal for every tissue, the others the
-    signal of a real contrast, now and then inverted. All get their own shape,
-    blobs for tumours, patches of uneven tissue, a bias field, thick slices
-    along any axis, a cropped field of view and noise; a few come already
-    stripped.
+    Half of the heads have a random signal for every tissue, the others that of a real
+    contrast, sometimes inverted. Shape, blobs (tumours), patches of uneven tissue, bias
+    field, slice thickness along any axis, field of view and noise are random; some
+    heads are already stripped.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------
@@ -55,18 +57,18 @@ def random_head(rng):
     signal = _thick_slices(signal, rng)
     noise = rng.standard_normal((2, *_SHAPE), dtype=np.float32) * np.float32(rng.uniform(0, 0.09))
     signal = np.hypot(signal + noise[0], noise[1])
-    seen = _field_of_view(rng)
-    return unit_range(signal * seen) ** np.float32(rng.uniform(0.7, 1.4)), (brain * seen).astype(np.float32)
+    field = _field_of_view(rng)
+    return unit_range(signal * field) ** np.float32(rng.uniform(0.7, 1.4)), (brain * field).astype(np.float32)
 
 
-def _points(rng):
-    """ICBM152 position of every voxel of the grid, for a random head in a random place."""
+def _points(rng: np.random.Generator) -> np.ndarray:
+    """Draw the ICBM152 position of every voxel of the grid, for a random head in a random position."""
     axes = [(np.arange(n, dtype=np.float32) - (n - 1) / 2) * GRID_MM for n in _SHAPE]
     stretch = np.diag([*rng.uniform(0.88, 1.12, 3), 1])
     place = np.eye(4)
     place[:3, 3] = np.array([0, 16, -8]) + rng.normal(0, (6, 10, 18))
     turn = random_pose(rng)
-    turn[:3, :3] = turn[:3, :3] @ _turn(rng)
+    turn[:3, :3] = turn[:3, :3] @ _random_rotation(rng)
     inverse = np.linalg.inv(place @ stretch @ turn)
     grid = np.stack(np.meshgrid(*axes, indexing="ij"))
     points = np.tensordot(inverse[:3, :3].astype(np.float32), grid, 1)
@@ -74,11 +76,11 @@ def _points(rng):
     return random_deformation(rng, amplitude_mm=rng.uniform(1, 6), smoothness_mm=rng.uniform(16, 36)).move(points)
 
 
-def _turn(rng):
+def _random_rotation(rng: np.random.Generator) -> np.ndarray:
     return Rotation.from_euler("xyz", rng.normal(0, (12, 6, 6)), degrees=True).as_matrix()
 
 
-def _paint(head, rng):
+def _paint(head: HeadModel, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         levels = rng.uniform(0.02, 1.1, len(TISSUES))
         air = rng.uniform(0, 0.15) if rng.random() < 0.3 else 0.0
@@ -97,27 +99,30 @@ def _paint(head, rng):
     return signal
 
 
-def _mosaic(shape, rng):
-    """Pieces of random size and signal, for all that a head holds between skull and skin."""
+def _mosaic(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Draw regions of random size and signal, for the tissue between skull and skin."""
     pieces = rng.integers(3, 9)
     size = rng.uniform(2.5, 6)
     fields = np.stack([smooth_noise(shape, size, rng) for _ in range(pieces)])
     return rng.uniform(0, 1.2, pieces).astype(np.float32)[fields.argmax(0)]
 
 
-def smooth_noise(shape, smoothness, rng):
-    """Draw a smooth field of unit standard deviation, made coarse and enlarged.
+def smooth_noise(shape: Sequence[int], smoothness: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth random field of unit standard deviation, upsampled from a coarse grid.
 
     Parameters
     ----------
-    shape : tuple of 3 int
+    shape : sequence of 3 int
+        Number of voxels along each axis.
     smoothness : float
         Standard deviation of the Gaussian that smooths it, in voxels.
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------
     ndarray of float32, shape `shape`
+        The field.
     """
     step = max(1, int(smoothness // 2))
     small = rng.standard_normal([n // step + 2 for n in shape], dtype=np.float32)
@@ -126,8 +131,8 @@ def smooth_noise(shape, smoothness, rng):
     return field[tuple(slice(0, n) for n in shape)]
 
 
-def _blob(shape, rng):
-    """Soft ellipsoid somewhere in the middle of the grid."""
+def _blob(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Draw a soft ellipsoid near the middle of the grid."""
     grids = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
     centre = np.array(shape) / 2 + rng.normal(0, 8, 3)
     radii = rng.uniform(1.5, 8, 3)
@@ -135,8 +140,8 @@ def _blob(shape, rng):
     return np.clip(1.5 - r, 0, 1).astype(np.float32)
 
 
-def _thick_slices(signal, rng):
-    """Average and coarsen along one axis, as thick slices do."""
+def _thick_slices(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Average and coarsen along one axis, like thick slices."""
     factor = rng.uniform(0.5, 2.2)
     if factor < 1:
         return signal
@@ -147,14 +152,14 @@ def _thick_slices(signal, rng):
     return np.take(signal, coarse, axis=axis)
 
 
-def _field_of_view(rng):
-    """Box that the scan covers: often cut above the neck, now and then elsewhere."""
-    seen = np.zeros(_SHAPE, np.float32)
+def _field_of_view(rng: np.random.Generator) -> np.ndarray:
+    """Draw the box that the scan covers: often cut above the neck, sometimes elsewhere."""
+    field = np.zeros(_SHAPE, np.float32)
     low, high = np.zeros(3, int), np.array(_SHAPE)
     low[2] = rng.integers(0, 20)
     for axis in range(3):
         if rng.random() < 0.25:
             low[axis] = max(low[axis], rng.integers(0, 12))
             high[axis] -= rng.integers(0, 12)
-    seen[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
-    return seen
+    field[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
+    return field

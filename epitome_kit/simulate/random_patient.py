@@ -1,46 +1,53 @@
-"""Patients that no scanner shows: grown gliomas in varied contrasts, to train networks that outline them."""
+"""Simulate patients with gliomas in random contrasts, to train networks that segment tumours."""
+
+from collections.abc import Iterable, Sequence
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from epitome_kit.simulate.anatomy import TISSUES, head_model, random_deformation
+from epitome_kit.simulate.anatomy import TISSUES, HeadModel, head_model, random_deformation
 from epitome_kit.simulate.random_head import smooth_noise
 from epitome_kit.simulate.scanner import SIGNAL
-from epitome_kit.simulate.tumour import VISIBLE_DENSITY, draw_latents, grow_tumour
+from epitome_kit.simulate.tumour import VISIBLE_DENSITY, Tumour, draw_latents, grow_tumour
 
 _PARTS = ("density", "enhancing", "necrotic", "calcified")
 _WATER_BRIGHT = ("T2w", "FLAIR")
 _SECOND_TUMOUR, _CYSTIC = 0.08, 0.15
 
 
-def random_patient(rng, affine, shape, contrasts=tuple(SIGNAL)):
+def random_patient(
+    rng: np.random.Generator,
+    affine: np.ndarray,
+    shape: tuple[int, int, int],
+    contrasts: Sequence[str] = tuple(SIGNAL),
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Draw one patient with a glioma, scanned in several contrasts on one grid.
 
-    Anatomy, site, size and number of tumours vary; neighbouring tissue is pushed
-    away, oedema reaches into white matter, and some tumours are cysts for the
-    most part. The signals are those of :data:`epitome_kit.simulate.scanner.SIGNAL`,
-    varied up to where tumours hardly show. Bright spots in white matter, bright
-    fluid, a left-over bias, thick slices, noise, shifts between contrasts and a
-    ragged brain mask are what a network must not be fooled by.
+    Anatomy, site, size and number of tumours vary; neighbouring tissue is displaced,
+    oedema extends into white matter, and some tumours are mostly cystic. Signals vary
+    around :data:`epitome_kit.simulate.scanner.SIGNAL`, up to nearly invisible tumours.
+    Bright spots in white matter, bright fluid, residual bias, thick slices, noise,
+    shifts between contrasts and an irregular brain mask make networks robust.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Source of randomness.
     affine : ndarray, shape (4, 4)
         Grid near the ICBM152 template: voxel to mm, equal along all axes.
     shape : tuple of 3 int
+        Number of voxels along each axis.
     contrasts : sequence of str, default=tuple(SIGNAL)
         Out of :data:`epitome_kit.simulate.scanner.SIGNAL`.
 
     Returns
     -------
     scans : dict of str to ndarray of float32, shape (i, j, k)
-        By contrast, the head around the brain included.
+        By contrast, with the head around the brain.
     brain, tumour : ndarray of uint8, shape (i, j, k)
-        Brain mask as a tool would draw it, and the true tumour inside it with
-        its oedema.
+        Brain mask as from a skull stripper, and the true tumour with its oedema inside it.
 
     References
     ----------
@@ -50,7 +57,7 @@ def random_patient(rng, affine, shape, contrasts=tuple(SIGNAL)):
     grown = [_grow(head, rng) for _ in range(2 if rng.random() < _SECOND_TUMOUR else 1)]
     points = _points(rng, affine, shape)
     tumour = np.max([_sample_tumour(each, points) for each in grown], axis=0)
-    tissues = _sample(head.maps, head.affine, _pushed(points, grown[0], rng.uniform(0, 6)))
+    tissues = _sample(head.maps, head.affine, _displaced(points, grown[0], rng.uniform(0, 6)))
     inside = _sample(head.brain[None], head.affine, points)[0]
     visible = tumour[0] > VISIBLE_DENSITY
     oedema = _oedema(visible, tissues[TISSUES.index("white")], rng)
@@ -59,21 +66,20 @@ def random_patient(rng, affine, shape, contrasts=tuple(SIGNAL)):
     cyst = _cyst(visible, rng) if rng.random() < _CYSTIC else np.zeros_like(oedema)
     variety = rng.choice((0.05, 0.1, 0.2))
     thickness = rng.uniform(1, 2.4) if rng.random() < 0.7 else 1.0
-    how = {"variety": variety, "thickness": thickness}
-    scans = {name: _scan(tissues, shares, cyst, name, rng, **how) for name in contrasts}
-    brain = _ragged(inside, rng)
+    scans = {name: _scan(tissues, shares, cyst, name, rng, variety=variety, thickness=thickness) for name in contrasts}
+    brain = _irregular_mask(inside, rng)
     return scans, brain, ((visible | (oedema > 0.5)) & (brain > 0)).astype(np.uint8)
 
 
-def _grow(head, rng):
+def _grow(head: HeadModel, rng: np.random.Generator) -> Tumour:
     latents = draw_latents(rng.random() < 0.5, rng.random() < 0.5, rng)
     latents *= 1.3
     latents[0] += rng.uniform(0, 2)
     return grow_tumour(head, latents, rng)
 
 
-def _points(rng, affine, shape):
-    """ICBM152 position of every voxel, for a head that registration has brought close."""
+def _points(rng: np.random.Generator, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Draw the ICBM152 position of every voxel, for a head with a small registration error."""
     grid = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float32) for n in shape], indexing="ij"))
     turn = Rotation.from_euler("xyz", rng.normal(0, 3, 3), degrees=True).as_matrix()
     near = nib.affines.from_matvec(turn * rng.normal(1, 0.04, 3), rng.normal(0, 2.5, 3)) @ affine
@@ -81,8 +87,8 @@ def _points(rng, affine, shape):
     return random_deformation(rng, amplitude_mm=rng.uniform(1.5, 5)).move(points.astype(np.float32))
 
 
-def _pushed(points, tumour, push_mm):
-    """Positions before the tumour pushed the tissue around it outwards by up to `push_mm`."""
+def _displaced(points: np.ndarray, tumour: Tumour, push_mm: float) -> np.ndarray:
+    """Compute positions before the tumour displaced the tissue around it outwards by up to `push_mm`."""
     centre = nib.affines.apply_affine(tumour.affine, np.argwhere(tumour.density > VISIBLE_DENSITY).mean(0))
     away = points - centre.reshape(3, 1, 1, 1).astype(np.float32)
     reach = np.sqrt((away**2).sum(0)) / tumour.parameters["radius_mm"]
@@ -90,17 +96,17 @@ def _pushed(points, tumour, push_mm):
     return points - away * strength.astype(np.float32)
 
 
-def _sample(volumes, affine, points):
+def _sample(volumes: Iterable[np.ndarray], affine: np.ndarray, points: np.ndarray) -> np.ndarray:
     where = (points - affine[:3, 3].reshape(3, 1, 1, 1)) / affine[0, 0]
     return np.stack([ndimage.map_coordinates(each.astype(np.float32), where, order=1) for each in volumes])
 
 
-def _sample_tumour(tumour, points):
+def _sample_tumour(tumour: Tumour, points: np.ndarray) -> np.ndarray:
     return _sample([getattr(tumour, part) for part in _PARTS], tumour.affine, points)
 
 
-def _oedema(visible, white, rng):
-    """Share of oedema: white matter up to some distance from the tumour, further here and less far there."""
+def _oedema(visible: np.ndarray, white: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the fraction of oedema: white matter up to a varying distance from the tumour."""
     if rng.random() < 0.4:
         return np.zeros_like(white)
     extent = rng.uniform(0, 7) * (1 + 0.5 * smooth_noise(white.shape, 4, rng))
@@ -108,16 +114,25 @@ def _oedema(visible, white, rng):
     return (np.clip(extent - away + 0.5, 0, 1) * np.clip(2 * white - 0.5, 0, 1)).astype(np.float32)
 
 
-def _cyst(visible, rng):
-    """Share of fluid: from a fifth of the tumour to most of it, inside."""
+def _cyst(visible: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the fraction of fluid: 20 % to 90 % of the tumour, in its interior."""
     depth = ndimage.distance_transform_edt(visible)
     score = depth / depth.max() + 0.2 * smooth_noise(visible.shape, 4, rng)
     limit = np.quantile(score[visible], rng.uniform(0.1, 0.8))
     return ndimage.gaussian_filter((visible & (score > limit)).astype(np.float32), 0.5)
 
 
-def _scan(tissues, shares, cyst, contrast, rng, *, variety, thickness):
-    """Paint one contrast and spoil it as a scanner and preprocessing do."""
+def _scan(
+    tissues: np.ndarray,
+    shares: np.ndarray,
+    cyst: np.ndarray,
+    contrast: str,
+    rng: np.random.Generator,
+    *,
+    variety: float,
+    thickness: float,
+) -> np.ndarray:
+    """Compute the signal of one contrast, with artefacts of scanner and preprocessing."""
     levels = np.array(SIGNAL[contrast]) * np.exp(rng.normal(0, variety, len(SIGNAL[contrast])))
     white = levels[TISSUES.index("white")]
     levels[len(TISSUES) :] = white + (levels[len(TISSUES) :] - white) * rng.uniform(0.45, 1.3)
@@ -139,8 +154,8 @@ def _scan(tissues, shares, cyst, contrast, rng, *, variety, thickness):
     return np.hypot(signal + noise[0], noise[1]) ** np.float32(rng.uniform(0.8, 1.25))
 
 
-def _distractors(tissues, rng):
-    """Share of brightness that is no tumour: spots in white matter, rims of the ventricles, flowing fluid."""
+def _distractors(tissues: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw brightness outside tumours: spots in white matter, rims of the ventricles, flowing fluid."""
     white, fluid = (tissues[TISSUES.index(name)] for name in ("white", "csf"))
     spots = np.clip(smooth_noise(white.shape, rng.uniform(0.7, 1.3), rng) - rng.uniform(2.2, 3.5), 0, 1) * white
     rims = ndimage.gaussian_filter(fluid, 1.5) * white
@@ -148,8 +163,8 @@ def _distractors(tissues, rng):
     return rng.uniform(0, 1) * spots + rng.uniform(0, 0.5) * rims + rng.choice((0, rng.uniform(0, 0.4))) * flow
 
 
-def _thick_slices(signal, thickness):
-    """Average and coarsen along the third axis, then interpolate, as preprocessing of thick slices does."""
+def _thick_slices(signal: np.ndarray, thickness: float) -> np.ndarray:
+    """Average and coarsen along the third axis, then interpolate, like preprocessing of thick slices."""
     if thickness <= 1:
         return signal
     blurred = ndimage.gaussian_filter1d(signal, 0.42 * thickness, axis=2)
@@ -162,8 +177,8 @@ def _thick_slices(signal, thickness):
     return slices[:, :, index] * (1 - part) + slices[:, :, index + 1] * part
 
 
-def _ragged(inside, rng):
-    """Brain mask with the small errors of a tool, now and then cut off by the field of view."""
+def _irregular_mask(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a brain mask with small errors, sometimes cut by the field of view."""
     noise = smooth_noise(inside.shape, 3, rng)
     mask = ndimage.gaussian_filter(inside, 0.7) > np.maximum(rng.uniform(0.3, 0.7) + 0.2 * noise, 0.05)
     if rng.random() < 0.2:

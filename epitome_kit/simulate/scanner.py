@@ -1,5 +1,6 @@
-"""A simulated scanner: contrast, partial volume, thick slices, bias field, noise."""
+"""Simulate a scan: contrast, partial volume, thick slices, bias field and noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -7,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from epitome_kit.simulate.anatomy import TISSUES
-from epitome_kit.simulate.tumour import VISIBLE_DENSITY
+from epitome_kit.simulate.anatomy import TISSUES, Deformation, HeadModel
+from epitome_kit.simulate.tumour import VISIBLE_DENSITY, Tumour
 
 SIGNAL = {
     #       csf   grey  white dura  bone  fat   muscle eye  tumour enhancing necrotic calcium
@@ -24,8 +25,30 @@ _SLICES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
+class Artefacts:
+    """Strength of the random artefacts of a scan.
+
+    Attributes
+    ----------
+    noise : float
+        Standard deviation of each channel of the Rician noise, in units of :data:`SIGNAL`.
+    bias_sd : float
+        Standard deviation of the log bias field over the brain.
+    variety : float
+        Relative standard deviation of the signal of each tissue between scans.
+    """
+
+    noise: float = 0.025
+    bias_sd: float = 0.10
+    variety: float = 0.05
+
+
+TYPICAL = Artefacts()
+
+
+@dataclass(frozen=True)
 class Scan:
-    """One simulated acquisition and what is known of it.
+    """One simulated scan and its truth.
 
     Attributes
     ----------
@@ -36,8 +59,8 @@ class Scan:
     brain, tumour : ndarray of uint8, shape (i, j, k)
         True masks.
     to_template : ndarray, shape (4, 4)
-        Best affine from scanner mm to ICBM152 mm over the brain, in the sense
-        of least squares: the anatomy is also deformed smoothly.
+        Least-squares affine over the brain, scanner mm to ICBM152 mm; the anatomy is also
+        deformed smoothly.
     """
 
     image: nib.Nifti1Image
@@ -47,31 +70,34 @@ class Scan:
     to_template: np.ndarray
 
 
-def random_pose(rng):
-    """Draw a head's size, tilt and place: ICBM152 mm to scanner mm, shape (4, 4).
+def random_pose(rng: np.random.Generator) -> np.ndarray:
+    """Draw the size, rotation and position of a head: ICBM152 mm to scanner mm, shape (4, 4).
 
-    The ICBM152 brain is larger than most; sizes here centre on 0.93 of it.
+    The ICBM152 brain is larger than most brains; the mean size here is 0.93 of it.
     """
     size = rng.normal(0.93, 0.025) + rng.normal(0, 0.015, 3)
     return _rigid(rng, degrees=4, mm=5) @ np.diag([*size, 1])
 
 
-def random_motion(rng):
+def random_motion(rng: np.random.Generator) -> np.ndarray:
     """Draw the small rigid motion of a head between two scans, shape (4, 4)."""
     return _rigid(rng, degrees=1.0, mm=1.0)
 
 
-def _rigid(rng, degrees, mm):
+def _rigid(rng: np.random.Generator, degrees: float, mm: float) -> np.ndarray:
     turn = Rotation.from_euler("xyz", rng.normal(0, degrees, 3), degrees=True).as_matrix()
     return nib.affines.from_matvec(turn, rng.normal(0, mm, 3))
 
 
-def random_grid(rng, spacing_mm, *, field="quick"):
-    """Prescribe an oblique axial scan that covers the head.
+def random_grid(
+    rng: np.random.Generator, spacing_mm: Sequence[float], *, field: str = "quick"
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Draw the grid of an oblique axial scan that covers the head.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Source of randomness.
     spacing_mm : sequence of 3 float
         Voxel size; the third is the slice thickness.
     field : {"quick", "full"}, default="quick"
@@ -80,7 +106,9 @@ def random_grid(rng, spacing_mm, *, field="quick"):
     Returns
     -------
     affine : ndarray, shape (4, 4)
+        Voxel to scanner mm.
     shape : tuple of 3 int
+        Number of voxels along each axis.
     """
     shape = tuple(int(round(size / step)) for size, step in zip(_FIELD_OF_VIEW_MM[field], spacing_mm, strict=True))
     turn = Rotation.from_euler("xyz", rng.normal(0, (5, 1.5, 1.5)), degrees=True).as_matrix()
@@ -89,38 +117,49 @@ def random_grid(rng, spacing_mm, *, field="quick"):
     return nib.affines.from_matvec(matrix, centre - matrix @ ((np.array(shape) - 1) / 2)), shape
 
 
-def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, noise=0.025, bias_sd=0.10, variety=0.05):
-    """Scan a head that carries a tumour.
+def acquire(
+    head: HeadModel,
+    tumour: Tumour,
+    deformation: Deformation,
+    pose: np.ndarray,
+    grid: tuple[np.ndarray, tuple[int, ...]],
+    *,
+    contrast: str,
+    rng: np.random.Generator,
+    artefacts: Artefacts = TYPICAL,
+) -> Scan:
+    """Simulate a scan of a head with a tumour.
 
     Parameters
     ----------
     head : HeadModel
+        Tissues of the head.
     tumour : Tumour
+        Tumour that was grown in this head.
     deformation : Deformation
-        Scanner anatomy to ICBM152, after the affine part.
+        Deformation to ICBM152, applied after the affine part.
     pose : ndarray, shape (4, 4)
         ICBM152 mm to scanner mm.
-    affine, shape : grid of the scan, from :func:`random_grid`
+    grid : (ndarray, tuple of 3 int)
+        Affine and shape of the scan, from :func:`random_grid`.
     contrast : str
         A key of :data:`SIGNAL`.
     rng : numpy.random.Generator
-    noise : float, default=0.025
-        Standard deviation of each channel of the Rician noise, in units of
-        :data:`SIGNAL`.
-    bias_sd : float, default=0.10
-        Standard deviation of the log bias field over the brain.
-    variety : float, default=0.05
-        Relative standard deviation of each tissue's signal from scan to scan.
+        Source of randomness.
+    artefacts : Artefacts, default=TYPICAL
+        Noise, bias field and variation of the signal.
 
     Returns
     -------
     Scan
+        The image and its truth.
 
     References
     ----------
     Gudbjartsson and Patz, Magn Reson Med 1995, doi:10.1002/mrm.1910340618
     """
-    levels = np.array(SIGNAL[contrast]) * rng.normal(1, variety, len(SIGNAL[contrast]))
+    affine, shape = grid
+    levels = np.array(SIGNAL[contrast]) * rng.normal(1, artefacts.variety, len(SIGNAL[contrast]))
     volumes = (_paint(head, tumour, levels), head.brain, tumour.density)
     inverses = [np.linalg.inv(a) for a in (head.affine, head.affine, tumour.affine)]
     thickness = np.linalg.norm(affine[:3, 2])
@@ -128,16 +167,16 @@ def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, no
     sampled = [np.empty(shape, np.float32) for _ in volumes]
     for start in range(0, shape[2], _SLICES_AT_ONCE):
         stop = min(start + _SLICES_AT_ONCE, shape[2])
-        points = _template_points(affine, (*shape[:2], start, stop), layers, pose, deformation)
+        points = _template_points(affine, (shape[0], shape[1], start, stop), layers, pose, deformation)
         for out, volume, inverse in zip(sampled, volumes, inverses, strict=True):
             values = ndimage.map_coordinates(volume, _transform(inverse, points), order=1, mode="constant")
             out[:, :, start:stop] = values.reshape(*shape[:2], stop - start, layers).mean(-1)
     signal, brain, density = sampled
     brain = (brain > 0.5).astype(np.uint8)
-    bias = _bias_field(shape, brain, bias_sd, rng)
+    bias = _bias_field(shape, brain, artefacts.bias_sd, rng)
     texture = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.5)
     signal *= bias * (1 + 0.03 * texture / texture.std())
-    real, imaginary = rng.standard_normal((2, *shape), dtype=np.float32) * np.float32(noise)
+    real, imaginary = rng.standard_normal((2, *shape), dtype=np.float32) * np.float32(artefacts.noise)
     magnitude = np.hypot(signal + real, imaginary)
     image = nib.Nifti1Image(np.round(magnitude * rng.uniform(600, 1200)).astype(np.int16), affine)
     image.header.set_xyzt_units("mm")
@@ -145,8 +184,8 @@ def acquire(head, tumour, deformation, pose, affine, shape, *, contrast, rng, no
     return Scan(image, bias, brain, (density > VISIBLE_DENSITY).astype(np.uint8) * brain, fit)
 
 
-def _paint(head, tumour, levels):
-    """Signal of the whole head with its tumour, on the grid of the head model."""
+def _paint(head: HeadModel, tumour: Tumour, levels: np.ndarray) -> np.ndarray:
+    """Compute the signal of a head with its tumour on the grid of the head model."""
     signal = np.zeros(head.brain.shape, np.float32)
     for index, level in enumerate(levels[: len(TISSUES)]):
         signal += np.float32(level) * head.maps[index]
@@ -159,8 +198,10 @@ def _paint(head, tumour, levels):
     return signal
 
 
-def _template_points(affine, block, layers, pose, deformation):
-    """ICBM152 position of every sample of a block of slices, shape (3, i, j, k * layers)."""
+def _template_points(
+    affine: np.ndarray, block: tuple[int, int, int, int], layers: int, pose: np.ndarray, deformation: Deformation
+) -> np.ndarray:
+    """Compute the ICBM152 position of every sample of a block of slices, shape (3, i, j, k * layers)."""
     ni, nj, start, stop = block
     offsets = (np.arange(layers) + 0.5) / layers - 0.5
     slices = (np.arange(start, stop)[:, None] + offsets).ravel()
@@ -172,24 +213,24 @@ def _template_points(affine, block, layers, pose, deformation):
     return deformation.move(points)
 
 
-def _transform(matrix, points):
+def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply a diagonal affine to points, shape (3, ...)."""
     scale = matrix.diagonal()[:3].reshape(3, 1, 1, 1).astype(np.float32)
     return points * scale + matrix[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)
 
 
-def _bias_field(shape, brain, sd, rng):
-    """Smooth field: random Legendre polynomials to the third degree, in the log."""
-    axes = [np.linspace(-1, 1, n) for n in shape]
+def _bias_field(shape: tuple[int, ...], brain: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth field: its log is a sum of random Legendre polynomials up to degree three."""
+    x, y, z = (np.linspace(-1, 1, n) for n in shape)
     weights = rng.standard_normal((4, 4, 4))
     degree = np.add.outer(np.add.outer(np.arange(4), np.arange(4)), np.arange(4))
     weights[(degree == 0) | (degree > 3)] = 0
-    field = np.polynomial.legendre.leggrid3d(*axes, weights / (1 + degree)).astype(np.float32)
+    field = np.polynomial.legendre.leggrid3d(x, y, z, weights / (1 + degree)).astype(np.float32)
     inside = field[brain > 0]
     return np.exp((field - inside.mean()) / inside.std() * np.float32(sd))
 
 
-def _best_affine(brain, affine, pose, deformation):
+def _best_affine(brain: np.ndarray, affine: np.ndarray, pose: np.ndarray, deformation: Deformation) -> np.ndarray:
     voxels = np.argwhere(brain)[:: max(1, int(brain.sum()) // 20_000)]
     world = nib.affines.apply_affine(affine, voxels)
     target = deformation.move(nib.affines.apply_affine(np.linalg.inv(pose), world).T.astype(np.float32))

@@ -1,5 +1,6 @@
-"""Simulated gliomas: what they are drawn from, and how they grow."""
+"""Simulate gliomas: draw latent variables and grow tumours from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,10 @@ from scipy import ndimage
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from epitome_kit.simulate.anatomy import HeadModel
+
 VISIBLE_DENSITY = 0.16
-"""Tumour cell density at the edge of what T2 and FLAIR show (Swanson 2008)."""
+"""Tumour cell density at the visible edge on T2 and FLAIR (Swanson 2008)."""
 
 LATENTS = {
     "growth": (0.8, 0.0),
@@ -19,9 +22,9 @@ LATENTS = {
     "heterogeneity": (0.0, 1.1),
     "location": (0.0, 1.0),
 }
-"""Standard normal latents: shift for WHO grade III, shift for 1p/19q codeletion.
+"""Standard normal latent variables, with their shifts for WHO grade III and 1p/19q codeletion.
 
-Directions follow the radiology; sizes are set so that the best classifier of
+Directions follow the radiology; sizes are chosen so that the best classifier of
 grade reaches an AUC of 0.90. Growth: Swanson 2008 (velocity rises with grade).
 Enhancement: Pallud 2009. Necrosis: WHO 2016. Indistinct border and heterogeneous
 T2 signal with codeletion: Jenkinson 2006; calcification and frontal site: Smits
@@ -40,38 +43,42 @@ CODELETED_SHARE = 102 / 159
 GRADE_III_SHARE = 55 / 159
 _GROWTH_MM = 2.0
 _MOST_STEPS = 800
-_MOST_STEPS_UNSEEN = 4000  # of the rare tumour that spreads so fast that for long there is nothing to see
+_MOST_STEPS_INVISIBLE = 4000  # for rare tumours that spread so fast that they stay below the visible density for long
 
 
-def draw_labels(subjects, rng):
-    """Deal grades and 1p/19q status in the mix of the LGG-1p19qDeletion collection.
+def draw_labels(subjects: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw grades and 1p/19q status with the proportions of the LGG-1p19qDeletion collection.
 
     Parameters
     ----------
     subjects : int
+        Number of subjects.
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------
     grade_iii, codeleted : ndarray of bool, shape (subjects,)
-        Shares as close to 55/159 and 102/159 as whole subjects allow, dealt
-        independently of each other; at least one subject of each kind from
-        two subjects on.
+        As close to 55/159 and 102/159 as possible, independent of each other; from
+        two subjects on, at least one of each class.
     """
-    dealt = []
+    labels = []
     for share in (GRADE_III_SHARE, CODELETED_SHARE):
         count = int(np.clip(round(share * subjects), 1, max(subjects - 1, 1)))
-        dealt.append(rng.permutation(np.arange(subjects) < count))
-    return tuple(dealt)
+        labels.append(rng.permutation(np.arange(subjects) < count))
+    grade_iii, codeleted = labels
+    return grade_iii, codeleted
 
 
-def draw_latents(grade_iii, codeleted, rng):
-    """Draw one subject's latents, or many.
+def draw_latents(grade_iii: bool | np.ndarray, codeleted: bool | np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the latent variables of one or more subjects.
 
     Parameters
     ----------
     grade_iii, codeleted : bool or array of bool, shape (n,)
+        Labels of the subjects.
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------
@@ -83,46 +90,51 @@ def draw_latents(grade_iii, codeleted, rng):
     return mean + rng.standard_normal(mean.shape)
 
 
-def oracle_score(latents, target):
-    """Log likelihood ratio of the best possible classifier on the latents.
+def oracle_score(latents: np.ndarray, target: str) -> np.ndarray:
+    """Compute the log likelihood ratio of the best possible classifier on the latent variables.
 
     Parameters
     ----------
     latents : ndarray, shape (n, 7)
+        From :func:`draw_latents`.
     target : {"grade", "codeletion"}
+        Label to predict.
 
     Returns
     -------
     ndarray, shape (n,)
-        Higher means grade III, or codeleted. The other label is unknown to
-        the classifier and summed out.
+        Higher values mean grade III, or codeleted. The other label is unknown to the
+        classifier and marginalised.
     """
     shifts = np.array(list(LATENTS.values())).T
-    own, other = (shifts[0], shifts[1]) if target == "grade" else (shifts[1], shifts[0])
+    shift, other = (shifts[0], shifts[1]) if target == "grade" else (shifts[1], shifts[0])
     share = CODELETED_SHARE if target == "grade" else GRADE_III_SHARE
 
-    def density(mean):
+    def density(mean: np.ndarray) -> np.ndarray:
         return np.exp(-0.5 * ((np.asarray(latents) - mean) ** 2).sum(-1))
 
-    def mixture(mean):
+    def mixture(mean: np.ndarray) -> np.ndarray:
         return share * density(mean + other) + (1 - share) * density(mean)
 
-    return np.log(mixture(own)) - np.log(mixture(0 * own))
+    return np.log(mixture(shift)) - np.log(mixture(0 * shift))
 
 
-def oracle_auc(target, *, draws=100_000, seed=0):
-    """AUC of the best possible classifier on the latents: the ceiling of any model.
+def oracle_auc(target: str, *, draws: int = 100_000, seed: int = 0) -> float:
+    """Estimate the AUC of the best possible classifier on the latent variables, the upper limit of any model.
 
     Parameters
     ----------
     target : {"grade", "codeletion"}
+        Label to predict.
     draws : int, default=100_000
-        Simulated tumours.
+        Number of simulated tumours.
     seed : int, default=0
+        Seed of the simulation.
 
     Returns
     -------
     float
+        Area under the ROC curve.
     """
     rng = np.random.default_rng(seed)
     grade_iii, codeleted = rng.random(draws) < GRADE_III_SHARE, rng.random(draws) < CODELETED_SHARE
@@ -137,7 +149,7 @@ class Tumour:
     Attributes
     ----------
     density : ndarray of float32, shape (i, j, k)
-        Tumour cells relative to the most that tissue can hold, 0 to 1.
+        Tumour cell density relative to its maximum, 0 to 1.
     enhancing, necrotic, calcified : ndarray of float32, shape (i, j, k)
         Fraction of each voxel.
     affine : ndarray, shape (4, 4)
@@ -151,15 +163,16 @@ class Tumour:
     necrotic: np.ndarray
     calcified: np.ndarray
     affine: np.ndarray
-    parameters: dict
+    parameters: dict[str, float]
 
 
-def tumour_parameters(latents):
-    """Turn latents into physical parameters, each monotonic in its latent.
+def tumour_parameters(latents: np.ndarray) -> dict[str, float]:
+    """Convert latent variables to physical parameters; each is a monotonic function of one variable.
 
     Parameters
     ----------
     latents : ndarray, shape (7,)
+        From :func:`draw_latents`.
 
     Returns
     -------
@@ -183,8 +196,8 @@ def tumour_parameters(latents):
     }
 
 
-def grow_tumour(head, latents, rng):
-    """Grow a tumour by reaction and diffusion until it has the size that was drawn.
+def grow_tumour(head: HeadModel, latents: np.ndarray, rng: np.random.Generator) -> Tumour:
+    """Grow a tumour by reaction and diffusion until it has the size given by its latent variables.
 
     The density c follows the Fisher-Kolmogorov equation,
     dc/dt = div(D grad c) + r c (1 - c), with diffusion five times faster in
@@ -193,14 +206,16 @@ def grow_tumour(head, latents, rng):
     Parameters
     ----------
     head : HeadModel
+        Head to grow it in.
     latents : ndarray, shape (7,)
         From :func:`draw_latents`.
     rng : numpy.random.Generator
-        Site and texture.
+        Source of randomness for site and texture.
 
     Returns
     -------
     Tumour
+        On a crop of the grid of the head.
 
     References
     ----------
@@ -217,7 +232,7 @@ def grow_tumour(head, latents, rng):
     texture = _texture(white.shape, 7 / spacing, rng)
     mobility = (white + 0.2 * grey) * np.exp(parameters["irregularity"] * texture.clip(-1.5, 1.5))
     mobility[head.brain[crop] < 0.5] = 0
-    # Growth is smooth: on voxels finer than 2 mm it would take far more steps and look the same.
+    # Growth is smooth: voxels below 2 mm would need many more steps for the same result.
     stride = max(1, round(_GROWTH_MM / spacing))
     coarse = mobility[::stride, ::stride, ::stride]
     density = _react_and_diffuse(coarse, (seed - low) // stride, parameters, stride * spacing)
@@ -225,14 +240,14 @@ def grow_tumour(head, latents, rng):
         scale = np.eye(3) / stride
         density = ndimage.affine_transform(density, scale, output_shape=white.shape, order=1, mode="nearest")
     density *= mobility > 0
-    parts = _compose(density, parameters, _texture(white.shape, 5 / spacing, rng), rng)
+    enhancing, necrotic, calcified = _compose(density, parameters, _texture(white.shape, 5 / spacing, rng), rng)
     affine = head.affine.copy()
     affine[:3, 3] = head.affine[:3, :3] @ low + head.affine[:3, 3]
-    return Tumour(density, *parts, affine, parameters)
+    return Tumour(density, enhancing, necrotic, calcified, affine, parameters)
 
 
-def _choose_site(head, y_mm, rng):
-    """Pick a white-matter voxel of one hemisphere near the drawn front-back position."""
+def _choose_site(head: HeadModel, y_mm: float, rng: np.random.Generator) -> np.ndarray:
+    """Choose a white-matter voxel of one hemisphere near an anterior-posterior position."""
     spacing, origin = head.affine[0, 0], head.affine[:3, 3]
     side = rng.choice((-1, 1))
     target = np.array([side * rng.uniform(18, 46), y_mm, rng.uniform(-8, 42)])
@@ -242,17 +257,19 @@ def _choose_site(head, y_mm, rng):
     return where[np.argmin(distance)]
 
 
-def _texture(shape, smoothness, rng):
+def _texture(shape: Sequence[int], smoothness: float, rng: np.random.Generator) -> np.ndarray:
     noise = ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), smoothness)
     return noise / noise.std()
 
 
-def _react_and_diffuse(mobility, seed, parameters, spacing):
-    """Explicit steps on the crop until the visible volume reaches its target."""
+def _react_and_diffuse(
+    mobility: np.ndarray, seed: np.ndarray, parameters: dict[str, float], spacing: float
+) -> np.ndarray:
+    """Take explicit steps on the crop until the visible volume reaches its target."""
     diffusion = parameters["diffusion_mm2_per_day"] * mobility
     growth = np.float32(parameters["proliferation_per_day"])
     step = min(0.9 * spacing**2 / (6 * float(diffusion.max())), 0.25 / float(growth))
-    # The flow between two voxels is limited by the slower of them.
+    # The flow between two voxels is limited by the smaller diffusion of the two.
     faces = [
         np.minimum(np.take(diffusion, range(n - 1), axis), np.take(diffusion, range(1, n), axis))
         * np.float32(step / spacing**2)
@@ -262,7 +279,7 @@ def _react_and_diffuse(mobility, seed, parameters, spacing):
     density[tuple(slice(max(i - 1, 0), i + 2) for i in seed)] = 0.8
     density *= mobility > 0
     target = 4 / 3 * np.pi * parameters["radius_mm"] ** 3 / spacing**3
-    for count in range(_MOST_STEPS_UNSEEN):
+    for count in range(_MOST_STEPS_INVISIBLE):
         change = growth * step * density * (1 - density)
         for axis, face in enumerate(faces):
             flow = face * np.diff(density, axis=axis)
@@ -278,21 +295,23 @@ def _react_and_diffuse(mobility, seed, parameters, spacing):
     return density
 
 
-def _compose(density, parameters, texture, rng):
-    """Choose where the tumour enhances, is necrotic, or holds calcium."""
+def _compose(
+    density: np.ndarray, parameters: dict[str, float], texture: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the enhancing, necrotic and calcified fractions of each voxel."""
     visible = density > VISIBLE_DENSITY
     depth = ndimage.distance_transform_edt(visible).astype(np.float32)
     core = depth / max(depth.max(), 1) + 0.18 * texture
-    dead_fraction = parameters["necrotic_fraction"] * (0.3 + parameters["enhancing_fraction"])
-    necrotic = _top_fraction(core, visible, dead_fraction)
-    enhancing = _top_fraction(core, visible, dead_fraction + parameters["enhancing_fraction"])
+    necrotic_fraction = parameters["necrotic_fraction"] * (0.3 + parameters["enhancing_fraction"])
+    necrotic = _top_fraction(core, visible, necrotic_fraction)
+    enhancing = _top_fraction(core, visible, necrotic_fraction + parameters["enhancing_fraction"])
     speckle = ndimage.gaussian_filter(rng.standard_normal(density.shape).astype(np.float32), 0.9)
     calcified = _top_fraction(speckle, visible, parameters["calcified_fraction"])
     return enhancing * (1 - necrotic), necrotic, calcified
 
 
-def _top_fraction(score, inside, fraction):
-    """Soft mask of the voxels inside whose score is in the top fraction."""
+def _top_fraction(score: np.ndarray, inside: np.ndarray, fraction: float) -> np.ndarray:
+    """Soft mask of the voxels inside with a score in the top fraction."""
     values = score[inside]
     limit = np.quantile(values, 1 - fraction)
     return (expit((score - limit) / (0.12 * values.std() + 1e-6)) * inside).astype(np.float32)

@@ -46,7 +46,7 @@ def test_a_file_that_finds_no_room_is_three_lines_and_leaves_nothing_half(tmp_pa
     (tmp_path / "a.txt").write_text("old")
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.txt")], capture_output=True, text=True)
     expected, received, hint = ended.stdout.splitlines()
-    assert "written whole" in expected and "a.txt" in received and "goes on" in hint, ended.stderr
+    assert "room for the whole file" in expected and "a.txt" in received and "continue" in hint, ended.stderr
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
