@@ -28,8 +28,8 @@ def test_a_session_is_chosen_by_meaning(sessions, annotated, dates, expected, wo
 
 @pytest.mark.parametrize("wanted", ["b", "ses-b"])
 def test_the_session_that_is_asked_for_is_taken_or_none(wanted):
-    assert choose_session(["ses-a", "ses-b"], [], ["ses-a"], {}, wanted=wanted)[0] == "ses-b"
-    assert choose_session(["ses-a"], [], [], {}, wanted=wanted)[0] is None
+    assert choose_session(["ses-a", "ses-b"], [], ["ses-a"], {}, requested=wanted)[0] == "ses-b"
+    assert choose_session(["ses-a"], [], [], {}, requested=wanted)[0] is None
 
 
 def test_dates_come_from_the_tables_of_sessions_and_of_scans(tmp_path):

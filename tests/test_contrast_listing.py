@@ -29,13 +29,13 @@ def fill(folder):
 
 FOUND = {
     "t1.nii.gz": ("T1w", "file name says T1"),
-    "flair.nii": ("other", "no scan: empty"),
-    "t2.nii.gz": ("other", "no scan: a Git LFS pointer"),
-    "cut_t1.nii.gz": ("other", "no scan: a damaged gzip"),
-    "gone_t2.nii.gz": (None, "a link to nothing"),
+    "flair.nii": ("other", "not a scan: empty"),
+    "t2.nii.gz": ("other", "not a scan: a Git LFS pointer"),
+    "cut_t1.nii.gz": ("other", "not a scan: a damaged gzip"),
+    "gone_t2.nii.gz": (None, "a broken link"),
     "packed_t1.nii.bz2": (None, "a bzip2 archive"),
     "t1.nii.zip": (None, "a zip archive"),
-    "words.dcm": ("other", "no scan: text"),
+    "words.dcm": ("other", "not a scan: text"),
     "torn.dcm": (None, "DICOM whose header cannot be read"),
 }
 

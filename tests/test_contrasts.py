@@ -7,7 +7,9 @@ import pytest
 from contrast_names import listed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydicom.multival import MultiValue
 
+from epitome_kit.sources.contrast_fields import as_number
 from epitome_kit.sources.contrast_notes import UNREADABLE, tidy_notes
 from epitome_kit.sources.contrasts import Series, judge_scan, judge_series
 
@@ -244,3 +246,19 @@ def test_a_sidecar_that_is_no_object_says_nothing(notes):
 )
 def test_what_was_computed_brought_or_denied_is_told_by_name(name, contrasts):
     assert judge_scan("none", notes={}, name=name).contrast in contrasts
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("1.5", 1.5),
+        ([2, 3], 2),
+        (MultiValue(float, [4, 5]), 4),
+        ("x", None),
+        ([], None),
+        (10**400, None),
+        ("inf", None),
+    ],
+)
+def test_numbers_of_sidecars_and_headers_are_converted_alike(value, number):
+    assert as_number(value) == number

@@ -24,7 +24,7 @@ def _read(folder, *stacks):
 
 def _seen(choices):
     """Reason of every volume by its series number."""
-    return {each.volume.title: each.reason for choice in choices for each in choice.seen}
+    return {each.volume.title: each.reason for choice in choices for each in choice.judged}
 
 
 def _small(number=1, *, affine=None, **header):
@@ -84,8 +84,8 @@ def test_of_several_studies_one_is_taken_by_meaning(tmp_path, studies, taken):
     stacks = [_study(n, date, words, kinds[:count]) for n, (date, words, count) in enumerate(studies, start=1)]
     first, second = choose(_read(tmp_path, *stacks))
     assert first.repairs[0].startswith(f"2 studies: took study {taken} by date")
-    assert not any(each.reason for each in first.seen)
-    assert {each.reason for each in second.seen} == {f"study {taken} of 2 by date was taken"}
+    assert not any(each.reason for each in first.judged)
+    assert {each.reason for each in second.judged} == {f"study {taken} of 2 by date was taken"}
 
 
 def test_a_study_with_a_segmentation_goes_before_others(tmp_path):
@@ -211,14 +211,14 @@ def test_nothing_of_a_person_stands_beside_the_scans(source, tmp_path):
 def test_words_of_surgery_send_a_study_to_the_end(tmp_path, words):
     stacks = [_study(1, "20190101", words, (T2,)), _study(2, "20200101", "MRT", (T2,))]
     choices = choose(_read(tmp_path, *stacks))
-    assert choices[0].seen[0].volume.study == "1.2.6.2"
+    assert choices[0].judged[0].volume.study == "1.2.6.2"
     assert any("after surgery by its words: study 1" in repair for choice in choices for repair in choice.repairs)
 
 
 @pytest.mark.parametrize("words", ["nach KM", "s/p fall", "post gad", "after contrast", "day 1 post contrast"])
 def test_other_words_of_after_are_none_of_surgery(tmp_path, words):
     stacks = [_study(1, "20190101", words, (T2,)), _study(2, "20200101", "MRT", (T2,))]
-    assert choose(_read(tmp_path, *stacks))[0].seen[0].volume.study == "1.2.6.1"
+    assert choose(_read(tmp_path, *stacks))[0].judged[0].volume.study == "1.2.6.1"
 
 
 def test_studies_without_dates_are_not_called_ordered_by_date(tmp_path):

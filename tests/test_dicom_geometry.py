@@ -84,7 +84,7 @@ def test_slices_that_do_not_lie_over_one_another_are_refused(tmp_path, aside):
     images = series(voxels(affine=AFFINE), affine=AFFINE, **T2)
     for k, image in enumerate(images):
         image.ImagePositionPatient = [-20 + k * aside, *image.ImagePositionPatient[1:]]
-    expected, received = _volume(tmp_path, images).fault
+    expected, received = _volume(tmp_path, images).defect
     assert "straight over one another" in expected and f"{abs(11 * aside):.1f} mm aside" in received
 
 
@@ -92,10 +92,10 @@ def test_slices_that_do_not_lie_over_one_another_are_refused(tmp_path, aside):
 def test_slices_whose_side_cannot_be_told_are_refused(tmp_path, keyword):
     images = _without(series(**T2), keyword)
     write_series(tmp_path / "in", images)
-    with raises_three_lines(CohortError, "sides cannot be told", "series 1"):
+    with raises_three_lines(CohortError, "left and right are unknown", "series 1"):
         import_dicom(tmp_path / "in", tmp_path / "out")
     ledger = (tmp_path / "out" / "sources.tsv").read_text()
-    assert "sides cannot be told" in ledger
+    assert "left and right are unknown" in ledger
 
 
 @pytest.mark.parametrize("tilt", [0.0, 0.4])
@@ -139,7 +139,7 @@ def test_headers_of_no_geometry_are_refused(tmp_path, change, words):
     for image in images:
         for keyword, value in change.items():
             setattr(image, keyword, value)
-    assert words in " ".join(_volume(tmp_path, images).fault)
+    assert words in " ".join(_volume(tmp_path, images).defect)
 
 
 @pytest.mark.parametrize("other", [[2.2, 2], None])
@@ -150,7 +150,7 @@ def test_pixels_of_several_sizes_are_refused(tmp_path, other):
             image.PixelSpacing = other
         else:
             del image.PixelSpacing
-    expected, received = _volume(tmp_path, images).fault
+    expected, received = _volume(tmp_path, images).defect
     assert expected == "one size of pixels" and "2.5 x 2 mm" in received
 
 

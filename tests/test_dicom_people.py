@@ -9,7 +9,7 @@ from epitome_kit.errors import CohortError
 from epitome_kit.files import write_tsv
 from epitome_kit.sources.dicom import import_dicom
 from epitome_kit.sources.dicom_files import find_headers
-from epitome_kit.sources.dicom_names import names_nobody
+from epitome_kit.sources.dicom_names import is_placeholder
 from epitome_kit.sources.dicom_people import identify_people
 
 SMALL = (6, 5, 4)
@@ -53,17 +53,17 @@ SOMEBODY = (
 
 @pytest.mark.parametrize("text", NOBODY)
 def test_what_programs_write_in_the_place_of_a_name_names_nobody(text):
-    assert names_nobody(text)
+    assert is_placeholder(text)
 
 
 @pytest.mark.parametrize("text", SOMEBODY)
 def test_pseudonyms_name_somebody(text):
-    assert not names_nobody(text)
+    assert not is_placeholder(text)
 
 
 def test_a_number_of_equal_digits_among_numbers_names_somebody():
-    assert not names_nobody("111", ["109", "110", "111"])
-    assert names_nobody("111", ["111", "LGG-1"]) and names_nobody("11111", ["11111", "00000"])
+    assert not is_placeholder("111", ["109", "110", "111"])
+    assert is_placeholder("111", ["111", "LGG-1"]) and is_placeholder("11111", ["11111", "00000"])
 
 
 @pytest.mark.parametrize("patient", ["REDACTED", "", "99999", "Anonym^Anonym", "hidden"])
@@ -120,7 +120,7 @@ def test_studies_of_nobody_that_nothing_tells_apart_are_a_question(tmp_path, pla
         _exam(tmp_path / "in" / "all" / place.format(number), number)
     (one,) = _people(tmp_path / "in")
     assert "cannot tell who" in one.reason and "--person-folders" in one.reason and len(one.headers) == 12
-    with raises_three_lines(CohortError, "3 studies of nobody", "--person-folders"):
+    with raises_three_lines(CohortError, "3 studies without PatientID", "--person-folders"):
         import_dicom(tmp_path / "in", tmp_path / "out")
 
 
@@ -164,7 +164,7 @@ def test_two_contradictions_under_one_patient_id_are_two_people(tmp_path):
     cohort = import_dicom(tmp_path / "in", tmp_path / "out")
     assert cohort.participants.sex.tolist() == ["F", "M"] and cohort.participants.age.tolist() == [59, 29]
     assert cohort.participants.grade.isna().all()
-    assert all("told apart by two sexes" in text for text in cohort.repaired.repair)
+    assert all("distinguished by two sexes" in text for text in cohort.repaired.repair)
 
 
 def test_a_header_that_says_nothing_does_not_join_what_contradicts(tmp_path):
@@ -297,7 +297,7 @@ def test_one_equal_image_among_others_makes_two_names_one_exam(tmp_path):
     images[0].PixelData = series(voxels(SMALL, seed=1), **T2)[0].PixelData
     write_series(tmp_path / "K-2", images)
     first, second = _people(tmp_path)
-    assert second.twin == "K-1" and not first.twin and not first.notes + second.notes
+    assert second.duplicate_of == "K-1" and not first.duplicate_of and not first.notes + second.notes
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def _seen(folder, *stacks):
     """Contrast and reason of each volume."""
     for index, images in enumerate(stacks):
         write_series(folder / str(index), images)
-    return [(each.contrast, each.reason) for choice in choose(read_volumes(folder)[0]) for each in choice.seen]
+    return [(each.contrast, each.reason) for choice in choose(read_volumes(folder)[0]) for each in choice.judged]
 
 
 def _set(images, keyword, value):

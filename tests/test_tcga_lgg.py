@@ -400,7 +400,7 @@ def test_the_ledger_tells_of_every_channel_copy_and_stray_file(source, tmp_path)
     }
     assert len(scans) == 10 and f"{FIRST} is taken" in scans[f"again/{FIRST}"]
     assert set(masks.values()) == {"tumour"} and len(masks) == 3
-    assert "a link to nothing" in files["gone.tif"] and "not named as a slice" in files[f"{FIRST}/notes.png"]
+    assert "a broken link" in files["gone.tif"] and "not named as a slice" in files[f"{FIRST}/notes.png"]
     assert _ledger(cohort, "table") == {"data.csv": "labels", "survival.csv": "not named `data.csv`"}
 
 

@@ -124,7 +124,7 @@ def test_a_list_that_breaks_is_asked_for_again(get, archive):
 
 def test_an_archive_that_gives_nothing_is_three_lines(get, archive):
     archive.faults["getSeries"] = ["nothing"]
-    with raises_three_lines(CohortError, NAME, "on request", "Data Retriever"):
+    with raises_three_lines(CohortError, NAME, "request access", "Data Retriever"):
         get()
 
 

@@ -257,7 +257,7 @@ def _choose_and_keep(images, folder, name):
         received = several if len(patients) > 1 else f"studies in {name} that can be of several"
         raise ImageError("upload", "images of one person", received, hint)
     scans, repairs, seen = choose(patients[0].volumes)[0]
-    untold = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.fault}
+    untold = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.defect}
     if not scans and not untold:
         reason = "; ".join(repairs) or "none among its series"
         raise ImageError("upload", f"a {either(SUFFIX_KINDS)} series", reason, "look at the series in a viewer")

@@ -1,1 +1,1 @@
-"""Origins: each reads its own layout and writes a Cohort."""
+"""Importers: each reads another layout and writes a Cohort."""

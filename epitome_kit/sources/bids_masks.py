@@ -1,9 +1,12 @@
-"""Which masks of a BIDS folder outline the tumour: by their label, never by being the only one."""
+"""Recognise the masks of a BIDS folder that outline the tumour, by their label."""
 
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from epitome_kit.files import Json
 from epitome_kit.ledger import UNTOLD
+from epitome_kit.sources.bids_files import BidsFile
 
 TUMOUR, PART, OTHER = "tumour", "part", "other"
 """Roles of a mask: the whole tumour, a part of it, something else."""
@@ -36,10 +39,10 @@ _BY_NETWORK = re.compile(r"pred|auto|unet|deep|hdglio|model|algorithm|network|sy
 _ANATOMY = re.compile(
     r"[fsn]mriprep|freesurfer|fastsurfer|synthseg|fsl|fast|spm|cat12|ants|recon|tissue", re.IGNORECASE
 )
-"""Pipelines whose label maps are those of tissues."""
+"""Pipelines that write label maps of tissues."""
 
 _WHOLE = ({"oedema", "enhancing", "core"}, {"oedema", "tumour core"})
-"""Parts that make up a whole tumour, as BraTS has them."""
+"""Parts that make up a whole tumour in BraTS."""
 
 
 class Role(NamedTuple):
@@ -48,10 +51,11 @@ class Role(NamedTuple):
     Attributes
     ----------
     kind : str or None
-        :data:`TUMOUR`, :data:`PART` or :data:`OTHER`; None where nothing tells.
+        :data:`TUMOUR`, :data:`PART` or :data:`OTHER`; None if undetermined.
     part : str
-        Which part of the tumour.
+        Part of the tumour.
     evidence : str
+        What the role rests on.
     """
 
     kind: str | None
@@ -59,21 +63,22 @@ class Role(NamedTuple):
     evidence: str
 
 
-def mask_role(file, notes):
-    """Tell what a mask outlines: by its label, its description, its sidecar, then by where it lies.
+def mask_role(file: BidsFile, notes: Json) -> Role:
+    """Determine what a mask outlines by its label, description, sidecar and pipeline, in this order.
 
     Parameters
     ----------
     file : BidsFile
+        The mask.
     notes : dict
-        Of its sidecar.
+        Fields of its sidecar.
 
     Returns
     -------
     Role
     """
-    if file.oddity:
-        return Role(None, "", f"{UNTOLD}: {file.oddity}")
+    if file.violation:
+        return Role(None, "", f"{UNTOLD}: {file.violation}")
     for entity in ("label", "desc"):
         word = file.entities.get(entity, "")
         role = _by_word(word, f"{entity}-{word}")
@@ -93,12 +98,12 @@ def mask_role(file, notes):
         found = [Role(TUMOUR, "", f"its pipeline is {pipeline}")]
     if len({role[:2] for role in found}) == 1:
         return found[0]
-    told = " and ".join(role.evidence for role in found)
-    return Role(None, "", f"{UNTOLD}: {told or 'no label, description or type says what it outlines'}")
+    evidence = " and ".join(role.evidence for role in found)
+    return Role(None, "", f"{UNTOLD}: {evidence or 'no label, description or type says what it outlines'}")
 
 
-def _by_word(word, evidence):
-    """Role that one word tells, in any capitals; None where it tells none, two, or more than a role."""
+def _by_word(word: str, evidence: str) -> Role | None:
+    """Return the role that one word stands for; None if it stands for none or several, or has other parts."""
     if role := _by_piece(re.sub(r"[0-9]+$", "", word.lower()), evidence):
         return role
     pieces = [piece.lower() for piece in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word)]
@@ -110,7 +115,7 @@ def _by_word(word, evidence):
     return others[0] if len(others) > 0 and len(set(others)) == 1 else None
 
 
-def _by_piece(text, evidence):
+def _by_piece(text: str, evidence: str) -> Role | None:
     if _TUMOUR.fullmatch(text):
         return Role(TUMOUR, "", evidence)
     part = next((part for part, pattern in _PARTS.items() if pattern.fullmatch(text)), None)
@@ -119,18 +124,19 @@ def _by_piece(text, evidence):
     return Role(OTHER, "", evidence) if _OTHER.fullmatch(text) else None
 
 
-def label_map_role(file, role, mask_labels, others):
-    """Tell whether a label map (``_dseg``) is the tumour, with the labels that were asked for.
+def label_map_role(file: BidsFile, role: Role, mask_labels: str | None, others: int) -> Role:
+    """Determine whether the requested labels of a label map (``_dseg``) are the tumour.
 
     Parameters
     ----------
     file : BidsFile
+        The label map.
     role : Role
-        By its name and its sidecar.
+        Role by name and sidecar.
     mask_labels : str or None
-        Labels that a person named.
+        Requested labels.
     others : int
-        Masks of this subject that say tumour, and further label maps.
+        Number of tumour masks and further label maps of this subject.
 
     Returns
     -------
@@ -147,65 +153,67 @@ def label_map_role(file, role, mask_labels, others):
     return Role(TUMOUR, "", f"the only label map, its labels {mask_labels} were asked for")
 
 
-def choose_masks(roles):
+def choose_masks(roles: Mapping[BidsFile, Role]) -> tuple[list[BidsFile], dict[BidsFile, str]]:
     """Choose the masks that make up the tumour of one subject.
 
-    Of several masks of the whole those drawn or corrected by hand come before those of
-    a network; of several runs, the first. Pieces that are numbered, or lie on two
-    sides, are joined; where others are left, a person has to choose.
+    Masks of the whole tumour that were drawn or corrected manually precede automatic ones;
+    of several runs, the first is taken. Numbered pieces and pieces of two hemispheres are
+    joined; if several masks remain, a manual decision is needed.
 
     Parameters
     ----------
     roles : dict of BidsFile to Role
-        Masks of the session that was chosen, the better ones first.
+        Masks of the chosen session, preferred ones first.
 
     Returns
     -------
     masks : list of BidsFile
-        To be joined; one, where there is a mask of the whole tumour.
+        Masks to join; a single one if there is a mask of the whole tumour.
     why : dict of BidsFile to str
-        For each mask that was not taken.
+        Reason for each mask that is not taken.
     """
     whole = [file for file, role in roles.items() if role.kind == TUMOUR]
-    parts = {}
+    parts: dict[str, list[BidsFile]] = {}
     for file, role in roles.items():
         if role.kind == PART:
             parts.setdefault(role.part, []).append(file)
-    taken, unclear = _whole(whole)
+    taken, unclear = _choose_whole(whole)
     if not whole:
-        scheme = next((scheme for scheme in _WHOLE if scheme <= set(parts)), ())
+        scheme = next((scheme for scheme in _WHOLE if scheme <= set(parts)), set())
         taken = [file for part in sorted(scheme) for file in parts[part]]
         if len({file.entities.get("label", file.entities.get("desc")) for file in taken}) < len(taken):
             taken, unclear = [], taken
     return taken, {file: _why(file, role, taken, unclear, parts) for file, role in roles.items() if file not in taken}
 
 
-def _whole(files):
-    """Masks of the whole tumour to take; and those among which a person has to choose."""
+def _choose_whole(files: Sequence[BidsFile]) -> tuple[list[BidsFile], list[BidsFile]]:
+    """Choose among masks of the whole tumour: those to take, and those that need a manual decision."""
     rank = [_rank(file) for file in files]
     best = [file for file, place in zip(files, rank, strict=True) if place == min(rank)]
-    if len(best) < 2 or len({_but(file, "run") for file in best}) == 1:
+    if len(best) < 2 or len({_without_entity(file, "run") for file in best}) == 1:
         return best[:1], []
-    pieces = {_but(file, "hemi", numbered=True) for file in best}
+    pieces = {_without_entity(file, "hemi", numbered=True) for file in best}
     if len(pieces) == 1:
         return best, []
     return [], best
 
 
-def _rank(file):
-    """0 by hand, 2 by a network, 1 where nothing says which."""
+def _rank(file: BidsFile) -> int:
+    """Return 0 for a manual mask, 2 for an automatic one and 1 if unknown."""
     if not file.derived or _BY_HAND.search(file.source):
         return 0
     return 2 if _BY_NETWORK.search(file.source) else 1
 
 
-def _but(file, entity, *, numbered=False):
-    """Place of a mask without one of its entities, and without the number at the end of its label."""
+def _without_entity(file: BidsFile, entity: str, *, numbered: bool = False) -> str:
+    """Return the path of a mask without one entity, and if `numbered` without the number that ends its label."""
     source = re.sub(rf"_{entity}-[^_.]+", "", file.source)
     return re.sub(r"(_(?:label|desc)-[^_.]*?)[0-9]+(?=[_.])", r"\1", source) if numbered else source
 
 
-def _why(file, role, taken, unclear, parts):
+def _why(
+    file: BidsFile, role: Role, taken: Sequence[BidsFile], unclear: Collection[BidsFile], parts: Iterable[str]
+) -> str:
     if role.kind == OTHER:
         return f"not the tumour: {role.evidence}"
     if role.kind is None:

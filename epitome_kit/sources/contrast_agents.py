@@ -1,9 +1,10 @@
-"""What the fields of a header or a sidecar say of an agent."""
+"""Read from the fields of a header or a sidecar whether a contrast agent was given."""
 
 import re
+from collections.abc import Mapping
 
 from epitome_kit.sources.contrast_doses import read_agent
-from epitome_kit.sources.contrast_fields import as_list, number
+from epitome_kit.sources.contrast_fields import as_list, as_number
 from epitome_kit.sources.contrast_notes import as_text
 from epitome_kit.sources.contrast_words import read_words
 
@@ -27,68 +28,71 @@ _NOT_OF_AGENT = re.compile(
 )
 
 
-def agent_of(notes):
-    """Tell whether the fields of a header say that an agent was given.
+def agent_by_fields(notes: Mapping[str, object]) -> tuple[str | None, str]:
+    """Return whether a contrast agent was given, according to the fields of a header.
 
     Parameters
     ----------
     notes : dict
-        BIDS names. Agent, ingredient, volume and dose state it; a route, a time or a
-        field that nobody standardised, such as ``ContrastEnhanced``, count where they
-        say yes or no, and leave it open otherwise.
+        Fields by BIDS name. Agent, ingredient, volume and dose are decisive. A route, a
+        time or a non-standard field such as ``ContrastEnhanced`` counts if it is a clear
+        yes or no; otherwise the state is unclear.
 
     Returns
     -------
-    (str or None, str)
-        ``"with"``, ``"without"``, or ``"unclear"`` where fields disagree; None where
-        they are missing or say nothing. And the agent in words.
+    state : str or None
+        ``"with"``, ``"without"``, or ``"unclear"`` if fields disagree; None if they are
+        missing or empty.
+    evidence : str
+        The agent in words.
     """
-    found = []
+    found: list[tuple[str, str]] = []
     for name in ("ContrastBolusAgent", "ContrastBolusIngredient"):
         for value in as_list(notes.get(name)):
-            state, said = read_agent(value)
-            said = said if state != "unclear" or said else f"not understood in {name}"
-            found += [(state, said)] if state else []
+            state, words = read_agent(value)
+            if state:
+                found.append((state, words if state != "unclear" or words else f"not understood in {name}"))
     for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
         amount = _amount(notes.get(name))
         if amount is not None:
             found.append(("with", f"{amount:g} ml") if amount > 0 else ("without", "0 ml"))
-    found += [told for key, value in notes.items() if (told := _other_field(key, value))]
-    if not found and any(_filled(notes.get(name)) for name in _TRACES):
+    found += [reading for key, value in notes.items() if (reading := _other_field(key, value))]
+    if not found and any(_is_filled(notes.get(name)) for name in _TRACES):
         return "unclear", "a field of an injection is filled"
     states = {state for state, _ in found}
-    said = ", ".join(dict.fromkeys(said for _, said in found))
-    return (None if not found else states.pop() if len(states) == 1 else "unclear"), f"agent {said}" if said else ""
+    agents = ", ".join(dict.fromkeys(words for _, words in found))
+    state = None if not found else states.pop() if len(states) == 1 else "unclear"
+    return state, f"agent {agents}" if agents else ""
 
 
-def _amount(value):
-    """Read an amount with or without its unit."""
-    if number(value) is not None:
-        return number(value)
+def _amount(value: object) -> float | None:
+    """Parse an amount with or without its unit."""
+    if as_number(value) is not None:
+        return as_number(value)
     match = re.match(r"\s*(\d{1,9}(?:[.,]\d{1,9})?)\s*(?:m|c|$)", as_text(value).lower())
     return float(match[1].replace(",", ".")) if match else None
 
 
-def _filled(value):
-    """Whether a field holds more than a word for nothing."""
+def _is_filled(value: object) -> bool:
+    """Return whether a field holds more than a placeholder."""
     words = set(re.findall("[a-z0-9]+", re.sub(r"\bn\s*/\s*a\b", "none", as_text(value).lower())))
     return bool(words - _NO - _UNKNOWN - {"0", "000000"})
 
 
-def _other_field(key, value):
-    """State of a field that no standard knows but whose name is of an agent; None where it says nothing."""
+def _other_field(key: str, value: object) -> tuple[str, str] | None:
+    """Read a non-standard field whose name refers to an agent: state and evidence; None if it is not informative."""
     name = re.sub(r"[\W_]+", "", str(key)).lower()
     if key in _READ or not _OF_AGENT.search(name) or _NOT_OF_AGENT.search(name):
         return None
     text = as_text(value).strip().lower()
     words = set(re.findall("[a-z0-9]+", re.sub(r"\bn\s*/\s*a\b", "unknown", text)))
-    told = read_words(text)
-    if not words or words <= _UNKNOWN or (told.kind and not told.agent):
+    reading = read_words(text)
+    if not words or words <= _UNKNOWN or (reading.kind and not reading.agent):
         return None
     denied = bool(re.match("no[nt]?(?=contrast|gad|enh|bolus|kontrast)|without|pre|un", name))
     state = "unclear"
-    if told.agent in ("with", "without"):
-        state = told.agent
+    if reading.agent in ("with", "without"):
+        state = reading.agent
     elif words <= _NO | {"0"}:
         state = "without"
     elif words <= _YES | {"given", "administered", "enhanced"}:

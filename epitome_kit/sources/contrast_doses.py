@@ -1,9 +1,9 @@
-"""The text of a field for a contrast agent: given, not given, or not understood, in many languages."""
+"""Read the text of a contrast agent field: given, not given or not understood, in many languages."""
 
 import re
-import unicodedata
+from collections.abc import Sequence
 
-from epitome_kit.sources.contrast_lexicon import LEXICON
+from epitome_kit.sources.contrast_lexicon import LEXICON, without_accents
 
 _LISTS = {
     "no": "no none non not without wo n nil null nein kein keine keines keins keinen keiner ohne nicht sans "
@@ -47,21 +47,23 @@ _GLUED_NO = re.compile(
 _MOST_ML = 1000
 
 
-def read_agent(text):
-    """Tell whether the text of one field says that an agent was given.
+def read_agent(text: str) -> tuple[str | None, str]:
+    """Return whether an agent was given, according to the text of one field.
 
     Parameters
     ----------
     text : str
+        Such as ``"10 ml Gadovist"``.
 
     Returns
     -------
-    (str or None, str)
-        ``"with"``, ``"without"``, ``"unclear"`` for what is not understood, or None where
-        it says nothing. And what may be shown of it: nothing but known words.
+    state : str or None
+        ``"with"``, ``"without"``, ``"unclear"`` if the text is not understood, or None if it
+        is empty.
+    evidence : str
+        The part of the text that may be shown: known words only.
     """
-    text = unicodedata.normalize("NFKD", str(text).lower())
-    text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    text = without_accents(str(text).lower())
     text = text.translate(str.maketrans("øłıđ", "olid")).replace("ß", "ss")
     text = re.sub(r"w\s*/\s*o(?![a-z])", " wo ", re.sub(r"n\s*/\s*a|\bna\b", " none ", text))
     text = re.sub(r"(?<![a-z0-9])i\.\s?v\.?(?![a-z0-9])", " iv ", text)
@@ -85,13 +87,13 @@ def read_agent(text):
     return _without_name(text, letters, amounts)
 
 
-def is_doubtful(word):
-    """Tell whether a word means a refusal or a condition: `declined`, `evtl`.
+def is_conditional(word: str) -> bool:
+    """Return whether a word expresses a refusal or a condition, such as `declined` or `evtl`.
 
     Parameters
     ----------
     word : str
-        In small letters.
+        In lower case.
 
     Returns
     -------
@@ -100,8 +102,8 @@ def is_doubtful(word):
     return bool(_REFUSED.search(word) or _OPEN.search(word))
 
 
-def _without_name(text, letters, amounts):
-    """State of a text that names neither an agent nor that there was none."""
+def _without_name(text: str, letters: Sequence[str], amounts: Sequence[float]) -> tuple[str | None, str]:
+    """Read a text that contains neither an agent nor a negation."""
     known = _NOT_STATED | _GIVEN | _UNITS
     if not letters and not amounts:
         strange = any(letter.isalnum() for letter in text)
@@ -115,14 +117,15 @@ def _without_name(text, letters, amounts):
     return ("with", "stated") if set(letters) & _GIVEN else ("unclear", "")
 
 
-def _denies(word):
-    """Whether a word is one of an agent with a negation: `nogad`, `kontrastfri`."""
+def _denies(word: str) -> bool:
+    """Return whether a word joins an agent and a negation, such as `nogad` or `kontrastfri`."""
     match = None if _is_agent(word) else _GLUED_NO.fullmatch(word)
-    return LEXICON.get(word) == "plain" or bool(match) and any(part and _is_agent(part) for part in match.groups())
+    parts = match.groups() if match else ()
+    return LEXICON.get(word) == "plain" or any(part and _is_agent(part) for part in parts)
 
 
-def _is_agent(word):
-    """Whether a word is one for an agent."""
+def _is_agent(word: str) -> bool:
+    """Return whether a word stands for an agent."""
     if word in _NO or (_GLUED_NO.fullmatch(word) and word not in LEXICON):
         return False
     return LEXICON.get(word) in ("agent", "short", "given") or bool(_AGENT.fullmatch(word))

@@ -1,13 +1,15 @@
-"""What the fields of a header or a sidecar say of a contrast: times of the sequence, type of image, agent."""
+"""Judge the contrast by the fields of a header or a sidecar: sequence times and image type."""
 
 import math
 import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import SupportsFloat
 
 from epitome_kit.sources.contrast_notes import as_text
 
 LONG_ECHO_MS = 60
 LONG_REPETITION_MS = 1500
-_SURELY_LONG_MS = 3000
+_VERY_LONG_REPETITION_MS = 3000
 _FLAIR_REPETITION_MS = 6000
 _LATE_INVERSION_MS, _EARLY_INVERSION_MS = 1300, 400
 _IMPOSSIBLE_ECHO_S = 2
@@ -49,37 +51,39 @@ _MAGNETIC = {
 _NOT_MAGNETIC = {"CT", "PT", "PET", "NM", "US", "SPECT", "SEG", "RTSTRUCT", "SR", "OT", "MG", "CR", "DX"}
 
 
-def by_times(notes):
-    """Tell what the times of the sequence are those of.
+def kind_by_times(notes: Mapping[str, object]) -> tuple[str | None, str]:
+    """Classify a sequence by its echo, repetition and inversion times.
 
     Parameters
     ----------
     notes : dict
-        BIDS names; times in seconds.
+        Fields by BIDS name, times in seconds.
 
     Returns
     -------
-    (str or None, str)
-        ``"T1w"``, ``"T2w"``, ``"FLAIR"``, ``"PD"``, ``"T2*"``, ``"EPI"``, ``"STIR"``, or
-        None where they are missing or between these; and the times in words.
+    kind : str or None
+        ``"T1w"``, ``"T2w"``, ``"FLAIR"``, ``"PD"``, ``"T2*"``, ``"EPI"`` or ``"STIR"``;
+        None if times are missing or ambiguous.
+    evidence : str
+        The times in words.
     """
-    echo, repetition = number(notes.get("EchoTime")), number(notes.get("RepetitionTime"))
-    repetition = repetition or number(notes.get("RepetitionTimePreparation"))
+    echo, repetition = as_number(notes.get("EchoTime")), as_number(notes.get("RepetitionTime"))
+    repetition = repetition or as_number(notes.get("RepetitionTimePreparation"))
     kinds = set(as_list(notes.get("ScanningSequence")))
     if "EP" in kinds:
         return "EPI", "an echo-planar sequence"
     if not echo or not repetition or echo >= _IMPOSSIBLE_ECHO_S:
         return None, ""
     echo, repetition = 1000 * echo, 1000 * repetition
-    inversion = 1000 * (number(notes.get("InversionTime")) or 0)
-    said = f"TE {echo:.4g} ms, TR {repetition:.5g} ms" + (f", TI {inversion:.5g} ms" if inversion else "")
-    kind = _kind(echo, repetition, inversion, kinds)
-    return kind, said + (
-        ", an inversion recovery without its time" if kind is None and "IR" in kinds and not inversion else ""
-    )
+    inversion = 1000 * (as_number(notes.get("InversionTime")) or 0)
+    times = f"TE {echo:.4g} ms, TR {repetition:.5g} ms" + (f", TI {inversion:.5g} ms" if inversion else "")
+    kind = _classify_times(echo, repetition, inversion, kinds)
+    if kind is None and "IR" in kinds and not inversion:
+        times += ", an inversion recovery without its time"
+    return kind, times
 
 
-def _kind(echo, repetition, inversion, kinds):
+def _classify_times(echo: float, repetition: float, inversion: float, kinds: Collection[str]) -> str | None:
     gradient = "GR" in kinds and "SE" not in kinds
     if echo >= LONG_ECHO_MS:
         if gradient or repetition < LONG_REPETITION_MS:
@@ -94,20 +98,23 @@ def _kind(echo, repetition, inversion, kinds):
         return "T2*" if gradient else None
     if repetition < LONG_REPETITION_MS or _EARLY_INVERSION_MS <= inversion < _LATE_INVERSION_MS:
         return "T1w"
-    return "PD" if repetition >= _SURELY_LONG_MS and not (gradient or inversion) and (kinds or echo > 8) else None
+    return (
+        "PD" if repetition >= _VERY_LONG_REPETITION_MS and not (gradient or inversion) and (kinds or echo > 8) else None
+    )
 
 
-def other_type(notes):
-    """Tell in words why an image is no contrast of the kit by its type; None where it may be one.
+def exclude_by_type(notes: Mapping[str, object]) -> str | None:
+    """Explain why an image has no contrast of the kit, judging by its type.
 
     Parameters
     ----------
     notes : dict
-        BIDS names; of use are Modality, ImageType, ComplexImageComponent and AngioFlag.
+        Fields by BIDS name: Modality, ImageType, ComplexImageComponent and AngioFlag are used.
 
     Returns
     -------
     str or None
+        The reason; None if the image may have one of them.
     """
     modality = as_text(notes.get("Modality")).strip().upper() or "MR"
     words = set(re.findall("[A-Z0-9]+", modality))
@@ -122,18 +129,21 @@ def other_type(notes):
     return next((f"image type {kind}: {_OTHER_TYPES[kind]}" for kind in types if kind in _OTHER_TYPES), None)
 
 
-def number(value):
-    """Read a finite number; None where there is none."""
-    value = value[0] if isinstance(value, (list, tuple)) and value else value
+def as_number(value: object) -> float | None:
+    """Convert a value, or the first of a sequence, to a finite number; None if that is impossible."""
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and value:
+        value = value[0]
+    if not isinstance(value, (str, bytes, SupportsFloat)):
+        return None
     try:
-        value = float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return value if math.isfinite(value) else None
+    return number if math.isfinite(number) else None
 
 
-def as_list(value):
-    """Read a field of one or more values as words in capitals."""
+def as_list(value: object) -> list[str]:
+    """Split a field of one or more values into upper-case words."""
     values = value if isinstance(value, (list, tuple)) else re.split(r"[\\]", as_text(value))
     texts = [as_text(each).strip().upper() for each in values]
     return [text for text in texts if text]

@@ -1,6 +1,7 @@
-"""Words of scanners, archives and people for what a scan shows, each with what it stands for."""
+"""Lexicon of the words that scanners, archives and radiographers use to describe a scan."""
 
 import re
+import unicodedata
 
 _GROUPS = {
     "t1": "t1 t1w t1wi t1weighted mprage memprage irspgr irfspgr fspgr spgr bravo vibe thrive tfl3d",
@@ -9,8 +10,7 @@ _GROUPS = {
     "pd": "pd pdw pdwi proton protonendichte dp density densite densidad densita pdt2 t2pd",
     "tirm": "tirm",
     "inversion": "ir",
-    "gradient": "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d "
-    "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d",
+    "gradient": "gre ffe flash fl2d fl3d mpgr fgre gradient gradiente gradientenecho gradientecho eg fe fe3d",
     "mp2rage": "mp2rage uni uniden unit1",
     "other": "hws lws bws cspine tspine lspine spine spinal spines wirbelsaule rachis columna colonna cervical lumbar "
     "thoracic sacral sacrum knee knie genou rodilla orbit orbits orbita orbital neck hals shoulder "
@@ -68,8 +68,7 @@ _GROUPS = {
     "contrastfree cminus gdneg cneg basale beforegad smdc unenh",
     "with": "with w mit m avec con com met med plus med z",
     "without": "geen niet nicht ingen inget inte ikke ilman fara nelkul olmadan utan uden uten ilman without wo ohne "
-    "sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus "
-    "without wo ohne sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
+    "sans sin senza sem zonder bez no non not none nil aucun kein keine pas minus",
     "after": "post after nach apres dopo despues tras efter etter apos depois sonra sonrasi jalkeen po na utani",
     "before": "pre prae before vor avant antes prima pra innan før innan inden fore voor przed pred once oncesi "
     "ennen elott",
@@ -96,8 +95,7 @@ _GROUPS = {
     "mittel stoff produit mezzo material mezzi via e gabe administration",
     "toward": "to onto in on into zu auf vers reg rreg coreg coregistered registered registriert aligned warped "
     "resampled resliced",
-    "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc "
-    "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
+    "mass": "tumor tumour tumors tumeur tumore tumoral glioma gtv ctv edema oedema necrosis ncr core wt tc",
     "fluid": "fl f df fluid ge me",
     "frei": "free frei neg negative negativ negativo negativa",
     "neutral": "for repeat repeated rpt rep again rfmt refmt ref reference recons reformats reformatted reform fsat "
@@ -123,14 +121,13 @@ _GROUPS = {
     "session ses exam study mri irm rm mr mrt nmr raw orig original final new old copy std standard mni "
     "sri24 ants fsl spm s wip we waterexc drive prop clear weighted gewichtet pondere ponderee pesata "
     "pesado ponderado images tumorprotocol protocol routine early fov small large whole wholebrain pdgm "
-    "ucsf upenn volumetric iac iacs pituitary recon reformat frameless navigation neuronav "
-    "skull lava slice slices",
+    "ucsf upenn iacs neuronav lava",
     "echoes": "dual multiecho e1 e2 e3 echo1 echo2 doubleecho doppelecho",
 }
 LEXICON = {"signplus": "given", "signminus": "plain"} | {
     word: group for group, words in _GROUPS.items() for word in words.split()
 }
-"""Word in small letters to the group it belongs to."""
+"""Group of each word; words are in lower case."""
 
 for _prefix, _group in (("ce", "given"), ("c", "given"), ("gd", "given"), ("km", "given"), ("gad", "given")):
     LEXICON[f"{_prefix}t1"] = LEXICON[f"{_prefix}t1w"] = f"t1 {_group}"
@@ -140,17 +137,22 @@ for _suffix in ("n", "nc"):
     LEXICON[f"t1{_suffix}"] = LEXICON[f"t1w{_suffix}"] = "t1 plain"
 
 OTHER_END = re.compile("(prob|segs?|mask|(?<!grad)(?<!un)(?<!de)warp|pve|map|labels?)$")
-"""How words of images that are computed from others end."""
+"""Endings of words for derived images."""
 
 KINDS = frozenset({"t1", "t2", "flair", "pd", "tirm", "mp2rage"})
 OTHER_STEM = re.compile(
     "^(angiogra|perfus|diffus|locali|lokali|spe[ck]tro|subtra|segment|calibr|tractogr|suscept|suszept|parcell|scout|"
     "survey|b(50|[1-9][0-9]?(00|50))[a-z]?$)"
 )
-"""How words of other images begin in many languages, and b-values."""
+"""Beginnings of words for other images in many languages, and b-values."""
 
 AGENT_STEM = re.compile(
     "gad|contrast|kontras|tehost|varjoain|enhanc|prohan|multihan|dotar|magnev|omnisc|clarisc|eluci|primov|eovist|"
     "injec|injek|injiz|iniett|inyec|iniez|^(gd|km)|(gd|km)$"
 )
-"""Parts of words of an agent in many languages: a word with one that is not listed is not understood, and asks."""
+"""Stems of words for an agent in many languages; an unlisted word that contains one makes the text unclear."""
+
+
+def without_accents(text: str) -> str:
+    """Decompose a text (NFKD) and drop its accents."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))

@@ -1,9 +1,11 @@
-"""The fields of a header or a sidecar under one spelling each, whatever JSON holds in them."""
+"""Normalise the fields of a header or a sidecar: one spelling per name, one type per value."""
 
 import re
 
+from epitome_kit.files import Json
+
 UNREADABLE = "__unreadable__"
-"""Key under which the name of a sidecar that cannot be read stands."""
+"""Key that holds the name of a sidecar that cannot be read."""
 
 _TEXTS = ("SeriesDescription", "ProtocolName", "SequenceName", "ImageComments")
 _LISTED = ("ImageType", "ScanningSequence", "ContrastBolusAgent", "ContrastBolusIngredient")
@@ -38,24 +40,24 @@ _ALIASES = {
     "contrastbolusdose": "ContrastBolusTotalDose",
 }
 _KNOWN = _ALIASES | {name.lower(): name for name in (*_TEXTS, *_LISTED, *_OTHERS)}
-_DEEPEST = 6
+_MAX_DEPTH = 6
 
 
-def tidy_notes(notes):
-    """Bring fields under their names in BIDS and their values into text, numbers or lists.
+def tidy_notes(notes: object) -> Json:
+    """Rename fields to their BIDS names and convert values to text, numbers or lists.
 
     Parameters
     ----------
     notes : dict
-        As JSON holds them. Capitals, blanks and underscores of the names do not count;
-        anything else than a dict says nothing.
+        Fields as read from JSON. Case, blanks and underscores in names are ignored;
+        anything but a dict gives no fields.
 
     Returns
     -------
     dict
-        Fields that are not known keep their names.
+        Unknown fields keep their names.
     """
-    tidy = {}
+    tidy: Json = {}
     for key, value in notes.items() if isinstance(notes, dict) else ():
         name = key if key == UNREADABLE else _KNOWN.get(re.sub(r"[\W_]+", "", str(key)).lower(), str(key))
         if name in _TEXTS:
@@ -68,28 +70,29 @@ def tidy_notes(notes):
     return tidy
 
 
-def _both(first, second, name):
-    """Join what two spellings of one field say; of numbers the first counts."""
+def _both(first: object, second: object, name: str) -> object:
+    """Merge the values of two spellings of one field; of two numbers the first counts."""
     if name not in (*_TEXTS, *_LISTED) or second in (None, "", []) or first == second:
         return first
-    parts = [part for each in (first, second) for part in (each if isinstance(each, list) else [each])]
+    parts = [str(part) for each in (first, second) for part in (each if isinstance(each, list) else [each])]
     return " ".join(parts) if name in _TEXTS else parts
 
 
-def as_text(value, depth=0):
-    """Read any value of JSON as text: parts of lists and objects joined, what is nothing left out.
+def as_text(value: object, depth: int = 0) -> str:
+    """Convert any JSON value to text; the parts of lists and objects are joined, empty ones skipped.
 
     Parameters
     ----------
     value : object
+        Any JSON value.
     depth : int, default=0
-        Lists around this value.
+        Number of lists and objects that enclose the value.
 
     Returns
     -------
     str
     """
-    if value is None or depth > _DEEPEST:
+    if value is None or depth > _MAX_DEPTH:
         return ""
     if isinstance(value, dict):
         value = list(value.values())

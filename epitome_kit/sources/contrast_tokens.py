@@ -1,14 +1,16 @@
-"""A line of text cut into words that are known: at signs, capitals and digits, never inside other words."""
+"""Split a line of text into known words: at punctuation, capitals and digits, never inside other words."""
 
 import re
-import unicodedata
 from urllib.parse import unquote
 
-from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_END, OTHER_STEM
+from epitome_kit.sources.contrast_lexicon import KINDS, LEXICON, OTHER_END, OTHER_STEM, without_accents
+
+Token = tuple[str, str | None]
+"""A word in lower case, and its group as in :data:`~epitome_kit.sources.contrast_lexicon.LEXICON`; None: unknown."""
 
 _SEP = r"[\s_.-]*"
 _AGENT = r"(?:contrast|kontrast|gado|gad|gd|km|ce|c|mdc|inj|iv)"
-_SIGNS = [
+_SIGN_WORDS = [
     (
         r"((?<![a-z0-9])[a-z]{0,3}t[12](?:w|ce|c|gd|gad)?|flair)(?:to|onto|into|2)(?=t[12](?![0-9])|flair|pd|mni)",
         r"\1 to ",
@@ -53,10 +55,9 @@ _SIGNS = [
     (r"nati(?:ve|v)[\s_-]*(?:space|res[a-z]*|grid)", " "),
     (r"(?<=t[12])-w(?![a-z0-9])", "w "),
     (r"(?<=t[12])[\s_-]*(?:weighted|gewichtet)", "w "),
-    *((rf"(?<![a-z0-9]){short}[\s_.]*km(?![a-z])", f" {word} ") for short, word in (("n", "nkm"), ("m", "mkm"))),
-    *((rf"(?<![a-z0-9]){short}[\s_.]*km(?![a-z])", f" {word} ") for short, word in (("o", "okm"), ("v", "vkm"))),
+    *((rf"(?<![a-z0-9]){letter}[\s_.]*km(?![a-z])", f" {letter}km ") for letter in "nmov"),
 ]
-_SIGNS = [(re.compile(pattern, re.IGNORECASE), word) for pattern, word in _SIGNS]
+_SIGNS = [(re.compile(pattern, re.IGNORECASE), word) for pattern, word in _SIGN_WORDS]
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][0-9a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT = {"ax", "3d", "2d", "ce", "gd", "km", "fs", "ir"}
 _LOOSE = {"with", "without", "both", "joint", "mass", "toward", "fluid", "frei", "hint"}
@@ -67,55 +68,54 @@ _ENGLISH = re.compile(
     "^ce(reb|rv|nt|ll|ph|rt|n|il)|(sli|sour|eren|devi|spa|tra|fa|quen|onan|van|lan|stan|on|ran|bra|for|choi|prin|rfa|"
     "voi|servi|pla|pie|rian|edu|cien|for|nden|den|dan|rman|pli|pri|nni|offi|jui|practi|rodu|redu)ce$"
 )
-_LONGEST_TEXT, _LONGEST_WORD = 400, 40
+_MAX_TEXT_LENGTH, _MAX_WORD_LENGTH = 400, 40
 
 
-def cut_words(text):
-    """Cut a text into words.
+def split_words(text: str) -> list[Token]:
+    """Split a text into words.
 
     Parameters
     ----------
     text : str
-        The first 400 letters count.
+        Only the first 400 characters are used.
 
     Returns
     -------
-    list of [str, str or None]
-        Word in small letters, and its group as in
-        :data:`epitome_kit.sources.contrast_lexicon.LEXICON`; None is not known.
+    list of (str, str or None)
+        See :data:`Token`.
     """
-    text = unicodedata.normalize("NFKD", unquote(str(text)[:_LONGEST_TEXT]))
-    text = "".join(letter for letter in text if not unicodedata.combining(letter)).replace("ß", "ss")
+    text = without_accents(unquote(str(text)[:_MAX_TEXT_LENGTH])).replace("ß", "ss")
     for pattern, word in _SIGNS:
         text = pattern.sub(word, text)
-    tokens = []
+    tokens: list[Token] = []
     for chunk in re.findall(r"[^\W_]+|\?", text):
         for word in _split(chunk):
             group = LEXICON.get(word) or ("number" if word.isdigit() else None)
             group = group or ("neutral" if _MEASURE.fullmatch(word) else None)
             stem = None if group else OTHER_STEM.match(word) or OTHER_END.search(word)
             word, group = (stem[0], "other") if stem else (word, group)
-            tokens += [[word, part] for part in group.split()] if group and " " in group else [[word, group]]
+            tokens += [(word, part) for part in group.split()] if group and " " in group else [(word, group)]
     return tokens
 
 
-def is_glued(text):
-    """Tell whether a word that is not known begins or ends like one of an agent: `stealthpost`.
+def has_joined_agent(text: str) -> bool:
+    """Return whether an unknown word begins or ends like one for an agent, such as `stealthpost`.
 
     Parameters
     ----------
     text : str
+        Free text.
 
     Returns
     -------
     bool
     """
-    unknown = [word for word, group in cut_words(text) if group is None]
+    unknown = [word for word, group in split_words(text) if group is None]
     return any(_OPEN.search(word) and not _ENGLISH.search(word) for word in unknown)
 
 
-def _unglue(word):
-    """Cut a word of an agent off known words of a sequence: `axpost`, `post3d`; None where that cannot be."""
+def _unglue(word: str) -> list[str] | None:
+    """Split off an agent prefix or suffix, as in `axpost` or `post3d`; None if the rest is not made of known words."""
     for affix in _AFFIXES:
         for first in (True, False):
             rest = word[len(affix) :] if first else word[: -len(affix)]
@@ -123,18 +123,18 @@ def _unglue(word):
             if not whole or len(rest) < (4 if len(affix) == 1 else 2) or (first and len(affix) == 1):
                 continue
             pieces = _segment(rest, kind=True)
-            if pieces and all(_plain(piece) for piece in pieces):
+            if pieces and all(_is_sequence_word(piece) for piece in pieces):
                 sign = "?" if len(affix) == 1 or affix == "plus" else affix
                 return [sign, *pieces] if first else [*pieces, sign]
     return None
 
 
-def _plain(piece):
+def _is_sequence_word(piece: str) -> bool:
     return bool({"neutral", "gradient", *KINDS} & set(LEXICON.get(piece, "").split())) or piece.isdigit()
 
 
-def _split(chunk):
-    """Cut a run of letters and digits into words that are known, or leave it whole."""
+def _split(chunk: str) -> list[str]:
+    """Split a run of letters and digits into known words, or return it whole."""
     word = chunk.lower()
     counted = re.fullmatch(r"([a-z]+?)(\d+)", word)
     if word in LEXICON or word.isdigit():
@@ -149,19 +149,19 @@ def _split(chunk):
     if "flair" in word:
         before, _, after = word.partition("flair")
         return [*filter(None, (before, "flair", after))]
-    found = _segment(word, kind=False) if len(word) <= _LONGEST_WORD else None
+    found = _segment(word, kind=False) if len(word) <= _MAX_WORD_LENGTH else None
     if found:
-        kinds = [_tells(piece, LEXICON.get(piece, "")) for piece in found]
+        kinds = [_names_kind(piece, LEXICON.get(piece, "")) for piece in found]
         return ["to" if word == "2" and any(kinds[:n]) and n + 1 < len(found) else word for n, word in enumerate(found)]
-    unglued = _unglue(word) if len(word) <= _LONGEST_WORD else None
+    unglued = _unglue(word) if len(word) <= _MAX_WORD_LENGTH else None
     if unglued:
         return unglued
     parts = _CAMEL.split(chunk)
     return [word] if len(parts) == 1 else [each for part in parts for each in _split(part)]
 
 
-def _segment(word, *, kind, last=""):
-    """Cut a word wholly into known words, one of them a kind; None where that cannot be."""
+def _segment(word: str, *, kind: bool, last: str = "") -> list[str] | None:
+    """Split a word completely into known words, one of which names a kind; None if that is impossible."""
     if not word:
         return [] if kind else None
     digits = re.match(r"\d+(?![a-z]?d)", word)
@@ -174,11 +174,11 @@ def _segment(word, *, kind, last=""):
         group = LEXICON.get(piece)
         if group is None or group in _LOOSE or not (kind or length > 2 or piece in _SHORT | {"t1", "t2"}):
             continue
-        rest = _segment(word[length:], kind=kind or _tells(piece, group), last=piece)
+        rest = _segment(word[length:], kind=kind or _names_kind(piece, group), last=piece)
         if rest is not None:
             return [piece, *rest]
     return None
 
 
-def _tells(piece, group):
+def _names_kind(piece: str, group: str) -> bool:
     return bool(KINDS & set(group.split())) or (group == "other" and len(piece) > 2)

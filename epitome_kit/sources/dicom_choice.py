@@ -1,20 +1,25 @@
-"""Which series of an exam, and which exam of a person, are taken; and why the others are not."""
+"""Choose the series of an exam, and the exam of a person, and explain why the others are not taken."""
 
 import math
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import Reason
-from epitome_kit.ledger import Entry
+from epitome_kit.files import Json, PathLike
+from epitome_kit.ledger import UNTOLD, Entry
 from epitome_kit.sources.contrasts import Judgement
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_geometry import find_remarks
 from epitome_kit.sources.dicom_headers import Volume
 from epitome_kit.sources.dicom_physics import overrule
+
+Judge = Callable[[Sequence[Volume]], Sequence[tuple[str | None, str]]]
+"""Takes the volumes of one study and returns contrast and evidence for each."""
 
 _BEFORE, _AFTER = 0, 2
 _TIMES = {
@@ -33,19 +38,20 @@ _TIMES = {
 }
 
 
-class Seen(NamedTuple):
-    """One volume, and what becomes of it.
+class JudgedVolume(NamedTuple):
+    """One volume with its judgement.
 
     Attributes
     ----------
     volume : Volume
     contrast : str or None
-        What it is judged to be; None where nobody can tell.
+        None if it cannot be determined.
     evidence : str
+        What the contrast rests on.
     reason : str
-        Why it is left out; empty where it is taken.
+        Why the volume is left out; empty if it is taken.
     decision : str
-        What a person decided; empty where nobody did.
+        Manual decision; empty if there is none.
     """
 
     volume: Volume
@@ -56,50 +62,49 @@ class Seen(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What is taken of one study.
+    """Scans chosen from one study.
 
     Attributes
     ----------
     scans : dict of str to Volume
         In the order of :data:`epitome_kit.contrast_table.CONTRASTS`.
     repairs : list of str
-        What was noticed on the way; names nobody.
-    seen : list of Seen
+        Irregularities; without names of persons.
+    judged : list of JudgedVolume
         Every volume of the study.
     """
 
-    scans: dict
-    repairs: list
-    seen: list
+    scans: dict[str, Volume]
+    repairs: list[str]
+    judged: list[JudgedVolume]
 
 
-def choose(volumes, *, judge=judge_volumes, decisions=None):
-    """Choose a person's scans by their headers.
+def choose(
+    volumes: Iterable[Volume], *, judge: Judge = judge_volumes, decisions: Mapping[Volume, str] | None = None
+) -> list[Choice]:
+    """Choose the scans of a person by their headers.
 
-    Of several volumes of one contrast, the one that a person decided on is taken; else
-    one whose voxel size is known, acquired rather than derived, with the shortest of
-    the longest voxel edges, with more slices, or the first by series number. A volume
-    with a fault is never taken, nor one whose contrast nobody can tell. Of several
-    studies, one with a segmentation goes before others, one that does not say that it
-    came after surgery before one that does, one with more contrasts before one with
-    fewer, and an earlier one before a later.
+    Of several volumes of one contrast, the preferred one has a manual decision; then a
+    known voxel size; is acquired rather than derived; has the smallest longest voxel edge;
+    has more slices; or comes first by series number. A volume with a defect or with an
+    undetermined contrast is never taken. Of several studies, the preferred one has a
+    segmentation; is not described as postoperative; has more contrasts; or is earlier.
 
     Parameters
     ----------
-    volumes : sequence of Volume
-        Of one person.
+    volumes : iterable of Volume
+        Volumes of one person.
     judge : callable, default=judge_volumes
-        Takes the volumes of one study and returns a judgement for each: contrast and
-        evidence.
+        Takes the volumes of one study and returns contrast and evidence for each.
     decisions : dict of Volume to str, default=None
-        A contrast; anything else leaves the volume out.
+        Manual decisions: a contrast; anything else leaves the volume out.
 
     Returns
     -------
     list of Choice
-        One a study, the one to take first.
+        One per study, the preferred study first.
     """
-    studies = {}
+    studies: dict[str | None, list[Volume]] = {}
     for volume in volumes:
         studies.setdefault(volume.study, []).append(volume)
     choices = [_choose_in_study(study, judge, decisions or {}) for study in studies.values()]
@@ -117,55 +122,54 @@ def choose(volumes, *, judge=judge_volumes, decisions=None):
     return [first, *(_left_for(choice, reason) for choice in rest)]
 
 
-def _rank(choice):
-    """Key by which studies are taken: the least first."""
-    segmented = any(seen.volume.physics["modality"] == "SEG" for seen in choice.seen)
-    return not choice.scans, not segmented, _time_of([seen.volume for seen in choice.seen]), -len(choice.scans)
+def _rank(choice: Choice) -> tuple[bool, bool, int, int]:
+    """Return the sort key of a study; the smallest is preferred."""
+    volumes = [each.volume for each in choice.judged]
+    segmented = any(volume.physics["modality"] == "SEG" for volume in volumes)
+    return not choice.scans, not segmented, _time_of(volumes), -len(choice.scans)
 
 
-def _time_of(volumes):
-    """Before surgery, after it, or 1 where the words of a study say nothing, or both."""
+def _time_of(volumes: Iterable[Volume]) -> int:
+    """Return whether the texts of a study place it before or after surgery; 1 if neither or both."""
     words = {volume.physics[name] for volume in volumes for name in ("study_description", "description", "protocol")}
     text = " | ".join(words).lower().replace("_", " ")
     found = [time for time, pattern in _TIMES.items() if pattern.search(text)]
     return found[0] if len(found) == 1 else 1
 
 
-def _left_for(choice, reason):
-    seen = [each if each.reason else each._replace(reason=reason) for each in choice.seen]
-    return choice._replace(seen=seen)
+def _left_for(choice: Choice, reason: str) -> Choice:
+    return choice._replace(judged=[each._replace(reason=each.reason or reason) for each in choice.judged])
 
 
-def _choose_in_study(volumes, judge, decisions):
-    seen = []
-    for volume, judged in zip(volumes, judge_exam(volumes, judge), strict=True):
+def _choose_in_study(volumes: Sequence[Volume], judge: Judge, decisions: Mapping[Volume, str]) -> Choice:
+    judged = []
+    for volume, (contrast, evidence) in zip(volumes, judge_exam(volumes, judge), strict=True):
         decision = decisions.get(volume, "")
-        contrast, evidence = judged
         if decision:
             contrast = decision if decision in CONTRASTS else None
             evidence = f"decided, where the headers say: {evidence}"
-        seen.append(_look(volume, contrast, evidence, decision))
-    whole = [each for each in seen if not each.reason]
-    sized = any(each.volume.physics["pixel_mm"] for each in whole)
+        judged.append(_screen(volume, contrast, evidence, decision))
+    usable = [each for each in judged if not each.reason]
+    sized = any(each.volume.physics["pixel_mm"] for each in usable)
     scans = {}
     for contrast in CONTRASTS:
-        candidates = [each for each in whole if each.contrast == contrast]
+        candidates = [each for each in usable if each.contrast == contrast]
         candidates = [each for each in candidates if each.volume.physics["pixel_mm"] or not sized]
         if candidates:
             scans[contrast] = min(candidates, key=_preference)
     taken = {contrast: each.volume for contrast, each in scans.items()}
-    return Choice(taken, _notice(taken, seen), [_compare(each, scans) for each in seen])
+    return Choice(taken, _list_irregularities(taken, judged), [_compare(each, scans) for each in judged])
 
 
-def judge_exam(volumes, judge=judge_volumes):
-    """Judge each volume by all of its images, and by the part of the body.
+def judge_exam(volumes: Sequence[Volume], judge: Judge = judge_volumes) -> list[Judgement]:
+    """Judge each volume by all of its images and by the examined body part.
 
     Parameters
     ----------
     volumes : sequence of Volume
-        Of one study.
+        Volumes of one study.
     judge : callable, default=judge_volumes
-        As for :func:`choose`.
+        See :func:`choose`.
 
     Returns
     -------
@@ -176,13 +180,13 @@ def judge_exam(volumes, judge=judge_volumes):
         fields = [name for name, values in volume.varied.items() if not _agree(index, volumes, judge, values)]
         if fields:
             judged[index] = Judgement(None, f"its images disagree on {' and '.join(fields)}")
-        elif judged[index][0] in CONTRASTS:
-            judged[index] = Judgement(*overrule(volume, *judged[index]))
+        elif (contrast := judged[index].contrast) in CONTRASTS:
+            judged[index] = Judgement(*overrule(volume, contrast, judged[index].evidence))
     return judged
 
 
-def _agree(index, volumes, judge, values):
-    """Whether a volume is judged alike by each of several values of a field."""
+def _agree(index: int, volumes: Sequence[Volume], judge: Judge, values: Iterable[Json]) -> bool:
+    """Return whether a volume is judged the same by each of several values of a field."""
     found = set()
     for value in values:
         other = replace(volumes[index], physics={**volumes[index].physics, **value})
@@ -191,17 +195,18 @@ def _agree(index, volumes, judge, values):
     return len(found) < 2
 
 
-def _look(volume, contrast, evidence, decision):
-    """Leave a volume out for what it is, for a fault, or for want of evidence."""
-    if contrast in CONTRASTS and volume.fault:
-        return Seen(volume, contrast, evidence, str(Reason(*volume.fault)), decision)
+def _screen(volume: Volume, contrast: str | None, evidence: str, decision: str) -> JudgedVolume:
+    """Exclude a volume with another contrast, a defect or insufficient evidence."""
     if contrast in CONTRASTS:
-        return Seen(volume, contrast, evidence, "", decision)
-    reason = f"decided: {decision}" if decision else "other" if contrast else "cannot tell"
-    return Seen(volume, contrast, evidence, reason if decision else f"{reason}: {evidence}", decision)
+        reason = str(Reason(*volume.defect)) if volume.defect else ""
+    elif decision:
+        reason = f"decided: {decision}"
+    else:
+        reason = f"{'other' if contrast else UNTOLD}: {evidence}"
+    return JudgedVolume(volume, contrast, evidence, reason, decision)
 
 
-def _preference(each):
+def _preference(each: JudgedVolume) -> tuple[float, ...]:
     volume = each.volume
     number = volume.physics["number"]
     return (
@@ -214,9 +219,9 @@ def _preference(each):
     )
 
 
-def _compare(each, scans):
-    """Say why another volume of the contrast was taken."""
-    best = scans.get(each.contrast)
+def _compare(each: JudgedVolume, scans: Mapping[str, JudgedVolume]) -> JudgedVolume:
+    """Explain why another volume of the contrast was taken."""
+    best = scans.get(each.contrast or "")
     if each.reason or (best and best.volume is each.volume):
         return each
     if best is None:
@@ -228,55 +233,58 @@ def _compare(each, scans):
         f"longest voxel edge {_longest_edge(best.volume):.1f} mm, where this has {_longest_edge(each.volume):.1f} mm",
         f"{best.volume.slices} slices, where this has {each.volume.slices}",
     )
-    pairs = zip(_preference(best), _preference(each), strict=True)
-    place = next((index for index, (one, other) in enumerate(pairs) if one != other), len(why))
-    reason = why[place] if place < len(why) else "the first of equals"
+    keys = zip((*why, "the first of equals"), _preference(best), _preference(each), strict=True)
+    reason = next((reason for reason, one, other in keys if one != other), "the first of equals")
     return each._replace(reason=f"another {each.contrast} was taken, {best.volume.title}: {reason}")
 
 
-def _notice(scans, seen):
-    """Say what was noticed of the volumes that are taken, and of those with a fault."""
-    volumes = [each.volume for each in seen]
+def _list_irregularities(scans: Mapping[str, Volume], judged: Sequence[JudgedVolume]) -> list[str]:
+    """List irregularities of the volumes that are taken, and of those with a defect."""
+    volumes = [each.volume for each in judged]
     repairs = [
-        f"{each.contrast} not taken: {each.reason}" for each in seen if each.contrast in CONTRASTS and each.volume.fault
+        f"{each.contrast} not taken: {each.reason}"
+        for each in judged
+        if each.contrast in CONTRASTS and each.volume.defect
     ]
-    unsure = Counter(each.volume.title for each in seen if each.contrast is None and not each.decision)
-    repairs += [f"{title} not taken: cannot tell its contrast" for title in unsure]
+    undetermined = dict.fromkeys(each.volume.title for each in judged if each.contrast is None and not each.decision)
+    repairs += [f"{title} not taken: cannot tell its contrast" for title in undetermined]
     for contrast, volume in scans.items():
         together = [other for other in volumes if other.series == volume.series]
         echoes = sorted({other.echo_ms for other in together if other.echo_ms})
         if len(echoes) > 1:
             times = " and ".join(f"{echo:g}" for echo in echoes)
             repairs.append(f"{volume.title} holds echoes of {times} ms: {contrast} is the one of {volume.echo_ms:g} ms")
-        announced, came = volume.physics["announced"], sum(other.slices for other in together)
-        if announced and came < announced:
-            repairs.append(f"{contrast}: {volume.title} has {came} images and announces {announced:.0f}")
+        announced, found = volume.physics["announced"], sum(other.slices for other in together)
+        if announced and found < announced:
+            repairs.append(f"{contrast}: {volume.title} has {found} images and announces {announced:.0f}")
         repairs += [f"{contrast}: {remark}" for remark in find_remarks(volume)]
     return repairs
 
 
-def _derived(volume):
+def _derived(volume: Volume) -> bool:
     return volume.physics["image_type"].upper().startswith("DERIVED")
 
 
-def _longest_edge(volume):
+def _longest_edge(volume: Volume) -> float:
     return max(volume.step_mm or 0, *(volume.physics["pixel_mm"] or (0, 0)))
 
 
-def name_sources(volumes, source):
-    """Name volumes for the ledger: the first file of each, relative to the origin.
+def name_sources(volumes: Iterable[Volume], source: PathLike) -> dict[Volume, str]:
+    """Name volumes for the ledger by the path of their first file.
 
     Parameters
     ----------
-    volumes : sequence of Volume
+    volumes : iterable of Volume
     source : path
+        Folder that paths are relative to.
 
     Returns
     -------
     dict of Volume to str
-        Where one file holds several volumes, those after the first with a number.
+        If one file contains several volumes, those after the first are numbered.
     """
-    names, count = {}, Counter()
+    names: dict[Volume, str] = {}
+    count: Counter[str] = Counter()
     for volume in volumes:
         path = Path(volume.files[0]).relative_to(source).as_posix()
         count[path] += 1
@@ -284,14 +292,14 @@ def name_sources(volumes, source):
     return names
 
 
-def list_series(choices, names, subject):
+def list_series(choices: Iterable[Choice], names: Mapping[Volume, str], subject: str) -> list[Entry]:
     """List every volume of a person for the ledger.
 
     Parameters
     ----------
-    choices : list of Choice
+    choices : iterable of Choice
     names : dict of Volume to str
-        From :func:`name_sources`.
+        As returned by :func:`name_sources`.
     subject : str
         Name in the cohort.
 
@@ -300,10 +308,9 @@ def list_series(choices, names, subject):
     list of Entry
     """
     entries = []
-    for each in (each for choice in choices for each in choice.seen):
-        evidence = f"{each.volume.title}: {each.evidence}"
-        if each.reason and each.contrast in CONTRASTS:
-            evidence = f"{each.volume.title}: {each.contrast}, {each.evidence}"
-        entry = Entry(names[each.volume], "series", subject, evidence=evidence, decision=each.decision)
-        entries.append(entry._replace(reason=each.reason) if each.reason else entry._replace(taken_as=each.contrast))
+    for volume, contrast, evidence, reason, decision in (each for choice in choices for each in choice.judged):
+        evidence = f"{contrast}, {evidence}" if reason and contrast in CONTRASTS else evidence
+        taken_as = "" if reason or contrast is None else contrast
+        evidence = f"{volume.title}: {evidence}"
+        entries.append(Entry(names[volume], "series", subject, taken_as, evidence, reason, decision))
     return entries

@@ -1,6 +1,10 @@
-"""What the DICOM volumes of one exam show, by the judge of contrasts."""
+"""Judge the contrasts of the DICOM volumes of one exam."""
 
-from epitome_kit.sources.contrasts import Series, judge_series
+from collections.abc import Iterable, Sequence
+
+from epitome_kit.files import Json
+from epitome_kit.sources.contrasts import Judgement, Series, judge_series
+from epitome_kit.sources.dicom_headers import Volume
 
 _NAMES = {
     "modality": "Modality",
@@ -14,19 +18,19 @@ _NAMES = {
 }
 
 
-def judge_volumes(volumes, *, after_agent=False):
-    """Judge what each volume of an exam shows.
+def judge_volumes(volumes: Sequence[Volume], *, after_agent: bool = False) -> list[Judgement]:
+    """Judge the contrast of each volume of an exam.
 
-    The times of the sequence decide; words of the description where times are
-    missing, for FLAIR without an inversion time and for the agent. A protocol that
-    two series share says nothing.
+    The times of the sequence decide; the description decides if times are missing, for
+    FLAIR without an inversion time, and for the agent. A protocol name that several
+    series share is ignored.
 
     Parameters
     ----------
     volumes : sequence of Volume
-        All of one exam (study), for the others tell what words are worth.
+        All volumes of one exam (study), since they are compared with each other.
     after_agent : bool, default=False
-        Every T1 of the collection is known to be after an agent.
+        Every T1 of the collection is known to be post-contrast.
 
     Returns
     -------
@@ -44,10 +48,10 @@ def judge_volumes(volumes, *, after_agent=False):
     ]
 
 
-def _series(volume, volumes):
-    """Put what the headers of a volume say under the names of BIDS."""
+def _series(volume: Volume, volumes: Iterable[Volume]) -> Series:
+    """Rename the header fields of a volume to their BIDS names."""
     physics = volume.physics
-    notes = {title: physics.get(name) for name, title in _NAMES.items()}
+    notes: Json = {title: physics.get(name) for name, title in _NAMES.items()}
     notes["Modality"] = physics["modality"] or "unknown"
     notes["ImageType"] = physics["image_type"].split("\\")
     notes["ScanningSequence"] = physics["scanning_sequence"].split("\\")
@@ -55,4 +59,4 @@ def _series(volume, volumes):
     times["InversionTime"] = physics["inversion_ms"]
     notes |= {title: None if time_ms is None else time_ms / 1000 for title, time_ms in times.items()}
     echoes = [each.echo_ms for each in volumes if each.series == volume.series and each.echo_ms]
-    return Series(notes, shorter_echo=bool(volume.echo_ms) and min(echoes) < volume.echo_ms)
+    return Series(notes, shorter_echo=bool(volume.echo_ms and min(echoes) < volume.echo_ms))

@@ -1,4 +1,4 @@
-"""One DICOM volume to an image that keeps the geometry and nothing of the person."""
+"""Convert a DICOM volume to an image with its geometry and without personal data."""
 
 import shutil
 import subprocess
@@ -10,10 +10,11 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import ImageError
-from epitome_kit.files import read_json
+from epitome_kit.files import Json, read_json
 from epitome_kit.images import load_image
 from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
+from epitome_kit.sources.dicom_headers import Volume
 from epitome_kit.system import symlink_or_copy
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
@@ -34,32 +35,32 @@ _KEPT = {
 }
 
 
-def convert(volume):
+def convert(volume: Volume) -> nib.Nifti1Image:
     """Convert one volume with dcm2niix.
 
     Parameters
     ----------
-    volume : epitome_kit.sources.dicom_headers.Volume
+    volume : Volume
 
     Returns
     -------
     Nifti1Image
-        Slices along the third axis, in the order of their places; free text of
-        the header is left behind. Where the headers give no size of pixels, marked
-        as of unknown voxel size.
+        Slices along the third axis, sorted by position, without the free text of the
+        header. If the headers give no pixel size, marked as of unknown voxel size.
 
     Raises
     ------
     ImageError
-        The volume has a fault, or dcm2niix makes no image of it, or one that lies
-        elsewhere than the headers say.
+        The volume has a defect, or dcm2niix creates no image, or an image at another
+        position than stated in the headers.
 
     References
     ----------
     Li et al., J Neurosci Methods 2016, doi:10.1016/j.jneumeth.2016.03.001
     """
-    if volume.fault:
-        raise ImageError("import", *volume.fault, "export the series again")
+    if volume.defect:
+        expected, received = volume.defect
+        raise ImageError("import", expected, received, "export the series again")
     with tempfile.TemporaryDirectory(prefix="epitome-dicom-") as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         source.mkdir()
@@ -74,26 +75,27 @@ def convert(volume):
             raise _no_image(volume, f"nothing within {_LIMIT_S} s") from error
         made = [path for path in sorted(out.glob("scan*.nii")) if "_Eq" not in path.name]
         made = [path for path in made if _same_echo(path, volume)] if len(made) > 1 else made
-        images = [image for image in map(nib.load, made) if image.ndim == 3 and image.shape[2] == volume.slices]
+        converted = [nib.Nifti1Image.from_filename(path) for path in made]
+        images = [image for image in converted if image.ndim == 3 and image.shape[2] == volume.slices]
         if len(images) != 1:
-            shapes = ", ".join("x".join(map(str, nib.load(path).shape)) for path in made)
+            shapes = ", ".join("x".join(map(str, image.shape)) for image in converted)
             raise _no_image(volume, f"images {shapes}" if made else _last_line(run))
         return check_place(without_text(load_image(images[0], where="import")), volume)
 
 
-def describe(volume):
-    """Describe how a volume was acquired, for the sidecar of its scan.
+def describe(volume: Volume) -> Json:
+    """Describe the acquisition of a volume for the sidecar of its scan.
 
     Parameters
     ----------
-    volume : epitome_kit.sources.dicom_headers.Volume
+    volume : Volume
 
     Returns
     -------
     dict
-        BIDS names, times in seconds; nothing that names a person, a place or a day.
+        Fields by BIDS name, times in seconds; without names, places and dates.
     """
-    notes = {}
+    notes: Json = {}
     for name, (title, factor) in _KEPT.items():
         value = volume.physics[name]
         if value not in (None, ""):
@@ -105,8 +107,8 @@ def describe(volume):
     return notes
 
 
-def without_text(image):
-    """Put the voxels of an image under a new header, which says nothing but geometry.
+def without_text(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Copy an image with a new header that contains its geometry only.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def without_text(image):
     Returns
     -------
     Nifti1Image
-        Converters write times and comments into their headers; they are gone.
+        Without the times and comments that converters write into headers.
     """
     data = np.asarray(image.dataobj)
     clean = nib.Nifti1Image(data.astype(_usual_type(data)), image.affine)
@@ -123,21 +125,20 @@ def without_text(image):
     return clean
 
 
-def _usual_type(data):
-    """Type for the voxels of a scan that every tool reads: of 64 bits or more, the one of 32 that holds them."""
+def _usual_type(data: np.ndarray) -> np.dtype:
+    """Return a voxel type that every tool reads; types of 64 bits or more become 32 bits where values fit."""
     if data.dtype.kind == "b":
-        return np.uint8
+        return np.dtype(np.uint8)
     if data.dtype.itemsize < 8:
         return data.dtype
-    if data.dtype.kind in "iu":
-        kind = np.int32 if data.size and data.min() < 0 else np.uint32
+    for kind in (np.int32, np.uint32) if data.dtype.kind in "iu" else ():
         if not data.size or np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:
-            return np.int32 if not data.size or data.max() <= np.iinfo(np.int32).max else kind
-    return np.float32
+            return np.dtype(kind)
+    return np.dtype(np.float32)
 
 
-def _stage(path, target):
-    """Give a file a name of no meaning, and the start that the converter asks for; linked where possible."""
+def _stage(path: Path, target: Path) -> None:
+    """Link a file, or copy it if that fails or if the preamble that dcm2niix requires is missing."""
     with path.open("rb") as stream:
         start = stream.read(START)
         if start[128:] != b"DICM" and start[:2] == _META_GROUP:
@@ -148,7 +149,7 @@ def _stage(path, target):
     symlink_or_copy(path, target)
 
 
-def _same_echo(path, volume):
+def _same_echo(path: Path, volume: Volume) -> bool:
     try:
         echo = read_json(path.with_suffix(".json")).get("EchoTime")
     except (OSError, ValueError):
@@ -156,7 +157,7 @@ def _same_echo(path, volume):
     return echo is not None and abs(1000 * echo - (volume.echo_ms or 0)) < _ECHO_TOLERANCE_MS
 
 
-def _no_image(volume, received):
+def _no_image(volume: Volume, received: str) -> ImageError:
     return ImageError(
         "import",
         f"one image of {volume.slices} slices from {volume.title}",
@@ -165,7 +166,7 @@ def _no_image(volume, received):
     )
 
 
-def _last_line(run):
-    """Pick what dcm2niix said last, without the names of its folders."""
+def _last_line(run: subprocess.CompletedProcess[str]) -> str:
+    """Return the last message of dcm2niix, without the names of its folders."""
     lines = [line for line in (run.stderr + run.stdout).splitlines() if line.strip() and "/" not in line]
     return f"none ({lines[-1].strip()[:120]})" if lines else "none"

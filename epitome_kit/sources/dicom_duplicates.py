@@ -1,40 +1,40 @@
-"""Subjects of a DICOM import that may be one person under two PatientIDs."""
+"""Find subjects of a DICOM import that may be one person under two PatientIDs."""
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 
 from epitome_kit.sources.dicom_exams import pixels_of
-from epitome_kit.sources.dicom_names import contradictions, is_whole, read_facts
+from epitome_kit.sources.dicom_files import Header
+from epitome_kit.sources.dicom_names import Facts, contradictions, is_full_date, read_facts
 
 _PLACE_DECIMALS = 2
-_SHOWN = 5
+_MAX_SHOWN = 5
 
 
-def find_possible_duplicates(people):
-    """Find people that may be one, by what their headers or their voxels share.
+def find_possible_duplicates(people: Mapping[str, Sequence[Header]]) -> list[tuple[list[str], str]]:
+    """Find subjects that may be the same person because their headers or their voxels agree.
 
     Parameters
     ----------
-    people : dict of str to list of dict
-        Name in the cohort to headers, see
-        :func:`epitome_kit.sources.dicom_files.find_headers`.
+    people : dict of str to list of Header
+        Headers by name in the cohort.
 
     Returns
     -------
     list of (list of str, str)
-        Names, and what they share in words that name nobody: name, birth date and
-        sex where all of them are stated; the voxels of a series; or a PatientID that
-        is written in two ways where nothing else contradicts it.
+        Names, and what they share: name, birth date and sex, if all are stated; the
+        voxels of a series; or a PatientID in two spellings, if nothing contradicts it.
     """
     facts = {name: {read_facts(header) for header in headers} for name, headers in people.items()}
-    found = {}
+    found: dict[tuple, list[str]] = {}
     for name, stated in facts.items():
-        for of in stated:
-            if of.words and of.sex and is_whole(of.birth):
-                found.setdefault(("birth date, sex and name", of.words, of.sex, of.birth), []).append(name)
+        for fact in stated:
+            if fact.words and fact.sex and is_full_date(fact.birth):
+                found.setdefault(("birth date, sex and name", fact.words, fact.sex, fact.birth), []).append(name)
         for patient in {header["patient"] for header in people[name]}:
             plain = re.sub(r"[\W_]+", "", patient.casefold())
             found.setdefault(("PatientID but for capitals and signs", plain), []).append(name)
@@ -48,31 +48,33 @@ def find_possible_duplicates(people):
     return [(list(names), " and same ".join(dict.fromkeys(what))) for names, what in alike.items()]
 
 
-def describe_duplicates(people):
-    """Say of each subject with whom it may be one person.
+def describe_duplicates(people: Mapping[str, Sequence[Header]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Describe for each subject with which others it may be the same person.
 
     Parameters
     ----------
-    people : dict of str to list of dict
-        As for :func:`find_possible_duplicates`.
+    people : dict of str to list of Header
+        See :func:`find_possible_duplicates`.
 
     Returns
     -------
     notes : dict of str to list of str
         By name in the cohort.
     sentences : list of str
-        The same, each once.
+        The same notes, each once.
     """
-    notes, sentences = defaultdict(list), []
+    notes: dict[str, list[str]] = defaultdict(list)
+    sentences: list[str] = []
     for names, what in find_possible_duplicates(people):
-        shown = names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], f"{len(names) - _SHOWN + 1} more"]
+        more = len(names) - _MAX_SHOWN + 1
+        shown = names if len(names) <= _MAX_SHOWN else [*names[: _MAX_SHOWN - 1], f"{more} more"]
         sentences.append(f"{', '.join(shown[:-1])} and {shown[-1]} may be one person: same {what}")
         for name in names:
             notes[name].append(sentences[-1])
     return dict(notes), sentences
 
 
-def _contradict(names, facts):
+def _contradict(names: Iterable[str], facts: Mapping[str, Iterable[Facts]]) -> bool:
     return any(
         contradictions(one, other, named=False)
         for first, second in combinations(names, 2)
@@ -81,9 +83,9 @@ def _contradict(names, facts):
     )
 
 
-def _by_voxels(people):
-    """Names by the pixels of two slices of a series, read only where slices of two people lie at one place."""
-    places = defaultdict(list)
+def _by_voxels(people: Mapping[str, Sequence[Header]]) -> dict[tuple[str, ...], list[str]]:
+    """Group names by the pixels of two slices of a series; read only if slices of two people lie at one position."""
+    places: dict[tuple, list[tuple[str, list[Header]]]] = defaultdict(list)
     for name, headers in people.items():
         series = defaultdict(list)
         for header in headers:
@@ -93,19 +95,19 @@ def _by_voxels(people):
             images = sorted(images, key=_key)
             picked = [images[len(images) // 2], images[len(images) // 3]] if len(images) > 2 else images[:1]
             places[size, len(images), *map(_key, picked)].append((name, picked))
-    found = defaultdict(list)
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for same_place in places.values():
         if len({name for name, _ in same_place}) < 2:
             continue
         for name, picked in same_place:
-            digests = [pixels_of(header) for header in picked]
-            if None not in digests and len({*digests}) == len(digests):
-                found[tuple(digests)].append(name)
+            digests = tuple(digest for header in picked if (digest := pixels_of(header)))
+            if len(digests) == len({*digests}) == len(picked):
+                found[digests].append(name)
     return found
 
 
-def _key(header):
-    """Echo and place of the first slice of a file, to sort by."""
+def _key(header: Header) -> tuple[float, ...]:
+    """Return echo time and position of the first slice of a file, as a sort key."""
     echo, _, _, places = header["stacks"][0]
     place = places[0]
     return (echo or 0, *(np.round(place, _PLACE_DECIMALS).tolist() if place else ()))

@@ -1,27 +1,31 @@
-"""Exams: DICOM headers of one study that say the same of a person; and images that are in several of them."""
+"""Group DICOM headers into exams, and compare the images that several exams share."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from epitome_kit.sources.dicom_files import digest_pixels
-from epitome_kit.sources.dicom_names import Facts, names_nobody, read_facts
+from epitome_kit.files import PathLike
+from epitome_kit.sources.dicom_files import Header, digest_pixels
+from epitome_kit.sources.dicom_names import Facts, is_placeholder, read_facts
 
 
 class Exam(NamedTuple):
-    """Headers of one study in one folder that say the same of a person.
+    """Headers of one study in one folder that agree about the person.
 
     Attributes
     ----------
     patient : str
         PatientID.
     named : bool
-        Whether the PatientID names anybody.
+        Whether the PatientID identifies a person rather than being a placeholder.
     study : str or None
+        StudyInstanceUID.
     folder : str
-        The folder directly below the origin; empty for files in the origin itself.
+        Folder directly below the source; empty for files in the source itself.
     facts : Facts
-    headers : list of dict
+        What the headers state about the person.
+    headers : list of Header
     frames : set of str
         Frames of reference.
     """
@@ -31,42 +35,42 @@ class Exam(NamedTuple):
     study: str | None
     folder: str
     facts: Facts
-    headers: list
-    frames: set
+    headers: list[Header]
+    frames: set[str]
 
 
 class Shared(NamedTuple):
-    """Images of several exams that have one identifier.
+    """Images with the same identifier in several exams, counted by pairs of exams.
 
     Attributes
     ----------
     same : Counter of (int, int)
-        Pairs of exams to the number of images whose pixels are equal as well.
+        Number of images with equal pixels.
     clash : Counter of (int, int)
-        Pairs of exams to the number of images whose pixels differ.
+        Number of images with different pixels.
     """
 
-    same: Counter
-    clash: Counter
+    same: Counter[tuple[int, int]]
+    clash: Counter[tuple[int, int]]
 
 
-def gather_exams(headers, source):
-    """Gather headers into exams.
+def gather_exams(headers: Iterable[Header], source: PathLike) -> list[Exam]:
+    """Group headers into exams.
 
     Parameters
     ----------
-    headers : list of dict
+    headers : list of Header
         From :func:`epitome_kit.sources.dicom_files.find_headers`.
     source : path
-        The folder that they come from.
+        Folder of the files.
 
     Returns
     -------
     list of Exam
     """
     patients = {header["patient"] for header in headers}
-    named = {patient: not names_nobody(patient, patients) for patient in patients}
-    exams = {}
+    named = {patient: not is_placeholder(patient, patients) for patient in patients}
+    exams: dict[tuple, Exam] = {}
     for header in headers:
         parts = header["path"].relative_to(source).parts
         folder = parts[0] if len(parts) > 1 else ""
@@ -75,22 +79,23 @@ def gather_exams(headers, source):
         if key not in exams:
             exams[key] = Exam(header["patient"], named[header["patient"]], header["study"], folder, facts, [], set())
         exams[key].headers.append(header)
-        exams[key].frames.update({header["frame"]} - {None})
+        if header["frame"] is not None:
+            exams[key].frames.add(header["frame"])
     return list(exams.values())
 
 
-def compare_images(exams):
-    """Find the images that have one identifier in several exams, and compare their pixels.
+def compare_images(exams: Sequence[Exam]) -> Shared:
+    """Find images with the same identifier in several exams, and compare their pixels.
 
     Parameters
     ----------
-    exams : list of Exam
+    exams : sequence of Exam
 
     Returns
     -------
     Shared
     """
-    places = defaultdict(list)
+    places: dict[str, list[tuple[int, Header]]] = defaultdict(list)
     for index, exam in enumerate(exams):
         for header in exam.headers:
             if header["instance"]:
@@ -99,7 +104,7 @@ def compare_images(exams):
     for found in places.values():
         if len({index for index, _ in found}) < 2:
             continue
-        pairs = {}
+        pairs: dict[tuple[int, int], bool] = {}
         for (first, one), (second, other) in combinations(found, 2):
             if first != second:
                 pair = min(first, second), max(first, second)
@@ -111,28 +116,28 @@ def compare_images(exams):
     return shared
 
 
-def drop_copies(headers):
-    """Leave out copies of an image: one identifier and equal pixels, or pixels that are not whole.
+def drop_copies(headers: Iterable[Header]) -> list[Header]:
+    """Remove copies of an image: those with the same identifier and equal or truncated pixels.
 
     Parameters
     ----------
-    headers : list of dict
-        Of one person.
+    headers : list of Header
+        Headers of one person.
 
     Returns
     -------
-    list of dict
-        Images of one identifier whose pixels differ are all kept.
+    list of Header
+        Images with the same identifier and different pixels are all kept.
     """
-    found = defaultdict(list)
+    found: dict[str | int, list[Header]] = defaultdict(list)
     for index, header in enumerate(headers):
         found[header["instance"] or index].append(header)
-    kept = []
+    kept: list[Header] = []
     for images in found.values():
         if len(images) == 1:
             kept += images
             continue
-        pixels = {}
+        pixels: dict[str | None, Header] = {}
         for header in images:
             pixels.setdefault(pixels_of(header), header)
         whole = [header for digest, header in pixels.items() if digest]
@@ -140,21 +145,21 @@ def drop_copies(headers):
     return kept
 
 
-def _same_pixels(first, second):
-    """Whether two images of one identifier are equal, as far as their pixels can be read."""
+def _same_pixels(first: Header, second: Header) -> bool:
+    """Return whether two images with one identifier are equal, as far as their pixels can be read."""
     if first["size"] != second["size"]:
         return False
     digests = {pixels_of(first), pixels_of(second)}
     return len(digests) == 1 or None in digests
 
 
-def pixels_of(header):
-    """Tell the pixels of an image from any others, reading its file once.
+def pixels_of(header: Header) -> str | None:
+    """Compute the digest of an image's pixels; its file is read only once.
 
     Parameters
     ----------
-    header : dict
-        From :func:`epitome_kit.sources.dicom_files.find_headers`.
+    header : Header
+        The digest is kept in it.
 
     Returns
     -------

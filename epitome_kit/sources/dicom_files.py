@@ -1,20 +1,23 @@
-"""DICOM files of a folder, known by their content, with or without the usual 128 bytes in front; and what one says."""
+"""Find DICOM files by their content, with or without preamble, and read their headers."""
 
 import hashlib
 import io
 import math
 import re
 from collections import Counter, defaultdict
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from epitome_kit.files import Json, PathLike
 from epitome_kit.folders import walk_entries
 from epitome_kit.parallel import for_each
+from epitome_kit.sources.contrast_fields import as_number
 from epitome_kit.sources.dicom_physics import (
     PHYSICS_TAGS,
-    as_number,
     as_numbers,
     first_value,
     inner_sets,
@@ -23,12 +26,18 @@ from epitome_kit.sources.dicom_physics import (
 )
 
 START = 132
-"""Bytes at the start of a file that tell whether it is DICOM."""
+"""Number of leading bytes by which DICOM is recognised."""
 
-_MOST_FRAMES = 100_000
-_META = 4096
+Place = tuple[float, ...]
+"""Position of a slice (ImagePositionPatient), in mm."""
+
+Stack = tuple[float | None, tuple[float, ...] | None, str, list[Place | None]]
+"""Images of one file with one echo time in ms, orientation and type, and the position of each."""
+
+_MAX_FRAMES = 100_000
+_META_BYTES = 4096
 _FIRST_GROUPS = (0x0002, 0x0008)
-_LONGEST_FIRST = 1 << 16
+_MAX_FIRST_LENGTH = 1 << 16
 _VRS = re.compile(rb"AE|AS|AT|CS|DA|DS|DT|FD|FL|IS|LO|LT|OB|OW|PN|SH|SL|SQ|SS|ST|TM|UI|UL|UN|US|UT")
 _NAMED = re.compile(r"\.(dcm|dicom|ima)", re.IGNORECASE)
 _PLACE = {
@@ -50,33 +59,55 @@ _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _TAGS = [*PHYSICS_TAGS, *_PLACE.values(), *_GROUPS]
 
 
+class Header(TypedDict):
+    """Header of one DICOM file as plain values.
+
+    `physics` is what :func:`epitome_kit.sources.dicom_physics.read_physics` returns, `size`
+    is rows and columns, and `pixels` is the digest of the pixels once it was computed.
+    Identifiers are None if they are missing.
+    """
+
+    study: str | None
+    series: str | None
+    frame: str | None
+    instance: str | None
+    patient: str
+    name: str
+    path: Path
+    physics: Json
+    size: tuple[int, int]
+    stacks: list[Stack]
+    pixels: NotRequired[str | None]
+
+
 class Found(NamedTuple):
-    """What lies in a folder.
+    """Content of a folder.
 
     Attributes
     ----------
-    headers : list of dict
-        One a DICOM file that is part of a series, in natural order of their paths.
+    headers : list of Header
+        One per DICOM file that belongs to a series, in natural order of their paths.
     damaged : list of Path
         DICOM files that cannot be read.
     others : list of Path
-        Files that are no DICOM.
-    passed : Counter of str
-        Everything else that was passed over, by what it is.
+        Files that are not DICOM.
+    skipped : Counter of str
+        Number of other entries by kind.
     """
 
-    headers: list
-    damaged: list
-    others: list
-    passed: Counter
+    headers: list[Header]
+    damaged: list[Path]
+    others: list[Path]
+    skipped: Counter[str]
 
 
-def find_headers(source, *, workers=1):
+def find_headers(source: PathLike, *, workers: int = 1) -> Found:
     """Read the header of every DICOM file of a folder.
 
     Parameters
     ----------
     source : path
+        Folder, searched recursively.
     workers : int, default=1
         Number of processes.
 
@@ -84,10 +115,11 @@ def find_headers(source, *, workers=1):
     -------
     Found
     """
-    files, others, passed = [], [], Counter()
+    files, others = [], []
+    skipped: Counter[str] = Counter()
     for path, kind in walk_entries(source):
         if kind != "file":
-            passed[kind] += 1
+            skipped[kind] += 1
         elif _is_dicom(path):
             files.append(path)
         else:
@@ -98,39 +130,39 @@ def find_headers(source, *, workers=1):
         if header is None:
             damaged.append(path)
         elif header == "directory":
-            passed["DICOMDIR"] += 1
+            skipped["DICOMDIR"] += 1
         elif header == "no DICOM":
             (damaged if _NAMED.fullmatch(path.suffix) else others).append(path)
         elif header["series"] is None:
-            passed["DICOM without a SeriesInstanceUID, so that nobody knows which images are one scan"] += 1
+            skipped["DICOM without a SeriesInstanceUID, so that its images cannot be grouped"] += 1
         else:
             headers.append(header)
-    return Found(headers, damaged, others, passed)
+    return Found(headers, damaged, others, skipped)
 
 
-def looks_like_dicom(start):
-    """Tell DICOM by the first bytes of a file.
+def looks_like_dicom(start: bytes) -> bool:
+    """Recognise DICOM by the first bytes of a file.
 
     Parameters
     ----------
     start : bytes
-        :data:`START` of them, fewer where the file is shorter.
+        The first :data:`START` bytes, fewer if the file is shorter.
 
     Returns
     -------
     bool
-        True also without the 128 bytes and the ``DICM`` that the standard asks for,
-        where the first element is one that a data set begins with.
+        Also True without the preamble and ``DICM`` that the standard requires, if the
+        first element is one with which a data set begins.
     """
     if start[128:132] == b"DICM":
         return True
     if len(start) < START or int.from_bytes(start[:2], "little") not in _FIRST_GROUPS or start[3] > 1:
         return False
     explicit = _VRS.fullmatch(start[4:6]) is not None
-    return explicit or 0 < int.from_bytes(start[4:8], "little") < _LONGEST_FIRST
+    return explicit or 0 < int.from_bytes(start[4:8], "little") < _MAX_FIRST_LENGTH
 
 
-def _is_dicom(path):
+def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             return looks_like_dicom(stream.read(START))
@@ -138,56 +170,60 @@ def _is_dicom(path):
         return False
 
 
-def _meta(path):
-    """File meta information; empty where there is none."""
+def _read_meta(path: PathLike) -> pydicom.Dataset:
+    """Read the file meta information; empty if there is none."""
     with open(path, "rb") as stream:
-        start = stream.read(_META)
+        start = stream.read(_META_BYTES)
     if start[128:132] == b"DICM":
         return pydicom.filereader.read_file_meta_info(path)
     return pydicom.filereader.read_partial(io.BytesIO(start), lambda tag, *_: tag.group > 2, force=True).file_meta
 
 
-def read_header(path):
-    """Take what one file says of itself, in plain values.
+def read_header(path: Path) -> Header | Literal["directory", "no DICOM"] | None:
+    """Read the header of one file as plain values.
 
     Parameters
     ----------
-    path : path
+    path : Path
 
     Returns
     -------
-    dict, str or None
-        ``"directory"`` for a DICOMDIR, ``"no DICOM"`` where nothing in it is any; None
-        where it cannot be read.
+    Header, str or None
+        ``"directory"`` for a DICOMDIR, ``"no DICOM"`` for any other file; None if it
+        cannot be read.
     """
     try:
-        meta = _meta(path)
+        meta = _read_meta(path)
         if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            return None  # nobody writes it, dcm2niix reads none, and a few bytes of it can become gigabytes
+            return None  # rare, not supported by dcm2niix, and a few bytes can expand to gigabytes
         if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             return "directory"
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         shared, frames = (dataset.get(name) or [] for name in _GROUPS)
         sources = [dataset, *inner_sets(shared[:1]), *inner_sets(frames[:1])]
-        header = {name: first_value(sources, keyword) for name, keyword in _PLACE.items()}
+        values = {name: first_value(sources, keyword) for name, keyword in _PLACE.items()}
         physics = read_physics(sources)
-        if not (header["class"] or physics["modality"]):
+        if not (values["class"] or physics["modality"]):
             return "no DICOM"
-        return {
-            **{name: header[name] and str(header[name]) for name in ("study", "series", "frame", "instance")},
-            **{name: str(header[name] or "").strip(" \0") for name in ("patient", "name")},
-            "path": path,
-            "physics": physics,
-            "size": (int(header["rows"] or 0), int(header["columns"] or 0)),
-            "stacks": _stacks(frames, sources, int(header["frames"] or 1)),
-        }
+        return Header(
+            study=values["study"] and str(values["study"]),
+            series=values["series"] and str(values["series"]),
+            frame=values["frame"] and str(values["frame"]),
+            instance=values["instance"] and str(values["instance"]),
+            patient=str(values["patient"] or "").strip(" \0"),
+            name=str(values["name"] or "").strip(" \0"),
+            path=path,
+            physics=physics,
+            size=(int(values["rows"] or 0), int(values["columns"] or 0)),
+            stacks=_stacks(frames, sources, int(values["frames"] or 1)),
+        )
     except Exception:  # a damaged file can raise anything in its reader
         return None
 
 
-def _stacks(frames, sources, count):
-    """Images of one file, by echo time, orientation and type: the place of each, None where it is not said."""
-    stacks = defaultdict(list)
+def _stacks(frames: Iterable[pydicom.Dataset], sources: Sequence[pydicom.Dataset], count: int) -> list[Stack]:
+    """Group the images of one file by echo time, orientation and type, with the position of each if it is stated."""
+    stacks: dict[tuple[float | None, tuple[float, ...] | None, str], list[Place | None]] = defaultdict(list)
     for frame in [inner_sets([frame]) for frame in frames] or [[]]:
         values = [*frame, *sources]
         echo = as_number(first_value(values, "EffectiveEchoTime") or first_value(values, "EchoTime"))
@@ -196,12 +232,12 @@ def _stacks(frames, sources, count):
             as_numbers(first_value(values, "ImagePositionPatient"), 3)
         )
     if not frames and count > 1:
-        stacks = {key: [None] * min(count, _MOST_FRAMES) for key in stacks}
+        stacks = {key: [None] * min(count, _MAX_FRAMES) for key in stacks}
     return [(*key, places) for key, places in stacks.items()]
 
 
-def digest_pixels(path):
-    """Tell the pixels of a file from any others.
+def digest_pixels(path: PathLike) -> str | None:
+    """Compute the SHA-256 digest of a file's pixels.
 
     Parameters
     ----------
@@ -210,15 +246,15 @@ def digest_pixels(path):
     Returns
     -------
     str or None
-        Hexadecimal digits; None where there are no pixels, or fewer than the header promises.
+        Hexadecimal digits; None if there are no pixels, or fewer than the header states.
     """
     tags = ["Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames", "PixelData"]
     try:
         dataset = pydicom.dcmread(path, specific_tags=tags, force=True)
         pixels = dataset.PixelData
         sizes = (dataset.get(name) or 1 for name in (*tags[:2], "SamplesPerPixel", "NumberOfFrames"))
-        promised = math.prod(map(int, sizes)) * int(dataset.get("BitsAllocated") or 8) // 8
-        packed = dataset["PixelData"].is_undefined_length
+        stated = math.prod(map(int, sizes)) * int(dataset.get("BitsAllocated") or 8) // 8
+        compressed = dataset["PixelData"].is_undefined_length
     except Exception:  # as for a header
         return None
-    return hashlib.sha256(pixels).hexdigest() if packed or len(pixels) >= promised else None
+    return hashlib.sha256(pixels).hexdigest() if compressed or len(pixels) >= stated else None

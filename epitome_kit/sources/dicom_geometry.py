@@ -1,6 +1,8 @@
-"""Where the slices of a DICOM volume lie: even or refused, and the same before and after conversion."""
+"""Check the geometry of a DICOM volume: even spacing, and the same position before and after conversion."""
 
 import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -9,70 +11,77 @@ from epitome_kit.errors import ImageError
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.io.header_checks import MOST_VOXELS
 
-FEWEST_SLICES = 4
-"""A volume with fewer is no scan of a head."""
+if TYPE_CHECKING:
+    from epitome_kit.sources.dicom_headers import Volume
 
-_GAP = 1.5
+MIN_SLICES = 4
+"""Minimum number of slices in a head volume."""
+
+_GAP_STEPS = 1.5
 _SAME_PLACE_MM = 0.01
-_EVEN_MM = 0.1
-_EVEN = 0.01
-_SAME_SIZE = 0.01
-_SQUARE = 0.01
+_MAX_UNEVENNESS_MM = 0.1
+_MAX_UNEVENNESS = 0.01
+_MAX_SIZE_DIFFERENCE = 0.01
+_MAX_OBLIQUENESS = 0.01
 _OFF_GRID_VOXELS = 0.1
 _STEP_VOXELS = 0.2
-"""What one step may differ from the mean of all, where each slice is within a tenth of a voxel."""
+"""Tolerance of one step against the mean of all, if each slice is within a tenth of a voxel."""
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
-def find_fault(volume):
-    """Say why no sound image can be made of a volume.
+def find_defect(volume: "Volume") -> tuple[str, str] | None:
+    """Explain why a volume cannot be converted to a valid image.
 
     Parameters
     ----------
-    volume : epitome_kit.sources.dicom_headers.Volume
+    volume : Volume
 
     Returns
     -------
     (str, str) or None
-        What was expected, and what came; None where all is well.
+        What was expected, and what was received; None if there is no defect.
     """
     title = volume.title
     if 0 in volume.size:
         return "images", f"{volume.slices} files without pixels in {title}"
     if volume.physics["polarity"].upper() == "MONOCHROME1":
         return "pixels that are bright where they are high", f"inverted ones (MONOCHROME1) in {title}"
-    if volume.slices < FEWEST_SLICES:
-        return f"at least {FEWEST_SLICES} slices", f"{volume.slices} in {title}"
+    if volume.slices < MIN_SLICES:
+        return f"at least {MIN_SLICES} slices", f"{volume.slices} in {title}"
     if math.prod((*volume.size, volume.slices)) > MOST_VOXELS:
         return f"at most {MOST_VOXELS} voxels", f"{volume.slices} slices of {volume.size} in {title}"
     if volume.orientation is None or volume.places_mm is None:
-        lost = "place" if volume.orientation else "orientation"
-        return "a place and an orientation for every slice", f"slices without {lost} in {title}: sides cannot be told"
+        missing = "place" if volume.orientation else "orientation"
+        return (
+            "a place and an orientation for every slice",
+            f"slices without {missing} in {title}: left and right are unknown",
+        )
     rows, columns = np.reshape(volume.orientation, (2, 3))
-    if max(abs(rows @ rows - 1), abs(columns @ columns - 1), abs(rows @ columns)) > _SQUARE:
+    if max(abs(rows @ rows - 1), abs(columns @ columns - 1), abs(rows @ columns)) > _MAX_OBLIQUENESS:
         return "rows and columns at a right angle", f"orientation {volume.orientation} in {title}"
-    return _size_fault(volume) or _gap_fault(volume) or _stack_fault(volume)
+    return _size_defect(volume) or _gap_defect(volume) or _stack_defect(volume)
 
 
-def _size_fault(volume):
-    """Pixels of no size, or of several."""
+def _size_defect(volume: "Volume") -> tuple[str, str] | None:
+    """Report pixels with zero, missing or several sizes."""
     sizes = np.array([size or (np.nan, np.nan) for size in volume.pixels_mm])
     if not (np.isnan(sizes) | (sizes > 0)).all():
         return "pixels of more than 0 mm", f"{_times(sizes.min(0))} mm in {volume.title}"
-    if np.isnan(sizes).any() != np.isnan(sizes).all() or (np.ptp(sizes, 0) > _SAME_SIZE * sizes.min(0)).any():
+    if np.isnan(sizes).any() != np.isnan(sizes).all() or (np.ptp(sizes, 0) > _MAX_SIZE_DIFFERENCE * sizes.min(0)).any():
         shown = " and ".join(sorted({"none" if np.isnan(size).any() else f"{_times(size)} mm" for size in sizes}))
         return "one size of pixels", f"{shown} in {volume.title}"
     return None
 
 
-def _gap_fault(volume):
-    """Two images at one place, or none where one should be."""
-    steps, usual, title = np.diff(volume.positions_mm), volume.step_mm, volume.title
-    again = np.count_nonzero(steps < _SAME_PLACE_MM)
-    if again:
-        return "one image a place", f"{again} more in {title}"
-    gaps = np.flatnonzero(steps > _GAP * usual)
+def _gap_defect(volume: "Volume") -> tuple[str, str] | None:
+    """Report several images at one position, or missing slices."""
+    steps, title = _steps_mm(volume), volume.title
+    usual = float(np.median(steps))
+    extra = np.count_nonzero(steps < _SAME_PLACE_MM)
+    if extra:
+        return "one image a place", f"{extra} more in {title}"
+    gaps = np.flatnonzero(steps > _GAP_STEPS * usual)
     if len(gaps) == 0:
         return None
     missing = sum(max(1, round(steps[gap] / usual) - 1) for gap in gaps)
@@ -83,10 +92,10 @@ def _gap_fault(volume):
     )
 
 
-def _stack_fault(volume):
-    """Slices at uneven distances, or not straight over one another, by a tenth of a voxel or more."""
-    along, aside = _off_the_grid(volume)
-    steps = np.diff(volume.positions_mm)
+def _stack_defect(volume: "Volume") -> tuple[str, str] | None:
+    """Report slices that are unevenly spaced or shifted sideways by more than a tenth of a voxel."""
+    along, aside = _deviation_mm(volume)
+    steps = _steps_mm(volume)
     if along > _OFF_GRID_VOXELS * np.mean(steps):
         return "slices at even distances", f"distances of {_range(steps)} mm in {volume.title}"
     if aside > _OFF_GRID_VOXELS * min(volume.physics["pixel_mm"] or (np.mean(steps),)):
@@ -94,10 +103,21 @@ def _stack_fault(volume):
     return None
 
 
-def _off_the_grid(volume):
-    """How far slices lie from their places on an even, upright grid between the first and the last, in mm."""
+def _steps_mm(volume: "Volume") -> np.ndarray:
+    """Return the distances between neighbouring slices, in mm."""
+    return np.diff(np.array(volume.positions_mm))
+
+
+def _axes(volume: "Volume") -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions of rows and columns."""
+    rows, columns = np.reshape(np.array(volume.orientation), (2, 3))
+    return rows, columns
+
+
+def _deviation_mm(volume: "Volume") -> tuple[float, float]:
+    """Return the largest deviation of slices from an even grid between the first and the last: along and aside."""
     places = np.array(volume.places_mm)
-    rows, columns = np.reshape(volume.orientation, (2, 3))
+    rows, columns = _axes(volume)
     normal = np.cross(rows, columns)
     along = places @ normal
     even = np.linspace(along[0], along[-1], len(along))
@@ -105,29 +125,30 @@ def _off_the_grid(volume):
     return np.abs(along - even).max(), aside
 
 
-def find_remarks(volume):
-    """Say what should be known of the geometry of a volume that can be used.
+def find_remarks(volume: "Volume") -> list[str]:
+    """List what users should know about the geometry of a usable volume.
 
     Parameters
     ----------
-    volume : epitome_kit.sources.dicom_headers.Volume
+    volume : Volume
 
     Returns
     -------
     list of str
     """
-    steps, step, title = np.diff(volume.positions_mm), volume.step_mm, volume.title
+    steps, title = _steps_mm(volume), volume.title
+    step = float(np.median(steps))
     remarks = []
     if volume.physics["pixel_mm"] is None:
         remarks.append(f"no size of pixels in {title}: its voxel size is unknown")
-    if _off_the_grid(volume)[0] > max(_EVEN_MM, _EVEN * step):
+    if _deviation_mm(volume)[0] > max(_MAX_UNEVENNESS_MM, _MAX_UNEVENNESS * step):
         remarks.append(f"slices of {title} lie {_range(steps)} mm apart: taken as {np.mean(steps):.2f} mm")
     stated = volume.physics["between_mm"] or 0
     times = step / stated if stated >= 0.9 * (volume.physics["thickness_mm"] or math.inf) else 1
     if round(times) >= 2 and abs(times - round(times)) < 0.05:
         remarks.append(f"slices of {title} lie {step:.1f} mm apart, stated {stated:.1f} mm: some may be missing")
     thick = volume.physics["thickness_mm"] or 0
-    if volume.physics["acquisition"].upper() == "3D" and thick > 0 and not stated and step > _GAP * thick:
+    if volume.physics["acquisition"].upper() == "3D" and thick > 0 and not stated and step > _GAP_STEPS * thick:
         remarks.append(
             f"slices of {title} lie {step:.1f} mm apart and are {thick:.1f} mm thick, in a scan of type 3D, which has "
             "no gaps: some may be missing"
@@ -135,27 +156,27 @@ def find_remarks(volume):
     return remarks
 
 
-def check_place(image, volume):
-    """Hold a converted image against the places that the headers give.
+def check_place(image: nib.Nifti1Image, volume: "Volume") -> nib.Nifti1Image:
+    """Compare the position of a converted image with that stated in the headers.
 
     Parameters
     ----------
     image : Nifti1Image
-        What a converter made of the volume.
-    volume : epitome_kit.sources.dicom_headers.Volume
-        Without a fault.
+        The volume, converted.
+    volume : Volume
+        Without a defect.
 
     Returns
     -------
     Nifti1Image
-        The image, whose slices lie where the headers put the first and the last: a
-        converter that takes the first step for all is put right. Where the headers give
-        no size of pixels, voxels of one along each axis, marked as of unknown size.
+        The image with its first and last slice where the headers place them, which
+        corrects converters that take the first step for all. If the headers give no pixel
+        size, voxels have size 1 along each axis and are marked as of unknown size.
 
     Raises
     ------
     ImageError
-        A corner lies more than a tenth of a voxel from where the headers put it.
+        A corner is more than a tenth of a voxel away from its stated position.
     """
     known, stated = volume.physics["pixel_mm"] is not None, _stated_affine(volume)
     shape = np.array((*volume.size[::-1], volume.slices))
@@ -164,10 +185,10 @@ def check_place(image, volume):
         stated = _without_size(nib.Nifti1Image(np.zeros(shape, np.uint8), stated)).affine
     found = np.linalg.inv(image.affine) @ stated
     turn = found[:3, :3].round()
-    meant = nib.affines.from_matvec(turn, np.where(turn.sum(1) < 0, np.array(image.shape) - 1, 0))
+    ideal = nib.affines.from_matvec(turn, np.where(turn.sum(1) < 0, np.array(image.shape) - 1, 0))
     upright = np.array_equal(np.abs(turn) @ shape, image.shape) and np.array_equal(turn @ turn.T, np.eye(3))
     index = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij"), -1)
-    off = np.abs(nib.affines.apply_affine(found, index) - nib.affines.apply_affine(meant, index)).max((0, 1, 3))
+    off = np.abs(nib.affines.apply_affine(found, index) - nib.affines.apply_affine(ideal, index)).max((0, 1, 3))
     if not upright or off.min() > _OFF_GRID_VOXELS or off.max() > _STEP_VOXELS * volume.slices:
         raise ImageError(
             "import",
@@ -176,29 +197,29 @@ def check_place(image, volume):
             "export the series again, and look at it in a viewer",
         )
     if off.max() > _OFF_GRID_VOXELS:
-        image = nib.Nifti1Image(image.dataobj, stated @ np.linalg.inv(meant), image.header)
+        image = nib.Nifti1Image(image.dataobj, stated @ np.linalg.inv(ideal), image.header)
     return image if known else mark_voxel_size_unknown(image)
 
 
-def _stated_affine(volume):
-    """Column, row and slice to RAS millimetres, as the headers have it; pixels of unknown size count as 1 mm."""
-    rows, columns = np.reshape(volume.orientation, (2, 3))
+def _stated_affine(volume: "Volume") -> np.ndarray:
+    """Map column, row and slice to RAS mm according to the headers; pixels of unknown size count as 1 mm."""
+    rows, columns = _axes(volume)
     row_mm, column_mm = volume.physics["pixel_mm"] or (1, 1)
-    first, last = np.array(volume.places_mm[0]), np.array(volume.places_mm[-1])
+    first, last = np.array(volume.places_mm)[[0, -1]]
     matrix = np.stack([rows * column_mm, columns * row_mm, (last - first) / (volume.slices - 1)], axis=1)
     return nib.affines.from_matvec(_LPS_TO_RAS @ matrix, _LPS_TO_RAS @ first)
 
 
-def _without_size(image):
-    """Image with voxels of one along each axis, around the origin."""
+def _without_size(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Give an image voxels of size 1 along each axis, centred on the origin."""
     matrix = image.affine[:3, :3] / nib.affines.voxel_sizes(image.affine)
     centre = (np.array(image.shape) - 1) / 2
     return nib.Nifti1Image(image.dataobj, nib.affines.from_matvec(matrix, -matrix @ centre), image.header)
 
 
-def _range(steps):
+def _range(steps: np.ndarray) -> str:
     return f"{steps.min():.2f} to {steps.max():.2f}"
 
 
-def _times(sizes):
+def _times(sizes: Iterable[float]) -> str:
     return " x ".join(f"{size:g}" for size in sizes)

@@ -1,21 +1,29 @@
-"""DICOM images gathered into volumes: one person, one series, one echo, one orientation and one type each."""
+"""Group DICOM images into volumes by person, series, echo time, orientation and image type."""
 
+import hashlib
 import math
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from epitome_kit.files import Json, PathLike
 from epitome_kit.sources.dicom_exams import drop_copies
-from epitome_kit.sources.dicom_files import find_headers
-from epitome_kit.sources.dicom_geometry import find_fault
-from epitome_kit.sources.dicom_names import names_nobody
-from epitome_kit.sources.dicom_physics import vary
+from epitome_kit.sources.dicom_files import Header, Place, find_headers
+from epitome_kit.sources.dicom_geometry import find_defect
+from epitome_kit.sources.dicom_names import is_placeholder
+from epitome_kit.sources.dicom_physics import find_variation
 
-_SAME_ECHO = 1.02
-_SAME_DIRECTION = 0.01
+_Value = TypeVar("_Value", float, tuple[float, ...])
+_Key = tuple[str | None, str | None, float | None, tuple[float, ...] | None, str, tuple[int, int]]
+"""Study, series, echo time in ms, orientation, type and size of the images of one volume."""
+
+_MAX_ECHO_DIFFERENCE = 0.02
+_MAX_DIRECTION_DIFFERENCE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,86 +33,112 @@ class Volume:
     Attributes
     ----------
     patient : str
-        Name of the person in the origin: never to be written anywhere.
-    study, series : str
-        As the header has them: never to be written anywhere.
+        Name of the person in the source; must never be written to a file.
+    study, series : str or None
+        Identifiers from the header; must never be written to a file.
     echo_ms : float or None
+        Echo time.
     files : tuple of Path
     instances : tuple of str
         Identifier of each image.
     orientation : tuple of float or None
-        Directions of rows and columns, as the header of the first image has them.
+        Directions of rows and columns in the header of the first image.
     places_mm : tuple of (float, float, float) or None
-        Where each slice begins, sorted along their normal; None where the header
-        does not give each of them.
-    pixels_mm : tuple
-        Each size of pixels that the headers give, rows first; None among them where
-        one gives none.
+        Position of each slice, sorted along the slice normal; None if any is missing.
+    pixels_mm : tuple of (float, float) or None
+        Each pixel size in the headers, rows first; None stands for a missing one.
     slices : int
+        Number of slices.
     physics : dict
-        What the first header says of the scan, by the names of this module.
+        Fields of the first header, see :func:`epitome_kit.sources.dicom_physics.read_physics`.
     size : tuple of int
         Rows and columns.
     varied : dict of str to list
-        What its images say differently, see :func:`epitome_kit.sources.dicom_physics.vary`.
+        Fields in which its images disagree, see
+        :func:`epitome_kit.sources.dicom_physics.find_variation`.
     """
 
     patient: str
-    study: str
-    series: str
+    study: str | None
+    series: str | None
     echo_ms: float | None
-    files: tuple
-    instances: tuple
-    orientation: tuple | None
-    places_mm: tuple | None
-    pixels_mm: tuple
+    files: tuple[Path, ...]
+    instances: tuple[str, ...]
+    orientation: tuple[float, ...] | None
+    places_mm: tuple[Place, ...] | None
+    pixels_mm: tuple[tuple[float, float] | None, ...]
     slices: int
-    physics: dict
-    size: tuple
-    varied: dict = field(default_factory=dict)
+    physics: Json
+    size: tuple[int, int]
+    varied: dict[str, list[Json]] = field(default_factory=dict)
 
     @property
-    def title(self):
-        """Name for reports, such as ``"series 4"``; descriptions can hold names of people."""
-        number = self.physics["number"]
-        return "a series without number" if number is None else f"series {number:.0f}"
+    def title(self) -> str:
+        """Name for reports, such as ``"series 4"``; descriptions may contain names of persons."""
+        return series_title(self.physics)
 
     @cached_property
-    def positions_mm(self):
-        """Places of the slices along their normal, in mm; None where unknown."""
-        if self.places_mm is None:
+    def positions_mm(self) -> tuple[float, ...] | None:
+        """Position of each slice along the slice normal, in mm; None if unknown."""
+        if self.places_mm is None or self.orientation is None:
             return None
         return tuple(np.array(self.places_mm) @ _normal(self.orientation))
 
     @cached_property
-    def step_mm(self):
-        """Distance between neighbouring slices, in mm; None where unknown."""
+    def step_mm(self) -> float | None:
+        """Median distance between neighbouring slices, in mm; None if unknown."""
         if self.positions_mm and len(self.positions_mm) > 1:
             return float(np.median(np.diff(self.positions_mm)))
         return self.physics["between_mm"] or self.physics["thickness_mm"]
 
     @cached_property
-    def fault(self):
-        """Why no sound image can be made of the volume: what was expected and what came; None where one can."""
-        return find_fault(self)
+    def defect(self) -> tuple[str, str] | None:
+        """Why the volume cannot be converted: what was expected and what was received; None if it can."""
+        return find_defect(self)
 
 
-def read_volumes(source, *, workers=1):
-    """Read every header below a folder and gather the images into volumes.
+def series_title(physics: Json) -> str:
+    """Name a series for reports by its number."""
+    number = physics["number"]
+    return "a series without number" if number is None else f"series {number:.0f}"
 
-    Files that are no DICOM are passed over, and so are copies of an image. An
-    image whose header names nobody belongs to the folder directly below `source`.
+
+def digest_volumes(volumes: Iterable[Volume], *names: str) -> str:
+    """Compute a digest of volumes, which identifies them without naming them.
+
+    Parameters
+    ----------
+    volumes : iterable of Volume
+        Their image identifiers and echo times are hashed.
+    *names : str
+        Further text to hash.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    known = sorted(f"{instance} {volume.echo_ms}" for volume in volumes for instance in volume.instances)
+    return hashlib.sha256("\n".join((*known, *names)).encode()).hexdigest()[:16]
+
+
+def read_volumes(source: PathLike, *, workers: int = 1) -> tuple[list[Volume], int]:
+    """Read every header below a folder and group the images into volumes.
+
+    Other files are skipped, and so are copies of an image. An image without a PatientID is
+    assigned to the folder directly below `source`.
 
     Parameters
     ----------
     source : path
+        Folder of DICOM files.
     workers : int, default=1
         Number of processes.
 
     Returns
     -------
     volumes : list of Volume
-        In the order of patient, study date, series number and echo time.
+        Sorted by patient, study date, series number and echo time.
     damaged : int
         Number of DICOM files whose header could not be read.
     """
@@ -112,64 +146,73 @@ def read_volumes(source, *, workers=1):
     found = find_headers(source, workers=workers)
     people = defaultdict(list)
     for header in found.headers:
-        nobody = names_nobody(header["patient"])
-        people[header["path"].relative_to(source).parts[0] if nobody else header["patient"]].append(header)
+        anonymous = is_placeholder(header["patient"])
+        people[header["path"].relative_to(source).parts[0] if anonymous else header["patient"]].append(header)
     volumes = [volume for name, headers in people.items() for volume in gather(name, drop_copies(headers))]
     return sorted(volumes, key=_order), len(found.damaged)
 
 
-def gather(name, headers):
-    """Gather the images of one person into volumes.
+def gather(name: str, headers: Sequence[Header]) -> list[Volume]:
+    """Group the images of one person into volumes.
 
     Parameters
     ----------
     name : str
-        Of the person.
-    headers : list of dict
+        Name of the person.
+    headers : sequence of Header
         From :func:`epitome_kit.sources.dicom_files.find_headers`, without copies.
 
     Returns
     -------
     list of Volume
-        In the order of study date, series number and echo time.
+        Sorted by study date, series number and echo time.
     """
-    echoes = _alike(headers, 0, lambda first, second: abs(first - second) <= (_SAME_ECHO - 1) * min(first, second))
-    directions = _alike(headers, 1, lambda *both: np.abs(np.subtract(*both)).max() <= _SAME_DIRECTION)
-    groups = defaultdict(list)
+    echoes: dict[str | None, set[float]] = defaultdict(set)
+    directions: dict[str | None, set[tuple[float, ...]]] = defaultdict(set)
     for header in headers:
-        for echo, orientation, kind, places in header["stacks"]:
-            same = echoes[header["series"]].get(echo), directions[header["series"]].get(orientation), kind
-            groups[header["study"], header["series"], *same, header["size"]].append((header, places))
+        echoes[header["series"]] |= {echo for echo, *_ in header["stacks"] if echo}
+        directions[header["series"]] |= {direction for _, direction, *_ in header["stacks"] if direction}
+    same_echo = {series: _merge_rounded(values, _is_same_echo) for series, values in echoes.items()}
+    same_direction = {series: _merge_rounded(values, _is_same_direction) for series, values in directions.items()}
+    groups: dict[_Key, list[tuple[Header, list[Place | None]]]] = defaultdict(list)
+    for header in headers:
+        series = header["series"]
+        for echo, direction, kind, places in header["stacks"]:
+            echo = same_echo[series][echo] if echo else None
+            direction = same_direction[series][direction] if direction else None
+            groups[header["study"], series, echo, direction, kind, header["size"]].append((header, places))
     return sorted((_volume(name, key, images) for key, images in groups.items()), key=_order)
 
 
-def _alike(headers, place, same):
-    """Map the values of each series to the first that is the same but for a rounding."""
-    values = defaultdict(dict)
-    for header in headers:
-        values[header["series"]] |= {stack[place]: None for stack in header["stacks"] if stack[place]}
-    alike = {}
-    for series, found in values.items():
-        first = alike[series] = {}
-        for value in sorted(found):
-            close = [other for other in dict.fromkeys(first.values()) if same(other, value)]
-            first[value] = close[0] if close else value
-    return alike
+def _is_same_echo(one: float, other: float) -> bool:
+    return abs(one - other) <= _MAX_ECHO_DIFFERENCE * min(one, other)
 
 
-def _normal(orientation):
+def _is_same_direction(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return bool(np.abs(np.subtract(one, other)).max() <= _MAX_DIRECTION_DIFFERENCE)
+
+
+def _merge_rounded(values: Iterable[_Value], is_same: Callable[[_Value, _Value], bool]) -> dict[_Value, _Value]:
+    """Map each value to the smallest one that differs by rounding only."""
+    merged: dict[_Value, _Value] = {}
+    for value in sorted(values):
+        merged[value] = next((other for other in merged.values() if is_same(other, value)), value)
+    return merged
+
+
+def _normal(orientation: Sequence[float]) -> np.ndarray:
     return np.cross(orientation[:3], orientation[3:])
 
 
-def _volume(name, key, images):
+def _volume(name: str, key: _Key, images: Sequence[tuple[Header, list[Place | None]]]) -> Volume:
     study, series, echo, orientation, kind, size = key
-    places = [place for _, found in images for place in found]
-    whole = orientation is not None and None not in places
-    if whole:
+    stated = [place for _, places in images for place in places]
+    places = None if None in stated else [place for place in stated if place is not None]
+    if places is not None and orientation is not None:
         normal = _normal(orientation)
-        places = sorted(places, key=lambda place: (float(normal @ np.array(place)), place))
+        places.sort(key=lambda place: (float(normal @ np.array(place)), place))
     headers = [_with_type(header["physics"], kind) for header, _ in images]
-    varied = vary(headers)
+    varied = find_variation(headers)
     return Volume(
         name,
         study,
@@ -178,30 +221,30 @@ def _volume(name, key, images):
         tuple(sorted({header["path"] for header, _ in images}, key=str)),
         tuple(sorted(header["instance"] or "" for header, _ in images)),
         orientation,
-        tuple(places) if whole else None,
+        tuple(places) if places is not None and orientation is not None else None,
         tuple(dict.fromkeys(header["physics"]["pixel_mm"] for header, _ in images)),
-        len(places),
+        len(stated),
         {**headers[0], **{name: value for few in varied.values() for name, value in few[0].items()}},
         size,
         varied,
     )
 
 
-def _with_type(physics, kind):
-    """Add the type of an image of an enhanced object to what its header says."""
-    said = physics["image_type"].upper().split("\\")
-    more = [word for word in kind.split("\\") if word and word not in said]
+def _with_type(physics: Json, kind: str) -> Json:
+    """Add the type of a frame of an enhanced object to the image type of its header."""
+    stated = physics["image_type"].upper().split("\\")
+    more = [word for word in kind.split("\\") if word and word not in stated]
     return {**physics, "image_type": "\\".join([*filter(None, [physics["image_type"]]), *more])} if more else physics
 
 
-def _order(volume):
+def _order(volume: Volume) -> tuple[str, str, str, float, str, float, int]:
     number = volume.physics["number"]
     return (
         volume.patient,
         volume.physics["date"],
         volume.study or "",
         math.inf if number is None else number,
-        volume.series,
+        volume.series or "",
         volume.echo_ms or 0,
         -volume.slices,
     )

@@ -1,53 +1,61 @@
-"""What the ledger of a DICOM import says of files, copies, and series whose fate was settled late."""
+"""Write the ledger entries of a DICOM import for files, copies and series that were excluded late."""
 
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from epitome_kit.cohort import image_path
+from epitome_kit.files import PathLike
 from epitome_kit.ledger import Entry
+from epitome_kit.sources.dicom_files import Found, Header
+from epitome_kit.sources.dicom_headers import series_title
 
-LOST = "could not be converted: "
-"""What follows the contrast where no image could be made of a series."""
+if TYPE_CHECKING:
+    from epitome_kit.sources.dicom import Patient
+
+NOT_CONVERTED = "could not be converted: "
+"""Follows the contrast of a series that could not be converted."""
 
 
-def list_copies(patients, names, source):
-    """List copies of images, one entry a series.
+def list_copies(patients: Mapping[str, "Patient"], names: Mapping[str, str], source: Path) -> list[Entry]:
+    """List copies of images, one entry per series.
 
     Parameters
     ----------
     patients : dict of str to Patient
     names : dict of str to str
-        Name in the cohort.
+        Names in the cohort.
     source : Path
+        Folder that paths are relative to.
 
     Returns
     -------
     list of Entry
     """
     entries = []
-    for patient, (one, volumes) in patients.items():
+    for patient, (person, volumes) in patients.items():
         used = {path for volume in volumes for path in volume.files}
-        copies = defaultdict(list)
-        for header in one.headers:
+        copies: dict[str | None, list[Header]] = defaultdict(list)
+        for header in person.headers:
             if header["path"] not in used:
                 copies[header["series"]].append(header)
-        for found in copies.values():
-            number = found[0]["physics"]["number"]
-            title = "a series without number" if number is None else f"series {number:.0f}"
-            reason = f"passed over: copies of images of {title}, {len(found)} of them"
-            entries.append(
-                Entry(found[0]["path"].relative_to(source).as_posix(), "file", names[patient], reason=reason)
-            )
+        for first, *others in copies.values():
+            title = series_title(first["physics"])
+            reason = f"skipped: {1 + len(others)} copies of images of {title}"
+            entries.append(Entry(first["path"].relative_to(source).as_posix(), "file", names[patient], reason=reason))
     return entries
 
 
-def with_its_subject(entry, left_out):
-    """Leave a series out where its subject is.
+def exclude_with_subject(entry: Entry, left_out: Collection[str]) -> Entry:
+    """Exclude a series whose subject is excluded.
 
     Parameters
     ----------
     entry : Entry
-    left_out : set of str
-        Subjects.
+        Entry of the series.
+    left_out : collection of str
+        Excluded subjects.
 
     Returns
     -------
@@ -59,16 +67,17 @@ def with_its_subject(entry, left_out):
     return entry._replace(taken_as="", evidence=evidence, reason=entry.reason or "its subject was left out")
 
 
-def as_written(entry, out, repaired):
-    """Leave a series out of which no image could be made though its headers were sound.
+def mark_unconverted(entry: Entry, out: PathLike, repaired: Iterable[tuple[str, str]]) -> Entry:
+    """Exclude a series that could not be converted.
 
     Parameters
     ----------
     entry : Entry
+        Entry of the series.
     out : path
         Folder of the cohort.
-    repaired : list of (str, str)
-        Subject, and what was noticed.
+    repaired : iterable of (str, str)
+        Subject and repair, which states the reason.
 
     Returns
     -------
@@ -77,10 +86,8 @@ def as_written(entry, out, repaired):
     contrast = entry.taken_as
     if not contrast or image_path(out, entry.subject, contrast).exists():
         return entry
-    begins = f"{contrast} {LOST}"
-    reasons = [
-        said.removeprefix(begins) for name, said in repaired if name == entry.subject and said.startswith(begins)
-    ]
+    start = f"{contrast} {NOT_CONVERTED}"
+    reasons = [text.removeprefix(start) for name, text in repaired if name == entry.subject and text.startswith(start)]
     return entry._replace(
         taken_as="",
         evidence=f"{entry.evidence}: {contrast}",
@@ -88,14 +95,16 @@ def as_written(entry, out, repaired):
     )
 
 
-def list_files(found, source, tables):
-    """List what was passed over: damaged files one by one, others by kind.
+def list_files(found: Found, source: Path, tables: Collection[str]) -> list[Entry]:
+    """List skipped files: damaged ones individually, others by kind.
 
     Parameters
     ----------
-    found : epitome_kit.sources.dicom_files.Found
+    found : Found
+        Content of the source.
     source : Path
-    tables : set of str
+        Folder that paths are relative to.
+    tables : collection of str
         Files that were read as tables.
 
     Returns
@@ -107,20 +116,20 @@ def list_files(found, source, tables):
         for path in found.damaged
     ]
     others = [path for path in found.others if path.relative_to(source).as_posix() not in tables]
-    counted = count_passed(found._replace(others=others))
-    return entries + [Entry(".", "file", reason=f"passed over: {kind}, {n} of them") for kind, n in counted.items()]
+    counted = count_skipped(found._replace(others=others))
+    return entries + [Entry(".", "file", reason=f"skipped: {n} x {kind}") for kind, n in counted.items()]
 
 
-def count_passed(found):
-    """Count what was passed over, by kind.
+def count_skipped(found: Found) -> Counter[str]:
+    """Count skipped files by kind.
 
     Parameters
     ----------
-    found : epitome_kit.sources.dicom_files.Found
+    found : Found
+        Content of the source.
 
     Returns
     -------
     Counter of str
     """
-    kinds = Counter(f"no DICOM, {path.suffix.lower() or 'no suffix'}" for path in found.others)
-    return Counter(found.passed) + kinds
+    return found.skipped + Counter(f"not DICOM, {path.suffix.lower() or 'no suffix'}" for path in found.others)

@@ -1,8 +1,11 @@
-"""What DICOM headers say of a person: whether a name names anybody, and whether two headers can be of one person."""
+"""Compare what DICOM headers state about a person, and recognise placeholder names."""
 
 import re
+from collections.abc import Collection
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
+
+from epitome_kit.sources.dicom_files import Header
 
 _LONG = (
     r"anon(y(m(e|o|os|us|ous|i[sz]e[drt]?|i[sz]ation|isiert|is|isee|izado|i[sz]er)?)?)?|pseudonym(i[sz]ed)?|"
@@ -15,52 +18,52 @@ _LONG = (
 )
 _SHORT = r"|de|id|pid|mrn|no|not|non|nil|nul|nan|na|nn|unk|the|for|of|set|tbd|todo|tmp|temp|doe|nom|sin|0+|x+|(z|q){2,}"
 _WORD, _WORDS = re.compile(_LONG + _SHORT), re.compile(f"({_LONG}|no|id)+|na")
-"""A word of a name that names nobody, and several of them written as one."""
+"""One word of a placeholder name, and several words written as one."""
 
 _ZEROS = re.compile(r"0*")
 _FIRST_YEAR = 1901
 _YEAR_DAYS = 365.25
-_APART_DAYS = 366
-_SLACK_YEARS = 2
-_LONGEST_YEARS = 40
-_OLDEST_YEARS = 89
+_MAX_TYPING_ERROR_DAYS = 366
+_TOLERANCE_YEARS = 2
+_MAX_FOLLOW_UP_YEARS = 40
+_MAX_AGE_YEARS = 89
 _UNITS = {"Y": 1, "M": 12, "W": 52, "D": 365}
 
 
 class Facts(NamedTuple):
-    """What headers say of a person, as far as they say anything.
+    """What a header states about a person.
 
     Attributes
     ----------
     words : frozenset of str
-        Of the name; empty where it names nobody.
+        Words of the name; empty for a placeholder.
     sex : str
-        F or M, else empty.
+        F or M, otherwise empty.
     birth : date or None
-        None also where it is that of the study, which some programs write in its place.
+        Date of birth; None if it equals the study date, a common placeholder.
     age : float or None
-        In years; none of 0, for the same reason.
+        Age in years; None for 0, a common placeholder.
     day : date or None
-        Of the study.
+        Date of the study.
     """
 
-    words: frozenset
+    words: frozenset[str]
     sex: str
     birth: date | None
     age: float | None
     day: date | None
 
 
-def names_nobody(text, others=()):
-    """Tell whether a PatientID or a PatientName is what somebody wrote in the place of one.
+def is_placeholder(text: str, others: Collection[str] = ()) -> bool:
+    """Return whether a PatientID or a PatientName is a placeholder.
 
     Parameters
     ----------
     text : str
         Such as ``"REMOVED"``, ``"Anon^Anon"``, ``"00000"`` or ``"no name"``.
     others : collection of str, default=()
-        PatientIDs of the same origin. A number such as 111 or 1234 names somebody
-        where others are numbers of as many digits.
+        PatientIDs of the same source. A number such as 111 or 1234 is not a placeholder
+        if others are numbers with the same number of digits.
 
     Returns
     -------
@@ -78,16 +81,16 @@ def names_nobody(text, others=()):
     return all(map(_WORD.fullmatch, parts)) or _WORDS.fullmatch("".join(parts)) is not None
 
 
-def _counts_up(digits):
+def _counts_up(digits: str) -> bool:
     return len(digits) > 3 and ("1234567890" * 2).startswith(digits)
 
 
-def read_facts(header):
-    """Read what one header says of its person.
+def read_facts(header: Header) -> Facts:
+    """Read what one header states about the person.
 
     Parameters
     ----------
-    header : dict
+    header : Header
         From :func:`epitome_kit.sources.dicom_files.find_headers`.
 
     Returns
@@ -95,7 +98,7 @@ def read_facts(header):
     Facts
     """
     physics = header["physics"]
-    known = "" if names_nobody(header["name"]) else header["name"].casefold()
+    known = "" if is_placeholder(header["name"]) else header["name"].casefold()
     sex = physics["sex"].upper()[:1]
     birth, day = _day(physics["birth"]), _day(physics["date"])
     return Facts(
@@ -107,14 +110,14 @@ def read_facts(header):
     )
 
 
-def age_years(text):
-    """Read an age such as ``"059Y"`` or ``"030M"``; None where it is none."""
+def age_years(text: str) -> float | None:
+    """Parse an age such as ``"059Y"`` or ``"030M"``; None if it is not valid."""
     stated = re.fullmatch(r"(\d{1,3})([YMWD])", text.strip().upper())
     return int(stated[1]) / _UNITS[stated[2]] if stated else None
 
 
-def _day(text):
-    """Read a day; None where it is none, or one of the years before there were patients of today."""
+def _day(text: str) -> date | None:
+    """Parse a date; None if it is not valid, or before 1901."""
     digits = re.sub(r"\D", "", text)
     try:
         day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
@@ -123,20 +126,21 @@ def _day(text):
     return day if day.year >= _FIRST_YEAR else None
 
 
-def is_whole(day):
-    """Tell whether a date is known to the day: 1 January stands for a year alone, or for none."""
+def is_full_date(day: date | None) -> TypeGuard[date]:
+    """Return whether a date is known to the day; 1 January usually stands for an unknown day."""
     return day is not None and (day.month, day.day) != (1, 1)
 
 
-def contradictions(first, second, *, named):
-    """List what says that two headers are not of one person.
+def contradictions(first: Facts, second: Facts, *, named: bool) -> list[str]:
+    """List the facts in which two headers contradict each other.
 
     Parameters
     ----------
     first, second : Facts
+        What the two headers state.
     named : bool
-        Whether both have one PatientID, which names somebody. Then birth dates within
-        a year of one another are a slip of the pen.
+        Whether both have the same PatientID, which is not a placeholder. Then birth dates
+        within a year of each other count as a typing error.
 
     Returns
     -------
@@ -153,32 +157,33 @@ def contradictions(first, second, *, named):
     return found
 
 
-def _born_together(first, second):
-    return is_whole(first.birth) and first.birth == second.birth
+def _born_together(first: Facts, second: Facts) -> bool:
+    return is_full_date(first.birth) and first.birth == second.birth
 
 
-def _births_differ(first, second, named):
+def _births_differ(first: Facts, second: Facts, named: bool) -> bool:
     if not (first.birth and second.birth):
         return False
-    if is_whole(first.birth) and is_whole(second.birth):
-        return abs((first.birth - second.birth).days) > (_APART_DAYS if named else 0)
-    return abs(first.birth.year - second.birth.year) > _SLACK_YEARS
+    if is_full_date(first.birth) and is_full_date(second.birth):
+        return abs((first.birth - second.birth).days) > (_MAX_TYPING_ERROR_DAYS if named else 0)
+    return abs(first.birth.year - second.birth.year) > _TOLERANCE_YEARS
 
 
-def _ages_differ(first, second):
-    """Whether ages, or an age and a birth date, are those of two people at the dates of their studies."""
-    ages = first.age, second.age
-    if None not in ages and (max(ages) >= _OLDEST_YEARS or (ages[0] == ages[1] and _born_together(first, second))):
-        return False  # ages above that are often written as that, and one age may be copied to every study
-    if None not in ages and (first.day is None or second.day is None or first.day == second.day):
-        apart = abs(ages[0] - ages[1])
-        return apart > (_SLACK_YEARS if first.day and is_whole(first.day) else _LONGEST_YEARS)
-    births = [_year_of_birth(facts) for facts in (first, second)]
-    return None not in births and abs(births[0] - births[1]) > _SLACK_YEARS
+def _ages_differ(first: Facts, second: Facts) -> bool:
+    """Return whether ages, or an age and a birth date, differ by more than the dates of the studies explain."""
+    if first.age is not None and second.age is not None:
+        oldest = max(first.age, second.age)
+        if oldest >= _MAX_AGE_YEARS or (first.age == second.age and _born_together(first, second)):
+            return False  # ages above the limit are often replaced by it, and one age may be copied to every study
+        if first.day is None or second.day is None or first.day == second.day:
+            difference = abs(first.age - second.age)
+            return difference > (_TOLERANCE_YEARS if is_full_date(first.day) else _MAX_FOLLOW_UP_YEARS)
+    one, other = _year_of_birth(first), _year_of_birth(second)
+    return one is not None and other is not None and abs(one - other) > _TOLERANCE_YEARS
 
 
-def _year_of_birth(facts):
-    """Year of birth with decimals, by the age at the study, else by the birth date."""
+def _year_of_birth(facts: Facts) -> float | None:
+    """Return the year of birth with decimals, by age and date of the study, or else by date of birth."""
     if facts.age is not None and facts.day is not None:
         return facts.day.toordinal() / _YEAR_DAYS - facts.age
     return facts.birth.toordinal() / _YEAR_DAYS if facts.birth else None

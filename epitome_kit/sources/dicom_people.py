@@ -1,13 +1,16 @@
-"""Who is who among DICOM exams: people told apart by all that headers, identifiers and folders say."""
+"""Identify the persons in a folder of DICOM exams by headers, identifiers and folders."""
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from epitome_kit.errors import Reason
-from epitome_kit.sources.dicom_exams import compare_images, gather_exams
-from epitome_kit.sources.dicom_names import contradictions, is_whole
+from epitome_kit.files import PathLike
+from epitome_kit.sources.dicom_exams import Exam, Shared, compare_images, gather_exams
+from epitome_kit.sources.dicom_files import Header
+from epitome_kit.sources.dicom_names import contradictions, is_full_date
 
 _NAMELESS = {"", "anon", "anonymous", "anonymized", "anonymised", "none", "unknown", "0"}
 _WORDS = {
@@ -25,51 +28,54 @@ class Person(NamedTuple):
     Attributes
     ----------
     name : str
-        PatientID where it names one person, else the folder: never to be written anywhere.
-    headers : list of dict
+        PatientID if it identifies one person, otherwise the folder; must never be written
+        to a file.
+    headers : list of Header
     notes : list of str
-        What was noticed; names nobody.
+        Irregularities; without names.
     reason : str
-        Why the person has to be left out; empty where all is well.
-    twin : str
-        Name of the person who has the same images; empty where there is none.
+        Why the person is excluded; empty if there is no reason.
+    duplicate_of : str
+        Name of the person with the same images; empty if there is none.
     shared : bool
-        Whether the PatientID is that of several people, so that no table knows who is meant.
+        Whether several persons have this PatientID, so that tables are ambiguous.
     """
 
     name: str
-    headers: list
-    notes: list
+    headers: list[Header]
+    notes: list[str]
     reason: str = ""
-    twin: str = ""
+    duplicate_of: str = ""
     shared: bool = False
 
 
-def identify_people(headers, source, *, by_folder=False):
-    """Tell the people of a folder of DICOM files apart.
+def identify_people(headers: Iterable[Header], source: PathLike, *, by_folder: bool = False) -> list[Person]:
+    """Identify the persons in a folder of DICOM files.
 
-    One PatientID that names somebody is one person, unless sex, age or birth date,
-    name or the images themselves contradict it: then, where two of these agree, it is
-    several people; where it is one, which may be an error of writing, nobody can tell.
-    Images without such a PatientID are one person where they are of one study, or
-    where name or birth date say so; else each folder directly below `source` is one
-    person. Several studies in one such folder are several people where they
-    contradict one another, else nobody can tell. One exam under two names is kept
-    under the first.
+    Images with one PatientID belong to one person, unless sex, age or birth date, name,
+    or the images themselves contradict it. Two contradictions mean several persons; a
+    single one may be a typing error and leaves the identity undetermined.
+
+    Images whose PatientID is a placeholder belong to one person if they are of one study,
+    or if name or birth date agree; otherwise each folder directly below `source` is one
+    person. Several studies in such a folder are several persons if they contradict each
+    other; otherwise the identity is undetermined. An exam under two names is kept under
+    the first.
 
     Parameters
     ----------
-    headers : list of dict
+    headers : iterable of Header
         From :func:`epitome_kit.sources.dicom_files.find_headers`.
     source : path
-        The folder that they come from.
+        Folder of the files.
     by_folder : bool, default=False
-        Each folder directly below `source` is one person, whatever its headers say.
+        Treat each folder directly below `source` as one person, whatever its headers
+        contain.
 
     Returns
     -------
     list of Person
-        In the order of their names.
+        Sorted by name.
     """
     exams = gather_exams(headers, source)
     shared = compare_images(exams)
@@ -84,24 +90,27 @@ def identify_people(headers, source, *, by_folder=False):
 
 
 class _Group(NamedTuple):
+    """Exams of one person, by their index."""
+
     name: str
-    members: list
-    notes: list
+    members: list[int]
+    notes: list[str]
     reason: str = ""
     shared: bool = False
 
 
-def _by_folder(folder, members, exams, shared):
-    """All exams of one folder, as was stated."""
-    kinds = {kind for pair in combinations(members, 2) for kind in _apart(*pair, exams, shared, named=False)}
+def _by_folder(folder: str, members: list[int], exams: Sequence[Exam], shared: Shared) -> _Group:
+    """Group all exams of one folder."""
+    kinds = {kind for pair in combinations(members, 2) for kind in _apart(pair[0], pair[1], exams, shared, named=False)}
     notes = [f"{_listed(kinds)} in the folder of one person"] if kinds else []
     reason = "" if folder else str(Reason("files in the folder of a person", "files in no folder"))
     return _Group(folder or "files in no folder", members, notes, reason)
 
 
-def _by_headers(exams, shared, root):
-    """Exams of each PatientID that names somebody, and the others by what else there is."""
-    named, strangers = defaultdict(list), []
+def _by_headers(exams: Sequence[Exam], shared: Shared, root: str) -> list[_Group]:
+    """Group exams by PatientID, and those with a placeholder by other evidence."""
+    named: dict[str, list[int]] = defaultdict(list)
+    strangers = []
     for index, exam in enumerate(exams):
         if exam.named:
             named[exam.patient].append(index)
@@ -119,31 +128,31 @@ def _by_headers(exams, shared, root):
     return groups + _settle_strangers(strangers, named, exams, shared, root)
 
 
-def _linked(members, exams, shared):
-    """Join exams of nobody that are of one person: by study, frame in one folder, images, or name or birth date.
+def _linked(members: Sequence[int], exams: Sequence[Exam], shared: Shared) -> list[list[int]]:
+    """Link exams without PatientID by study, frame of reference in one folder, images, name or birth date.
 
-    A name or a birth date that all of them share is one that a program wrote.
+    A name or a birth date that all of them share is a placeholder written by software.
     """
     home = {index: index for index in members}
 
-    def find(index):
+    def find(index: int) -> int:
         while home[index] != index:
             index = home[index]
         return index
 
     facts = {index: exams[index].facts for index in members}
-    tells_words = len({of.words for of in facts.values() if of.words}) > 1
-    tells_birth = len({of.birth for of in facts.values() if is_whole(of.birth)}) > 1
-    buckets = defaultdict(list)
+    use_name = len({fact.words for fact in facts.values() if fact.words}) > 1
+    use_birth = len({fact.birth for fact in facts.values() if is_full_date(fact.birth)}) > 1
+    buckets: dict[tuple, list[int]] = defaultdict(list)
     for index in members:
-        exam, of = exams[index], facts[index]
+        exam, fact = exams[index], facts[index]
         buckets["study", exam.study or index].append(index)
         for frame in exam.frames:
             buckets["frame", frame, exam.folder].append(index)
-        if of.words and tells_words:
-            buckets["words", of.words].append(index)
-        if is_whole(of.birth) and of.sex and tells_birth:
-            buckets["birth", of.birth, of.sex].append(index)
+        if fact.words and use_name:
+            buckets["words", fact.words].append(index)
+        if is_full_date(fact.birth) and fact.sex and use_birth:
+            buckets["birth", fact.birth, fact.sex].append(index)
     for (kind, *_), found in buckets.items():
         for first, second in combinations(found, 2):
             doubtful = kind == "study" and _two_studies(exams[first], exams[second])
@@ -158,8 +167,8 @@ def _linked(members, exams, shared):
     return list(groups.values())
 
 
-def _two_studies(first, second):
-    """Tell whether one identifier stands for two studies: in two folders, of two days or with other series."""
+def _two_studies(first: Exam, second: Exam) -> bool:
+    """Return whether one identifier is used for two studies: in two folders, on two days or with other series."""
     numbers = [
         {header["physics"]["number"]: header["series"] for header in exam.headers if header["physics"]["number"]}
         for exam in (first, second)
@@ -169,8 +178,8 @@ def _two_studies(first, second):
     return first.folder != second.folder and (again or len(days) > 1)
 
 
-def _owners(group, exams, shared):
-    """PatientIDs that name somebody and have a study or images of the group."""
+def _owners(group: Sequence[int], exams: Sequence[Exam], shared: Shared) -> set[str]:
+    """Return the PatientIDs, without placeholders, that share a study or images with the group."""
     studies, inside = {exams[index].study for index in group} - {None}, {*group}
     near = {index for pair in shared.same if inside & {*pair} for index in pair}
     for index, exam in enumerate(exams):
@@ -179,90 +188,98 @@ def _owners(group, exams, shared):
     return {exams[index].patient for index in near if exams[index].named}
 
 
-def _apart(first, second, exams, shared, *, named):
-    """List what says that two exams are of two people."""
+def _apart(first: int, second: int, exams: Sequence[Exam], shared: Shared, *, named: bool) -> list[str]:
+    """List the facts by which two exams are of two persons."""
     found = contradictions(exams[first].facts, exams[second].facts, named=named)
     return [*found, "images"] if (min(first, second), max(first, second)) in shared.clash else found
 
 
-def _settle(patient, members, exams, shared):
-    """One person of one PatientID; several where two facts contradict one another; else a reason."""
+def _settle(patient: str, members: list[int], exams: Sequence[Exam], shared: Shared) -> list[_Group]:
+    """Resolve one PatientID: one person, several if two facts contradict each other, or a reason to exclude it."""
     members = sorted(members)
-    apart = {pair: _apart(*pair, exams, shared, named=True) for pair in combinations(members, 2)}
+    apart = {(one, other): _apart(one, other, exams, shared, named=True) for one, other in combinations(members, 2)}
     kinds = {kind for found in apart.values() for kind in found}
     if not kinds:
-        births = sorted({exams[index].facts.birth for index in members if is_whole(exams[index].facts.birth)})
-        slip = [f"birth dates {(births[-1] - births[0]).days} days apart"] if len(births) > 1 else []
-        return [_Group(patient, members, slip + _of_two_places(members, exams))]
+        births = sorted({birth for index in members if is_full_date(birth := exams[index].facts.birth)})
+        notes = [f"birth dates {(births[-1] - births[0]).days} days apart"] if len(births) > 1 else []
+        return [_Group(patient, members, notes + _note_institutions(members, exams))]
     parts = _parts(members, apart)
     across = [apart[pair] for first, second in combinations(parts, 2) for pair in _pairs(first, second)]
     within = any(apart[pair] for part in parts for pair in combinations(part, 2))
     if len(parts) < 2 or within or min(map(len, across)) < 2:
         reason = str(Reason("one person under one PatientID", f"{_listed(kinds)}: cannot tell who, {_ASK}"))
         return [_Group(patient, members, [], reason, True)]
-    note = f"one PatientID for {len(parts)} people: told apart by {_listed(kinds)}"
+    note = f"one PatientID for {len(parts)} people: distinguished by {_listed(kinds)}"
     return [_Group(f"{patient} ({n})", part, [note], shared=True) for n, part in enumerate(parts, start=1)]
 
 
-def _of_two_places(members, exams):
-    """Note one PatientID of two institutions, in two folders, where nothing says that it is one person."""
-    places = defaultdict(set)
+def _note_institutions(members: Sequence[int], exams: Sequence[Exam]) -> list[str]:
+    """Note a PatientID used by two institutions in two folders without evidence that it is one person."""
+    places: dict[str, set[str]] = defaultdict(set)
     for index in members:
         for header in exams[index].headers:
             places[header["physics"]["institution"].casefold()].add(exams[index].folder)
     places.pop("", None)
-    folders = set().union(*places.values()) if places else set()
+    folders = {folder for found in places.values() for folder in found}
     apart = [pair for pair in combinations(members, 2) if exams[pair[0]].folder != exams[pair[1]].folder]
-    told = any(_same_person(exams[first], exams[second]) for first, second in apart)
-    if len(places) < 2 or len(folders) < 2 or told:
+    confirmed = any(_same_person(exams[first], exams[second]) for first, second in apart)
+    if len(places) < 2 or len(folders) < 2 or confirmed:
         return []
     note = f"one PatientID at {len(places)} institutions, with neither name nor birth date in common: may be"
     return [f"{note} two people; if so, import the folder of each institution alone"]
 
 
-def _same_person(first, second):
-    """Whether a name or a birth date says that two exams are of one person."""
+def _same_person(first: Exam, second: Exam) -> bool:
+    """Return whether a name or a birth date confirms that two exams are of one person."""
     words = first.facts.words & second.facts.words
-    return bool(words) or (is_whole(first.facts.birth) and first.facts.birth == second.facts.birth)
+    return bool(words) or (is_full_date(first.facts.birth) and first.facts.birth == second.facts.birth)
 
 
-def _parts(members, apart):
-    """Gather exams that nothing tells apart."""
-    parts = []
+def _parts(members: Iterable[int], apart: Mapping[tuple[int, int], list[str]]) -> list[list[int]]:
+    """Group exams that do not contradict each other."""
+    parts: list[list[int]] = []
     for index in members:
         near = [part for part in parts if any(not apart[pair] for pair in _pairs(part, [index]))]
-        parts = [part for part in parts if part not in near] + [sorted([*sum(near, []), index])]
+        merged = sorted([index, *(other for part in near for other in part)])
+        parts = [*(part for part in parts if part not in near), merged]
     return parts
 
 
-def _pairs(first, second):
+def _pairs(first: Iterable[int], second: Iterable[int]) -> list[tuple[int, int]]:
     return [(min(one, other), max(one, other)) for one in first for other in second]
 
 
-def _settle_strangers(strangers, named, exams, shared, root):
-    """People without a PatientID that names them, by folder."""
-    folders, groups = defaultdict(list), []
-    theirs = {exams[index].folder for members in named.values() for index in members}
+def _settle_strangers(
+    strangers: Iterable[tuple[list[int], int]],
+    named: Mapping[str, list[int]],
+    exams: Sequence[Exam],
+    shared: Shared,
+    root: str,
+) -> list[_Group]:
+    """Resolve persons without a PatientID by folder."""
+    folders: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
+    groups = []
+    occupied = {exams[index].folder for members in named.values() for index in members}
     for members, owners in strangers:
         folders[exams[members[0]].folder].append((members, owners))
     for folder, found in folders.items():
         parts = [members for members, _ in found]
         title = folder or root
-        apart = [_any_apart(*pair, exams, shared) for pair in combinations(parts, 2)]
-        everyone = sum(parts, [])
+        apart = [_any_apart(one, other, exams, shared) for one, other in combinations(parts, 2)]
+        everyone = [index for members in parts for index in members]
         received = ""
         if any(owners for _, owners in found):
             received = "a study of several people"
-        elif folder in theirs:
-            received = "a folder with somebody else"
+        elif folder in occupied:
+            received = "a folder shared with another person"
         elif all(apart):
             for number, members in enumerate(parts, start=1):
-                note = f"no PatientID that names anybody: told apart by {_listed(set().union(*apart)) or 'folder'}"
+                note = f"no PatientID: distinguished by {_listed(set().union(*apart)) or 'folder'}"
                 groups.append(_Group(f"{title} ({number})" if len(parts) > 1 else title, members, [note]))
         else:
-            received = f"{len(parts)} studies of nobody in one folder"
+            received = f"{len(parts)} studies without PatientID in one folder"
         if received:
-            expected = "a PatientID that names somebody, or a folder of each person alone"
+            expected = "a PatientID, or a separate folder for each person"
             reason = str(Reason(expected, f"{received}: cannot tell who, {_ASK}"))
             groups.append(_Group(title, everyone, [], reason))
     if len(groups) == 1 and not named:
@@ -270,12 +287,13 @@ def _settle_strangers(strangers, named, exams, shared, root):
     return [_keep_name(group, groups, exams) for group in groups]
 
 
-def _any_apart(first, second, exams, shared):
-    return {kind for pair in _pairs(first, second) for kind in _apart(*pair, exams, shared, named=False)}
+def _any_apart(first: Iterable[int], second: Iterable[int], exams: Sequence[Exam], shared: Shared) -> set[str]:
+    pairs = _pairs(first, second)
+    return {kind for one, other in pairs for kind in _apart(one, other, exams, shared, named=False)}
 
 
-def _keep_name(group, groups, exams):
-    """Call a person by a PatientID that names nobody where it is the only one of that name."""
+def _keep_name(group: _Group, groups: Sequence[_Group], exams: Sequence[Exam]) -> _Group:
+    """Name a person by a placeholder PatientID if no other person has it."""
     patients = {exams[index].patient for index in group.members}
     patient = min(patients)
     alone = sum(patient in {exams[index].patient for index in other.members} for other in groups) == 1
@@ -284,37 +302,38 @@ def _keep_name(group, groups, exams):
     return group._replace(shared=not alone and group.name.endswith(")"))
 
 
-def _listed(kinds):
+def _listed(kinds: Collection[str]) -> str:
     return " and ".join(words for kind, words in _WORDS.items() if kind in kinds)
 
 
-def _as_people(groups, exams, shared):
-    """Turn groups into people with names of their own; what they share is noted."""
+def _as_people(groups: Iterable[_Group], exams: Sequence[Exam], shared: Shared) -> list[Person]:
+    """Turn groups into persons with unique names, and note what they share."""
     groups = sorted(groups, key=lambda group: group.name)
     owner = {index: number for number, group in enumerate(groups) for index in group.members}
-    twins, notes, taken, people = {}, defaultdict(dict), set(), []
-    for (first, second), images in shared.same.items():
-        pair = sorted((owner[first], owner[second]))
-        if pair[0] != pair[1]:
-            twins.setdefault(pair[1], (pair[0], images))
-    for first, second in shared.clash:
-        for number in {owner[first], owner[second]} if owner[first] != owner[second] else ():
-            notes[number]["its images have the identifiers of another subject's, and other pixels: two people"] = None
-    studies = defaultdict(set)
+    originals: dict[int, int] = {}
+    for first, second in shared.same:
+        earlier, later = sorted((owner[first], owner[second]))
+        if earlier != later:
+            originals.setdefault(later, earlier)
+    clashing = {owner[index] for pair in shared.clash if len({owner[index] for index in pair}) > 1 for index in pair}
+    studies: dict[str | None, set[int]] = defaultdict(set)
     for index, exam in enumerate(exams):
         studies[exam.study].add(owner[index])
-    alike = {number for number, _ in twins.values()} | {*twins, *notes}
-    for study, numbers in studies.items():
-        for number in numbers - alike if study and len(numbers) > 1 else ():
-            notes[number]["its study has the identifier of another subject's"] = None
+    explained = {*originals, *originals.values()} | clashing
+    reused = {number for study, numbers in studies.items() if study and len(numbers) > 1 for number in numbers}
+    people: list[Person] = []
+    taken: set[str] = set()
     for number, group in enumerate(groups):
         name = group.name
         while name in taken:
             name += " (2)"
         taken.add(name)
+        notes = list(group.notes)
+        if number in clashing:
+            notes.append("its images have the identifiers of another subject's, and other pixels: two people")
+        if number in reused - explained:
+            notes.append("its study has the identifier of another subject's")
         headers = [header for index in group.members for header in exams[index].headers]
-        twin = people[twins[number][0]].name if number in twins else ""
-        people.append(
-            Person(name, headers, [*group.notes, *notes[number]], group.reason, twin=twin, shared=group.shared)
-        )
+        original = people[originals[number]].name if number in originals else ""
+        people.append(Person(name, headers, notes, group.reason, original, group.shared))
     return people

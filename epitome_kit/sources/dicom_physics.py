@@ -1,12 +1,17 @@
-"""What one DICOM header says of how a scan was acquired, wherever classic and enhanced objects put it."""
+"""Read how a scan was acquired from the header of a classic or an enhanced DICOM object."""
 
-import math
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from epitome_kit.sources.contrast_fields import other_type
+from epitome_kit.files import Json
+from epitome_kit.sources.contrast_fields import as_number, exclude_by_type
+
+if TYPE_CHECKING:
+    from epitome_kit.sources.dicom_headers import Volume
 
 _PHYSICS = {
     "modality": "Modality",
@@ -47,7 +52,7 @@ _JUDGED = (
     *("modality", "image_type", "description", "protocol", "sequence", "scanning_sequence", "repetition_ms"),
     *("inversion_ms", "agent", "ingredient", "agent_ml", "angio", "body_part"),
 )
-"""What tells a contrast."""
+"""Fields by which a contrast is judged."""
 
 _HEAD = re.compile("HEAD|BRAIN|SKULL|NEURO|CRANI|CEREBR|ENCEPHAL|KOPF|SCHAEDEL|SCHADEL|GEHIRN|TETE|CABEZA|WHOLE ?BODY")
 _OTHER_PARTS = re.compile(
@@ -58,9 +63,9 @@ _OTHER_PARTS = re.compile(
     r"PANCREAS|LUNGS?|AORTA|SACRUM|COCCYX|CLAVICLE|STERNUM|RIBS?|FINGERS?|TOES?|HEEL|FOREARM|HWS|BWS|LWS|KNIE|"
     r"HALS|BECKEN|WIRBELSAEULE|SCHULTER|HUEFTE|FUSS|PHANTOM)\b"
 )
-_LACKING = ("", None)
-_FEW = 0.1
-_MOST_VALUES = 12
+_MISSING = ("", None)
+_MAX_MISSING = 0.1
+_MAX_VALUES = 12
 _NESTED = ("ContrastBolusAgentSequence", "ContrastBolusUsageSequence", "ComplexImageComponent", "InversionTimes")
 PHYSICS_TAGS = [*_PHYSICS.values(), *_NESTED]
 """Elements to read from a file."""
@@ -68,20 +73,20 @@ PHYSICS_TAGS = [*_PHYSICS.values(), *_NESTED]
 _NUMBERS = {name for name in _PHYSICS if name.endswith(("_ms", "_deg", "_t", "_mm", "_ml"))} | {"announced", "number"}
 
 
-def read_physics(sources):
+def read_physics(sources: Sequence[pydicom.Dataset]) -> Json:
     """Read how a scan was acquired.
 
     Parameters
     ----------
-    sources : list of Dataset
+    sources : sequence of Dataset
         A header, and the data sets inside its functional groups.
 
     Returns
     -------
     dict
-        Texts, ``""`` where there is none, and numbers, None where there is none.
+        Texts, ``""`` if missing, and numbers, None if missing.
     """
-    physics = {name: _plain(name, first_value(sources, keyword)) for name, keyword in _PHYSICS.items()}
+    physics: Json = {name: _plain(name, first_value(sources, keyword)) for name, keyword in _PHYSICS.items()}
     agents = [item for item in first_value(sources, "ContrastBolusAgentSequence") or [] if len(item)]
     texts = [physics["agent"], *(_agent_text(item) for item in agents)]
     usage = [item for dataset in sources for item in _usage(dataset)]
@@ -105,52 +110,52 @@ def read_physics(sources):
     return physics
 
 
-def kind_of_frame(sources):
-    """Tell magnitude from phase and other types of image that one series may hold.
+def kind_of_frame(sources: Sequence[pydicom.Dataset]) -> str:
+    """Return the words of an image type that an ordinary magnitude image does not have.
 
     Parameters
     ----------
-    sources : list of Dataset
-        What is said of the image first, and its header after.
+    sources : sequence of Dataset
+        Functional groups of the image first, then the header.
 
     Returns
     -------
     str
-        The words of the type that are none of an ordinary scan, separated as in a
-        header; empty for such a scan.
+        Such as ``"PHASE"``, separated by backslashes; empty for a magnitude image.
     """
-    types = []
+    types: list[object] = []
     for keyword in ("FrameType", "ComplexImageComponent"):
         value = first_value(sources, keyword)
         types += list(value) if isinstance(value, pydicom.multival.MultiValue) else [value] if value else []
-    types = types or list(_plain("image_type", first_value(sources, "ImageType")).split("\\"))
-    types = [str(kind).strip().upper() for kind in types]
-    return "\\".join(sorted({kind for kind in types if other_type({"ImageType": [kind]})}))
+    types = types or [*str(_plain("image_type", first_value(sources, "ImageType"))).split("\\")]
+    words = {str(kind).strip().upper() for kind in types}
+    return "\\".join(sorted(word for word in words if exclude_by_type({"ImageType": [word]})))
 
 
-def _agent_text(item):
-    """Name of an agent by its code; ``yes`` where a code has no meaning in words."""
-    said = item.get("CodeMeaning") or item.get("ContrastBolusAgent")
-    return str(said).strip().replace("\\", " ") if said else "yes"
+def _agent_text(item: pydicom.Dataset) -> str:
+    """Return the name of a coded agent; ``yes`` if the code has no meaning in words."""
+    name = item.get("CodeMeaning") or item.get("ContrastBolusAgent")
+    return str(name).strip().replace("\\", " ") if name else "yes"
 
 
-def _usage(dataset):
-    """Whether agents were given, as functional groups say it."""
+def _usage(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """List the data sets that state whether an agent was given."""
     if "ContrastBolusAgentAdministered" in dataset:
         return [dataset]
     return list(dataset.get("ContrastBolusUsageSequence") or [])
 
 
-def _says_yes(sources, keyword):
+def _says_yes(sources: Sequence[pydicom.Dataset], keyword: str) -> bool:
     return str(first_value(sources, keyword) or "").strip().upper() == "YES"
 
 
-def inner_sets(groups):
+def inner_sets(groups: Iterable[pydicom.Dataset]) -> list[pydicom.Dataset]:
     """List the data sets of the sequences inside functional groups.
 
     Parameters
     ----------
     groups : iterable of Dataset
+        Functional groups.
 
     Returns
     -------
@@ -159,18 +164,19 @@ def inner_sets(groups):
     return [item for group in groups for element in group if element.VR == "SQ" for item in element.value]
 
 
-def first_value(datasets, keyword):
-    """Take an element of the first data set that holds it and is not empty.
+def first_value(datasets: Iterable[pydicom.Dataset], keyword: str) -> Any:
+    """Return an element from the first data set in which it is not empty.
 
     Parameters
     ----------
     datasets : iterable of Dataset
     keyword : str
+        DICOM keyword of the element.
 
     Returns
     -------
     object
-        None where none does.
+        Its value; None if there is none.
     """
     for dataset in datasets:
         value = dataset.get(keyword)
@@ -179,7 +185,7 @@ def first_value(datasets, keyword):
     return None
 
 
-def _plain(name, value):
+def _plain(name: str, value: Any) -> object:
     if name == "pixel_mm":
         return as_numbers(value, 2)
     if name in _NUMBERS:
@@ -189,87 +195,73 @@ def _plain(name, value):
     return "\\".join(map(str, value)) if isinstance(value, pydicom.multival.MultiValue) else str(value).strip()
 
 
-def as_number(value):
-    """Read a finite number, or the first of several.
+def as_numbers(values: Iterable[object] | None, length: int) -> tuple[float, ...] | None:
+    """Convert values to finite numbers.
 
     Parameters
     ----------
-    value : object
-
-    Returns
-    -------
-    float or None
-    """
-    if isinstance(value, pydicom.multival.MultiValue) and value:
-        value = value[0]
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def as_numbers(values, length):
-    """Read several finite numbers.
-
-    Parameters
-    ----------
-    values : sequence or None
+    values : iterable or None
+        The values.
     length : int
-        How many there have to be.
+        Required number of values.
 
     Returns
     -------
     tuple of float or None
+        None if a value is missing or not a number.
     """
-    numbers = tuple(map(as_number, values or ()))
-    return numbers if len(numbers) == length and None not in numbers else None
+    numbers = [as_number(value) for value in values or ()]
+    finite = tuple(number for number in numbers if number is not None)
+    return finite if len(finite) == len(numbers) == length else None
 
 
-def vary(headers):
-    """List what the images of one volume say of its contrast, where they do not all say the same.
+def find_variation(headers: Sequence[Json]) -> dict[str, list[Json]]:
+    """Find the fields in which the images of one volume disagree about its contrast.
 
     Parameters
     ----------
-    headers : list of dict
-        What each image says, as from :func:`read_physics`.
+    headers : sequence of dict
+        Fields of each image, as returned by :func:`read_physics`.
 
     Returns
     -------
     dict of str to list
-        Keyword of DICOM to the fields to judge by in place of those of the first
-        image, one dict a value. What fewer than one image in ten leaves out counts
-        as said; of numbers, the least and the greatest count.
+        Alternative fields to judge by, one dict per value, by DICOM keyword. A value that
+        fewer than one image in ten lacks counts as present in all; of numbers, the
+        smallest and the largest are listed.
     """
     varied = {}
     for name in _JUDGED:
         counts = Counter(header[name] for header in headers)
-        lacking = sum(count for value, count in counts.items() if value in _LACKING)
-        said = [value for value in counts if value not in _LACKING]
-        if lacking > _FEW * len(headers) and said:
-            said.append("" if isinstance(said[0], str) else None)
+        missing = sum(count for value, count in counts.items() if value in _MISSING)
+        values = [value for value in counts if value not in _MISSING]
+        if missing > _MAX_MISSING * len(headers) and values:
+            values.append("" if isinstance(values[0], str) else None)
         if name in _NUMBERS:
-            numbers = sorted(value for value in said if value is not None)
-            said = [*dict.fromkeys(numbers[:1] + numbers[-1:]), *([None] if None in said else [])]
-        if len(said) > 1 or said and said[0] != headers[0][name]:
-            varied[_PHYSICS[name]] = [{name: value} for value in said[:_MOST_VALUES]]
+            numbers = sorted(value for value in values if value is not None)
+            values = [*dict.fromkeys(numbers[:1] + numbers[-1:]), *([None] if None in values else [])]
+        if len(values) > 1 or values and values[0] != headers[0][name]:
+            varied[_PHYSICS[name]] = [{name: value} for value in values[:_MAX_VALUES]]
     return varied
 
 
-def overrule(volume, contrast, evidence):
-    """Hold what a volume is judged to be against the part of the body and the preparation of its signal.
+def overrule(volume: "Volume", contrast: str, evidence: str) -> tuple[str | None, str]:
+    """Check the judgement of a volume against the body part and the inversion pulse.
 
     Parameters
     ----------
-    volume : epitome_kit.sources.dicom_headers.Volume
+    volume : Volume
     contrast : str
         One of :data:`epitome_kit.contrast_table.CONTRASTS`.
     evidence : str
+        What the contrast rests on.
 
     Returns
     -------
-    (str or None, str)
-        As they came, or what speaks against them.
+    contrast : str or None
+        Unchanged, ``"other"`` for another body part, or None if undetermined.
+    evidence : str
+        Unchanged, or the reason for the change.
     """
     physics = volume.physics
     words = " ".join(re.findall("[A-Z]+", physics["body_part"].upper()))

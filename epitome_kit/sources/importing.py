@@ -1,36 +1,60 @@
-"""What every import does: bad subjects left out by name, the rest kept and described."""
+"""Steps shared by all imports: exclude unusable subjects by name, write and describe the others."""
 
 import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from epitome_kit.cohort import image_path, open_cohort, write_dataset
+import nibabel as nib
+import pandas as pd
+
+from epitome_kit.cohort import Cohort, image_path, open_cohort, write_dataset
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, Reason, ToolError, plain
-from epitome_kit.files import read_json, write_json
+from epitome_kit.files import Json, PathLike, read_json, write_json
 from epitome_kit.images import save_image
 from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
 from epitome_kit.parallel import for_each
 from epitome_kit.resume import read_record, report_again
 from epitome_kit.sidecars import sidecar_path
 
+NOT_READ = {
+    "broken link": "a broken link: its content was not fetched, or was deleted",
+    "folder again": "a link to a folder that is read under another name",
+    "folder closed": "a folder without read permission",
+    "no file": "neither a file nor a folder",
+}
+"""Why an entry of :func:`epitome_kit.folders.walk_entries` is not read, by its kind."""
 
-def check_folders(source, out, subject_ids):
-    """Make sure that an import can go from `source` to `out`.
+Deface = Callable[[nib.Nifti1Image], nib.Nifti1Image]
+"""Takes a scan and returns it without the face."""
+
+_Item = TypeVar("_Item")
+
+
+def subject_name(origin: str) -> str:
+    """Return the BIDS name of a subject: ``sub-`` and the letters and digits of its name in the source."""
+    return "sub-" + re.sub(r"[^A-Za-z0-9]", "", origin)
+
+
+def check_folders(source: PathLike, out: PathLike, subject_ids: Iterable[str]) -> None:
+    """Check that an import from `source` to `out` is possible.
 
     Parameters
     ----------
     source, out : path
-    subject_ids : collection of str
-        Subjects of the source, as they will be called.
+        Folders of the import.
+    subject_ids : iterable of str
+        Names that the subjects of the source get in the cohort.
 
     Raises
     ------
     ParameterError
-        One folder is, or lies in, the other.
+        One folder is the other, or lies inside it.
     OutputError
-        `out` is a file, or holds subjects that are not in the source, or an import by
-        older rules.
+        `out` is a file, or holds other subjects, or an import by older rules.
     """
     source, out = Path(os.path.realpath(source)), Path(os.path.realpath(out))
     if out.is_relative_to(source) or source.is_relative_to(out):
@@ -46,71 +70,81 @@ def check_folders(source, out, subject_ids):
         raise OutputError(
             "import",
             "a new folder, or one with an earlier import by the same rules",
-            f"{out}, which an older version made",
+            f"{out}, made by an older version",
             "choose another output, or empty that folder: what it took may be wrong",
         )
-    strangers = sorted({path.name for path in out.glob("sub-*")} - set(subject_ids))
-    if strangers:
+    others = sorted({path.name for path in out.glob("sub-*")} - set(subject_ids))
+    if others:
         raise OutputError(
             "import",
             "a new folder, or one with an earlier import of the same subjects",
-            f"{out}, which holds {', '.join(strangers[:5])} as well",
+            f"{out}, which holds {', '.join(others[:5])} as well",
             "choose another output, or empty that folder",
         )
 
 
-def adopt_subjects(adopt, items, *, workers=1):
-    """Call `adopt` on every subject; one that cannot be used is left out, not fatal.
+def adopt_subjects(
+    adopt: Callable[[_Item], str | None], items: Mapping[str, _Item], *, workers: int = 1
+) -> list[tuple[str, str]]:
+    """Call `adopt` on every subject, and exclude those for which it fails.
 
     Parameters
     ----------
     adopt : callable
-        Writes one subject, and returns what :func:`import_difference` said of it;
-        raises an error of the kit, or any other, when it cannot be used. Only what
-        has nothing to do with the subject stops the import.
+        Writes one subject, and returns the result of :func:`import_difference`; raises any
+        error if the subject is unusable. Only errors that do not concern the subject
+        (output, parameters, tools) stop the import.
     items : dict of str to object
-        Name of each subject in the origin, and what `adopt` takes.
+        Argument of `adopt` by name of the subject in the source.
     workers : int, default=1
         Number of processes.
 
     Returns
     -------
     list of (str, str)
-        Subjects left out: name, and reason.
+        Name and reason of each excluded subject.
     """
     done = for_each(partial(_attempt, adopt), list(items.values()), title="Importing", workers=workers)
     report_again("import", [again for _, again in done])
     return [(name, reason) for name, (reason, _) in zip(items, done, strict=True) if reason]
 
 
-def _attempt(adopt, item):
-    """Adopt a subject; return why it is left out, and why it was imported again."""
+def _attempt(adopt: Callable[[_Item], str | None], item: _Item) -> tuple[str | None, str | None]:
+    """Adopt a subject; return why it is excluded, and why it was imported again."""
     try:
         return None, adopt(item)
     except (OutputError, ParameterError, ToolError):
         raise
     except EpitomeError as error:
         return f"{error.reason}; try {error.hint}" if "--" in error.hint else error.reason, None
-    except Exception as error:  # one subject must not end an import, whatever it raises in a reader
+    except Exception as error:  # a reader can raise anything for one subject; the import goes on
         return str(Reason("files that can be read", f"{type(error).__name__}: {str(error)[:160]}")), None
 
 
-def write_scans(out, name, images, notes, *, save=save_image):
-    """Write a subject's scans with their sidecars; with the last scan in place, the subject is complete.
+def write_scans(
+    out: PathLike,
+    name: str,
+    images: Mapping[str, nib.Nifti1Image],
+    notes: Mapping[str, Json],
+    *,
+    save: Callable[[nib.Nifti1Image, Path], None] = save_image,
+) -> None:
+    """Write the scans of a subject with their sidecars; the subject is complete once the last scan is written.
 
     Parameters
     ----------
     out : path
+        Folder of the cohort.
     name : str
         Subject.
     images : dict of str to Nifti1Image
-        By contrast.
+        Scans by contrast.
     notes : dict of str to dict
-        What the sidecar of each contrast says.
+        Fields of the sidecars by contrast.
     save : callable, default=save_image
         Takes an image and a path.
     """
-    for contrast in CONTRASTS:  # what an import of other files left
+    for contrast in CONTRASTS:  # scans of an earlier import of other files
         for path in (image_path(out, name, contrast), sidecar_path(image_path(out, name, contrast))):
             path.unlink(missing_ok=True)
     for contrast in images:
@@ -119,29 +153,30 @@ def write_scans(out, name, images, notes, *, save=save_image):
         save(image, image_path(out, name, contrast))
 
 
-def import_difference(out, name, origin, *, strict=True):
-    """Say why a subject has to be imported again.
+def import_difference(out: PathLike, name: str, origin: Json, *, strict: bool = True) -> str | None:
+    """Return why a subject has to be imported again.
 
     Parameters
     ----------
     out : path
+        Folder of the cohort.
     name : str
         Subject.
     origin : dict
-        Part of the sidecars that tells files and options from others.
+        Fields of the sidecars that identify source files and options.
     strict : bool, default=True
         Whether other files or options are an error, rather than a difference.
 
     Returns
     -------
     str or None
-        None: an earlier import wrote all of it, from the same files in the same way.
-        Empty: there is none yet, or it was stopped.
+        None if an earlier import completed it from the same files with the same options;
+        empty if there is no earlier import, or it was interrupted.
 
     Raises
     ------
     OutputError
-        What is there came from other files, or with other options.
+        The subject was imported from other files or with other options.
     """
     together = []
     for path in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
@@ -162,19 +197,33 @@ def import_difference(out, name, origin, *, strict=True):
     return "" if stopped else None
 
 
-def describe_cohort(out, *, source, participants, excluded, **description):
-    """Write the tables of a cohort whose subjects are in place, and open it.
+def describe_cohort(
+    out: PathLike,
+    *,
+    source: PathLike,
+    participants: pd.DataFrame,
+    excluded: Sequence[tuple[str, str]],
+    name: str,
+    readme: str,
+    licence: str = "n/a",
+    entries: Sequence[Entry] = (),
+) -> Cohort:
+    """Write the tables of a cohort after its subjects, and open it.
 
     Parameters
     ----------
     out, source : path
+        Folder of the cohort, and the imported folder.
     participants : DataFrame
-        Subjects that were kept.
+        Imported subjects.
     excluded : list of (str, str)
-        Subjects that were not: name in the origin, and reason.
-    **description
-        `name`, `readme`, `licence`, `repaired` and `entries` for
-        :func:`epitome_kit.cohort.write_dataset`.
+        Name in the source and reason of each excluded subject.
+    name, readme : str
+        Name of the cohort and text of its README.
+    licence : str, default="n/a"
+        Licence of the data.
+    entries : list of Entry, default=()
+        Entries of the ledger.
 
     Returns
     -------
@@ -183,47 +232,55 @@ def describe_cohort(out, *, source, participants, excluded, **description):
     Raises
     ------
     CohortError
-        No subject was kept; the ledger is written all the same where nothing is there
-        yet, to be looked at and answered.
+        No subject was imported. The ledger is written if the folder holds no subject, so
+        that decisions can be entered.
     """
     if participants.empty:
-        name, reason = excluded[0]
-        ledger = _leave_ledger(out, excluded, description)
+        subject, reason = excluded[0]
+        ledger = _leave_ledger(out, excluded, entries)
         raise CohortError(
             "import",
             "at least one subject that can be used",
-            f"{len(excluded)} subjects in {source}, all left out; {name}: {reason}",
+            f"{len(excluded)} subjects in {source}, all left out; {subject}: {reason}",
             f"repair the subjects, or check that this is the right folder{ledger}",
         )
-    excluded = sorted((plain(name), plain(reason)) for name, reason in excluded)
-    write_dataset(out, participants=participants, excluded=excluded, **description)
+    write_dataset(
+        out,
+        name=name,
+        readme=readme,
+        participants=participants,
+        excluded=sorted((plain(subject), plain(reason)) for subject, reason in excluded),
+        repaired=read_repairs(out, sorted(participants["participant_id"])),
+        entries=entries,
+        licence=licence,
+    )
     return open_cohort(out)
 
 
-def _leave_ledger(out, excluded, description):
-    """Write the ledger of an import that kept nobody, and say where; nothing where the folder is in use."""
-    entries = description.get("entries", ())
+def _leave_ledger(out: PathLike, excluded: Iterable[tuple[str, str]], entries: Sequence[Entry]) -> str:
+    """Write the ledger of an import without subjects and name its path, unless the folder holds other subjects."""
     if not entries or any(Path(out).glob("sub-*")):
         return ""
     write_ledger(out, [*(Entry(name, "subject", reason=reason) for name, reason in excluded), *entries])
-    return f"; {Path(out) / LEDGER} says of each file why it was left out"
+    return f"; {Path(out) / LEDGER} lists why each file was left out"
 
 
-def read_repairs(out, subject_ids):
-    """Gather what an import noticed of its subjects, from the sidecars of their scans.
+def read_repairs(out: PathLike, subject_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Read the irregularities that an import noted in the sidecars of its scans.
 
     Parameters
     ----------
     out : path
-    subject_ids : sequence of str
-        Subjects that were kept.
+        Folder of the cohort.
+    subject_ids : iterable of str
+        Imported subjects.
 
     Returns
     -------
     list of (str, str)
-        Subject, and one repair.
+        Subject and repair.
     """
-    found = {}
+    found: dict[tuple[str, str], None] = {}
     for name in subject_ids:
         for sidecar in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
             found |= {(name, repair): None for repair in read_json(sidecar).get("Repairs", ())}

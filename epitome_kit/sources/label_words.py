@@ -1,7 +1,9 @@
-"""What names of columns, and values, mean in a table of labels as the public glioma collections write them."""
+"""Interpret the column names and values in tables of labels, as written by public glioma collections."""
 
+import math
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -37,7 +39,7 @@ _COLUMNS = {
     "sex": (r"(?:patients?|subject|biological)?(?:sex|gender)(?:atbirth|mf|fm)?",),
     "source_id": (r"sourceid",),
 }
-"""Names of columns without anything but letters and digits, best first. "subtype" holds 1p/19q status beside IDH."""
+"""Patterns of column names reduced to letters and digits, best first. "subtype" combines 1p/19q status with IDH."""
 
 _WORDS = {"grade": r"(?<!up)grade(?!of)|whocns|^who$", "codeletion": r"1p|19q|codel"}
 _MISSING = re.compile(
@@ -63,68 +65,69 @@ _OLD = re.compile(
     r"(?:[>≥]=?|over|above)(\d{2,3})(?:y|yrs?|years?)?|(\d{2,3})(?:y|yrs?|years?)?(?:\+|andolder|orolder)"
 )
 _DICOM_AGE = re.compile(r"(\d{3})([mwd])")
-_A_YEAR = {"m": 12, "w": 52, "d": 365}
-_OLDEST, _MOST = 89, 120
-_LONGEST = 80
+_UNITS_PER_YEAR = {"m": 12, "w": 52, "d": 365}
+_REPORTED_MAX_AGE, _MAX_AGE = 89, 120
+_MAX_LENGTH = 80
 
 
-def find_columns(names):
-    """Say which columns of a table hold which label.
+def find_columns(names: Sequence[str]) -> dict[str, list[str]]:
+    """Find the columns of a table that contain each label.
 
     Parameters
     ----------
     names : sequence of str
+        Column names.
 
     Returns
     -------
     dict of str to list of str
-        By column of :data:`epitome_kit.cohort.COLUMNS`, and "subtype": names of
-        columns, best first; labels without any are not there.
+        Column names, best first, by column of :data:`epitome_kit.cohort.COLUMNS` and
+        "subtype"; labels without a column are omitted.
     """
     found = {}
     for label, patterns in _COLUMNS.items():
-        ranks = {name: _rank(name, patterns) for name in names}
-        fitting = [name for name in names if ranks[name] is not None]
-        if fitting:
-            found[label] = sorted(fitting, key=ranks.get)
+        ranked = [(rank, name) for name in names if (rank := _rank(name, patterns)) is not None]
+        if ranked:
+            found[label] = [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
     return found
 
 
-def id_rank(name):
-    """Rank a column by how well its name says that it names people: 0 is best; None says nothing of the kind."""
+def id_rank(name: str) -> int | None:
+    """Rank a column by how clearly its name denotes subjects: 0 is best; None if it does not."""
     return _rank(name, _IDS)
 
 
-def _rank(name, patterns):
+def _rank(name: str, patterns: Iterable[str]) -> int | None:
     return next((rank for rank, pattern in enumerate(patterns) if re.fullmatch(pattern, _plain(name))), None)
 
 
-def _plain(name):
-    """Letters and digits of a column's name, without the number that tells it from one of the same name."""
+def _plain(name: str) -> str:
+    """Reduce a column name to letters and digits, without the number appended to repeated names."""
     name = re.sub(r"\.\d+$", "", unicodedata.normalize("NFKC", str(name)).lower())
-    return re.sub(r"[^a-z0-9]", "", name)[:_LONGEST]
+    return re.sub(r"[^a-z0-9]", "", name)[:_MAX_LENGTH]
 
 
-def looks_like(label, name):
-    """Tell whether the name of a column has a word of a label, though it may say something else."""
+def looks_like(label: str, name: str) -> bool:
+    """Return whether a column name contains a word of a label, although it may mean something else."""
     return label in _WORDS and re.search(_WORDS[label], _plain(name)) is not None
 
 
-def read_value(label, text):
-    """Understand one value of a label.
+def read_value(label: str, text: str) -> tuple[object, str | None]:
+    """Interpret one value of a label.
 
     Parameters
     ----------
     label : str
-        As the keys of :func:`find_columns`.
+        A key of :func:`find_columns`.
     text : str
+        Value in the table.
 
     Returns
     -------
     value : object
-        In the cohort's own terms; NA where it is missing or not understood.
-    fault : str or None
-        Why a value was not understood; None where it was, or is missing.
+        Value as used in cohorts; NA if it is missing or not understood.
+    problem : str or None
+        Why the value was not understood; None if it was, or if it is missing.
     """
     text = unicodedata.normalize("NFKC", text).strip()
     words = text.casefold()
@@ -133,45 +136,46 @@ def read_value(label, text):
     reader = _READERS.get(label)
     if reader is None:
         return text, None
-    found = reader(words) if len(words) <= _LONGEST else None
+    found = reader(words) if len(words) <= _MAX_LENGTH else None
     return found if isinstance(found, tuple) else (found, None) if found is not None else (pd.NA, "not understood")
 
 
-def find_code(label, texts):
-    """Say why the numbers of a column cannot be taken for what they seem to be.
+def find_code(label: str, texts: Iterable[str]) -> str | None:
+    """Explain why the numbers in a column may be codes with another meaning.
 
     Parameters
     ----------
     label : str
+        Name of the label.
     texts : iterable of str
         All values of the column.
 
     Returns
     -------
     str or None
-        Grades with 0, or with 1 and neither 3 nor 4, may be numbers of classes: 1 for
-        grade II in one public table. Numbers of 1p/19q status are 0 and 1, or may
-        be anything.
+        The reason; None if numbers can be used. Grades with 0, or with 1 and neither 3
+        nor 4, may be class codes (one public table has 1 for grade II). A 1p/19q status
+        must be 0 or 1.
     """
     numbers = {int(float(text)) for text in texts if is_number(text)}
     if label == "grade" and (0 in numbers or 1 in numbers and not numbers & {3, 4}):
-        return "a number that may be the code of another grade, as 0 or 1 beside it: write II or III"
+        return "a number that may be the code of another grade, as the column contains 0 or 1: write II or III"
     if label == "codeletion" and numbers - {0, 1}:
         return "a number that may be a code of anything, as not all are 0 or 1: write intact or codeleted"
     return None
 
 
-def is_number(text):
-    """Tell whether a value is a bare whole number."""
+def is_number(text: str) -> bool:
+    """Return whether a value is an integer without unit."""
     return re.fullmatch(r"\s*[0-9]{1,9}(\.0*)?\s*", text) is not None
 
 
-def _read_grade(words):
+def _read_grade(words: str) -> object:
     match = _GRADE.fullmatch(words)
     return match and (_GRADES.get(match[1]) or (pd.NA, "outside of 2 and 3"))
 
 
-def _read_codeletion(words):
+def _read_codeletion(words: str) -> object:
     bare = re.sub(r"^(?:chr\w*)?1p/?(?:and|&)?19q", "", re.sub(r"[\s_():=‐–-]", "", words))
     if "relative" in bare:
         return pd.NA, "a relative loss is no plain co-deletion"
@@ -183,7 +187,7 @@ def _read_codeletion(words):
     return _word(_CODELETIONS, bare) or _read_subtype(words)
 
 
-def _read_subtype(words):
+def _read_subtype(words: str) -> str | None:
     bare = re.sub(r"[^a-z0-9]", "", words)
     match = _SUBTYPE.fullmatch(bare)
     if match:
@@ -191,31 +195,31 @@ def _read_subtype(words):
     return "intact" if _WILD.fullmatch(bare) else None
 
 
-def _read_sex(words):
+def _read_sex(words: str) -> object:
     if re.fullmatch(r"[0-9](\.0+)?", words):
         return pd.NA, "a number does not say which sex it is"
     return _word(_SEXES, words)
 
 
-def _read_age(words):
+def _read_age(words: str) -> int | float | None:
     bare = re.sub(r"[\s._-]*(?=[a-z])|\s", "", words)
     old, coded, plain = _OLD.fullmatch(bare), _DICOM_AGE.fullmatch(bare), _AGE.fullmatch(bare)
     if coded:
-        return int(coded[1]) // _A_YEAR[coded[2]]
+        return int(coded[1]) // _UNITS_PER_YEAR[coded[2]]
     if old:
-        years = int(old[1] or old[2])
-        return min(years, _OLDEST) if 80 <= years <= _MOST else None
-    years = float(plain[1].replace(",", ".")) if plain else None
-    if years is None or years > _MOST:
+        limit = int(old[1] or old[2])
+        return min(limit, _REPORTED_MAX_AGE) if 80 <= limit <= _MAX_AGE else None
+    years = float(plain[1].replace(",", ".")) if plain else math.inf
+    if years > _MAX_AGE:
         return None
     return int(years) if years.is_integer() else years
 
 
-def _word(meaning, text):
+def _word(meaning: Mapping[str, str], text: str) -> str | None:
     return next((value for value, words in meaning.items() if text in words.split()), None)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[str], object]] = {
     "grade": _read_grade,
     "codeletion": _read_codeletion,
     "subtype": _read_subtype,

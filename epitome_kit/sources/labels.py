@@ -1,17 +1,28 @@
-"""Labels of subjects, found in the tables that came with their scans."""
+"""Find and read the tables of labels that come with scans."""
 
 import re
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from epitome_kit.errors import CohortError, EpitomeWarning, Reason
+from epitome_kit.files import PathLike
 from epitome_kit.folders import is_litter, natural_key
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.label_table import AT_ODDS, FREE, LABELS, NO_NAMES, agreed, is_stated, read_one
+from epitome_kit.sources.label_table import (
+    CONTRADICTORY,
+    FREE_TEXT,
+    LABELS,
+    NO_NAMES,
+    Reading,
+    is_stated,
+    merge_values,
+    read_table,
+)
 from epitome_kit.tables import is_unfetched
 
 _TABLE = re.compile(r"(.+?)\.(tsv|csv|txt|xlsx|xlsm|xls)(?:\.gz)?", re.IGNORECASE)
@@ -21,80 +32,80 @@ _USUAL = re.compile(
 )
 _PARTICIPANTS = re.compile(r"participants\.", re.IGNORECASE)
 _OTHERS = re.compile(r"sources|excluded|repaired|(?:.*_)?(?:scans|sessions|samples|events)", re.IGNORECASE)
-_NO_TABLES = re.compile(r"sub-.*|derivatives|code|stimuli", re.IGNORECASE)
+_WITHOUT_TABLES = re.compile(r"sub-.*|derivatives|code|stimuli", re.IGNORECASE)
 _NONE = "no column of labels, or none of subjects"
-_MOST_LISTED = 6
-_LARGEST = 4 * 2**20
-"""Bytes of the largest table that is looked into though its name says nothing of labels."""
+_MAX_LISTED = 6
+_MAX_BYTES = 4 * 2**20
+"""Size of the largest table that is read although its name does not suggest labels."""
 
 
 class Labels(NamedTuple):
-    """Labels of subjects, and all that was noticed on the way.
+    """Labels of subjects, and what could not be used.
 
     Attributes
     ----------
     table : DataFrame
-        Indexed by subject, as it was given; with every column of
-        :data:`epitome_kit.cohort.COLUMNS` but the first. Subjects without a row are not in it.
+        Labels by subject, with every column of :data:`epitome_kit.cohort.COLUMNS` but the
+        first; without subjects that have no row.
     conflicting : list of str
         Subjects with rows that differ in a label; not in `table`.
     unknown : list of str
-        Values that were not understood: which, in how many rows, and why.
+        Values that were not understood: value, number of rows and reason.
     unmatched : list of (str, str)
-        Names in the table that found no subject, and why.
+        Names in the tables that match no subject, with the reason.
     unlabelled : list of str
         Subjects without a row.
     warnings : list of str
-        Labels that are lost: what a person has to see.
+        Lost labels, about which users are warned.
     entries : list of Entry
-        One a table, and one a row of it, for the ledger of an import; a subject is
-        called as it was given.
+        Ledger entries, one per table and one per row; subjects have the names that were
+        passed.
     tables : list of str
-        Names of the tables that labels were taken from.
+        Names of the tables in use.
     """
 
     table: pd.DataFrame
-    conflicting: list
-    unknown: list
-    unmatched: list
-    unlabelled: list
-    warnings: list
-    entries: list
-    tables: list
+    conflicting: list[str]
+    unknown: list[str]
+    unmatched: list[tuple[str, str]]
+    unlabelled: list[str]
+    warnings: list[str]
+    entries: list[Entry]
+    tables: list[str]
 
-    def without_scans(self):
-        """Names in a table of participants that are not those of a subject, each with the reason to leave it out."""
+    def without_scans(self) -> list[tuple[str, str]]:
+        """List the names in the table of participants that match no subject, with the reason."""
         if not self.tables or not _PARTICIPANTS.match(self.tables[0]):
-            return []  # a table of a whole collection, of which only some subjects are here
+            return []  # such a table may describe a whole collection
         alone = f"a row of {self.tables[0]} alone"
         return [(name, str(Reason("scans", f"{alone}: {reason}"))) for name, reason in self.unmatched]
 
     @property
-    def summary(self):
-        """What the README of a cohort says of labels."""
+    def summary(self) -> str:
+        """Sentences on labels for the README of a cohort."""
         if not self.tables:
             return f"{'; '.join(self.warnings) or 'No table of labels was found'}: no labels."
         lost = f" Labels that were not understood: {', '.join(self.unknown[:20])}." if self.unknown else ""
         return f"Labels come from {' and '.join(self.tables)}.{lost}"
 
 
-def read_labels(path, subjects, *, name=None):
-    """Read the labels of subjects from a table that somebody else wrote.
+def read_labels(path: PathLike, subjects: Iterable[str], *, name: str | None = None) -> Labels:
+    """Read the labels of subjects from a table in any usual notation.
 
-    Columns are known by any usual name (``1p/19q``, ``WHO CNS Grade``, ``gender``),
-    values by any usual spelling (``WHO II``, ``d/d``, ``female``), and subjects as
-    :func:`epitome_kit.sources.names.match_names` has it, in the column that names most of
-    them. Rows of a subject are merged unless they contradict each other; where
-    several columns for one label do, it is missing.
+    Columns are recognised by their usual names (``1p/19q``, ``WHO CNS Grade``, ``gender``)
+    and values by their usual spellings (``WHO II``, ``d/d``, ``female``). Subjects are
+    matched by :func:`epitome_kit.sources.names.match_names` in the column that names most
+    of them. Rows of one subject are merged unless they contradict each other; a label is
+    missing if several columns contradict each other about it.
 
     Parameters
     ----------
     path : path
-        As :func:`epitome_kit.tables.read_text_table` reads it.
-    subjects : sequence of str
-        Names of the subjects in the origin, with or without ``sub-``.
+        A table that :func:`epitome_kit.tables.read_text_table` can read.
+    subjects : iterable of str
+        Names of the subjects in the source, with or without ``sub-``.
     name : str, default=None
-        What the ledger calls the table; None takes the name of the file.
+        Name of the table in the ledger; None takes the file name.
 
     Returns
     -------
@@ -103,29 +114,31 @@ def read_labels(path, subjects, *, name=None):
     Raises
     ------
     CohortError
-        No table, or no column in it names subjects.
+        The file is not a table, or none of its columns names subjects.
     """
-    return join_readings([read_one(path, subjects, name=name)], subjects)
+    subjects = list(subjects)
+    return join_readings([read_table(path, subjects, name=name)], subjects)
 
 
-def find_labels(source, subjects):
+def find_labels(source: PathLike, subjects: Iterable[str]) -> Labels:
     """Find the tables of labels in a folder and read them.
 
-    ``participants.tsv`` leads, in text or Excel, whatever the case of its name. Other
-    tables, in the folder or one below, are taken where they name subjects and hold labels: beside
-    ``participants.tsv`` for what it does not say; without it all count alike, and a
-    label in which they contradict each other is missing.
+    ``participants.tsv`` takes precedence, as text or Excel and in any case. Other tables,
+    in the folder or one level below, are used if they name subjects and contain labels:
+    they complete ``participants.tsv``; without it all are equal, and a label about which
+    they contradict each other is missing.
 
     Parameters
     ----------
     source : path
-    subjects : sequence of str
-        As for :func:`read_labels`.
+        Folder to search.
+    subjects : iterable of str
+        Names of the subjects in the source, with or without ``sub-``.
 
     Returns
     -------
     Labels
-        Without any table, all of it is empty but `unlabelled`.
+        If there is no table, empty except for `unlabelled`.
 
     Raises
     ------
@@ -135,25 +148,28 @@ def find_labels(source, subjects):
     Warns
     -----
     EpitomeWarning
-        Labels are lost: a table, or a column of it, or a label that columns contradict
-        each other about.
+        A table, a column or a contradictory label is not used.
     """
     source, subjects = Path(source), list(subjects)
-    readings, strange, lost, entries, leads = [], [], [], [], False
+    readings: list[Reading] = []
+    foreign: list[Reading] = []
+    lost: list[str] = []
+    entries: list[Entry] = []
+    leads = False
     for path, rank in _find_tables(source):
         name = path.relative_to(source).as_posix()
-        reading, reason = _try(path, subjects, name, rank=rank, strict=rank == 0 and not readings)
-        if reason:
+        reading, reason = _try_to_read(path, subjects, name, rank=rank, strict=rank == 0 and not readings)
+        if reading is None:
             entries.append(Entry(name, "table", reason=reason))
             lost += [f"{name} was not read, and its labels are lost: {reason}"] if rank < 2 and reason != _NONE else []
         elif rank == 0 or not reading.values.empty:
             leads = leads or rank == 0 and not readings
             readings.append(reading)
         else:
-            strange.append(reading)
+            foreign.append(reading)
     if readings:
-        entries += [Entry(each.name, "table", reason="none of its names is that of a subject") for each in strange]
-    found = join_readings(readings or strange, subjects, first_leads=leads)
+        entries += [Entry(each.name, "table", reason="none of its names is that of a subject") for each in foreign]
+    found = join_readings(readings or foreign, subjects, first_leads=leads)
     if found.tables:
         reason = f"no row in {' or '.join(found.tables)}"
         entries += [Entry(subject, "label", subject, reason=reason) for subject in found.unlabelled]
@@ -163,14 +179,16 @@ def find_labels(source, subjects):
     return found
 
 
-def _try(path, subjects, name, *, rank, strict):
-    """Read a table: a reading, or None and the reason; `strict` raises where it is damaged."""
+def _try_to_read(
+    path: Path, subjects: Sequence[str], name: str, *, rank: int, strict: bool
+) -> tuple[Reading | None, str]:
+    """Read a table, or return None and the reason; if `strict`, a damaged table raises an error."""
     if is_unfetched(path):
         return None, "a link to content that was not fetched, as DataLad leaves it: `datalad get`, then import again"
-    if rank == 2 and path.stat().st_size > _LARGEST:
-        return None, "larger than 4 MB, and its name says nothing of labels"
+    if rank == 2 and path.stat().st_size > _MAX_BYTES:
+        return None, "larger than 4 MB, and its name does not suggest labels"
     try:
-        reading = read_one(path, subjects, name=name)
+        reading = read_table(path, subjects, name=name)
     except CohortError as error:
         if strict:
             raise
@@ -178,9 +196,9 @@ def _try(path, subjects, name, *, rank, strict):
     return (reading, "") if reading.columns or rank == 0 else (None, _NONE)
 
 
-def _find_tables(source):
-    """Find tables in a folder and one below, each with how well its name says that it holds labels: 0 is best."""
-    folders = [path for path in _list(source) if path.is_dir() and not _NO_TABLES.fullmatch(path.name)]
+def _find_tables(source: Path) -> list[tuple[Path, int]]:
+    """Find tables in a folder and one level below, ranked by how clearly their names denote labels: 0 is best."""
+    folders = [path for path in _list(source) if path.is_dir() and not _WITHOUT_TABLES.fullmatch(path.name)]
     found = []
     for path in [path for folder in (source, *folders) for path in _list(folder) if not path.is_dir()]:
         match, top = _TABLE.fullmatch(path.name), path.parent == source
@@ -192,38 +210,41 @@ def _find_tables(source):
     return [(path, order[0]) for order, path in sorted(found)]
 
 
-def _list(folder):
+def _list(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if not is_litter(path.name)]
     except OSError:
         return []
 
 
-def join_readings(readings, subjects, *, first_leads=True):
-    """Join what tables say.
+def join_readings(readings: Sequence[Reading], subjects: Iterable[str], *, first_leads: bool = True) -> Labels:
+    """Join the content of several tables.
 
     Parameters
     ----------
     readings : sequence of Reading
-    subjects : sequence of str
+        Content of the tables.
+    subjects : iterable of str
+        Names of the subjects.
     first_leads : bool, default=True
-        Take a label from the first table wherever that says anything of it; else
-        all count alike, and where they contradict each other it is missing.
+        Take a label from the first table if it contains a value; otherwise all tables are
+        equal, and a label about which they contradict each other is missing.
 
     Returns
     -------
     Labels
     """
     subjects, leading = list(subjects), readings[: 1 if first_leads or len(readings) == 1 else 0]
-    table, odds = pd.DataFrame(pd.NA, index=subjects, columns=LABELS, dtype=object), Counter()
+    table = pd.DataFrame(pd.NA, index=subjects, columns=LABELS, dtype=object)
+    odds: Counter[str] = Counter()
     for subject in subjects:
-        mine = [reading.values.loc[subject] for reading in readings if subject in reading.values.index]
-        own = [reading.values.loc[subject] for reading in leading if subject in reading.values.index]
+        rows = [reading.values.loc[subject] for reading in readings if subject in reading.values.index]
+        leading_rows = [reading.values.loc[subject] for reading in leading if subject in reading.values.index]
         for label in LABELS:
-            said = [values[label] for values in mine if is_stated(values[label])]
-            joined = said[0] if said and label in FREE else agreed(said, label)
-            odds[label] += joined is AT_ODDS and AT_ODDS not in said
-            joined = next((values[label] for values in own if is_stated(values[label])), joined)
+            stated = [row[label] for row in rows if is_stated(row[label])]
+            joined = stated[0] if stated and label in FREE_TEXT else merge_values(stated, label)
+            odds[label] += joined is CONTRADICTORY and CONTRADICTORY not in stated
+            joined = next((row[label] for row in leading_rows if is_stated(row[label])), joined)
             table.at[subject, label] = pd.NA if isinstance(joined, tuple) else joined
     known = [subject for subject in subjects if any(subject in reading.values.index for reading in readings)]
     conflicting = [subject for reading in leading for subject in reading.conflicting]
@@ -239,9 +260,9 @@ def join_readings(readings, subjects, *, first_leads=True):
     unlabelled = [subject for subject in subjects if subject not in known]
     unknown = [text for reading in readings for text in reading.unknown]
     if known:
-        warned += _listed(f"{names}: left missing:", unknown, "values")
-        warned += _listed(f"{names}: no subject is called", [name for name, _ in unmatched], "names")
-        warned += _listed(f"{names}: no row for", unlabelled, "subjects")
+        warned += _enumerate(f"{names}: left missing:", unknown, "values")
+        warned += _enumerate(f"{names}: no subject is called", [name for name, _ in unmatched], "names")
+        warned += _enumerate(f"{names}: no row for", unlabelled, "subjects")
     return Labels(
         table=table.loc[[subject for subject in known if subject not in conflicting]],
         conflicting=conflicting,
@@ -254,7 +275,7 @@ def join_readings(readings, subjects, *, first_leads=True):
     )
 
 
-def _listed(what, items, kind):
-    """Sentence that names the first few; none where there are none."""
-    more = f" and {len(items) - _MOST_LISTED} other {kind}" if len(items) > _MOST_LISTED else ""
-    return [f"{what} {', '.join(items[:_MOST_LISTED])}{more}"] if items else []
+def _enumerate(what: str, items: Sequence[str], kind: str) -> list[str]:
+    """Write a sentence that lists the first items; none if there are no items."""
+    more = f" and {len(items) - _MAX_LISTED} other {kind}" if len(items) > _MAX_LISTED else ""
+    return [f"{what} {', '.join(items[:_MAX_LISTED])}{more}"] if items else []

@@ -1,34 +1,43 @@
-"""Names in a table matched with names of subjects, where only one reading is possible."""
+"""Match the names in a table with subjects, where the match is unambiguous."""
 
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Iterable
+
+Match = tuple[str | None, str]
+"""Subject and the rule by which it matches; or None and the reason."""
 
 
-def match_names(names, subjects):
-    """Match names of a table with subjects.
+def match_names(names: Iterable[str], subjects: Iterable[str]) -> dict[str, Match]:
+    """Match the names in a table with subjects.
 
-    A name is taken as it is written; then without ``sub-``, without case, without
-    separators and without leading zeros, each only where one name and one subject
-    come out alike.
+    Names are compared exactly, then without ``sub-``, ignoring case, without separators
+    and without leading zeros. A match counts only if one name and one subject agree.
 
     Parameters
     ----------
-    names : sequence of str
-    subjects : sequence of str
+    names : iterable of str
+        Names in the table.
+    subjects : iterable of str
+        Names of the subjects.
 
     Returns
     -------
     dict of str to (str or None, str)
-        For each name: its subject, and the rule that found it; or None, and why.
+        :data:`Match` of each name.
     """
-    found, taken, left = {}, {}, list(dict.fromkeys(names))
+    names, subjects = list(names), list(subjects)
+    found: dict[str, Match] = {}
+    taken: dict[str, str] = {}
+    left = list(dict.fromkeys(names))
     for rule, key in _RULES.items():
-        homes, callers = {}, Counter(map(key, left))
+        by_key: dict[str, list[str]] = {}
+        callers = Counter(map(key, left))
         for subject in subjects:
-            homes.setdefault(key(subject), []).append(subject)
+            by_key.setdefault(key(subject), []).append(subject)
         for name in left:
-            alike = homes.get(key(name), []) if key(name) else []
+            alike = by_key.get(key(name), []) if key(name) else []
             if not alike:
                 continue
             if len(alike) > 1:
@@ -41,12 +50,11 @@ def match_names(names, subjects):
                 found[name] = alike[0], rule
         taken |= {subject: name for name, (subject, _) in found.items() if subject and subject not in taken}
         left = [name for name in left if name not in found]
-    found = {name: found.get(name, (None, "no subject of that name")) for name in names}
-    return _without_counts(found)
+    return _without_counts({name: found.get(name, (None, "no subject of that name")) for name in names})
 
 
-def _without_counts(found):
-    """Take back what was matched by number alone where a name is 0: such numbers may count rows."""
+def _without_counts(found: dict[str, Match]) -> dict[str, Match]:
+    """Revoke matches by number alone if one of the names is 0, since such numbers may be row counts."""
     if not any(name.strip("0") == "" and not subject for name, (subject, _) in found.items()):
         return found
     reason = "a number that may count rows, for one of them is 0"
@@ -54,21 +62,21 @@ def _without_counts(found):
     return {name: (None, reason) if name in loose else match for name, match in found.items()}
 
 
-def strictness(rule):
-    """Rank a rule of :func:`match_names`: the higher, the less was changed."""
+def strictness(rule: str) -> int:
+    """Rank a rule of :func:`match_names`; stricter rules rank higher."""
     return len(_RULES) - list(_RULES).index(rule)
 
 
-def _without_sub(name):
+def _without_sub(name: str) -> str:
     return re.sub(r"^sub(?:[-_ ]|(?=\d))", "", unicodedata.normalize("NFKC", name.strip()), flags=re.IGNORECASE)
 
 
-def _letters_and_digits(name):
+def _letters_and_digits(name: str) -> str:
     return re.sub(r"[\W_]", "", _without_sub(name).casefold())
 
 
-def _without_zeros(name):
-    """Letters and numbers by their value; numbers that a separator parts stay two."""
+def _without_zeros(name: str) -> str:
+    """Reduce a name to letters and numbers without leading zeros; a separator between two numbers stays."""
     parts = re.findall(r"[^\W\d_]+|\d+", _without_sub(name).casefold())
     numbers = [part.lstrip("0") or "0" if part.isdigit() else part for part in parts]
     return "".join(
@@ -77,7 +85,7 @@ def _without_zeros(name):
     )
 
 
-_RULES = {
+_RULES: dict[str, Callable[[str], str]] = {
     "as it is written": str.strip,
     "without `sub-`": _without_sub,
     "without case": lambda name: _without_sub(name).casefold(),

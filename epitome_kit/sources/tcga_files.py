@@ -1,31 +1,29 @@
-"""Which files of the TCGA-LGG slices belong to whom, in folders and in zips."""
+"""Find the files of each patient in the TCGA-LGG slices, in folders and in zips."""
 
 import re
 import zipfile
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from epitome_kit.errors import CohortError, Reason
 from epitome_kit.files import checksum
 from epitome_kit.folders import is_litter, natural_key, walk_entries
 from epitome_kit.ledger import Entry
+from epitome_kit.sources.importing import NOT_READ
 
-LARGEST_FILE = 16 * 2**20
-"""Bytes of the largest slice or table."""
+MAX_FILE_BYTES = 16 * 2**20
+"""Size of the largest slice or table."""
+
+SourceFile = tuple[Path | None, str, str]
+"""Zip (None on disk), name to open, and name relative to the source."""
 
 _SLICE = re.compile(r"(TCGA_[A-Z0-9]+_[A-Z0-9]+_\d+)_(\d+)(_mask)?\.tiff?", re.IGNORECASE)
 _IMAGE = re.compile(r".*\.(tiff?|png|jpe?g|gif|bmp|nii|nii\.gz|dcm|nrrd|mha|mgz)", re.IGNORECASE | re.DOTALL)
 _TABLE = re.compile(r"data( ?\(\d+\)| ?- ?copy)?\.(csv|tsv|txt|xlsx)(\.gz)?", re.IGNORECASE)
 _ANY_TABLE = re.compile(r".*\.(csv|tsv|xlsx?|ods)(\.gz)?", re.IGNORECASE | re.DOTALL)
-_NOT_READ = {
-    "broken link": "a link to nothing: its content was not fetched or has gone",
-    "folder again": "a link to a folder that is read under another name",
-    "folder closed": "a folder that may not be read",
-    "no file": "neither a file nor a folder",
-}
 
 
 class Patient(NamedTuple):
@@ -36,47 +34,51 @@ class Patient(NamedTuple):
     name : str
         Such as ``"TCGA_CS_4941_19960909"``.
     archive : Path or None
-        Zip that holds it.
+        Zip that contains them.
     source : str
-        Folder that holds it, relative to what was imported.
+        Folder that contains them, relative to the imported folder.
     slices : list of (int, bool, str)
-        Number, whether a mask, and name to open.
+        Number, whether it is a mask, and name to open.
     """
 
     name: str
     archive: Path | None
     source: str
-    slices: list
+    slices: list[tuple[int, bool, str]]
 
 
-def find_patients(source):
-    """Find every slice and table of a folder, a zip, or a folder of zips.
+def find_patients(source: Path) -> tuple[dict[str, Patient], list[SourceFile], list[Entry], list[tuple[str, str]]]:
+    """Find every slice and table in a folder, a zip, or a folder of zips.
 
     Parameters
     ----------
     source : Path
+        The folder or the zip.
 
     Returns
     -------
     patients : dict of str to Patient
-        By name. Of several copies, the fullest, and of those the first; they are never mixed.
+        By name. Of several copies, the most complete is taken; copies are never mixed.
     tables : list of (Path or None, str, str)
         Zip, name to open, and name relative to `source` of each ``data.csv``.
     entries : list of Entry
-        What was passed over, and why.
-    faults : list of (str, str)
-        Name of a zip, and what is wrong with it.
+        Skipped files, with the reason.
+    failed : list of (str, str)
+        Name of each unreadable zip, with the reason.
 
     Raises
     ------
     CohortError
-        `source` is not there, or holds no slice.
+        `source` does not exist, or contains no slice.
     """
     if not (source.is_dir() or source.is_file()):
         state = "is neither a folder nor a file" if source.exists() else "does not exist"
         raise CohortError("import_tcga_lgg", "a folder or a zip", f"{source}, which {state}", "check the path")
-    copies, tables, entries, faults = defaultdict(list), [], [], []
-    for archive, name, shown in _names(source, entries, faults):
+    copies: dict[tuple[str, Path | None, str], list[tuple[int, bool, str]]] = defaultdict(list)
+    tables: list[SourceFile] = []
+    entries: list[Entry] = []
+    failed: list[tuple[str, str]] = []
+    for archive, name, shown in _list_files(source, entries, failed):
         folder, _, last = shown.rpartition("/")
         match = _SLICE.fullmatch(last)
         if match:
@@ -90,7 +92,7 @@ def find_patients(source):
     beside = source.parent / "data.csv"
     if not tables and beside.is_file():
         tables.append((None, str(beside), "../data.csv"))
-    patients = {}
+    patients: dict[str, Patient] = {}
     for (name, archive, folder), slices in sorted(copies.items(), key=lambda item: -len(item[1])):
         if name in patients:
             reason = f"a copy of {name}: {patients[name].source or 'the first'} is taken, with as many slices or more"
@@ -101,34 +103,34 @@ def find_patients(source):
         raise CohortError(
             "import_tcga_lgg",
             "patient folders `TCGA_xx_xxxx_date` with slices `TCGA_xx_xxxx_date_1.tif`",
-            f"none in {source}{_said(faults, entries)}",
-            "give the folder or the zip as it was downloaded",
+            f"none in {source}{_summarise(failed, entries)}",
+            "pass the folder or the zip as downloaded",
         )
-    return patients, tables, entries, faults
+    return patients, tables, entries, failed
 
 
-def _said(faults, entries):
-    """Say what stands in a folder without a slice."""
-    told = [f"{name}: {reason}" for name, reason in faults]
-    told += [f"{entry.source}: {entry.reason}" for entry in entries]
-    return "".join(f"; {text}" for text in told[:3]) + (f"; and {len(told) - 3} more" if len(told) > 3 else "")
+def _summarise(failed: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> str:
+    """Summarise what a folder without slices contains."""
+    lines = [f"{name}: {reason}" for name, reason in failed]
+    lines += [f"{entry.source}: {entry.reason}" for entry in entries]
+    return "".join(f"; {line}" for line in lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
-def _names(source, entries, faults):
-    """Yield zip or None, name to open, and name relative to the source of every file in natural order."""
+def _list_files(source: Path, entries: list[Entry], failed: list[tuple[str, str]]) -> Iterator[SourceFile]:
+    """Yield every file in natural order; append unreadable entries to `entries` and zips to `failed`."""
     root = source.resolve()
     found = walk_entries(root) if root.is_dir() else [(root, "file")]
     for path, kind in found:
         shown = path.relative_to(root).as_posix() if path != root else path.name
-        if kind in _NOT_READ:
-            entries.append(Entry(shown, "file", reason=_NOT_READ[kind]))
+        if kind in NOT_READ:
+            entries.append(Entry(shown, "file", reason=NOT_READ[kind]))
         elif kind == "file" and (path == root or path.suffix.lower() == ".zip"):
             inside = "" if path == root else f"{shown}/"
             try:
                 with zipfile.ZipFile(path) as opened:
                     names = sorted(opened.namelist(), key=natural_key)
             except (zipfile.BadZipFile, OSError, ValueError) as error:
-                faults.append((shown, str(Reason("a readable zip", error))))
+                failed.append((shown, str(Reason("a readable zip", str(error)))))
                 continue
             plain = [(name, name.replace("\\", "/")) for name in names if not name.endswith("/")]
             yield from ((path, name, inside + each) for name, each in plain if not any(map(is_litter, each.split("/"))))
@@ -137,19 +139,23 @@ def _names(source, entries, faults):
 
 
 @contextmanager
-def opener(archive):
+def opener(archive: Path | None) -> Iterator[Callable[[str], IO[bytes]]]:
     """Yield a function that opens a file by name, in a zip or on disk."""
     if archive is None:
-        yield partial(open, mode="rb")
+        yield _open_binary
     else:
         with zipfile.ZipFile(archive) as opened:
             yield opened.open
 
 
-def slice_checksums(patient):
-    """List number, kind and checksum of every slice of a patient; in a zip, the checksum that it states."""
+def slice_checksums(patient: Patient) -> list[str]:
+    """Return number, kind and checksum of each slice of a patient; of slices in a zip, their size and CRC."""
     if patient.archive is None:
         return [f"{number} {mask} {checksum(name)}" for number, mask, name in sorted(patient.slices)]
     with zipfile.ZipFile(patient.archive) as opened:
         found = [(number, mask, opened.getinfo(name)) for number, mask, name in sorted(patient.slices)]
     return [f"{number} {mask} {info.file_size} {info.CRC:08x}" for number, mask, info in found]
+
+
+def _open_binary(path: str) -> IO[bytes]:
+    return open(path, "rb")

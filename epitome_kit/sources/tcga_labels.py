@@ -1,7 +1,8 @@
-"""Labels of the TCGA-LGG slices: the table ``data.csv``, its codes, and what became of each of its rows."""
+"""Read the labels of the TCGA-LGG slices from ``data.csv``, and interpret their codes."""
 
 import re
 import tempfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from epitome_kit.errors import CohortError, EpitomeError
 from epitome_kit.ledger import Entry
-from epitome_kit.sources.tcga_files import LARGEST_FILE, opener
+from epitome_kit.sources.tcga_files import MAX_FILE_BYTES, SourceFile, opener
 from epitome_kit.tables import read_text_table
 
 _ORIGINS = {
@@ -25,26 +26,26 @@ _MEANINGS = {
 }
 
 
-def read_clinical(tables):
+def read_clinical(tables: Iterable[SourceFile]) -> tuple[pd.DataFrame, list[Entry]]:
     """Read ``data.csv``.
 
     Parameters
     ----------
-    tables : list of (Path or None, str, str)
-        From :func:`find_patients`.
+    tables : iterable of (Path or None, str, str)
+        From :func:`epitome_kit.sources.tcga_files.find_patients`.
 
     Returns
     -------
     labels : DataFrame of str
-        Indexed by patient as in ``"TCGA_CS_4941"``, rows that say the same twice merged; column
-        ``row`` is the number of the row. Empty where there is no table.
+        Indexed by patient, such as ``"TCGA_CS_4941"``, without repeated rows; column ``row``
+        is the row number. Empty if there is no table.
     entries : list of Entry
-        What was noticed about the tables.
+        Entries of the tables.
 
     Raises
     ------
     CohortError
-        It cannot be read, or several differ.
+        A table cannot be read, or several tables differ.
     """
     read, entries = [], []
     for archive, name, shown in tables:
@@ -63,50 +64,50 @@ def read_clinical(tables):
             "import_tcga_lgg",
             "one table `data.csv`, or copies of it",
             f"{read[0][0]} and {', '.join(unlike[:3])}, which differ",
-            "take all away but the right one",
+            "remove all but the right one",
         )
     read[0][1].attrs["source"] = read[0][0]
     return read[0][1], entries
 
 
-def _read(archive, name):
+def _read(archive: Path | None, name: str) -> pd.DataFrame:
     """Read one table, in a zip or on disk."""
     try:
         with opener(archive) as open_file, open_file(name) as stream, tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / re.split(r"[/\\]", name)[-1]
-            copy.write_bytes(stream.read(LARGEST_FILE))
+            copy.write_bytes(stream.read(MAX_FILE_BYTES))
             table = read_text_table(copy, where="import_tcga_lgg", columns={"Patient"})
         table = table.assign(row=np.arange(1, len(table) + 1)).dropna(subset="Patient")
         table = table.drop_duplicates(table.columns.drop("row"))
         parts = table["Patient"].str.upper().str.split("[_-]", regex=True)
         return table.set_index(parts.str[:3].str.join("_")).drop(columns="Patient")
-    except Exception as error:  # a damaged archive can raise anything, and a table can be no table in as many ways
+    except Exception as error:  # a damaged archive or table can raise anything
         reason = error.received if isinstance(error, EpitomeError) else f"{type(error).__name__}: {error}"
         raise CohortError(
             "import_tcga_lgg",
             "a table with a column `Patient`",
             f"{name} ({reason.replace(tempfile.gettempdir(), '')[:200]})",
-            "download data.csv again, or take it away to import without labels",
+            "download data.csv again, or remove it to import without labels",
         ) from error
 
 
-def as_participants(labels, names):
-    """Turn rows of ``data.csv`` into labels of the cohort.
+def as_participants(labels: pd.DataFrame, names: Mapping[str, str]) -> tuple[pd.DataFrame, list[Entry]]:
+    """Convert the rows of ``data.csv`` to labels of the cohort.
 
     Parameters
     ----------
     labels : DataFrame of str
         From :func:`read_clinical`.
     names : dict of str to str
-        Subject of the cohort to its exam, such as ``"TCGA_CS_4941_19960909"``.
+        Exam of each subject of the cohort, such as ``"TCGA_CS_4941_19960909"``.
 
     Returns
     -------
     participants : DataFrame
-        One row a subject, columns out of :data:`epitome_kit.cohort.COLUMNS`. Rows
-        of a patient that differ, and codes that are not understood, give no label.
+        One row per subject, with columns of :data:`epitome_kit.cohort.COLUMNS`. Differing
+        rows of one patient and unknown codes give no label.
     entries : list of Entry
-        What became of each row, and which subject has none.
+        Entries of all rows, and of subjects without a row.
     """
     subjects = {"_".join(name.split("_")[:3]): subject_id for subject_id, name in names.items()}
     conflicting = set(labels.index[labels.index.duplicated()])
@@ -116,7 +117,7 @@ def as_participants(labels, names):
         table[column] = _understood(rows, column, origin).to_numpy()
     table["codeletion"] = pd.NA
     source = labels.attrs.get("source", "data.csv")
-    entries = [_became(source, patient, row, subjects, conflicting) for patient, row in labels.iterrows()]
+    entries = [_entry(source, patient, row, subjects, conflicting) for patient, row in labels.iterrows()]
     if len(labels):
         absent = [origin for origin in _ORIGINS.values() if origin not in labels]
         entries += [Entry(source, "label", reason=f"no column {origin} in the table") for origin in absent]
@@ -125,15 +126,17 @@ def as_participants(labels, names):
     return table.convert_dtypes().sort_values("participant_id"), entries
 
 
-def _understood(rows, column, origin):
-    """Values of a column in the cohort's own terms; missing where a code is not known."""
+def _understood(rows: pd.DataFrame, column: str, origin: str) -> pd.Series:
+    """Convert the values of a column to those of a cohort; missing if a code is unknown."""
     written = rows[origin] if origin in rows else pd.Series(np.nan, rows.index)
     values = pd.to_numeric(written, errors="coerce")
     return values.map(_MEANINGS[column]) if column in _MEANINGS else values
 
 
-def _became(source, patient, row, subjects, conflicting):
-    """Say for the ledger what became of one row."""
+def _entry(
+    source: str, patient: str, row: pd.Series, subjects: Mapping[str, str], conflicting: Collection[str]
+) -> Entry:
+    """Make the ledger entry of one row."""
     place = f"{source}, row {row['row']}, {patient}"
     if patient in conflicting:
         return Entry(place, "label", subjects.get(patient, ""), reason="rows of this patient differ: none is taken")

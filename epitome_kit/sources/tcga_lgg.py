@@ -1,17 +1,17 @@
-"""TCGA-LGG as slices, the layout of the Kaggle set "LGG MRI segmentation".
+"""Import TCGA-LGG as slices, in the layout of the Kaggle data set "LGG MRI segmentation".
 
-Each patient is a folder of colour TIFFs, one a slice, whose three channels are
-T1 before contrast, FLAIR, and T1 after contrast, co-registered; each slice has
-a mask of the FLAIR abnormality, drawn by hand. The voxel size is lost.
+Each patient is a folder of colour TIFFs, one per slice. The three channels are
+pre-contrast T1, FLAIR and post-contrast T1, co-registered; each slice has a manual
+mask of the FLAIR abnormality. The voxel size is lost.
 
-Orientation is not stored either. Columns run to the patient's left, rows to the
-back, slice numbers to the head (radiological display). Three things say so: the
-FLAIR of one patient whose exam is public with its geometry matches best this way
-round; `laterality` in the table agrees with the side of the mask in 50 of 51
-patients; and the face is at the top of the low slices in all 51.
+Orientation is not stored either. Columns run to the patient's left, rows to the back
+and slice numbers to the head (radiological display). This is supported by three
+observations: the FLAIR of one patient whose exam is public with its geometry matches
+best in this orientation; `laterality` in the table agrees with the side of the mask in
+50 of 51 patients; and the face is at the top of the low slices in all 51.
 
-Codes in `data.csv` are alphabetical ranks of the TCGA terms: published records of
-six patients of the set agree with them for grade and histology, of one for sex.
+Codes in `data.csv` are alphabetical ranks of the TCGA terms: they agree with published
+records of six patients for grade and histology, and of one for sex.
 
 References
 ----------
@@ -21,16 +21,18 @@ Pedano et al., TCGA-LGG, TCIA 2016, doi:10.7937/K9/TCIA.2016.L4LTD3TK
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar
+from epitome_kit.cohort import Cohort, annotation_path, image_path, write_annotation_sidecar
 from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError
-from epitome_kit.files import text_digest
+from epitome_kit.files import PathLike, text_digest
 from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.ledger import LEDGER, Entry
 from epitome_kit.sources.importing import (
@@ -40,12 +42,12 @@ from epitome_kit.sources.importing import (
     import_difference,
     write_scans,
 )
-from epitome_kit.sources.tcga_files import LARGEST_FILE, find_patients, opener, slice_checksums
+from epitome_kit.sources.tcga_files import MAX_FILE_BYTES, Patient, find_patients, opener, slice_checksums
 from epitome_kit.sources.tcga_labels import as_participants, read_clinical
 
 _CHANNELS = {"T1w": 0, "T1ce": 2, "FLAIR": 1}
 _SLICES = range(8, 513)
-_LARGEST_SIDE = 1024
+_MAX_SIDE = 1024
 
 _NOTES = {"CoregisteredAtOrigin": True, "VoxelSizeKnown": False}
 
@@ -66,17 +68,19 @@ before you share anything made from them. For teaching and research, not for dia
 """
 
 
-def import_tcga_lgg(source, out, *, workers=1):
-    """Import TCGA-LGG in its slice layout.
+def import_tcga_lgg(source: PathLike, out: PathLike, *, workers: int = 1) -> Cohort:
+    """Import TCGA-LGG in the slice layout of the Kaggle data set.
 
-    A patient that cannot be used is left out by name and reason. Patients that an
-    earlier import into `out` has finished from the same slices are kept as they are.
+    The slices of each patient are stacked to T1w, T1ce and FLAIR scans of unknown voxel
+    size. A channel that is a copy of FLAIR stands for a missing scan and is left out.
+    Unusable patients are excluded, with the reason. Patients that an earlier import into
+    `out` has completed from the same slices are kept.
 
     Parameters
     ----------
     source : path
         A folder of patient folders, a zip of them, or a folder of such zips, with
-        ``data.csv`` anywhere in it. Zips are read in place, links followed.
+        ``data.csv`` anywhere in it. Zips are read without unpacking; links are followed.
     out : path
         Folder for the cohort.
     workers : int, default=1
@@ -90,16 +94,45 @@ def import_tcga_lgg(source, out, *, workers=1):
     Raises
     ------
     CohortError
-        No patient folder in `source`, ``data.csv`` unreadable or there twice with a
-        difference, or every patient left out.
+        `source` contains no patient folder, ``data.csv`` is unreadable, several tables
+        differ, or every patient is excluded.
     ParameterError
-        One of `source` and `out` lies in the other.
+        One folder is the other, or lies inside it.
     OutputError
-        `out` cannot be written, or holds other subjects.
+        `out` cannot be written to, or holds other subjects.
+
+    See Also
+    --------
+    import_bids : Import a BIDS folder.
+    import_lgg_1p19q : Import a collection with 1p/19q status.
+
+    References
+    ----------
+    Buda et al., Comput Biol Med 2019, doi:10.1016/j.compbiomed.2019.05.002
+    Pedano et al., TCGA-LGG, TCIA 2016, doi:10.7937/K9/TCIA.2016.L4LTD3TK
+
+    Examples
+    --------
+    Write eight slices of one patient, and import them.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> import epitome_kit as ek
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> patient = folder / "kaggle_3m" / "TCGA_CS_0001_20000101"
+    >>> patient.mkdir(parents=True)
+    >>> for n in range(1, 9):
+    ...     Image.new("RGB", (16, 16), (n, 2 * n, 3 * n)).save(patient / f"{patient.name}_{n}.tif")
+    ...     Image.new("L", (16, 16), 255 * (n == 4)).save(patient / f"{patient.name}_{n}_mask.tif")
+    >>> cohort = ek.import_tcga_lgg(folder / "kaggle_3m", folder / "cohort")
+    >>> list(cohort["sub-CS0001"].images)
+    ['T1w', 'T1ce', 'FLAIR']
     """
     source, out = Path(source), Path(out)
     found, tables, entries, excluded = find_patients(source)
-    patients, twice = {}, []
+    patients: dict[str, Patient] = {}
+    twice = []
     for name in sorted(found):
         subject_id = "sub-" + "".join(name.split("_")[1:3])
         if subject_id in patients:
@@ -130,8 +163,8 @@ def import_tcga_lgg(source, out, *, workers=1):
     )
 
 
-def _taken(out, subject_id, patient):
-    """List for the ledger what became of the channels and the masks of a patient."""
+def _taken(out: Path, subject_id: str, patient: Patient) -> Iterator[Entry]:
+    """Make the ledger entries of the channels and masks of a patient."""
     n = len(patient.slices) // 2
     for contrast, channel in _CHANNELS.items():
         place = f"{patient.source}, channel {channel + 1}"
@@ -142,8 +175,8 @@ def _taken(out, subject_id, patient):
     yield Entry(f"{patient.source}, masks", "mask", subject_id, "tumour", "layout of the set: the abnormality of FLAIR")
 
 
-def _import_patient(out, item):
-    """Write one patient; with the last scan in place, it is complete."""
+def _import_patient(out: Path, item: tuple[str, Patient]) -> str | None:
+    """Write one patient; the patient is complete once the last scan is written."""
     subject_id, patient = item
     _, archive, _, slices = patient
     origin = {"SourceDigest": text_digest("\n".join(slice_checksums(patient)))}
@@ -172,7 +205,7 @@ def _import_patient(out, item):
     return again
 
 
-def _check_numbers(scans, masks):
+def _check_numbers(scans: list[int], masks: list[int]) -> None:
     if len(scans) not in _SLICES:
         raise ImageError(
             "import", f"{_SLICES[0]} to {_SLICES[-1]} slices", f"{len(scans)} slices", "download the patient again"
@@ -182,23 +215,23 @@ def _check_numbers(scans, masks):
         received = "a slice number twice" if len(set(scans)) < len(scans) else f"slice {missing[0]} missing"
         raise ImageError("import", "slices numbered from 1 without a gap", received, "download the patient again")
     if masks != scans:
-        odd = sorted(set(scans) ^ set(masks)) or ["a number twice"]
-        raise ImageError("import", "one mask a slice", f"no pair for slice {odd[0]}", "download the patient again")
+        odd = min(set(scans) ^ set(masks), default="a number twice")
+        raise ImageError("import", "one mask a slice", f"no pair for slice {odd}", "download the patient again")
 
 
-def _read_slice(open_file, name, drawn):
-    """Pixels of one TIFF: shape (rows, columns), or (rows, columns, 3) for a scan."""
+def _read_slice(open_file: Callable[[str], IO[bytes]], name: str, drawn: bool) -> np.ndarray:
+    """Read the pixels of one TIFF, shape (rows, columns), or (rows, columns, 3) for a scan."""
     short = name.rsplit("/", 1)[-1]
     try:
         with open_file(name) as stream:
-            content = stream.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
+            content = stream.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
             raise ImageError("import", "a slice of at most 16 MB", f"more in {short}", "download the patient again")
         with Image.open(io.BytesIO(content), formats=["TIFF"]) as picture:
-            if max(picture.size) > _LARGEST_SIDE or picture.mode not in (("L", "1") if drawn else ("RGB",)):
+            if max(picture.size) > _MAX_SIDE or picture.mode not in (("L", "1") if drawn else ("RGB",)):
                 raise ImageError(
                     "import",
-                    f"a {'grey mask' if drawn else 'three-channel slice'} of at most {_LARGEST_SIDE} pixels a side",
+                    f"a {'grey mask' if drawn else 'three-channel slice'} of at most {_MAX_SIDE} pixels a side",
                     f"mode {picture.mode}, {picture.size} pixels in {short}",
                     "download the patient again",
                 )
@@ -209,8 +242,8 @@ def _read_slice(open_file, name, drawn):
         raise ImageError("import", "a readable TIFF", f"{short} ({error})", "download the patient again") from error
 
 
-def _as_image(data):
-    """Image of shape (columns, rows, slices), centred; axes run left, back and up."""
+def _as_image(data: np.ndarray) -> nib.Nifti1Image:
+    """Make a centred image of shape (columns, rows, slices) whose axes run left, back and up."""
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     affine[:3, 3] = -affine[:3, :3] @ (np.array(data.shape) - 1) / 2
     return mark_voxel_size_unknown(nib.Nifti1Image(data, affine))

@@ -27,7 +27,7 @@ def geometry(real_data):
 def test_geometry_is_right(geometry, vendor):
     (volume,), damaged = read_volumes(geometry / vendor)
     image, truth = convert(volume), load_image(geometry / vendor / f"{TRUTH[vendor]}_ground_truth.nii.gz")
-    assert damaged == 0 and volume.fault is None
+    assert damaged == 0 and volume.defect is None
     index = np.argwhere(np.ones(image.shape, bool))
     place = nib.affines.apply_affine(np.linalg.inv(truth.affine) @ image.affine, index)
     assert np.abs(place - place.round()).max() < 0.02
