@@ -23,7 +23,7 @@ from epitome_kit.sidecars import (
 TARGETS = {"grade": (2, 3), "codeletion": ("intact", "codeleted")}
 """Labels that can be predicted, with their (negative, positive) values."""
 
-COLUMNS = {
+COLUMNS: dict[str, dict] = {
     "participant_id": {"Description": "Subject, as in the folder names"},
     "grade": {
         "Description": "WHO grade of the glioma, as in the original data",

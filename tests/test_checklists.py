@@ -71,7 +71,7 @@ def test_what_the_files_know_is_filled_in(filled):
     assert "cross-validation with 5 folds" in claim["19"]["answer"]
     assert "numpy 2.3.1" in claim["23"]["answer"] and claim["23"]["state"] == "filled in"
     assert "Brier score 0.190" in metrics["22"]["answer"]
-    assert claim["33"]["answer"] == "Not done: nothing was tested on other data."
+    assert claim["33"]["answer"] == "Not done: there was no external validation."
 
 
 def test_what_no_file_knows_is_asked_of_the_author(filled):
@@ -81,7 +81,7 @@ def test_what_no_file_knows_is_asked_of_the_author(filled):
 
 
 def test_questions_about_people_are_asked_only_where_people_were_scanned(filled, tmp_path):
-    assert answers(filled, "tripod_ai")["17"]["answer"] == "Does not apply: every head is simulated."
+    assert answers(filled, "tripod_ai")["17"]["answer"] == "Does not apply: every scan is simulated."
     assert answers(filled, "tripod_ai")["8a"]["author"] == ""
     patients = {
         name: {item["item"]: item for item in checklist["items"]} for name, checklist in _patients(tmp_path).items()
@@ -109,7 +109,7 @@ def test_the_files_hold_every_item_in_a_table_that_no_answer_breaks(filled, tmp_
             rows = [line for line in text.splitlines() if line.startswith("|")]
             assert len(rows) == 2 + len(read_items(path.stem))
             assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
-            count = int(re.search(r"\*\*(\d+) of \d+ rows await the author\*\*", text)[1])
+            count = int(re.search(r"\*\*(\d+) of \d+ rows are left to the author\*\*", text)[1])
             assert count == text.count("**For the author:**")
             assert CHECKLISTS[path.stem][1] in text
     assert "odd\\|name.csv" in (tmp_path / "reporting" / "claim.md").read_text(encoding="utf-8")
@@ -132,5 +132,5 @@ def test_newer_scores_answer_more(filled, tmp_path):
 
 
 def test_a_folder_of_neither_kind_is_refused(tmp_path):
-    with pytest.raises(ParameterError, match="neither parameters.json nor scores.json"):
+    with pytest.raises(ParameterError, match="without parameters.json and scores.json"):
         write_checklists(tmp_path)

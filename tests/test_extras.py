@@ -27,6 +27,8 @@ GRADING = ("report.graded_table", "grade.evaluate", "grade.single_case", "cli", 
 def _imports(node, extra=None):
     """Packages that are imported below a node, each with the extra of the `with needs(...)` around it."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue  # for annotations only
         inner = extra
         if isinstance(child, ast.With):
             stated = [re.match(r"needs\('(\w+)'", ast.unparse(item.context_expr)) for item in child.items]

@@ -103,7 +103,7 @@ def test_the_network_takes_raw_features_of_new_subjects(graded):
 def test_the_picture_has_a_text_alternative_and_there_is_a_card(graded):
     out = graded[0]
     with Image.open(out / "scoreboard.png") as picture:
-        assert picture.width > 900 and "rivals" in picture.info["Description"]
+        assert picture.width > 900 and "baselines" in picture.info["Description"]
     card = (out / "model_card.md").read_text(encoding="utf-8")
     assert "not for diagnosis" in card and "mine.csv.gz" in card
 
@@ -150,7 +150,7 @@ def test_rows_of_a_person_are_kept_together_and_it_is_said(graded, tmp_path):
     result = CliRunner().invoke(app, [*command, *more])
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
-    assert "Row numbers, no features: Unnamed: 0" in said and "whole groups of patient in one fold (24 groups)" in said
+    assert "as features: Unnamed: 0" in said and "whole groups of patient in one fold (24 groups)" in said
     lines = (tmp_path / "out" / "predictions.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split("\t")[:2] == ["participant_id", "group_id"] and lines[1].split("\t")[:2] == ["000", "1"]
     predictions = read_tsv(tmp_path / "out" / "predictions.tsv")
@@ -159,7 +159,7 @@ def test_rows_of_a_person_are_kept_together_and_it_is_said(graded, tmp_path):
     assert scores["source"]["group"] == {"column": "patient", "groups": 24} and scores["n_groups"] == 24
     assert scores["features"]["offered"] == 4 and scores["source"]["row_numbers"] == ["Unnamed: 0"]
     card = " ".join((tmp_path / "out" / "model_card.md").read_text(encoding="utf-8").split())
-    assert "All rows of one patient stand in one fold" in card
+    assert "All rows of one patient are in one fold" in card
 
 
 def test_a_feature_that_tells_the_label_ends_in_three_lines(tmp_path):

@@ -99,7 +99,7 @@ def test_a_scan_is_found_from_where_its_name_was_typed_or_refused_before_anythin
     fitted = plan_run(**plan, parameters={"scan": "scan.nii"})[1]
     assert fitted["scan"]["scan"] == str(tmp_path / "scan.nii")
     assert plan_run(**plan)[1]["scan"]["scan"] == ""
-    with raises_three_lines(ParameterError, "nothere.nii, no file"):
+    with raises_three_lines(ParameterError, "nothere.nii, not a file"):
         plan_run(**plan, parameters={"scan": "nothere.nii"})
 
 
@@ -141,16 +141,16 @@ def test_nothing_is_said_of_a_scan_in_which_nothing_was_outlined(make, tmp_path,
     assert "interval" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("graded", "said"), [(True, "The networks of"), (False, "Nothing is graded")])
+@pytest.mark.parametrize(("graded", "said"), [(True, "Grading by"), (False, "No grading")])
 def test_the_case_page_says_first_who_grades(graded, said, tmp_path, monkeypatch):
     workspace = make_model(tmp_path / "made") if graded else tmp_path
     told = []
     monkeypatch.setattr(app, "load_phantoms", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        app.serve_case_page(port=0, workspace=workspace, tell=told.append)
+        app.serve_case_page(port=0, workspace=workspace, echo=told.append)
     assert told[0].startswith(said) and str(workspace) in told[0]
 
 
 def test_the_case_page_refuses_a_workspace_that_is_not_there(tmp_path):
-    with raises_three_lines(ParameterError, "nothere, no folder"):
+    with raises_three_lines(ParameterError, "nothere, not a folder"):
         app.serve_case_page(port=0, workspace=tmp_path / "nothere")

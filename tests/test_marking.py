@@ -157,7 +157,7 @@ def _answers(path):
 def test_a_file_that_cannot_be_marked_is_said_so(kit, tmp_path):
     foreign = tmp_path / "foreign.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), foreign)
-    with pytest.raises(SubmissionError, match="none of their exercises"):
+    with pytest.raises(SubmissionError, match="without any of their exercises"):
         mark_folder(foreign, workspace=tmp_path / "runs" / "class")
     for text in ("", "{}", "[]", "5"):
         foreign.write_text(text)
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_marked_is_said_so(kit, tmp_path):
             mark_folder(foreign, workspace=tmp_path / "runs" / "class")
     (tmp_path / "empty").mkdir()
     for nothing in ("empty", "missing"):
-        with pytest.raises(ParameterError, match="a folder with some"):
+        with pytest.raises(ParameterError, match="a folder of notebooks"):
             mark_folder(tmp_path / nothing, workspace=tmp_path / "runs" / "class")
 
 

@@ -47,7 +47,7 @@ def test_the_card_of_a_run_holds_its_scores_with_interval_and_majority(tmp_path)
 def test_the_questions_for_the_author_are_counted(tmp_path):
     for simulated in (True, False):
         text = card_of(make_workspace(tmp_path / str(simulated), simulated=simulated))
-        count = int(re.search(r"\*\*(\d+) items await the author\*\*", text)[1])
+        count = int(re.search(r"\*\*(\d+) items are left to the author\*\*", text)[1])
         assert count == text.count("**AUTHOR:**") >= 4
     assert "consent" in text.partition("## Ethics")[2].partition("##")[0], "patients were scanned"
 
@@ -68,7 +68,7 @@ def test_a_graded_table_has_a_card_without_a_cohort(tmp_path):
     write_json(tmp_path / "scores.json", TABLE)
     text = card_of(tmp_path, provenance={"versions": {"epitome-kit": "9.9.9"}, "seed": 3})
     assert text.startswith("# Model card: radiomics.csv\n")
-    assert "The model tells Target = 1 from Target = 0" in text
+    assert "The model classifies Target = 1 against Target = 0" in text
     assert "table: radiomics.csv, checksum: 0123abcd, columns: 2030." in text
     assert "5 folds, repeated 4 times, seed 3" in text
     assert "Tried: methods: ranking, stability; numbers: 8, 16." in text

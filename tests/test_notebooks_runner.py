@@ -77,7 +77,7 @@ TRAPS = {
         ["from ipywidgets import Button\nbutton = Button()\nbutton.on_click(lambda _: {}['key'])\nbutton.click()"],
         "code cell 3: KeyError: 'key'",
     ),
-    "sys.exit": (["import sys\nsys.exit()", "2"], "code cell 3: left early"),
+    "sys.exit": (["import sys\nsys.exit()", "2"], "code cell 3: exited early"),
     "a skipped cell": (
         [new_code_cell("1", metadata={"tags": ["skip-execution"]}), "2"],
         "code cell 3: never executed",
@@ -153,7 +153,7 @@ def test_figures_stay_in_the_notebook_whatever_the_environment(make, out, monkey
 def test_a_workspace_belongs_to_one_cohort_and_seed(make, out):
     notebook = make("only", declared=DECLARED + "seed = 0\n")
     run_notebooks([notebook], out=out, parameters={"seed": 1})
-    with pytest.raises(ParameterError, match="seed 1, as .* was made with") as caught:
+    with pytest.raises(ParameterError, match="seed 1, the settings of") as caught:
         run_notebooks([notebook], out=out, parameters={"seed": 2})
     assert "--fresh" in caught.value.hint
     assert run_notebooks([notebook], out=out, parameters={"seed": 2}, fresh=True)[0]["status"] == "done"
@@ -175,7 +175,7 @@ def test_ctrl_c_stops_the_kernel_and_keeps_what_is_done(make, out):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[1:] == ["Stopped. What is done is kept: the same command goes on from there."]
+    assert len(lines := said.splitlines()) == 2 and "continue" in lines[1]
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert _events(out) == [("done", "quick"), ("interrupted", "slow")]
@@ -293,7 +293,7 @@ def test_notebooks_are_found_by_number_name_and_path(tmp_path, monkeypatch):
     assert list(find_notebooks()) == ["01_look", "02_think", "02_write"]
     assert list(find_notebooks(["02_w", "01"])) == ["02_write", "01_look"]
     assert list(find_notebooks([str(tmp_path / "02_think.ipynb")])) == ["02_think"]
-    with pytest.raises(ParameterError, match="fits 2 of them"):
+    with pytest.raises(ParameterError, match="matches 2 of them"):
         find_notebooks(["02"])
     with pytest.raises(ParameterError, match="01_look, 02_think, 02_write") as caught:
         find_notebooks(["07_missing"])
@@ -317,7 +317,7 @@ def test_bad_input_is_refused_before_anything_runs(options, error, words, make, 
 
 def test_an_output_that_cannot_be_written_is_refused(make, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="a folder that can be written to"):
+    with pytest.raises(OutputError, match="a writable folder"):
         run_notebooks([make("only")], out=tmp_path / "file" / "run")
 
 
@@ -329,7 +329,7 @@ def test_a_scan_that_changes_under_a_run_stops_it_by_name_and_all_is_made_again(
     swap = "import pathlib\nflag = pathlib.Path('swapped')\nif not flag.exists():\n    flag.touch()\n"
     swap += f"    pathlib.Path({str(scan)!r}).write_bytes(pathlib.Path({str(scan)!r}).read_bytes() + b'more')"
     notebooks = [make("01_first", log, change), make("02_second", swap), make("03_third", log)]
-    with raises_three_lines(CohortError, "1 that changed", "sub-01/anat/sub-01_FLAIR.nii.gz", cohort):
+    with raises_three_lines(CohortError, "1 changed", "sub-01/anat/sub-01_FLAIR.nii.gz", cohort):
         run_notebooks(notebooks, out=out, cohort=cohort)
     assert (out / "seen.txt").read_text().split() == ["once"], "another time of the same bytes is no change"
     results = run_notebooks(notebooks, out=out, cohort=cohort)

@@ -18,7 +18,7 @@ from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image
 from epitome_kit.plotting.quality import describe_picture, quality_picture
 from epitome_kit.plotting.style import MASK_ROLES, MaskStyle
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
-from epitome_kit.report.quality_page import FEWEST, LIMIT, rate, write_quality_page
+from epitome_kit.report.quality_page import LIMIT, MIN_SUBJECTS, robust_deviations, write_quality_page
 
 
 class Page(HTMLParser):
@@ -112,9 +112,9 @@ def test_a_warning_comes_first_then_the_outlier_and_the_page_says_by_which_rule(
     _, page = made
     assert page.order[:2] == ["sub-007", "sub-005"] and sorted(page.order) == list(phantom.subjects)
     assert "Warning: The brain <ends> in a straight cut." in page.text and "1 with a warning" in page.text
-    assert page.text.count("taken as stripped before") == 1
+    assert page.text.count("already skull-stripped") == 1
     assert "brain volume 300 mL:" in page.text and "deviations away" in page.text
-    assert f"more than {LIMIT} deviations away in any figure" in page.text
+    assert f"more than {LIMIT} deviations away is" in page.text
     assert "expected a <3-D> image" in page.text
     assert "method network" in page.text and "iterations [40, 40, 40]" in page.text
 
@@ -152,15 +152,15 @@ def test_few_subjects_make_no_outlier(phantom, made, tmp_path):
     table = quality.iloc[2:5].assign(**alike, registration_error_mm=1.0).drop(columns=["taken_as", "warnings"])
     write_tsv(out / "quality.tsv", table)  # as an earlier version wrote it
     page = Page(write_quality_page(open_cohort(phantom.root), out))
-    assert len(page.order) == 3 and page.order[0] == "sub-005" and f"at least {FEWEST} are needed" in page.text
-    assert "deviations away" not in page.text.replace("deviations away in any figure", "")
+    assert len(page.order) == 3 and page.order[0] == "sub-005" and f"at least {MIN_SUBJECTS} are needed" in page.text
+    assert "deviations away" not in page.text.replace("deviations away is", "")
 
 
 def test_deviations_are_robust_and_count_on_the_bad_side_only():
     volume = [1000.0, 1100, 1200, 1300, 5000]
     dice = [0.80, 0.94, 0.95, 0.96, 0.999]
     table = pd.DataFrame({"brain_volume_ml": volume, "template_dice": dice, "bias_field_sd": np.nan, "other": 1.0})
-    found = rate(table)
+    found = robust_deviations(table)
     assert list(found) == ["brain_volume_ml", "template_dice"]
     assert found.brain_volume_ml.tolist() == pytest.approx(np.array([200, 100, 0, 100, 3800]) / 148.26)
     assert found.template_dice.tolist() == pytest.approx(np.array([0.15, 0.01, 0, 0, 0]) / 0.019, rel=1e-6)
@@ -168,4 +168,4 @@ def test_deviations_are_robust_and_count_on_the_bad_side_only():
 
 def test_a_figure_that_hardly_varies_makes_no_outlier():
     table = pd.DataFrame({"brain_volume_ml": [1500.0, 1500, 1500, 1500, 1510], "template_dice": None})
-    assert rate(table).max(axis=None) < 1
+    assert robust_deviations(table).max(axis=None) < 1

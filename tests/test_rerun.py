@@ -88,7 +88,7 @@ def test_what_was_found_in_one_scan_is_compared_where_both_runs_looked_at_it(tmp
     ("folder", "options", "words"),
     [
         ("nowhere", {}, "parameters.json"),
-        ("first", {"out": "first"}, "that of the run itself"),
+        ("first", {"out": "first"}, "the run itself"),
         ("first", {"notebooks": ["05"]}, "executed notebooks"),
     ],
 )

@@ -18,7 +18,7 @@ SCORES = {
     "repeats": 4,
     "folds": 5,
 }
-ELSEWHERE = "All subjects come from one table: nothing was tested on data from elsewhere."
+ELSEWHERE = "All subjects come from one table: there was no external validation."
 
 
 def known(**changes):
@@ -41,11 +41,11 @@ def test_good_numbers_have_one_limit_left():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"auc_ci95": [0.48, 0.86]}, "(0.48 to 0.86) holds 0.5"),
+        ({"auc_ci95": [0.48, 0.86]}, "(0.48 to 0.86) includes 0.5"),
         ({"permutation_p": 0.21}, "Shuffled labels did as well in 21% of the permutations."),
-        ({"accuracy_ci95": [0.58, 0.81]}, "reaches down to 0.58; always saying the larger class is right for 0.60"),
+        ({"accuracy_ci95": [0.58, 0.81]}, "is 0.58; always predicting the larger class has an accuracy of 0.60"),
         ({"n": 48, "class_counts": {"low": 31, "high": 17}}, "n = 48 is small, with 17 of high"),
-        ({"repeats": 1}, "divided into folds once"),
+        ({"repeats": 1}, "not repeated"),
         ({"brier": 0.25}, "Brier score 0.250 against 0.240"),
         (
             {"probes": {"volume": {"auc": 0.75}}},
@@ -72,7 +72,7 @@ def test_phantom_smoke_and_edited_code_are_limits():
         "provenance": {"git_commit": "a-dirty"},
     }
     text = " ".join(limits(changed))
-    assert "Phantom scores" in text and "smoke profile" in text and "edited since" in text and "one cohort" in text
+    assert "Phantom scores" in text and "smoke profile" in text and "uncommitted" in text and "one cohort" in text
 
 
 def test_scores_stand_beside_the_majority():
@@ -82,7 +82,7 @@ def test_scores_stand_beside_the_majority():
         "value": "0.80",
         "interval": "0.74 to 0.86",
         "majority": "0.50",
-        "meaning": "how often a subject of high gets a higher probability than one of low; 0.5 is chance",
+        "meaning": "probability that a subject of high scores higher than one of low; 0.5 is chance",
     }
     assert rows["accuracy"]["majority"] == "0.60" and rows["Brier score"]["value"] == "0.180"
     assert "sensitivity" not in rows
@@ -90,7 +90,7 @@ def test_scores_stand_beside_the_majority():
 
 
 def test_calibration_compares_with_the_base_rate():
-    assert "Brier score 0.180; always stating the share of high would get 0.240" in say("calibration")
+    assert "Brier score 0.180; always predicting the prevalence of high: 0.240" in say("calibration")
 
 
 def test_newer_keys_are_used_when_they_are_there():
@@ -100,7 +100,7 @@ def test_newer_keys_are_used_when_they_are_there():
     assert say("rivals", rivals={"logistic": {"auc": 0.7}}).startswith(
         "logistic regression: AUC 0.70; this model: 0.80"
     )
-    assert say("rivals") == "Always saying the larger class is right for 0.60, n = 200."
+    assert say("rivals") == "Accuracy of always predicting the larger class: 0.60, n = 200."
     assert "repeated 4 times" in say("partition") and "repeated" not in say("partition", repeats=1)
     assert say("source", source={"file": "a.csv", "columns": 2030}) == "file: a.csv, columns: 2030."
 

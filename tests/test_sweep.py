@@ -133,13 +133,13 @@ def test_which_runs_have_the_same_scans(one, other, same):
     [
         ("grid: {seed: [0, 1]}\nruns: []", "grid, runs"),
         ("fixed: {seed: 0}", "fixed"),
-        ("grid: {seed: 3}", "list of values"),
-        ("grid: {seed: []}", "list of values"),
+        ("grid: {seed: 3}", "lists of values"),
+        ("grid: {seed: []}", "lists of values"),
         ("runs: []", "at least one setting"),
         ("runs: [{seed: 1}, {seed: 1}]", "twice"),
         ("runs: [1]", "`runs`"),
         ("- a", "list"),
-        ("grid: {seed: [0", "can be read"),
+        ("grid: {seed: [0", "readable"),
         ("notebooks: 4\ngrid: {seed: [1]}", "as a list"),
     ],
 )

@@ -88,7 +88,7 @@ def test_that_the_voxel_size_is_unknown_is_not_forgotten(tmp_path):
         (gzip.compress(b"%PDF" + bytes(600), mtime=0), "a PDF document"),
         (gzip.compress(b"", mtime=0), "empty"),
         (b"\x1f\x8b" + bytes(100), "damaged"),
-        (b"PK\x03\x04" + bytes(100), "damaged or locked"),
+        (b"PK\x03\x04" + bytes(100), "damaged or encrypted"),
     ],
 )
 def test_another_type_is_said_by_what_it_is(tmp_path, data, words):
@@ -111,7 +111,7 @@ def test_a_gzip_bomb_is_stopped_where_its_header_says_that_it_ends(tmp_path, mon
     monkeypatch.setattr(upload, "_blocks", lambda *a: (written.append(len(b)) or b for b in real(*a)))
     bomb = gzip.compress(head().to_bytes() + bytes(100 << 20), 9)
     assert len(bomb) < 1 << 20
-    with raises_three_lines(ImageError, "goes on after that"):
+    with raises_three_lines(ImageError, "larger"):
         receive_scan(bomb, tmp_path / "in")
     assert sum(written) < 2 << 20
     assert everything_below(tmp_path) == []
@@ -170,7 +170,7 @@ def test_an_archive_is_bounded_by_what_it_holds_not_by_what_it_says(tmp_path, di
 
 def test_an_archive_that_lost_its_beginning_is_refused(tmp_path, dicom):
     whole = packed(dicom)
-    with raises_three_lines(ImageError, "damaged or locked"):
+    with raises_three_lines(ImageError, "damaged or encrypted"):
         receive_scan(b"PK" + whole[len(whole) // 2 :], tmp_path / "in")
     assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
 
@@ -179,7 +179,7 @@ def test_an_archive_with_a_file_without_a_name_is_refused(tmp_path, dicom):
     whole = bytearray(packed(dicom))
     entry = whole.index(b"PK\x01\x02")
     whole[entry + 28 : entry + 32] = bytes([0, 0, whole[entry + 28], 0])  # its name becomes an extra field
-    with raises_three_lines(ImageError, "damaged or locked"):
+    with raises_three_lines(ImageError, "damaged or encrypted"):
         receive_scan(bytes(whole), tmp_path / "in")
 
 
@@ -187,7 +187,7 @@ def test_two_persons_or_none_are_refused(tmp_path, dicom):
     other = series(number=3, patient="HOSP-78", study="1.2.9.2", **made_dicom.T2)
     write_series(tmp_path / "other", other)
     both = {**dicom, **{f"b{path.name}": path.read_bytes() for path in (tmp_path / "other").iterdir()}}
-    with raises_three_lines(ImageError, "those of 2"):
+    with raises_three_lines(ImageError, "images of 2"):
         receive_scan(packed(both), tmp_path / "in")
     with raises_three_lines(ImageError, "none in"):
         receive_scan(packed({"scan.nii.gz": as_bytes(head())}), tmp_path / "in")

@@ -1,1 +1,5 @@
-"""One scan, from upload to report: pages, phantoms and the server."""
+"""Analyse one scan: upload, report, page and server; each function is loaded on first use."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The guard of the case page: who may ask for what, and whose kernel is whose."""
+"""Control access to the case page and to the kernels of its visitors."""
 
 import contextvars
 import hmac
@@ -6,7 +6,9 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from epitome_kit.extras import needs
@@ -14,10 +16,10 @@ from epitome_kit.report.html import render_page
 
 with needs("app"):
     from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-    from tornado.web import HTTPError
+    from tornado.web import HTTPError, RequestHandler
 
 ADDRESS = "127.0.0.1"
-"""Nobody beyond this machine is served."""
+"""The server listens on this machine only."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -29,32 +31,44 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-"""Sent with every answer. Voila and the widgets need inline and evaluated scripts; nothing is loaded from elsewhere."""
+"""Headers of every response. Voila and the widgets need inline and evaluated scripts; nothing external is loaded."""
 
-_WORDS = {
-    403: "This page opens with the address that `epitome app` printed, token included.",
-    503: "All places are taken. Each is freed when its visitor leaves; try again in a few minutes.",
+_MESSAGES = {
+    403: "Open this page with the address printed by `epitome app`, including the token.",
+    503: "The maximum number of visitors is reached; try again in a few minutes.",
 }
-_visitor = contextvars.ContextVar("visitor")
+_visitor: contextvars.ContextVar[str] = contextvars.ContextVar("visitor")
+
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import KernelManager
+    from jupyter_server.base.handlers import JupyterHandler as _Handler
+else:
+    _Handler = object
 
 
 class CaseKernels(AsyncMappingKernelManager):
-    """Kernels, each with a folder, and each of one visitor; both go together.
+    """Start kernels, each with an owner (a visitor) and a temporary folder.
 
-    The server above gives ``visitors``, the most kernels at a time,
-    ``kernel_settings``, environment variables, and ``folder``.
+    The parent server provides ``visitors`` (maximum number of kernels),
+    ``kernel_settings`` (environment variables) and ``folder``.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.owners, self._folders, self._starting = {}, {}, 0
+        self.owners: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+        self._starting = 0
 
-    async def start_kernel(self, *, env=None, **kwargs):
-        """Start a kernel for whoever asks, unless all places are taken."""
-        if len(self.list_kernel_ids()) + self._starting >= self.parent.visitors:
+    async def start_kernel(  # type: ignore[override]  # async in the direct base class, too
+        self, *, env: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> str:
+        """Start a kernel for the current visitor, unless the maximum is reached."""
+        server: Any = self.parent
+        if len(self.list_kernel_ids()) + self._starting >= server.visitors:
             raise HTTPError(503)
-        folder = tempfile.mkdtemp(dir=self.parent.folder)
-        settings = {**self.parent.kernel_settings, "EPITOME_APP_FOLDER": folder}
+        folder = tempfile.mkdtemp(dir=server.folder)
+        settings = {**server.kernel_settings, "EPITOME_APP_FOLDER": folder}
         self._starting += 1
         try:
             kernel_id = await super().start_kernel(env={**(env or os.environ), **settings}, **kwargs)
@@ -63,34 +77,36 @@ class CaseKernels(AsyncMappingKernelManager):
         self.owners[kernel_id], self._folders[kernel_id] = _visitor.get(), folder
         return kernel_id
 
-    def remove_kernel(self, kernel_id):
-        """Forget a kernel that has ended, and remove what its visitor left."""
+    def remove_kernel(self, kernel_id: str) -> "KernelManager":
+        """Remove an ended kernel and its folder."""
         shutil.rmtree(self._folders.pop(kernel_id, ""), ignore_errors=True)
         self.owners.pop(kernel_id, None)
         return super().remove_kernel(kernel_id)
 
 
-class AccessControlMixin:
-    """What comes before every address of the server: mixed in before its handler."""
+class AccessControlMixin(_Handler):
+    """Check every request; mixed in before a request handler."""
 
-    def set_default_headers(self):
-        """Send the safe headers, whatever the handler sends."""
+    def set_default_headers(self) -> None:
+        """Set :data:`HEADERS` on every response."""
         super().set_default_headers()
         for name, value in HEADERS.items():
             self.set_header(name, value)
         self.clear_header("Server")
 
-    async def prepare(self, **kwargs):
-        """Let in who has the token, or the cookie that it was changed for; to a kernel, its visitor alone."""
+    async def prepare(self, **kwargs: bool) -> None:
+        """Admit requests with a valid token or visitor cookie, and to a kernel only those of its owner."""
         server = self.settings["voila"]
         if self.request.host not in (f"{ADDRESS}:{server.port}", f"localhost:{server.port}"):
             raise HTTPError(403)
         cookie, given = f"epitome_visitor_{server.port}", self.get_query_argument("token", "")
-        visitor = self.get_signed_cookie(cookie, max_age_days=1)
+        signed = self.get_signed_cookie(cookie, max_age_days=1)
+        visitor = None if signed is None else signed.decode()
         if given and hmac.compare_digest(given.encode(), server.secret.encode()):
             if visitor is None:
                 self.set_signed_cookie(cookie, secrets.token_hex(16), 1, httponly=True, samesite="Strict")
-            return self.redirect("/")
+            self.redirect("/")
+            return
         if visitor is None or self._kernel_of_another(visitor):
             raise HTTPError(403)
         origin = urlsplit(self.request.headers.get("Origin", "")).netloc
@@ -100,21 +116,22 @@ class AccessControlMixin:
             raise HTTPError(404)
         _visitor.set(visitor)
         waiting = super().prepare(**kwargs)
-        return await waiting if waiting is not None else None
+        if waiting is not None:
+            await waiting
 
-    def _kernel_of_another(self, visitor):
-        """Whether the address names a kernel that is not of this visitor."""
+    def _kernel_of_another(self, visitor: str) -> bool:
+        """Whether the URL names a kernel of another visitor."""
         kernels = self.settings["kernel_manager"]
         named = set(Path(self.request.path).parts) & set(kernels.list_kernel_ids())
         return any(kernels.owners.get(kernel) != visitor for kernel in named)
 
-    def write_error(self, status_code, **kwargs):
-        """Say in one sentence what is wrong, and nothing of the inside."""
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        """Send a page with one sentence and no internal details."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        words = _WORDS.get(status_code, "There is nothing here.")
-        self.finish(render_page("case_error.html.j2", words=words))
+        message = _MESSAGES.get(status_code, "Page not found.")
+        self.finish(render_page("case_error.html.j2", words=message))
 
 
-def guarded(handler):
-    """Put the guard before a handler class of tornado."""
+def guarded(handler: type[RequestHandler]) -> type[RequestHandler]:
+    """Add access control to a handler class of tornado."""
     return type(handler.__name__, (AccessControlMixin, handler), {})

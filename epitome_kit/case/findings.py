@@ -1,41 +1,51 @@
-"""State what was found in one case: sizes, grids, and the notes to read first."""
+"""State the findings of one case: sizes, grids and notes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
 from epitome_kit import __version__
+from epitome_kit.files import Json
 from epitome_kit.images import load_image, load_mask, voxel_size_known
 from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.segment import read_card
 
+if TYPE_CHECKING:
+    from epitome_kit.case.report import CaseReport
 
-def state_findings(report, tumour, truth, evidence, warnings):
-    """State the sizes, the grids and the notes of one case in plain values.
+
+def state_findings(
+    report: "CaseReport", tumour: pd.Series, truth: Json | None, evidence: Mapping[str, str], warnings: Sequence[str]
+) -> Json:
+    """Collect sizes, grids and notes of one case as JSON values.
 
     Parameters
     ----------
     report : CaseReport
+        With scans and masks.
     tumour : Series
-        Row of the segmentation, as from :func:`epitome_kit.predict_tumours`.
+        Row of the segmentation, from :func:`epitome_kit.predict_tumours`.
     truth : dict or None
-        What is known of a simulated head.
+        Known truth of a simulated scan.
     evidence : dict of str to str
-        By contrast, how it is known that the scan shows it.
+        Contrast to the evidence by which it was determined.
     warnings : list of str
-        Of preprocessing.
+        Warnings of preprocessing.
 
     Returns
     -------
     dict
-        ``size`` is None where no tumour was found.
+        ``size`` is None if no tumour was found.
     """
     scans = {name: load_image(path, check_voxels=False) for name, path in report.scans.items()}
     known = voxel_size_known(scans[report.lead])
     found = int(tumour.volume_voxels)
-    size = None
+    size: Json | None = None
     if found:
         parts = ("volume_ml", "volume_low_ml", "volume_high_ml", "volume_voxels", "volume_low_voxels")
         size = {name: float(tumour[name]) for name in (*parts, "volume_high_voxels")}
@@ -63,23 +73,23 @@ def state_findings(report, tumour, truth, evidence, warnings):
     }
 
 
-def _notes(grids, size):
-    """List what a reader has to know before any number."""
+def _notes(grids: dict[str, Json], size: Json | None) -> list[str]:
+    """List warnings to read before the figures."""
     notes = []
     if not all(each["known"] for each in grids.values()):
-        notes.append("The voxel size of a scan is unknown, so nothing is given in mL or mm.")
+        notes.append("The voxel size of a scan is unknown, so there are no sizes in mL or mm.")
     thick = [name for name, each in grids.items() if each["known"] and max(each["voxel_mm"]) > 7]
     if thick:
-        notes.append(f"{', '.join(thick)}: voxels longer than 7 mm. The networks learned on finer ones.")
+        notes.append(f"{', '.join(thick)}: voxels longer than 7 mm. The networks were trained on smaller ones.")
     if size is None:
-        notes.append("No tumour was outlined. That does not mean that there is none.")
+        notes.append("No tumour was found. This does not rule out a tumour.")
     elif size["measured"] and size["measured"]["touches_edge"]:
         notes.append("The outline touches the edge of the scan: part of the tumour may lie outside.")
     return notes
 
 
-def size_lines(size):
-    """Say how large the tumour is, a line a fact, each with its unit and the volume with its interval.
+def size_lines(size: Json) -> list[str]:
+    """Describe the size of a tumour, one line per figure, the volume with its interval.
 
     Parameters
     ----------
@@ -89,9 +99,10 @@ def size_lines(size):
     Returns
     -------
     list of str
+        Lines with units.
     """
-    told, measured = describe_volume(size), size["measured"]
-    lines = [f"volume {told.volume}", told.interval]
+    volume, measured = describe_volume(size), size["measured"]
+    lines = [f"volume {volume.volume}", volume.interval]
     if measured is None:
         return lines
     return [

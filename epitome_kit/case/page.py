@@ -1,4 +1,4 @@
-"""The case page: choose or send a scan, watch the steps, read what was found, keep the sheet."""
+"""Case page: choose or upload a scan, follow the steps, read the findings, download the sheet."""
 
 import base64
 import html
@@ -7,18 +7,24 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from epitome_kit.case.phantoms import PHANTOMS, known_truth, load_phantoms
 from epitome_kit.case.upload import receive_scan, safe_name
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import EpitomeError, ImageError
 from epitome_kit.extras import needs
+from epitome_kit.files import Json, PathLike
 from epitome_kit.grade.single_case import find_trained_run
 from epitome_kit.sources.contrasts import Judgement, judge_scan
 from epitome_kit.system import time_limit
 from epitome_kit.widgets.slice_viewer import SliceViewer
+
+if TYPE_CHECKING:
+    from epitome_kit.case.report import CaseReport
 
 with needs("lab"):
     import ipywidgets as ipw
@@ -27,24 +33,25 @@ OWN = "A scan of my own"
 
 _LEFT_OUT = "other"
 _SHOWS = {
-    "Say what it shows": None,
+    "Select the contrast": None,
     **{row.label: name for name, row in CONTRASTS.items()},
-    "Something else: leave it out": _LEFT_OUT,
+    "Another contrast: ignore this scan": _LEFT_OUT,
 }
 
 
-def open_case_page(workspace):
-    """Make the case page, for a notebook or for a visitor of `epitome app`.
+def open_case_page(workspace: PathLike) -> "CasePage":
+    """Create the case page, for a notebook or for a visitor of `epitome app`.
 
     Parameters
     ----------
     workspace : path
-        Its networks grade, or those of the latest run beside it. `epitome app`
-        says by itself which, where files go, and what the limits are.
+        Workspace whose networks grade the scan, or next to one. `epitome app`
+        sets networks, folder and limits by environment variables.
 
     Returns
     -------
     CasePage
+        The widgets.
     """
     stated = {name: os.environ.get(f"EPITOME_APP_{name.upper()}") for name in ("workspace", "cohorts", "folder")}
     limits = {name: int(os.environ.get(f"EPITOME_APP_{name.upper()}", n)) for name, n in _LIMITS.items()}
@@ -62,27 +69,40 @@ class CasePage(ipw.VBox):
     Parameters
     ----------
     workspace : path or None
-        Of a run whose networks grade.
+        Workspace of a run whose networks grade the scan.
     cohorts : path
-        Where built-in cohorts are kept.
+        Folder of the built-in cohorts.
     folder : path, default=None
-        For the files of this visitor alone; None: one that goes with the page.
-    upload_mb, case_s : int
-        Most MB that may be sent at once, and seconds that one case may take.
+        Folder for the files of this visitor; None means a temporary one.
+    upload_mb : int, default=200
+        Maximum size of an upload in MB.
+    case_s : int, default=300
+        Maximum time for one case in seconds.
 
     Attributes
     ----------
     choice, upload, contrasts, start, progress, step, message, findings : widgets
         From top to bottom.
     report : CaseReport or None
-        Of the last case.
+        Report of the last case.
     """
 
-    def __init__(self, workspace, cohorts, *, folder=None, upload_mb=200, case_s=300):
-        self._own_folder = None if folder else tempfile.TemporaryDirectory(prefix="epitome-case-")
-        self._folder = Path(folder or self._own_folder.name)
+    def __init__(
+        self,
+        workspace: PathLike | None,
+        cohorts: PathLike,
+        *,
+        folder: PathLike | None = None,
+        upload_mb: int = 200,
+        case_s: int = 300,
+    ) -> None:
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="epitome-case-")
+            folder = self._temporary.name
+        self._folder = Path(folder)
         self._workspace, self._cohorts, self._upload_mb, self._case_s = workspace, cohorts, upload_mb, case_s
-        self._received, self.report = [], None
+        self._received: list[tuple[Path, ipw.Dropdown, Judgement]] = []
+        self.report: CaseReport | None = None
         self._make_controls()
         super().__init__(
             [
@@ -96,7 +116,7 @@ class CasePage(ipw.VBox):
         self.start.on_click(lambda button: self._attempt(self._run))
         self._choose()
 
-    def _make_controls(self):
+    def _make_controls(self) -> None:
         self.choice = ipw.RadioButtons(options=[*PHANTOMS, OWN], value=next(iter(PHANTOMS)), layout={"width": "auto"})
         self.upload = ipw.FileUpload(
             accept=".nii,.gz,.nrrd,.mha,.mgz,.mgh,.zip",
@@ -106,39 +126,39 @@ class CasePage(ipw.VBox):
         )
         self.contrasts = ipw.VBox()
         self.own = ipw.VBox([ipw.HTML(_HOW_TO_SEND.format(most=self._upload_mb)), self.upload, self.contrasts])
-        self.start = ipw.Button(description="Look at this head", button_style="primary", layout={"width": "180px"})
+        self.start = ipw.Button(description="Analyse this scan", button_style="primary", layout={"width": "180px"})
         self.message = ipw.HTML()
         self.progress = ipw.IntProgress(layout={"width": "100%", "visibility": "hidden"})
         self.step, self.findings = ipw.HTML(), ipw.VBox()
 
-    def _choose(self):
-        """Show what belongs to the choice, and clear what was said of another."""
+    def _choose(self) -> None:
+        """Show the controls of the choice, and clear the message."""
         self.own.layout.display = "flex" if self.choice.value == OWN else "none"
         self.message.value = ""
         self._allow()
 
-    def _allow(self):
+    def _allow(self) -> None:
         self.start.disabled = self.choice.value == OWN and not (
             self._received and all(menu.value for _, menu, _ in self._received)
         )
 
-    def _attempt(self, action):
-        """Do what a visitor asks for; what goes wrong is said to the visitor, and its inside to the log alone."""
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Run an action; show errors of the kit to the visitor, and log all others."""
         self.message.value = ""
         try:
             action()
         except EpitomeError as error:
-            self._say(error)
+            self._show_error(error)
         except Exception:
             traceback.print_exc(file=sys.__stderr__)
-            self.message.value = _alert("Something went wrong on our side. Nothing was kept; please try again.")
+            self.message.value = _alert("Internal error. Nothing was kept; please try again.")
 
-    def _say(self, error):
+    def _show_error(self, error: EpitomeError) -> None:
         hint = error.hint.replace("`", "")
         self.message.value = _alert(f"Expected {error.expected}.\nReceived: {error.received}.\nTry: {hint}.")
 
-    def _receive(self):
-        """Take in the files that were sent, each by its content; their names are only shown."""
+    def _receive(self) -> None:
+        """Read the uploaded files by content; their names are only shown."""
         files = self.upload.value
         if not files:
             return
@@ -161,8 +181,8 @@ class CasePage(ipw.VBox):
             self.contrasts.children = [menu for _, menu, _ in self._received]
             self._allow()
 
-    def _ask(self, path, known, name):
-        """Ask what a scan shows; the headers of DICOM or a telling name answer first, else nothing is chosen."""
+    def _ask(self, path: Path, known: str, name: str) -> tuple[Path, ipw.Dropdown, Judgement]:
+        """Add a menu for the contrast of a scan, preset by its DICOM header or file name if they are clear."""
         if known:
             judged = Judgement(known if known in CONTRASTS else None, "the header of its DICOM series")
         else:
@@ -177,11 +197,11 @@ class CasePage(ipw.VBox):
         menu.observe(lambda change: self._allow(), "value")
         return path, menu, judged
 
-    def _run(self):
-        """Make the report of the chosen head, and show it."""
+    def _run(self) -> None:
+        """Write the report of the chosen scan, and show it."""
         self.findings.children, self.start.disabled, self.report = (), True, None
         self.progress.value, self.progress.layout.visibility = 0, "visible"
-        self.step.value = "<p role='status'>Opening the head …</p>"
+        self.step.value = "<p role='status'>Opening the scan …</p>"
         folder = self._folder / "case"
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -190,38 +210,42 @@ class CasePage(ipw.VBox):
             self.progress.max = len(STEPS)
             with time_limit(self._case_s, partial(_too_long, self._case_s)):
                 images, truth, evidence = self._chosen()
-                tell = partial(self._show_step, STEPS)
-                known = {"truth": truth, "evidence": evidence}
-                self.report = case_report(images, folder, workspace=self._workspace, **known, progress=tell)
-            self._show()
+                self.report = case_report(
+                    images,
+                    folder,
+                    workspace=self._workspace,
+                    truth=truth,
+                    evidence=evidence,
+                    progress=partial(self._show_step, STEPS),
+                )
+            self._show(self.report)
         finally:
             self.progress.layout.visibility, self.step.value = "hidden", ""
             self._allow()
 
-    def _chosen(self):
-        """Give the scans by contrast, the truth of a simulated head, and how the contrasts are known."""
+    def _chosen(self) -> tuple[dict[str, Path], Json | None, dict[str, str] | None]:
+        """Return the scans by contrast, the truth of a simulated scan, and the evidence of the contrasts."""
         if self.choice.value != OWN:
             cohort, name = load_phantoms(self._cohorts), PHANTOMS[self.choice.value]
             return cohort[name].images, known_truth(cohort, name), None
-        wanted = [each for each in self._received if each[1].value != _LEFT_OUT]
-        images = {menu.value: path for path, menu, _ in wanted}
-        if not wanted:
-            raise ImageError("upload", "a scan to look at", "none that is not left out", "say what one of them shows")
-        if len(images) < len(wanted):
-            raise ImageError("upload", "one scan of each contrast", "two of one", "say of each scan what it shows")
+        used = [each for each in self._received if each[1].value != _LEFT_OUT]
+        images = {menu.value: path for path, menu, _ in used}
+        if not used:
+            raise ImageError("upload", "at least one scan", "none, all are ignored", "select the contrast of one")
+        if len(images) < len(used):
+            raise ImageError("upload", "one scan of each contrast", "two of one", "select the contrast of each scan")
         evidence = {
-            menu.value: judged.evidence if menu.value == judged.contrast else "as stated" for _, menu, judged in wanted
+            menu.value: judged.evidence if menu.value == judged.contrast else "as stated" for _, menu, judged in used
         }
         return {name: images[name] for name in CONTRASTS if name in images}, None, evidence
 
-    def _show_step(self, steps, step):
+    def _show_step(self, steps: Sequence[str], step: str) -> None:
         self.progress.value = steps.index(step)
         self.step.value = f"<p role='status'>Step {steps.index(step) + 1} of {len(steps)}: {html.escape(step)} …</p>"
 
-    def _show(self):
+    def _show(self, report: "CaseReport") -> None:
         from epitome_kit.case.report import case_html
 
-        report = self.report
         masks = {"brain": report.brain, **({"tumour": report.tumour} if report.facts["size"] else {})}
         sheet = base64.b64encode(report.sheet.read_bytes()).decode()
         self.findings.children = [
@@ -234,19 +258,20 @@ class CasePage(ipw.VBox):
 
 _KEEP = (
     "<p class='keep'><a class='button' download='epitome_case.html' href='data:text/html;base64,{sheet}'>"
-    "Keep this sheet</a> <span class='small'>One file that opens in any browser; print it from there.</span></p>"
+    "Download this sheet</a> <span class='small'>One HTML file, which works offline and can be printed.</span></p>"
 )
 
 _HOW_TO_SEND = (
-    "<p>NIfTI (.nii or .nii.gz), NRRD, MetaImage or MGZ, one file a contrast, or one exam as a .zip of its DICOM "
-    "files; at most {most} MB together. Send only what you may, and leave names out of file names.</p>"
+    "<p>NIfTI (.nii or .nii.gz), NRRD, MetaImage or MGZ, one file per contrast, or one exam as a .zip of its DICOM "
+    "files; at most {most} MB in total. Upload only scans that you are allowed to share, and no names of patients in "
+    "file names.</p>"
 )
 
 
-def _alert(text):
+def _alert(text: str) -> str:
     lines = "<br>".join(html.escape(line) for line in text.split("\n"))
     return f"<p class='notice bad' role='alert'>{lines}</p>"
 
 
-def _too_long(seconds):
-    return ImageError("case", f"a case that takes at most {seconds} s", "a longer one", "send a smaller scan, or fewer")
+def _too_long(seconds: int) -> ImageError:
+    return ImageError("case", f"at most {seconds} s for one case", "a longer one", "upload smaller or fewer scans")

@@ -1,32 +1,34 @@
-"""The simulated heads that the case page offers, and what is known of them."""
+"""Open the simulated scans of the case page, and read their truth."""
 
-from epitome_kit.files import read_json
+from epitome_kit.cohort import Cohort, truth_folder
+from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.simulate.phantom import load_cohort
 
 PHANTOMS = {"Simulated head A": "sub-001", "Simulated head B": "sub-002"}
-"""Name of each on the page, and in its cohort."""
+"""Name on the page to id in the cohort."""
 
 _SEED = 2026
 
 
-def load_phantoms(folder, profile="quick"):
-    """Open the simulated heads of the page, made once; no model has learned from them.
+def load_phantoms(folder: PathLike, profile: str = "quick") -> Cohort:
+    """Open the simulated scans of the page, simulated on first use; no model is trained on them.
 
     Parameters
     ----------
     folder : path
-        Where built-in cohorts are kept.
+        Folder of the built-in cohorts.
     profile : str, default="quick"
-        Decides the size of their voxels.
+        Determines the voxel size.
 
     Returns
     -------
     Cohort
+        One subject per scan of :data:`PHANTOMS`.
     """
     return load_cohort("phantom", folder=folder, profile=profile, subjects=len(PHANTOMS), seed=_SEED)
 
 
-def known_truth(cohort, name):
-    """Tell grade and volume of a simulated head, as :func:`epitome_kit.case.report.case_report` takes them."""
-    (latents,) = cohort[name].truth.glob("[!.]*_latents.json")
+def known_truth(cohort: Cohort, name: str) -> Json:
+    """Return grade and volume of a simulated scan, for :func:`epitome_kit.case.report.case_report`."""
+    (latents,) = truth_folder(cohort.root, name).glob("[!.]*_latents.json")
     return {"grade": str(cohort.participants.grade[name]), "volume_ml": read_json(latents)["volume_ml"]}

@@ -1,22 +1,25 @@
-"""One case, from the scans of a head to a sheet to keep."""
+"""Analyse one case: from scans to a self-contained HTML sheet."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from epitome_kit import __version__
 from epitome_kit.case.findings import size_lines, state_findings
 from epitome_kit.case.upload import NAME, keep_scan
-from epitome_kit.cohort import image_path
+from epitome_kit.cohort import Subject, image_path
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.epitome.by_subject import load_tumour
 from epitome_kit.epitome.model import learn_epitome
 from epitome_kit.epitome.patches import take_patches
 from epitome_kit.epitome.region import extract_epitomes
 from epitome_kit.errors import EpitomeError, ParameterError
-from epitome_kit.files import read_json, read_tsv, write_json
+from epitome_kit.files import Json, PathLike, read_json, read_tsv, write_json
 from epitome_kit.grade.single_case import grade_head, grading_files, has_graded
+from epitome_kit.images import ImageLike
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.subject import describe_steps
 from epitome_kit.report.flow import CLASSES
@@ -30,89 +33,98 @@ from epitome_kit.workspace import CASE_FACTS, CASE_SHEET, Workspace
 
 STEPS = (
     "Reading the scans",
-    "Stripping the skull, evening out the brightness, aligning with the template",
-    "Outlining the tumour",
+    "Skull-stripping, bias correction and registration to the template",
+    "Segmenting the tumour",
     "Measuring",
-    "Cutting out the epitome",
+    "Extracting the epitome",
     "Grading",
     "Writing the sheet",
 )
-"""What :func:`case_report` does, in order, in words for a visitor."""
+"""Steps of :func:`case_report`, as shown to a visitor."""
 
-_FEWEST_PATCHES, _MOST_PATCHES = 120, 300
+_MIN_PATCHES, _MAX_PATCHES = 120, 300
 _PATCH, _SIDE = 3, 8
 
 
 @dataclass(frozen=True)
 class CaseReport:
-    """What was found in one head.
+    """Findings of one case.
 
     Attributes
     ----------
     folder : Path
-        Holds everything that was written.
+        Folder of all output files.
     lead : str
-        Contrast that was outlined.
+        Contrast that was segmented.
     scans : dict of str to Path
-        By contrast, headers cleaned.
+        Scans by contrast, without text in their headers.
     brain, tumour : Path
-        Masks on the grid of the leading scan.
+        Masks on the grid of the segmented scan.
     facts : dict
         As in ``case.json``: ``size``, ``grade`` or ``ungraded``, ``notes`` and more.
     pictures : dict of str to Path
-        ``brain``, ``tumour``, ``epitome``, ``learned``, ``grade``; those that
-        could be made.
+        Figures ``brain``, ``tumour``, ``epitome``, ``learned`` and ``grade``, as
+        far as available.
     """
 
     folder: Path
     lead: str
-    scans: dict
+    scans: dict[str, Path]
     brain: Path
     tumour: Path
-    facts: dict
-    pictures: dict = field(default_factory=dict)
+    facts: Json
+    pictures: dict[str, Path] = field(default_factory=dict)
 
     @property
-    def sheet(self):
-        """The page to keep."""
+    def sheet(self) -> Path:
+        """Path of the HTML sheet."""
         return self.folder / CASE_SHEET
 
 
-def case_report(images, out, *, workspace=None, truth=None, evidence=None, progress=None):
-    """Strip, outline, measure, cut out and grade one head, and write a sheet about it; a finished one is kept.
+def case_report(
+    images: Mapping[str, ImageLike],
+    out: PathLike,
+    *,
+    workspace: PathLike | None = None,
+    truth: Json | None = None,
+    evidence: Mapping[str, str] | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> CaseReport:
+    """Preprocess, segment, measure and grade one case, and write an HTML sheet; a finished one is kept.
 
     Parameters
     ----------
-    images : dict of str to path
-        Scans by contrast, any of :data:`epitome_kit.contrast_table.CONTRASTS`. Nothing of
-        their headers but the geometry goes any further.
+    images : dict of str to image-like
+        Scans by contrast, any of :data:`epitome_kit.contrast_table.CONTRASTS`. Of
+        their headers only the geometry is kept.
     out : path
-        Everything is written there: ``case.html``, ``case.json``, ``figures/``,
-        ``masks/``, ``epitomes/``, ``preprocessed/`` and ``scans/``; and
-        ``record.json``, what it was made from.
+        Output folder: ``case.html``, ``case.json``, ``figures/``, ``masks/``,
+        ``epitomes/``, ``preprocessed/``, ``scans/`` and ``record.json`` (inputs and
+        settings).
     workspace : path, default=None
-        Of a run that has graded its cohort; its networks grade the head. None,
-        or a folder where that was not done: everything but the grade.
+        Workspace of a run with graded networks. The case is not graded if it is
+        None or has none.
     truth : dict, default=None
-        What is known of a simulated head: ``grade`` and ``volume_ml``.
+        Known truth of a simulated scan: ``grade`` and ``volume_ml``.
     evidence : dict of str to str, default=None
-        By contrast, how it is known that the scan shows it; else it counts as stated.
+        Contrast to the evidence by which it was determined; default "as stated".
     progress : callable, default=None
-        Called with each of :data:`STEPS` as it begins.
+        Called with each of :data:`STEPS` when it begins.
 
     Returns
     -------
     CaseReport
+        Findings, masks and figures.
 
     Raises
     ------
     ParameterError
-        No scan, or one of no known contrast.
+        No scan, or an unknown contrast.
     ImageError
         A scan cannot be used.
     """
-    out, tell = Path(out), progress or (lambda step: None)
-    tell(STEPS[0])
+    out, report_step = Path(out), progress or (lambda step: None)
+    report_step(STEPS[0])
     scans = _keep_scans(images, out)
     lead = by_conspicuity(scans)[0]
     record = _record(out, scans, workspace, truth, evidence)
@@ -120,21 +132,21 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
         return _read_report(out, lead, scans, record)
     report_again("case_report", [record.difference()])
     record.path.unlink(missing_ok=True)
-    tell(STEPS[1])
+    report_step(STEPS[1])
     subject, files = prepare_head(scans, out)
-    tell(STEPS[2])
+    report_step(STEPS[2])
     tumour = predict_tumours([subject], files.folder, out).iloc[0]
     report = _empty_report(out, lead, scans)
-    tell(STEPS[3])
+    report_step(STEPS[3])
     report.facts.update(state_findings(report, tumour, truth, evidence or {}, files.warnings))
-    tell(STEPS[4])
+    report_step(STEPS[4])
     if report.facts["size"] is not None:
         _cut_out(report, subject, files)
-    tell(STEPS[5])
+    report_step(STEPS[5])
     report.facts.update(
-        _grade(subject, files, out, workspace) if report.facts["size"] else {"ungraded": "no tumour was outlined"}
+        _grade(subject, files, out, workspace) if report.facts["size"] else {"ungraded": "no tumour was found"}
     )
-    tell(STEPS[6])
+    report_step(STEPS[6])
     _draw(report, workspace)
     write_json(out / CASE_FACTS, report.facts)
     write_page(report.sheet, "case.html.j2", **_shown(report))
@@ -142,40 +154,48 @@ def case_report(images, out, *, workspace=None, truth=None, evidence=None, progr
     return report
 
 
-def case_html(report):
-    """Render the findings as a part of a page, as on the sheet but without its frame.
+def case_html(report: CaseReport) -> str:
+    """Render the findings as an HTML fragment.
 
     Parameters
     ----------
     report : CaseReport
+        From :func:`case_report`.
 
     Returns
     -------
     str
-        HTML, everything that came from outside escaped.
+        The body of the sheet, with all text escaped.
     """
     return render_page("case_body.html.j2", **_shown(report))
 
 
-def _empty_report(out, lead, scans):
+def _empty_report(out: Path, lead: str, scans: dict[str, Path]) -> CaseReport:
     brain = Preprocessed(Workspace(out).preprocessed, NAME).mask("desc-brain", space=lead)
     return CaseReport(out, lead, scans, brain, mask_path(out, NAME), {})
 
 
-def _record(out, scans, workspace, truth, evidence):
-    """Record of a sheet: the scans, and the networks that grade them."""
-    settings, networks = {"version": __version__, "steps": describe_steps()}, []
+def _record(
+    out: Path,
+    scans: dict[str, Path],
+    workspace: PathLike | None,
+    truth: Json | None,
+    evidence: Mapping[str, str] | None,
+) -> Record:
+    """Return the record of a sheet, with the scans and the networks as inputs."""
+    settings: Json = {"version": __version__, "steps": describe_steps()}
+    networks: list[Path] = []
     if workspace is not None and has_graded(workspace):
         settings["model"] = {"spacing_mm": _spacing_mm(workspace), **_origin(workspace)}
-        networks = [*grading_files(workspace), *sorted(Workspace(workspace).cnn_folds.glob("fold-*.keras"))]
+        networks = [*grading_files(workspace), *sorted(Workspace(Path(workspace)).cnn_folds.glob("fold-*.keras"))]
     settings |= {"truth": truth, "evidence": evidence or {}}
     report = _empty_report(out, by_conspicuity(scans)[0], scans)
     outputs = [report.sheet, out / CASE_FACTS, report.brain, report.tumour]
     return Record(out / "record.json", settings, checksums(*scans.values(), *networks), outputs)
 
 
-def _read_report(out, lead, scans, record):
-    """Read a finished report; a missing number is written as null."""
+def _read_report(out: Path, lead: str, scans: dict[str, Path], record: Record) -> CaseReport:
+    """Read a finished report; null becomes NaN."""
     report = _empty_report(out, lead, scans)
     report.facts.update(read_json(out / CASE_FACTS))
     if size := report.facts["size"]:
@@ -184,23 +204,23 @@ def _read_report(out, lead, scans, record):
     return report
 
 
-def _keep_scans(images, out):
+def _keep_scans(images: Mapping[str, ImageLike], out: Path) -> dict[str, Path]:
     unknown = [name for name in images if name not in CONTRASTS]
     if unknown or not images:
         raise ParameterError(
             "case_report",
             f"scans by contrast: {', '.join(CONTRASTS)}",
             f"{', '.join(map(repr, unknown)) or 'none'}",
-            "say what each scan shows: `{'FLAIR': 'scan.nii.gz'}`",
+            "give the contrast of each scan: `{'FLAIR': 'scan.nii.gz'}`",
         )
     places = {name: out / "scans" / image_path("", NAME, name).name for name in CONTRASTS if name in images}
     return {name: keep_scan(images[name], path) for name, path in places.items()}
 
 
-def _grade(subject, files, out, workspace):
-    """Grade the head, or say why not."""
+def _grade(subject: Subject, files: Preprocessed, out: Path, workspace: PathLike | None) -> Json:
+    """Grade the case, or explain why it is not graded."""
     if workspace is None or not has_graded(workspace):
-        return {"ungraded": "no trained model here; make one with `make run`"}
+        return {"ungraded": "no trained model; train one with `epitome run`"}
     try:
         spacing = _spacing_mm(workspace)
         if spacing != SPACING_MM:
@@ -212,21 +232,21 @@ def _grade(subject, files, out, workspace):
     return {"grade": {**grade, "names": list(names), **_origin(workspace)}}
 
 
-def _spacing_mm(workspace):
-    """Voxel size of the grid that a workspace learned on."""
+def _spacing_mm(workspace: PathLike) -> float:
+    """Return the voxel size of the grid of a workspace."""
     record = next(Path(workspace).glob("preprocessed/sub-*/anat/[!.]*_desc-preproc_quality.json"), None)
     return float(read_json(record)["settings"]["spacing_mm"]) if record else SPACING_MM
 
 
-def _origin(workspace):
-    """Tell which cohort a model learned from, and in which run."""
-    path = Workspace(workspace).parameters
+def _origin(workspace: PathLike) -> Json:
+    """Return the cohort and the run in which a model was trained."""
+    path = Workspace(Path(workspace)).parameters
     cohort = str(read_json(path, missing={"cohort": "a cohort"}).get("cohort", "phantom"))
     return {"cohort": Path(cohort).name, "run": Path(workspace).resolve().name, "simulated": cohort == "phantom"}
 
 
-def _cut_out(report, subject, files):
-    """Cut the tumour out of every contrast, and distil its epitome if it is large enough."""
+def _cut_out(report: CaseReport, subject: Subject, files: Preprocessed) -> None:
+    """Extract the region of the tumour, and learn its epitome if it is large enough."""
     from epitome_kit.plotting.epitomes import epitome_picture
     from epitome_kit.plotting.scans import epitome_sheet
 
@@ -236,38 +256,38 @@ def _cut_out(report, subject, files):
     scans, mask, _ = load_tumour(subject, files.folder, report.folder, tuple(report.scans))
     patches = take_patches(scans, mask, _PATCH)
     report.facts["patches"] = len(patches)
-    if len(patches) >= _FEWEST_PATCHES:
-        some = np.random.default_rng(0).permutation(len(patches))[:_MOST_PATCHES]
+    if len(patches) >= _MIN_PATCHES:
+        some = np.random.default_rng(0).permutation(len(patches))[:_MAX_PATCHES]
         learned = learn_epitome(patches[some], _SIDE, contrasts=tuple(report.scans))
         figure = epitome_picture(learned, title="The learned epitome")
         _save(report, "learned", figure, "Slices of the mean and the variance of the learned epitome.")
 
 
-def _draw(report, workspace):
+def _draw(report: CaseReport, workspace: PathLike | None) -> None:
     from epitome_kit.case.charts import grade_chart
     from epitome_kit.plotting.scans import show_planes
 
     lead = {report.lead: report.scans[report.lead]}
     figure = show_planes(lead, {"brain": report.brain}, title="Skull strip")
-    _save(report, "brain", figure, f"The {report.lead} scan in three planes, with what was taken for brain outlined.")
+    _save(report, "brain", figure, f"The {report.lead} scan in three planes, with the brain mask outlined.")
     if report.facts["size"]:
         figure = show_planes(lead, {"tumour": report.tumour}, title="Tumour")
         _save(report, "tumour", figure, f"The {report.lead} scan in three planes, with the tumour outlined.")
-    if "grade" in report.facts:
-        predictions = read_tsv(Workspace(workspace).predictions)
+    if "grade" in report.facts and workspace is not None:
+        predictions = read_tsv(Workspace(Path(workspace)).predictions)
         figure = grade_chart(predictions, report.facts["grade"])
-        text = "Probabilities of the subjects that the model was tested on, by their true class, and that of this head."
+        text = "Probabilities of the test subjects, by true class, and that of this scan."
         _save(report, "grade", figure, text)
 
 
-def _save(report, name, figure, alt):
+def _save(report: CaseReport, name: str, figure: Figure, alt: str) -> None:
     from epitome_kit.plotting.style import save_figure
 
     report.pictures[name] = report.folder / "figures" / f"{name}.png"
     save_figure(figure, report.pictures[name], alt)
 
 
-def _shown(report):
+def _shown(report: CaseReport) -> Json:
     pictures = {name: embed_picture(path) for name, path in report.pictures.items()}
     facts = report.facts
     parts = {

@@ -1,17 +1,20 @@
-"""Scans that a visitor sends: known by their content, bounded in size, and stripped of all but voxels and geometry."""
+"""Receive uploaded scans: identify them by content, limit their size, keep only voxels and geometry."""
 
 import io
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from epitome_kit.cohort import image_path
 from epitome_kit.contrast_table import SUFFIX_KINDS, either
 from epitome_kit.errors import ImageError
-from epitome_kit.images import load_image, mark_voxel_size_unknown, save_image, voxel_size_known
+from epitome_kit.files import PathLike
+from epitome_kit.images import ImageLike, load_image, mark_voxel_size_unknown, save_image, voxel_size_known
 from epitome_kit.io.content import START, describe_content, scan_kind, unpacked
 from epitome_kit.io.formats import mgh_voxels
 from epitome_kit.io.header_checks import nifti_header
@@ -21,27 +24,27 @@ from epitome_kit.sources.dicom_convert import convert, without_text
 from epitome_kit.sources.dicom_files import looks_like_dicom
 
 MOST_VOXELS = 100_000_000
-"""Voxels of a scan: a head at 0.5 mm has seventy million."""
+"""Maximum number of voxels of a scan; a head at 0.5 mm has seventy million."""
 
 MOST_BYTES = 2_000_000_000
-"""Bytes that one file may hold once it is unpacked."""
+"""Maximum size of an unpacked file in bytes."""
 
 MOST_FILES = 10_000
-"""Files in an archive: a long exam has some thousand images."""
+"""Maximum number of files in an archive; a long exam has some thousand images."""
 
 NAME = "sub-case"
-"""What every head that was sent is called, whoever it is of."""
+"""Subject id of every uploaded scan."""
 
 _BLOCK = 1 << 20
 _EXTENSIONS = 1 << 20
-_TAKEN = "send NIfTI, NRRD, MetaImage (.mha) or MGZ, or the DICOM folder of one exam as .zip"
+_SUPPORTED = "upload NIfTI, NRRD, MetaImage (.mha) or MGZ, or the DICOM folder of one exam as .zip"
 
 
-def receive_scan(data, folder, *, name="the file"):
-    """Take in one file of a visitor.
+def receive_scan(data: bytes | memoryview, folder: PathLike, *, name: str = "the file") -> dict[str, Path]:
+    """Receive one uploaded file.
 
-    Only the content tells what the file is. Its name is shown in messages and
-    used for nothing else: no path is made of it, nor of a name in an archive.
+    The type is determined by the content. The file name is only shown in messages:
+    no path is derived from it or from names in an archive.
 
     Parameters
     ----------
@@ -49,22 +52,21 @@ def receive_scan(data, folder, *, name="the file"):
         NIfTI or MGH, plain or in gzip; NRRD or MetaImage in one file; or a zip archive
         with the DICOM files of one person.
     folder : path
-        A folder of this visitor alone. Scans go there under names of no meaning.
+        Folder of this visitor; scans are written there under neutral names.
     name : str, default="the file"
         For messages; see :func:`safe_name`.
 
     Returns
     -------
     dict of str to Path
-        By contrast where the headers tell, as DICOM does. A series of DICOM whose
-        contrast cannot be told is under its name, such as ``"series 4"``; a scan of
-        another format, whose header never tells, under ``""``.
+        Scans by contrast, as far as DICOM headers determine it. Other DICOM series
+        are keyed by name, such as ``"series 4"``; scans of other formats by ``""``.
 
     Raises
     ------
     ImageError
         Another type; damaged; larger than :data:`MOST_VOXELS`, :data:`MOST_BYTES`
-        or :data:`MOST_FILES`, or than its own header says; several persons.
+        or :data:`MOST_FILES`, or than its header says; several persons.
     """
     data, folder, name = memoryview(data).cast("B"), Path(folder), safe_name(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ def receive_scan(data, folder, *, name="the file"):
     kind = scan_kind(start)
     if kind not in ("nifti", "mgh", *(() if in_gzip else ("nrrd", "meta"))):
         what = "which is damaged or empty gzip" if in_gzip and not start else describe_content(start)
-        raise ImageError("upload", "a scan in one file, or a zip of DICOM files", f"{name}, {what}", _TAKEN)
+        raise ImageError("upload", "a scan in one file, or a zip of DICOM files", f"{name}, {what}", _SUPPORTED)
     path = folder / "received.nii"
     try:
         if kind in ("nifti", "mgh"):
@@ -86,17 +88,20 @@ def receive_scan(data, folder, *, name="the file"):
         path.unlink(missing_ok=True)
 
 
-def keep_scan(scan, path):
-    """Write a scan with nothing but voxels and geometry, so that no text of its header goes any further.
+def keep_scan(scan: ImageLike, path: PathLike) -> Path:
+    """Write a copy of a scan with voxels and geometry, but without text in the header.
 
     Parameters
     ----------
-    scan : path or Nifti1Image
+    scan : image-like
+        Path or image.
     path : path
+        File to write.
 
     Returns
     -------
     Path
+        `path`.
 
     Raises
     ------
@@ -109,17 +114,18 @@ def keep_scan(scan, path):
     return Path(path)
 
 
-def safe_name(name):
-    """Make the name of a file fit to be read by people: one line, printable, 60 characters at most.
+def safe_name(name: str) -> str:
+    """Return a file name fit for display: one line, printable, at most 60 characters.
 
     Parameters
     ----------
     name : str
+        As sent by the browser.
 
     Returns
     -------
     str
-        Not escaped: what shows it on a page has to do that.
+        Not HTML-escaped.
     """
     last = re.split(r"[/\\]", str(name))[-1]
     plain = "".join(letter if letter.isprintable() else " " for letter in last)
@@ -127,24 +133,24 @@ def safe_name(name):
     return plain if len(plain) <= 60 else f"{plain[:40]}…{plain[-18:]}"
 
 
-def _promised_bytes(start, name):
-    """Size of the file by its header, after a look whether that can be."""
+def _promised_bytes(start: bytes, name: str) -> int:
+    """Check the shape in the header, and return the file size that it implies."""
     shape, offset, size = _promised_voxels(start)
     voxels = int(np.prod(shape, dtype=object)) if shape else 0
     if not 0 < voxels <= MOST_VOXELS or min(shape) < 1:
         raise ImageError(
             "upload",
             f"a scan of at most {MOST_VOXELS // 10**6} million voxels",
-            f"{name}, whose header says {' x '.join(map(str, shape)) or 'nothing'}",
-            "send one head scan, not a series of many or a whole body",
+            f"{name}, {' x '.join(map(str, shape)) or 'no voxels'} by its header",
+            "upload one head scan, not a series of scans or a whole body",
         )
     if not 0 <= offset <= _EXTENSIONS:
-        raise ImageError("upload", "voxels near the start of the file", f"{name}, at byte {offset:.0f}", _TAKEN)
+        raise ImageError("upload", "voxels near the start of the file", f"{name}, at byte {offset:.0f}", _SUPPORTED)
     return int(offset) + int(voxels * size)
 
 
-def _promised_voxels(start):
-    """Shape, first byte and bytes a voxel by the header of a NIfTI or MGH file."""
+def _promised_voxels(start: bytes) -> tuple[list[int], float, float]:
+    """Read shape, offset and bytes per voxel from the header of a NIfTI or MGH file."""
     if scan_kind(start) == "mgh":
         return mgh_voxels(start)
     header = nifti_header(start)
@@ -152,9 +158,10 @@ def _promised_voxels(start):
     return shape, float(header["vox_offset"]), header["bitpix"].item() / 8
 
 
-def _unpack(data, path, name):
-    """Write a NIfTI file, unpacked if need be, and never more of it than its header promises."""
-    promised, written = None, 0
+def _unpack(data: memoryview, path: Path, name: str) -> None:
+    """Write an uncompressed copy of a NIfTI file, at most as large as its header says."""
+    promised: int | None = None
+    written = 0
     with open(path, "wb") as stream:
         for block in _blocks(data, name):
             if promised is None:
@@ -163,20 +170,20 @@ def _unpack(data, path, name):
             if written > min(promised + _EXTENSIONS, MOST_BYTES):
                 raise ImageError(
                     "upload",
-                    f"a file of {promised / 1e6:.1f} MB, as its header says",
-                    f"{name}, which goes on after that",
+                    f"a file of {promised / 1e6:.1f} MB, as in its header",
+                    f"{name}, which is larger",
                     "save the scan again, for instance with `nibabel`",
                 )
             stream.write(block)
     if promised is None or written < promised:
         received = f"{name}, which ends after {written / 1e6:.1f} MB"
         raise ImageError(
-            "upload", f"a whole file, {(promised or 0) / 1e6:.1f} MB by its header", received, "send it again"
+            "upload", f"a complete file, {(promised or 0) / 1e6:.1f} MB by its header", received, "upload it again"
         )
 
 
-def _blocks(data, name):
-    """Yield the bytes of a plain or gzip file, the first block at least as long as a header where there is more."""
+def _blocks(data: memoryview, name: str) -> Iterator[bytes]:
+    """Yield the uncompressed bytes in blocks; the first holds the header, if the file is long enough."""
     if bytes(data[:2]) != b"\x1f\x8b":
         yield from (bytes(data[start : start + _BLOCK]) for start in range(0, len(data), _BLOCK))
         return
@@ -190,11 +197,11 @@ def _blocks(data, name):
                 if block:
                     yield block
     except zlib.error as error:
-        raise ImageError("upload", "a gzip file in one piece", f"{name}, which is damaged", "send it again") from error
+        raise ImageError("upload", "an intact gzip file", f"{name}, which is damaged", "upload it again") from error
 
 
-def _from_archive(data, folder, name):
-    """Unpack DICOM images out of a zip archive, choose the scans, convert and keep them."""
+def _from_archive(data: memoryview, folder: Path, name: str) -> dict[str, Path]:
+    """Extract DICOM images from a zip archive, choose the scans and convert them."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
     try:
@@ -206,8 +213,8 @@ def _from_archive(data, folder, name):
         images.rmdir()
 
 
-def _extract(data, images, name):
-    """Write each DICOM file of an archive under a number; its name in the archive is never looked at."""
+def _extract(data: memoryview, images: Path, name: str) -> None:
+    """Extract the DICOM files of an archive under numbers; names in the archive are ignored."""
     left = MOST_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -220,13 +227,11 @@ def _extract(data, images, name):
                     if looks_like_dicom(start):
                         left = _copy(start, stream, images / f"{number:05d}.dcm", left, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
-        hint = "make the archive again, without a password"
-        raise ImageError(
-            "upload", "a zip archive that can be read", f"{name}, which is damaged or locked", hint
-        ) from error
+        hint = "create the archive again, without a password"
+        raise ImageError("upload", "a readable zip archive", f"{name}, which is damaged or encrypted", hint) from error
 
 
-def _copy(start, stream, path, left, name):
+def _copy(start: bytes, stream: IO[bytes], path: Path, left: int, name: str) -> int:
     with open(path, "wb") as target:
         block = start
         while block:
@@ -238,33 +243,33 @@ def _copy(start, stream, path, left, name):
     return left
 
 
-def _too_much(name):
+def _too_much(name: str) -> ImageError:
     return ImageError(
         "upload",
         f"at most {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB in an archive",
         f"more in {name}",
-        "pack the series of one exam alone",
+        "pack the series of one exam only",
     )
 
 
-def _choose_and_keep(images, folder, name):
+def _choose_and_keep(images: Path, folder: Path, name: str) -> dict[str, Path]:
     if not any(images.iterdir()):
-        raise ImageError("upload", "DICOM images in the archive", f"none in {name}", _TAKEN)
+        raise ImageError("upload", "DICOM images in the archive", f"none in {name}", _SUPPORTED)
     patients = [*read_patients(images)[0].values()]
     if len(patients) > 1 or patients[0].person.reason:
-        hint = "pack the exam of one person alone"
-        several = f"those of {len(patients)} in {name}"
-        received = several if len(patients) > 1 else f"studies in {name} that can be of several"
+        hint = "pack the exam of one person only"
+        several = f"images of {len(patients)} in {name}"
+        received = several if len(patients) > 1 else f"studies in {name} that may be of several"
         raise ImageError("upload", "images of one person", received, hint)
     scans, repairs, seen = choose(patients[0].volumes)[0]
-    untold = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.defect}
-    if not scans and not untold:
+    unclear = {each.volume.title: each.volume for each in seen if each.contrast is None and not each.volume.defect}
+    if not scans and not unclear:
         reason = "; ".join(repairs) or "none among its series"
         raise ImageError("upload", f"a {either(SUFFIX_KINDS)} series", reason, "look at the series in a viewer")
     kept = {
         contrast: keep_scan(convert(volume), folder / image_path("", NAME, contrast).name)
         for contrast, volume in scans.items()
     }
-    for number, (title, volume) in enumerate(untold.items()):
+    for number, (title, volume) in enumerate(unclear.items()):
         kept[title] = keep_scan(convert(volume), folder / f"untold_{number}.nii.gz")
     return kept

@@ -1,1 +1,5 @@
-"""Notebooks for a class: hand-outs, submissions and marking."""
+"""Hand out, collect and mark notebooks of a class; each function is loaded on first use."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

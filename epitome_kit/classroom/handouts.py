@@ -1,24 +1,26 @@
-"""Notebooks for a class: one set for students, without solutions, and one for whoever teaches."""
+"""Write the notebooks of a class, for students without solutions and for instructors with them."""
 
 import ast
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 from epitome_kit.errors import OutputError
 from epitome_kit.extras import needs
-from epitome_kit.files import write_text
+from epitome_kit.files import Json, PathLike, write_text
 from epitome_kit.run.notebooks import kit_notebooks, notebooks_folder
 
 with needs("lab"):
     from nbconvert import NotebookExporter
     from nbconvert.preprocessors import ClearOutputPreprocessor, Preprocessor, TagRemovePreprocessor
+    from nbformat import NotebookNode
 
 
 class FillInSolutions(Preprocessor):
-    """Replace each blank answer, in the cell tagged ``exercise``, by what the ``solution`` below it does."""
+    """Replace each blank cell tagged ``exercise`` by the code of the ``solution`` below it."""
 
-    def preprocess(self, nb, resources):
+    def preprocess(self, nb: NotebookNode, resources: Json) -> tuple[NotebookNode, Json]:
         """Fill in the solutions of a notebook."""
         for exercise, solution in zip(tagged(nb, "exercise"), tagged(nb, "solution"), strict=True):
             (when_blank,) = ast.parse(solution.source).body
@@ -27,26 +29,25 @@ class FillInSolutions(Preprocessor):
         return nb, resources
 
 
-def tagged(notebook, tag):
-    """Cells of a notebook that carry a tag, in order."""
+def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
+    """Return the cells of a notebook with a tag, in order."""
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
-def write_notebooks(out, *, solutions=False):
-    """Write every notebook of the kit, labs and their files included, for a class.
+def write_notebooks(out: PathLike, *, solutions: bool = False) -> list[Path]:
+    """Write all notebooks of the kit for a class, labs and their files included.
 
-    Who learns alone reads the kit's own notebooks: there a folded solution runs
-    when the exercise is blank. In a class that would do the homework. So
-    students get notebooks *without* the solution: the check of a blank exercise
-    kindly says that there is nothing to check yet, and as no later cell needs an
-    answer, everything else runs to the end. Hints and expected ranges stay.
+    The notebooks of the kit contain folded solutions, which run if the exercise is
+    blank. Students of a class get notebooks *without* solutions: the check of a
+    blank exercise reports that there is nothing to check yet, and no later cell
+    depends on it, so the notebook still runs. Hints and expected ranges are kept.
 
     Parameters
     ----------
     out : path
-        A folder that is new or empty: answers are never written over.
+        New or empty folder, so that no answers are overwritten.
     solutions : bool, default=False
-        Fill in the solutions, for whoever teaches.
+        Fill in the solutions, for instructors.
 
     Returns
     -------
@@ -56,11 +57,11 @@ def write_notebooks(out, *, solutions=False):
     Raises
     ------
     OutputError
-        The folder holds something, or cannot be written to.
+        The folder is not empty, or cannot be written to.
     """
     out, folder = Path(out), notebooks_folder()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError("notebooks", "a folder that is new or empty", str(out), "choose another name")
+        raise OutputError("notebooks", "a new or empty folder", str(out), "choose another name")
     exporter = NotebookExporter()
     for step in (
         *([FillInSolutions()] if solutions else []),
@@ -72,15 +73,15 @@ def write_notebooks(out, *, solutions=False):
     for source in kit_notebooks().values():
         written.append(out / source.relative_to(folder))
         write_text(written[-1], exporter.from_filename(str(source))[0])
-    for source in _beside(folder):
+    for source in _other_files(folder):
         target = out / source.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return written
 
 
-def _beside(folder):
-    """Files that stand beside the notebooks, hidden ones left out."""
+def _other_files(folder: Path) -> Iterator[Path]:
+    """Yield the other files in the folder of the notebooks, except hidden ones."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if path.is_file() and path.suffix != ".ipynb" and not any(part.startswith((".", "__")) for part in parts):

@@ -1,6 +1,7 @@
-"""Marking: the answers of a student, set into the kit's own notebook, and the points that its checks give."""
+"""Mark submitted notebooks: run the notebooks of the kit with the answers of a student, and count points."""
 
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,10 +9,10 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from epitome_kit.classroom.handouts import tagged
-from epitome_kit.classroom.submissions import notes_on_copies, read_submissions
+from epitome_kit.classroom.submissions import Submission, notes_on_copies, read_submissions
 from epitome_kit.errors import NotebookError, ParameterError, SubmissionError, plain
 from epitome_kit.extras import needs
-from epitome_kit.files import read_json
+from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.run.execute import new_kernel
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 from epitome_kit.run.parameters import TAG as PARAMETERS
@@ -22,49 +23,53 @@ from epitome_kit.workspace import Workspace, read_notebook
 with needs("lab"):
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbformat import NotebookNode
     from nbformat.v4 import new_code_cell, new_notebook
 
 
-_PATIENCE = 10
-"""How many times longer a cell of the kit may take than an answer: a busy machine is not the student's fault."""
+_KIT_FACTOR = 10
+"""Factor by which the time limit of the kit's cells exceeds that of answers."""
 
-_KEEP = "_kit = {name: value for name, value in globals().items() if not name.startswith(('_', 'my_'))}"
-_PUT_BACK = "globals().update(_kit)"
+_SAVE = "_kit = {name: value for name, value in globals().items() if not name.startswith(('_', 'my_'))}"
+_RESTORE = "globals().update(_kit)"
 
 
-def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=300):
-    """Mark what students handed in: one file, or every file below a folder.
+def mark_folder(
+    path: PathLike, *, workspace: PathLike, cohort: PathLike = "phantom", profile: str = "quick", limit_s: float = 300
+) -> pd.DataFrame:
+    """Mark submissions: one file, or every file below a folder.
 
-    A notebook is known by its content, whatever it is called, in a zip as well; every
-    other file is refused by name. Only the cells tagged ``exercise`` are taken from a
-    student, by their id; every other cell is the kit's own. What the steps before
-    would make is made once, in `workspace`; each notebook then runs in a copy that
-    is thrown away.
+    Notebooks are recognised by content, also inside zips; other files are refused
+    with a reason. Only cells tagged ``exercise`` are taken from a submission, by
+    id; all other cells are those of the kit. Results of earlier steps are computed
+    once in `workspace`; each notebook then runs in a temporary copy of it.
 
-    A notebook is a program: it can do on this machine whatever you can do, and
-    change the kit in its memory before it is checked. Mark strangers' work in a
-    container or under another account, and read the answers of whom you doubt.
+    A notebook is a program that runs with your rights, and can change the kit in
+    memory before it is checked. Mark notebooks of people you do not know in a
+    container or under another account, and review suspicious ones by hand.
 
     Parameters
     ----------
     path : path
-        A notebook, a zip of some, or a folder.
+        A notebook, a zip of notebooks, or a folder.
     workspace : path
-        Of a run with the same cohort and profile; made when it is not there.
+        Workspace of a run with the same cohort and profile; created if needed.
     cohort : path or "phantom", default="phantom"
+        Cohort used by the class.
     profile : {"smoke", "quick", "full"}, default="quick"
-        As the class used it: a number typed in by hand depends on it.
+        Profile used by the class; answers with numbers depend on it.
     limit_s : float, default=300
-        Seconds that an answer may take, and its check; cells of the kit ten times as long.
+        Time limit of an answer and of its check, in seconds; ten times as long for
+        other cells.
 
     Returns
     -------
     DataFrame
-        One row an exercise: file, notebook, exercise (from 1), points (0 or 1),
+        One row per exercise: file, notebook, exercise (from 1), points (0 or 1),
         state ("right", "not yet", "blank", "error"), said, note. A file that cannot be
-        marked has one row without exercise, in state "refused", and so has a
-        folder or a link that holds nothing. Files that a system keeps for itself
-        have none: ``attrs["passed_over"]`` counts them.
+        marked has one row without exercise, in state "refused", as have empty
+        folders and broken links. System files such as ``.DS_Store`` are counted in
+        ``attrs["passed_over"]``.
 
     Raises
     ------
@@ -73,27 +78,28 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     ParameterError
         Nothing to mark.
     NotebookError
-        The kit's own notebook does not run.
+        The notebook of the kit itself fails.
     """
     path, workspace = Path(path), Path(workspace).absolute()
-    hand_ins, passed_over = read_submissions(path)
-    if not hand_ins:
-        state = "which holds no file" if path.is_dir() else "which is not there" if not path.exists() else "no file"
-        raise ParameterError("grade", "a notebook, or a folder with some", f"{path}, {state}", "check the path")
-    alone = path.is_file() and len(hand_ins) == 1
-    taken, marks = {}, {}
-    for hand_in in hand_ins:
-        with _refusing(hand_in.file, marks, alone=alone):
-            taken[hand_in.file] = take_answers(hand_in)
+    submissions, passed_over = read_submissions(path)
+    if not submissions:
+        state = "an empty folder" if path.is_dir() else "which does not exist" if not path.exists() else "not a file"
+        raise ParameterError("grade", "a notebook, or a folder of notebooks", f"{path}, {state}", "check the path")
+    alone = path.is_file() and len(submissions) == 1
+    taken: dict[str, tuple[str, dict[str, str]]] = {}
+    marks: dict[str, list[Json]] = {}
+    for submission in submissions:
+        with _refusing(submission.file, marks, alone=alone):
+            taken[submission.file] = take_answers(submission)
     names = {file: name for file, (name, _) in taken.items()}
-    wanted = [name for name in kit_notebooks() if name in names.values()]
-    if wanted:
-        run_notebooks(wanted, out=workspace, cohort=cohort, profile=profile, latest=False)
+    submitted = [name for name in kit_notebooks() if name in names.values()]
+    if submitted:
+        run_notebooks(submitted, out=workspace, cohort=cohort, profile=profile, latest=False)
     for file, (name, answers) in taken.items():
         with _refusing(file, marks, alone=alone):
             marks[file] = [{"notebook": name, **mark} for mark in _mark_in_copy(name, answers, workspace, limit_s)]
     copies = notes_on_copies(names)
-    notes = {each.file: "; ".join(filter(None, (each.note, copies.get(each.file)))) or None for each in hand_ins}
+    notes = {each.file: "; ".join(filter(None, (each.note, copies.get(each.file)))) or None for each in submissions}
     rows = [{"file": plain(file), **mark, "note": note} for file, note in notes.items() for mark in marks[file]]
     columns = ["file", "notebook", "exercise", "points", "state", "said", "note"]
     table = pd.DataFrame(rows, columns=columns).astype({"exercise": "Int64"})
@@ -101,28 +107,29 @@ def mark_folder(path, *, workspace, cohort="phantom", profile="quick", limit_s=3
     return table
 
 
-def take_answers(hand_in):
-    """Take a student's answers out of a file.
+def take_answers(submission: Submission) -> tuple[str, dict[str, str]]:
+    """Read the answers from a submission.
 
     Parameters
     ----------
-    hand_in : Submission
+    submission : Submission
+        One submitted file.
 
     Returns
     -------
-    str
-        Name of the kit's notebook that it is a copy of.
-    dict of str to str
+    name : str
+        Notebook of the kit that it is a copy of.
+    answers : dict of str to str
         Id of each exercise to the code of the answer.
 
     Raises
     ------
     SubmissionError
-        It cannot be read, is none of the kit's, or cells of exercises are missing or there twice.
+        It was refused, is not a notebook of the kit, or exercise cells are missing or duplicated.
     """
-    if hand_in.refused:
-        raise hand_in.refused
-    theirs = hand_in.cells
+    if submission.refused:
+        raise submission.refused
+    theirs = submission.cells or {}
     asked = {name: _exercises(source) for name, source in kit_notebooks().items()}
     name = max(asked, key=lambda name: len(asked[name].keys() & theirs.keys()))
     numbers = {id: number for number, id in enumerate(asked[name], 1)}
@@ -131,8 +138,8 @@ def take_answers(hand_in):
         raise SubmissionError(
             "grade",
             f"a copy of one of the kit's notebooks ({', '.join(asked)})",
-            f"{hand_in.file}, which holds none of their exercises",
-            "hand out copies with `epitome notebooks --student FOLDER`; they keep the ids of their cells",
+            f"{submission.file}, without any of their exercises",
+            "hand out copies made by `epitome notebooks --student FOLDER`, which keep the cell ids",
         )
     twice = [number for id, number in numbers.items() if len(set(theirs.get(id, ()))) > 1]
     if missing or twice:
@@ -141,32 +148,35 @@ def take_answers(hand_in):
         received += f"with two answers to exercise {', '.join(map(str, twice))}" if twice else ""
         raise SubmissionError(
             "grade",
-            f"all {len(numbers)} cells of exercises of {name}, each once",
-            f"{hand_in.file}, {received}",
-            "put the answer into the cell that came with the notebook: a new cell has another id, a blank one is fine",
+            f"all {len(numbers)} exercise cells of {name}, each once",
+            f"{submission.file}, {received}",
+            "put the answer into the cell of the notebook: a new cell has another id, a blank one is fine",
         )
     return name, {id: theirs[id][0].strip() or blank for id, blank in asked[name].items()}
 
 
-def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
-    """Run a notebook of the kit with a student's answers, and read what its checks say.
+def mark_answers(
+    notebook: NotebookNode, answers: dict[str, str], parameters: Json, *, cwd: PathLike, limit_s: float = 300
+) -> list[Json]:
+    """Run a notebook of the kit with the answers of a student, and read its checks.
 
-    An answer that fails, takes too long or stops the kernel costs its own point
-    only: names of the kit that it took are put back, and after the worst the
-    notebook runs once more without it. What comes after the last check is left out.
+    An answer that fails, takes too long or stops the kernel loses only its own
+    point: variables of the kit that it overwrote are restored, and after a timeout
+    or a dead kernel the notebook runs again without it. Cells after the last check
+    are not run.
 
     Parameters
     ----------
     notebook : NotebookNode
-        With ``exercise``, ``solution`` and ``check`` in turn.
+        With cells tagged ``exercise``, ``solution`` and ``check`` in turn.
     answers : dict of str to str
         Id of each exercise to code.
     parameters : dict
         JSON values to inject.
     cwd : path
-        Folder that the kernel works in.
+        Working directory of the kernel.
     limit_s : float, default=300
-        Seconds that an answer may take, and its check; cells of the kit ten times as long.
+        As for :func:`mark_folder`.
 
     Returns
     -------
@@ -176,10 +186,10 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
     Raises
     ------
     NotebookError
-        A cell of the kit itself takes too long or stops the kernel.
+        A cell of the kit takes too long or stops the kernel.
     """
     blank = {cell.id: cell.source for cell in tagged(notebook, "exercise")}
-    stopped = {}
+    stopped: dict[str, str] = {}
     while True:
         cells = list(_in_turn(notebook, parameters, answers | {id: blank[id] for id in stopped}))
         ready = new_notebook(cells=cells, metadata=notebook.metadata)
@@ -188,30 +198,30 @@ def mark_answers(notebook, answers, parameters, *, cwd, limit_s=300):
             return [_read_mark(*turn, stopped) for turn in enumerate(_turns(ready), 1)]
         blamed, why = reason
         if blamed is None or blamed in stopped:
-            expected = "a notebook of the kit that runs to its last check, whatever the answers"
+            expected = "a notebook of the kit that runs up to its last check"
             raise NotebookError("grade", expected, f"one that {why}", "allow more time with `--limit`")
         stopped[blamed] = why
 
 
 @contextmanager
-def _refusing(shown, marks, *, alone):
-    """Note why a file of a class cannot be marked, and go on with the others."""
+def _refusing(shown: str, marks: dict[str, list[Json]], *, alone: bool) -> Iterator[None]:
+    """Record why a file cannot be marked, and continue with the others."""
     try:
         yield
     except (SubmissionError, NotebookError) as error:
         if alone:
             raise
-        said = f"{error.received}; try: {error.hint}" if isinstance(error, SubmissionError) else error.reason
-        marks[shown] = [{"points": 0, "state": "refused", "said": said}]
+        message = f"{error.received}; try: {error.hint}" if isinstance(error, SubmissionError) else error.reason
+        marks[shown] = [{"points": 0, "state": "refused", "said": message}]
 
 
-def _exercises(path):
-    """Id of each exercise of a notebook to its blank cell."""
+def _exercises(path: Path) -> dict[str, str]:
+    """Return the id of each exercise of a notebook with its blank code."""
     return {cell.id: cell.source for cell in tagged(read_notebook(path), "exercise")}
 
 
-def _mark_in_copy(name, answers, workspace, limit_s):
-    """Mark in a copy of the workspace, beside it, so that the built-in cohort is found."""
+def _mark_in_copy(name: str, answers: dict[str, str], workspace: Path, limit_s: float) -> list[Json]:
+    """Mark in a copy of the workspace in the same folder, where the built-in cohort is found."""
     source = kit_notebooks()[name]
     known = read_json(Workspace(workspace).parameters)
     with TemporaryDirectory(prefix=".marking-", dir=workspace.parent, ignore_cleanup_errors=True) as copy:
@@ -221,8 +231,8 @@ def _mark_in_copy(name, answers, workspace, limit_s):
         return mark_answers(read_notebook(source), answers, parameters, cwd=copy, limit_s=limit_s)
 
 
-def _in_turn(notebook, parameters, answers):
-    """List the code down to the last check, each answer between cells that put back the names that it took."""
+def _in_turn(notebook: NotebookNode, parameters: Json, answers: dict[str, str]) -> Iterator[NotebookNode]:
+    """Yield the code cells up to the last check, each answer between cells that save and restore variables."""
     last = notebook.cells.index(tagged(notebook, "check")[-1])
     for cell in notebook.cells[: last + 1]:
         tags = cell.metadata.get("tags", [])
@@ -230,19 +240,19 @@ def _in_turn(notebook, parameters, answers):
             continue
         if cell.id in answers:
             answer = new_code_cell(answers[cell.id], id=cell.id, metadata=cell.metadata)
-            yield from (new_code_cell(_KEEP), answer, new_code_cell(_PUT_BACK))
+            yield from (new_code_cell(_SAVE), answer, new_code_cell(_RESTORE))
         else:
             yield cell.copy()
         if PARAMETERS in tags:
             yield new_code_cell("\n".join(f"{name} = {value!r}" for name, value in parameters.items()))
 
 
-def _run(notebook, cwd, limit_s):
-    """Execute every cell, whatever fails; return the exercise to blame for a stop, and why, or None."""
-    reached = []
+def _run(notebook: NotebookNode, cwd: PathLike, limit_s: float) -> tuple[str | None, str] | None:
+    """Execute all cells despite errors; if execution stops, return the responsible exercise and the reason."""
+    reached: list[NotebookNode] = []
 
-    def limit(cell):
-        return limit_s if {"exercise", "check"} & set(cell.metadata.get("tags", [])) else _PATIENCE * limit_s
+    def limit(cell: NotebookNode) -> float:
+        return limit_s if {"exercise", "check"} & set(cell.metadata.get("tags", [])) else _KIT_FACTOR * limit_s
 
     try:
         with new_kernel(cwd) as manager:
@@ -260,20 +270,20 @@ def _run(notebook, cwd, limit_s):
     return None
 
 
-def _turns(notebook):
+def _turns(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
     return zip(tagged(notebook, "exercise"), tagged(notebook, "check"), strict=True)
 
 
-def _read_mark(number, turn, stopped):
+def _read_mark(number: int, turn: tuple[NotebookNode, NotebookNode], stopped: dict[str, str]) -> Json:
     exercise, check = turn
     found = [output.data[MIME] for output in check.outputs if MIME in output.get("data", {})]
-    state, said = (found[-1]["state"], found[-1]["message"]) if found else ("error", "")
+    state, message = (found[-1]["state"], found[-1]["message"]) if found else ("error", "")
     error = stopped.get(exercise.id) or _error(exercise) or _error(check)
     if error and state != "right":
-        state, said = "error", error
-    return {"exercise": number, "points": int(state == "right"), "state": state, "said": said}
+        state, message = "error", error
+    return {"exercise": number, "points": int(state == "right"), "state": state, "said": message}
 
 
-def _error(cell):
+def _error(cell: NotebookNode) -> str:
     found = [output for output in cell.outputs if output.output_type == "error"]
     return f"{found[0].ename}: {' '.join(found[0].evalue.split())[:200]}" if found else ""

@@ -1,14 +1,16 @@
-"""What a class hands in: every file below a folder, read as a notebook or refused with a reason."""
+"""Read the submissions of a class: every file below a folder, as a notebook or refused with a reason."""
 
 import json
 import re
 import stat
 import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from epitome_kit.errors import EpitomeError, SubmissionError
+from epitome_kit.files import PathLike
 from epitome_kit.folders import is_litter, natural_key, walk_entries
 
 _MB = 2**20
@@ -17,43 +19,42 @@ _LARGEST_ZIP = 1024 * _MB
 _MOST_MEMBERS = 2000
 _ASK = "ask for the .ipynb itself: in Jupyter, File, Download"
 _ENTRIES = {
-    "broken link": ("a link that leads nowhere", "ask for the file itself"),
+    "broken link": ("a broken link", "ask for the file itself"),
     "no file": ("a pipe or a device, which is not opened", "ask for the file itself"),
-    "folder closed": ("a folder that may not be read", "ask for permission to read it"),
-    "folder again": ("a link to a folder that is looked at under another name", "nothing, or take the link away"),
-    "folder empty": ("an empty folder", "ask whether something was to be in it"),
+    "folder closed": ("a folder without read permission", "ask for permission to read it"),
+    "folder again": ("a link to a folder that is read under another name", "nothing, or remove the link"),
+    "folder empty": ("an empty folder", "ask whether files are missing"),
 }
 _COPY = re.compile(r"(?i)^copy( \d+)? of |[ _-]*\(\d+\)|[ _-]+copy[ _-]*\d*(?=\.|$)")
-"""Marks of a copy in the name of a file: ``01 (1).ipynb``, ``01-Copy1.ipynb``, ``Copy of 01.ipynb``."""
+"""Signs of a copy in a file name: ``01 (1).ipynb``, ``01-Copy1.ipynb``, ``Copy of 01.ipynb``."""
 
 
 class Submission(NamedTuple):
-    """One file that came back.
+    """One submitted file.
 
     Attributes
     ----------
     file : str
-        Name below the folder; of what was in a zip, the name of the zip comes first.
+        Path below the folder; files in a zip are prefixed with the path of the zip.
     cells : dict of str to list of str, or None
-        Id of each cell to its code, more than once where the id is; None where the file was refused.
+        Id of each cell to its code, several where the id is duplicated; None if refused.
     refused : EpitomeError or None
         Why it cannot be marked.
     note : str
-        What else there is to say.
+        Further remarks.
     """
 
     file: str
-    cells: dict | None = None
+    cells: dict[str, list[str]] | None = None
     refused: EpitomeError | None = None
     note: str = ""
 
 
-def read_submissions(path):
-    """Read whatever came back as notebooks.
+def read_submissions(path: PathLike) -> tuple[list[Submission], int]:
+    """Read the notebooks of a file or folder.
 
-    A notebook is known by its content, whatever it is called. Zips are read in
-    place: nothing is unpacked, and what is too large to be the work of a student
-    is refused. Of a hidden folder there is one entry for all that is in it.
+    Notebooks are recognised by content. Zips are read in memory, and files too
+    large for a submission are refused. A hidden folder is one entry.
 
     Parameters
     ----------
@@ -62,15 +63,16 @@ def read_submissions(path):
 
     Returns
     -------
-    list of Submission
+    submissions : list of Submission
         In natural order.
-    int
-        Number of files that a system keeps for itself, such as ``.DS_Store``: those are passed over.
+    passed_over : int
+        Number of skipped system files, such as ``.DS_Store``.
     """
     path = Path(path)
     if path.is_file():
         return _read_file(path, path.name)
-    found, passed_over, hidden = [], 0, Counter()
+    found: list[Submission] = []
+    passed_over, hidden = 0, Counter[str]()
     for entry, kind in walk_entries(path):
         shown = entry.relative_to(path).as_posix()
         if kind == "litter":
@@ -87,8 +89,8 @@ def read_submissions(path):
     return sorted(found, key=lambda each: tuple(map(natural_key, each.file.split("/")))), passed_over
 
 
-def notes_on_copies(names):
-    """Say which files hold answers to the same notebook as another one of the same student, as far as names tell.
+def notes_on_copies(names: Mapping[str, str]) -> dict[str, str]:
+    """List files that answer the same notebook as another file of the same student, judged by name and folder.
 
     Parameters
     ----------
@@ -98,14 +100,14 @@ def notes_on_copies(names):
     Returns
     -------
     dict of str to str
-        File to what there is to say; files without a twin are left out.
+        File to remark, for files with duplicates only.
     """
     alike, together = defaultdict(list), defaultdict(list)
     for file, name in names.items():
         folder, _, last = file.rpartition("/")
         alike[folder, _COPY.sub("", last).casefold(), name].append(file)
         together[folder, name].append(file)
-    notes = {}
+    notes: dict[str, str] = {}
     for (folder, name), files in together.items():
         if folder and len(files) > 1:
             notes |= dict.fromkeys(files, f"one of {len(files)} files with answers to {name} in {folder}")
@@ -115,53 +117,53 @@ def notes_on_copies(names):
     return notes
 
 
-def _hidden_folder(shown):
-    """First hidden folder on the way to a file, or None."""
+def _hidden_folder(shown: str) -> str | None:
+    """Return the first hidden folder in the path of a file, or None."""
     match = re.search(r"(?:^|/)\.(?!\.?/)[^/]*(?=/)", shown)
-    return match and shown[: match.end()]
+    return shown[: match.end()] if match else None
 
 
-def _of_hidden_folders(counted):
-    hint = "take it away, or move out of it what is to be marked"
-    return [_refuse(shown, f"a hidden folder, {count} files in it", hint) for shown, count in counted.items()]
+def _of_hidden_folders(counted: Mapping[str, int]) -> list[Submission]:
+    hint = "remove it, or move files to be marked out of it"
+    return [_refuse(shown, f"a hidden folder with {count} files", hint) for shown, count in counted.items()]
 
 
-def _others(files, file):
+def _others(files: list[str], file: str) -> str:
     return ", ".join(other.rpartition("/")[2] for other in files if other != file)
 
 
-def _refuse(shown, received, hint=_ASK):
+def _refuse(shown: str, received: str, hint: str = _ASK) -> Submission:
     return Submission(
-        shown, refused=SubmissionError("grade", "a notebook, or a zip of some", f"{received} ({shown})", hint)
+        shown, refused=SubmissionError("grade", "a notebook, or a zip of notebooks", f"{received} ({shown})", hint)
     )
 
 
-def _read_file(path, shown):
-    """Read a file as what it holds: hand-ins, and the number of files passed over inside."""
+def _read_file(path: Path, shown: str) -> tuple[list[Submission], int]:
+    """Read a file; return its submissions and the number of skipped files inside."""
     try:
         if path.suffix.lower() == ".zip" or (zipfile.is_zipfile(path) and _holds_notebooks(path)):
             return _read_zip(path, shown)
         with path.open("rb") as stream:
             found = _read_notebook(stream, shown)
     except OSError as error:
-        found = _refuse(shown, f"a file that cannot be read, {error.strerror or error}", "ask for it again")
+        found = _refuse(shown, f"an unreadable file, {error.strerror or error}", "ask for it again")
     if path.is_symlink():
         found = found._replace(note=f"a link to {path.resolve()}")
     return [found], 0
 
 
-def _holds_notebooks(path):
-    """Whether a zip under another name holds a notebook; a text document or a table is a zip, too."""
+def _holds_notebooks(path: Path) -> bool:
+    """Whether a zip with another extension holds a notebook; office documents are zips, too."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.lower().endswith(".ipynb") for name in archive.namelist())
-    except Exception:  # a damaged file can raise anything in zipfile
+    except Exception:  # zipfile raises many types of errors for damaged files
         return False
 
 
-def _read_zip(path, shown):
-    """Read every member of a zip, in memory and one after the other."""
-    hint = "ask for the notebooks one by one, or unpack it yourself"
+def _read_zip(path: Path, shown: str) -> tuple[list[Submission], int]:
+    """Read the members of a zip in memory, one after the other."""
+    hint = "ask for separate notebooks, or unpack it yourself"
     try:
         with zipfile.ZipFile(path) as archive:
             members = [("/".join(_parts(member)), member) for member in archive.infolist() if not member.is_dir()]
@@ -177,23 +179,23 @@ def _read_zip(path, shown):
             found = [_read_member(archive, member, f"{shown}/{name}") for name, member in plain.items()]
             found += _of_hidden_folders({f"{shown}/{folder}": count for folder, count in hidden.items()})
     except Exception as error:  # as in looking for notebooks
-        return [_refuse(shown, f"a zip that cannot be read, {type(error).__name__} {error}", hint)], 0
+        return [_refuse(shown, f"an unreadable zip, {type(error).__name__} {error}", hint)], 0
     if not found:
-        found = [_refuse(shown, "a zip without a file", "ask for it again")]
+        found = [_refuse(shown, "an empty zip", "ask for it again")]
     return found, len(members) - len(kept)
 
 
-def _parts(member):
+def _parts(member: zipfile.ZipInfo) -> list[str]:
     return [part for part in re.split(r"[/\\]", member.filename) if part]
 
 
-def _read_member(archive, member, shown):
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shown: str) -> Submission:
     if stat.S_ISLNK(member.external_attr >> 16):
         return _refuse(shown, "a link in a zip, which is not followed", "ask for the file itself")
     if ".." in _parts(member) or re.match(r"[/\\]|[A-Za-z]:", member.filename):
-        return _refuse(shown, "a name that leads out of the zip", "ask for a zip of plain files")
+        return _refuse(shown, "a path outside the zip", "ask for a zip of plain files")
     if member.flag_bits & 1:
-        return _refuse(shown, "a file with a password", "ask for it without")
+        return _refuse(shown, "an encrypted file", "ask for it without a password")
     try:
         with archive.open(member) as stream:
             return _read_notebook(stream, shown)
@@ -201,8 +203,8 @@ def _read_member(archive, member, shown):
         return _refuse(shown, f"a damaged file, {type(error).__name__} {error}", "ask for the zip again")
 
 
-def _read_notebook(stream, shown):
-    """Read the cells of a notebook, or say what the file is instead."""
+def _read_notebook(stream: IO[bytes], shown: str) -> Submission:
+    """Read the cells of a notebook, or refuse the file with its type."""
     start = stream.read(4096)
     if not start:
         return _refuse(shown, "an empty file", "ask for it again")
@@ -219,17 +221,17 @@ def _read_notebook(stream, shown):
         if not named and b'"nbformat"' not in content:
             return _refuse(shown, _kind(shown, start))
         reason = f"{_kind(shown, start)} that cannot be read as a notebook, {str(error)[:160]}"
-        return _refuse(shown, reason, "ask to save it again in Jupyter, and for a fresh copy")
+        return _refuse(shown, reason, "ask for a copy saved again in Jupyter")
     return Submission(shown, cells)
 
 
-def _decoded(content):
+def _decoded(content: bytes) -> str:
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     return content.decode("utf-16" if wide else "utf-8-sig")
 
 
-def _cells(notebook):
-    """Id of each cell to its code; ValueError where it is no notebook."""
+def _cells(notebook: object) -> dict[str, list[str]]:
+    """Return the id of each cell with its code; raise ValueError if it is not a notebook."""
     if not isinstance(notebook, dict) or "nbformat" not in notebook:
         raise ValueError("no `nbformat` in it")
     cells = notebook.get("cells")
@@ -244,8 +246,8 @@ def _cells(notebook):
     return dict(found)
 
 
-def _kind(shown, start):
-    """Say what a file is by the ending of its name, or by its beginning where that is plain."""
+def _kind(shown: str, start: bytes) -> str:
+    """Describe the type of a file, by its first bytes or its extension."""
     suffix = Path(shown).suffix.lower()
     page = re.match(rb"\s*<(!doctype html|html)", start, re.IGNORECASE)
     known = "a web page" if page else "a zip" if start.startswith(b"PK\x03\x04") else ""

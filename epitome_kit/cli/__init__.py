@@ -1,11 +1,12 @@
-"""The command line: each verb is one function of the package, without the walk."""
+"""Command line of the kit: each verb calls one function of the package."""
 
 import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -27,15 +28,15 @@ SUCCESS, INTERRUPTED = 0, 130
 
 
 class Verbs(TyperGroup):
-    """The verbs; an error of the kit ends one with its three lines, and Ctrl-C with a word on how to go on."""
+    """Group of verbs; prints errors of the kit in three lines, and how to continue after Ctrl-C."""
 
-    def main(self, *args, **kwargs):
-        """Run where any terminal can print what is said."""
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run with output that any terminal can encode."""
         print_anywhere()
         return super().main(*args, **kwargs)
 
-    def invoke(self, ctx):
-        """Run one verb and turn what stops it into an exit code."""
+    def invoke(self, ctx: Any) -> Any:  # typer's copy of click has no public name for its Context
+        """Run one verb, and convert errors to exit codes."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", EpitomeWarning)
@@ -45,7 +46,7 @@ class Verbs(TyperGroup):
             typer.echo(error, err=True)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
-            typer.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
+            typer.echo("Interrupted. Finished results are kept: repeat the command to continue.", err=True)
             raise typer.Exit(INTERRUPTED) from error
 
 
@@ -67,23 +68,23 @@ app.command("app")(case_page)
 
 @app.command()
 def run(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths; all six when empty.")] = None,
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths.  [default: all six]")] = None,
     cohort: Annotated[str, typer.Option(help="Folder of a cohort, or `phantom`.")] = "phantom",
     profile: Annotated[str, typer.Option(help="`smoke`, `quick` or `full`.")] = "quick",
     target: Annotated[str | None, typer.Option(help="`grade` or `codeletion`.  [default: grade]")] = None,
     parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Any notebook parameter.")
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a notebook parameter.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Workspace.  [default: runs/COHORT_PROFILE_TARGET]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes to use.", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of processes.", min=1)] = None,
     scheduler: Scheduler = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier results of this workspace first.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier results from the workspace first.")] = False,
     as_json: Json = False,
-):
-    """Execute the notebooks strictly, and write the report.
+) -> None:
+    """Execute the notebooks and write the report.
 
-    A run that was stopped goes on where it stopped. The folder above the
+    An interrupted run continues where it stopped. The parent folder of the
     workspace gets a link `latest` and the built-in cohorts.
 
     For example:
@@ -103,8 +104,8 @@ def run(
 
 
 @app.command()
-def report(workspace: Path, as_json: Json = False):
-    """Write the page of a run again, complete or not.
+def report(workspace: Path, as_json: Json = False) -> None:
+    """Write the report of a run, complete or not.
 
     Example: `epitome report runs/latest`
     """
@@ -120,19 +121,19 @@ def preprocess(
     workers: Workers = 2,
     scheduler: Scheduler = None,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the common grid, in mm.")] = 3.0,
-    strip: Annotated[bool, typer.Option(help="Take away what is not brain.")] = True,
-    bias: Annotated[bool, typer.Option(help="Even out the brightness.")] = True,
-    register: Annotated[bool, typer.Option(help="Align with the template, and the contrasts with each other.")] = True,
-    normalise: Annotated[bool, typer.Option(help="Put grey values on one scale.")] = True,
-    deform: Annotated[bool, typer.Option("--deform", help="Also write a field that deforms further.")] = False,
+    strip: Annotated[bool, typer.Option(help="Remove non-brain tissue.")] = True,
+    bias: Annotated[bool, typer.Option(help="Correct the bias field.")] = True,
+    register: Annotated[bool, typer.Option(help="Register the contrasts to each other and to the template.")] = True,
+    normalise: Annotated[bool, typer.Option(help="Normalise intensities.")] = True,
+    deform: Annotated[bool, typer.Option("--deform", help="Also estimate a deformation field.")] = False,
     method: Method = "network",
-    resume: Annotated[bool, typer.Option(help="Keep the subjects that are finished.")] = True,
+    resume: Annotated[bool, typer.Option(help="Keep finished subjects.")] = True,
     as_json: Json = False,
-):
-    """Skull-strip, correct, align and normalise every subject of a cohort, and picture each for quality control.
+) -> None:
+    """Skull-strip, bias-correct, register and normalise every subject, with figures for quality control.
 
-    Finished subjects are kept; another switch or method does them again. Look
-    at OUT/qc.html afterwards: warnings and outliers come first.
+    Finished subjects are kept, unless steps or method changed. Check OUT/qc.html
+    afterwards: warnings and outliers come first.
 
     For example:
 
@@ -156,12 +157,12 @@ def preprocess(
 @app.command()
 def strip(
     image: Path,
-    mask: Annotated[Path, typer.Option(help="Where to write the brain mask.")],
-    brain: Annotated[Path | None, typer.Option(help="Where to write the scan without what is not brain.")] = None,
+    mask: Annotated[Path, typer.Option(help="Output file of the brain mask.")],
+    brain: Annotated[Path | None, typer.Option(help="Output file of the skull-stripped scan.")] = None,
     method: Method = "network",
     trust: Trust = None,
-):
-    """Find the brain in one head scan, of any contrast.
+) -> None:
+    """Skull-strip one scan of any contrast.
 
     For example:
 
@@ -174,64 +175,66 @@ def strip(
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
     head = load_image(image, where="strip", trust=trust)
-    found, taken_as, doubts = strip_with_warnings(head, method)
+    found, taken_as, remarks = strip_with_warnings(head, method)
     save_image(found, mask)
     if brain:
         inside = found.get_fdata() > 0
         save_image(image_like((head.get_fdata() * inside).astype("float32"), head), brain)
     if taken_as == STRIPPED_BEFORE:
-        typer.echo("Taken as stripped before: all that is not air was kept.", err=True)
-    for text in doubts:
+        typer.echo("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
+    for text in remarks:
         typer.echo(f"Warning: {text}", err=True)
     typer.echo(f"Wrote {mask}{f' and {brain}' if brain else ''}")
 
 
 @app.command()
 def grade(
-    table: Annotated[Path, typer.Argument(help="Features, one row a subject: .csv or .tsv, plain or .gz, or .xlsx.")],
-    label: Annotated[str, typer.Option(help="Column of the class: two values, numbers or text.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the results.  [default: runs/TABLE_LABEL]")] = None,
-    id: Annotated[str | None, typer.Option(help="Column that names the subject.  [default: number of the row]")] = None,
+    table: Annotated[Path, typer.Argument(help="Features, one row per subject: .csv or .tsv, plain or .gz, or .xlsx.")],
+    label: Annotated[str, typer.Option(help="Column of the class, with two values (numbers or text).")],
+    out: Annotated[Path | None, typer.Option(help="Output folder.  [default: runs/TABLE_LABEL]")] = None,
+    id: Annotated[str | None, typer.Option(help="Column that identifies the subject.  [default: row number]")] = None,
     positive: Annotated[
-        str | None, typer.Option(help="Value of the positive class.  [default: the larger number, or the later word]")
+        str | None,
+        typer.Option(help="Value of the positive class.  [default: the larger number, or the later word]"),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Deals of the folds.", min=1)] = 4,
-    folds: Annotated[int, typer.Option(help="Folds of each deal.", min=2)] = 5,
-    drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given again.")] = None,
+    repeats: Annotated[int, typer.Option(help="Repeats of the cross-validation.", min=1)] = 4,
+    folds: Annotated[int, typer.Option(help="Folds of each repeat.", min=2)] = 5,
+    drop: Annotated[list[str] | None, typer.Option(help="Column to ignore; repeatable.")] = None,
     probe: Annotated[
-        list[str] | None, typer.Option(help="Column that should not suffice, such as age: tried alone, not a feature.")
+        list[str] | None, typer.Option(help="Confound column, such as age: scored alone, never a feature; repeatable.")
     ] = None,
     group: Annotated[
-        str | None, typer.Option(help="Column of what rows have in common, such as the patient: kept in one fold.")
+        str | None, typer.Option(help="Column that groups rows, such as the patient: rows of a group stay in one fold.")
     ] = None,
     no_group: Annotated[
-        bool, typer.Option("--no-group", help="Rows are of different people, whatever a column is called.")
+        bool, typer.Option("--no-group", help="Treat rows as independent even if an id column repeats.")
     ] = False,
     allow_leak: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Feature that may give the label away; may be given again, is recorded."),
+        typer.Option(metavar="NAME", help="Feature to keep although it may give the label away; recorded; repeatable."),
     ] = None,
     shuffle: Annotated[
         bool,
         typer.Option(
-            "--shuffle", help="Shuffle the labels first: 0.5 lies in the interval of the AUC in 19 of 20 seeds."
+            "--shuffle", help="Shuffle the labels first: the interval of the AUC includes 0.5 for 19 of 20 seeds."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
+) -> None:
     """Grade any table of features: nested, repeated, stratified cross-validation by subject.
 
-    Feature selection, scaling, the neural network and its calibration are learned
-    inside each training fold. Its scores stand beside the majority, a logistic
-    regression and a random forest of the same folds. Missing values and constant
-    columns are fine. Finished folds are kept: the same command goes on after a stop.
+    Feature selection, scaling, the neural network and its calibration are fitted
+    inside each training fold. The scores are compared with the majority class, a
+    logistic regression and a random forest on the same folds. Missing values and
+    constant columns are allowed. Finished folds are kept: repeat the command to
+    continue after an interruption.
 
-    Ids and row numbers are never features. What could make the scores too good is
-    refused by name: a person with several rows, or a feature that alone separates the
-    classes almost perfectly (AUC of 0.98 or more, beyond chance).
+    IDs and row numbers are never features. Possible leakage is an error: a person
+    with several rows, or a feature that alone separates the classes almost
+    perfectly (AUC of 0.98 or more, beyond chance).
 
     For example:
 
@@ -243,21 +246,37 @@ def grade(
     from epitome_kit.report.graded_table import grade_table
 
     out = out or Path("runs") / f"{table.name.split('.')[0]}_{label}{'_shuffled' if shuffle else ''}"
-    columns = {"label": label, "id": id, "positive": positive, "drop": drop or (), "probes": probe or ()}
-    columns |= {"group": group, "no_group": no_group, "allow_leak": allow_leak or ()}
-    how = {"repeats": repeats, "folds": folds, "shuffle": shuffle, "seed": seed, "workers": workers}
-    show_grading(grade_table(table, out, **columns, **how), out, as_json)
+    scores = grade_table(
+        table,
+        out,
+        label=label,
+        id=id,
+        positive=positive,
+        drop=drop or (),
+        probes=probe or (),
+        group=group,
+        no_group=no_group,
+        allow_leak=allow_leak or (),
+        repeats=repeats,
+        folds=folds,
+        shuffle=shuffle,
+        seed=seed,
+        workers=workers,
+    )
+    show_grading(scores, out, as_json)
 
 
 @app.command()
 def lab(
-    folder: Annotated[Path, typer.Option(help="Where an installed kit puts your copy.")] = Path("epitome_notebooks"),
+    folder: Annotated[Path, typer.Option(help="Folder for your copy of the notebooks of an installed kit.")] = Path(
+        "epitome_notebooks"
+    ),
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
-):
+) -> None:
     """Open JupyterLab at the first notebook.
 
-    Where the kit was installed, or its notebooks cannot be changed, you get a
-    copy of your own, once. Where the port is taken, Jupyter takes the next one.
+    If the kit is installed or its notebooks are read-only, they are copied once to
+    `--folder`. If the port is in use, Jupyter uses the next one.
 
     Example: `epitome lab`
     """
@@ -272,10 +291,10 @@ def lab(
 
 
 @app.command("doctor")
-def check(as_json: Json = False):
-    """Look whether this machine and its packages can run the kit, and say what to do.
+def check(as_json: Json = False) -> None:
+    """Check that this machine and its packages can run the kit.
 
-    The exit code is 1 only where something stands in the way of a run.
+    The exit code is 1 only if a check fails without which nothing runs.
 
     Example: `epitome doctor`
     """
@@ -284,24 +303,32 @@ def check(as_json: Json = False):
     checks = check_environment()
     rows = [(check["state"], check["what"], check["found"], check["needed"], check["hint"]) for check in checks]
     show(checks, as_json, rows, ("", "what", "found", "needed", "try"))
-    grave = [check["what"] for check in checks if check["state"] == "missing"]
-    without = [check["what"] for check in checks if check["what"].startswith("extra ") and check["state"] != "ok"]
-    ready = f"Ready, without {', '.join(without)}." if without else "Ready: epitome run, or epitome lab."
-    typer.echo(f"In the way: {', '.join(grave)}." if grave else ready, err=as_json)
-    raise typer.Exit(FAILED if grave else SUCCESS)
+    states = {str(check["what"]): check["state"] for check in checks}
+    failed = [what for what, state in states.items() if state == "missing"]
+    absent = [what for what, state in states.items() if state != "ok" and what.startswith("extra ")]
+    ready = f"Ready, without {', '.join(absent)}." if absent else "Ready: epitome run, or epitome lab."
+    typer.echo(f"Failed checks: {', '.join(failed)}." if failed else ready, err=as_json)
+    raise typer.Exit(FAILED if failed else SUCCESS)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    """Show what the kit had to assume as one sentence, and other warnings as Python does."""
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print warnings of the kit as one sentence, and others as Python does."""
     known = issubclass(category, EpitomeWarning)
     usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
     text = f"Warning: {str(message).removesuffix('.')}." if known else usual
     typer.echo(text, err=True)
 
 
-def _assignments(texts):
-    """Read NAME=VALUE; the value is JSON where it can be, else text."""
-    values = {}
+def _assignments(texts: Iterable[str]) -> dict[str, object]:
+    """Parse NAME=VALUE; the value is read as JSON if possible, else as text."""
+    values: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():

@@ -1,4 +1,4 @@
-"""The verb of a class: hand notebooks out, and mark what comes back."""
+"""`epitome notebooks`: hand out notebooks to a class, and mark submissions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,48 +11,48 @@ from epitome_kit.errors import ParameterError
 
 
 def notebooks(
-    student: Annotated[Path | None, typer.Option(help="New folder: every notebook, without its solutions.")] = None,
-    instructor: Annotated[Path | None, typer.Option(help="New folder: every notebook, solutions filled in.")] = None,
+    student: Annotated[Path | None, typer.Option(help="New folder for the notebooks without solutions.")] = None,
+    instructor: Annotated[Path | None, typer.Option(help="New folder for the notebooks with solutions.")] = None,
     grade: Annotated[
-        Path | None, typer.Option(metavar="FILE|FOLDER", help="Mark a file that came back, or all below a folder.")
+        Path | None, typer.Option(metavar="FILE|FOLDER", help="Mark a submitted file, or all files below a folder.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="With `--grade`: also write the points as a table, .tsv.")] = None,
-    cohort: Annotated[str, typer.Option(help="With `--grade`: cohort of the class.")] = "phantom",
-    profile: Annotated[str, typer.Option(help="With `--grade`: the profile that the class used.")] = "quick",
+    out: Annotated[Path | None, typer.Option(help="With `--grade`: also write the points to a .tsv table.")] = None,
+    cohort: Annotated[str, typer.Option(help="With `--grade`: cohort used by the class.")] = "phantom",
+    profile: Annotated[str, typer.Option(help="With `--grade`: profile used by the class.")] = "quick",
     workspace: Annotated[
-        Path | None, typer.Option(help="With `--grade`: of your own run.  [default: runs/COHORT_PROFILE_grade]")
+        Path | None, typer.Option(help="With `--grade`: workspace of your run.  [default: runs/COHORT_PROFILE_grade]")
     ] = None,
-    limit: Annotated[float, typer.Option(help="With `--grade`: seconds that one answer may take.", min=1)] = 300,
+    limit: Annotated[float, typer.Option(help="With `--grade`: time limit of one answer in seconds.", min=1)] = 300,
     as_json: Json = False,
-):
-    """Hand out notebooks to a class, and mark what comes back, a point an exercise.
+) -> None:
+    """Hand out notebooks to a class, and mark submissions with one point per exercise.
 
-    Students get notebooks without solutions, which run to the end all the same:
-    the check of a blank exercise says that there is nothing to check yet. To mark,
-    only the answers are taken from a student's file; checks and all other cells
-    are the kit's own. The first file of each notebook takes as long as
-    `epitome run`; the others go on from what it made.
+    Students get notebooks without solutions, which still run to the end: the check
+    of a blank exercise reports that there is nothing to check yet. Marking takes
+    only the answers from a submission; checks and all other cells are those of the
+    kit. The first submission of each notebook takes as long as `epitome run`; later
+    ones reuse its results.
 
-    Every file below the folder gets a row: a notebook is known by its content, as
-    `.ipynb.txt` and in a `.zip` as well, and what cannot be marked is refused by name
-    and reason. Two copies of one notebook are both marked, and said so.
+    Every file below the folder gets a row. Notebooks are recognised by content,
+    also as `.ipynb.txt` or inside a `.zip`; other files are refused with a reason.
+    Several copies of one notebook are all marked, with a note.
 
-    **A student's notebook is a program that runs on your machine, with your
-    rights.** Mark work of people you do not know in a container, or under
-    another account. Code that sets out to fool the checks can do so: read the
-    answers of whom you doubt.
+    **A submitted notebook is a program that runs on your machine with your
+    rights.** Mark notebooks of people you do not know in a container or under
+    another account. Code can be written to deceive the checks: review suspicious
+    submissions by hand.
 
     For example:
 
     - `epitome notebooks --student handout`
     - `epitome notebooks --instructor solved`
-    - `epitome notebooks --grade returned/ --out points.tsv`
+    - `epitome notebooks --grade submissions/ --out points.tsv`
     """
     if not (student or instructor or grade):
         raise ParameterError("notebooks", "`--student`, `--instructor` or `--grade`", "none of them", "choose one")
     if not grade and (out or as_json):
         raise ParameterError(
-            "notebooks", "`--out` and `--json` with `--grade`", "no `--grade`", "add it, or leave them out"
+            "notebooks", "`--out` and `--json` with `--grade`", "no `--grade`", "add `--grade`, or omit them"
         )
     for folder, solutions in ((student, False), (instructor, True)):
         if folder:

@@ -1,5 +1,6 @@
-"""`epitome cohort`: make a cohort, or import one."""
+"""`epitome cohort`: simulate a cohort, or import one."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,21 +10,21 @@ from epitome_kit.cli.cohort_summary import show_cohort
 from epitome_kit.cli.options import Decisions, Deface, Json, MaskLabels, Scheduler, Trust, Workers
 from epitome_kit.contrast_table import CONTRASTS
 
-cohorts = typer.Typer(no_args_is_help=True, help="Make a cohort, or import one: `epitome cohort phantom heads`.")
+cohorts = typer.Typer(no_args_is_help=True, help="Simulate a cohort, or import one: `epitome cohort phantom heads`.")
 
 
 @cohorts.command()
 def phantom(
     out: Path,
-    subjects: Annotated[int, typer.Option(help="Number of heads.")] = 48,
-    seed: Annotated[int, typer.Option(help="Same seed, same voxels.")] = 0,
+    subjects: Annotated[int, typer.Option(help="Number of subjects.")] = 48,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same voxels.")] = 0,
     profile: Annotated[str, typer.Option(help="`smoke` 3 mm, `quick` 2 mm, `full` clinical.")] = "quick",
-    contrasts: Annotated[str, typer.Option(help=f"Out of {', '.join(CONTRASTS)}.")] = "T1ce,T2w",
+    contrasts: Annotated[str, typer.Option(help=f"Comma-separated list of {', '.join(CONTRASTS)}.")] = "T1ce,T2w",
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Simulate heads with tumours whose truth is known.
+) -> None:
+    """Simulate a cohort of heads with tumours and known truth.
 
     Example: `epitome cohort phantom heads --subjects 12`
     """
@@ -35,7 +36,7 @@ def phantom(
 
 
 @cohorts.command("tcga-lgg")
-def tcga_lgg(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler = None, as_json: Json = False):
+def tcga_lgg(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler = None, as_json: Json = False) -> None:
     """Import the TCGA-LGG slices: a folder, the zip as downloaded, or a folder of zips.
 
     Example: `epitome cohort tcga-lgg archive.zip runs/tcga`
@@ -49,21 +50,21 @@ def tcga_lgg(source: Path, out: Path, workers: Workers = 2, scheduler: Scheduler
 def bids(
     source: Path,
     out: Path,
-    session: Annotated[str | None, typer.Option(help="Session to take of every subject, such as `preop`.")] = None,
+    session: Annotated[str | None, typer.Option(help="Session to import from every subject, such as `preop`.")] = None,
     mask_labels: MaskLabels = None,
     trust: Trust = None,
     decisions: Decisions = None,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Check and adopt a BIDS folder; OUT/sources.tsv says of every file what it was taken for, and why.
+) -> None:
+    """Check and import a BIDS folder; OUT/sources.tsv lists how every file was classified, and why.
 
-    Contrasts are judged by names and sidecars. Of several sessions one with a tumour
-    mask is taken, one before surgery rather than after it, the earliest. A tumour
-    mask is one that says so: by `label-tumour`, `label-lesion`, or `Type: Lesion` in
-    its sidecar. What cannot be told is left out: answer in the column `decision` of
-    OUT/sources.tsv, and hand it back.
+    Contrasts are determined from names and sidecars. Among several sessions, one
+    with a tumour mask is preferred, then one before surgery, then the earliest. A
+    tumour mask is marked by `label-tumour`, `label-lesion`, or `Type: Lesion` in its
+    sidecar. Unclear files are left out: fill in the column `decision` of
+    OUT/sources.tsv, and import again with `--decisions`.
 
     For example:
 
@@ -74,8 +75,16 @@ def bids(
     from epitome_kit.ledger import read_decisions
     from epitome_kit.sources.bids import import_bids
 
-    how = {"session": session, "mask_labels": mask_labels, "trust": trust, "decisions": read_decisions(decisions)}
-    show_cohort(import_bids(source, out, **how, workers=workers), as_json)
+    made = import_bids(
+        source,
+        out,
+        session=session,
+        mask_labels=mask_labels,
+        trust=trust,
+        decisions=read_decisions(decisions),
+        workers=workers,
+    )
+    show_cohort(made, as_json)
 
 
 @cohorts.command()
@@ -83,28 +92,31 @@ def dicom(
     source: Path,
     out: Path,
     keep_ids: Annotated[
-        bool, typer.Option("--keep-ids", help="Call subjects by their PatientID, which must be a pseudonym.")
+        bool, typer.Option("--keep-ids", help="Use PatientIDs, which must be pseudonyms, as subject ids.")
     ] = False,
     person_folders: Annotated[
         bool,
-        typer.Option("--person-folders", help="Each folder directly below SOURCE is one person, whatever headers say."),
+        typer.Option(
+            "--person-folders", help="Each folder directly below SOURCE is one person, regardless of headers."
+        ),
     ] = False,
     decisions: Decisions = None,
     deface: Deface = False,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Import DICOM files in any folders; OUT/sources.tsv says of every series what it was taken for, and why.
+) -> None:
+    """Import DICOM files from any folders; OUT/sources.tsv lists how every series was classified, and why.
 
-    Names, dates and identifiers stay behind: subjects are numbered in the order of
-    their PatientID. People are told apart by PatientID, sex, age, identifiers and
-    folders; where nothing tells them apart they are left out, until each has a folder
-    of their own and `--person-folders` says so. Contrasts are judged by headers; what
-    cannot be told is left out: answer in the column `decision` of OUT/sources.tsv, and
-    hand it back. Of several studies one before surgery is taken, with most contrasts,
-    the earliest. Missing or uneven slices are never taken. For labels, put a table
-    into SOURCE, with the PatientID and columns such as `grade` and `codeletion`.
+    Names, dates and identifiers are removed: subjects are numbered in the order of
+    their PatientID. People are distinguished by PatientID, sex, age, identifiers and
+    folders; those that cannot be distinguished are left out, unless each has a
+    folder and `--person-folders` is given. Contrasts are determined from headers.
+    Unclear series are left out: fill in the column `decision` of OUT/sources.tsv, and
+    import again with `--decisions`. Among several studies, one before surgery is
+    preferred, then the one with most contrasts, then the earliest. Series with
+    missing or uneven slices are left out. For labels, put a table into SOURCE, with
+    the PatientID and columns such as `grade` and `codeletion`.
 
     For example:
 
@@ -114,26 +126,34 @@ def dicom(
     from epitome_kit.ledger import read_decisions
     from epitome_kit.sources.dicom import import_dicom
 
-    how = {"keep_ids": keep_ids, "person_folders": person_folders, "decisions": read_decisions(decisions)}
-    show_cohort(import_dicom(source, out, **how, deface=_face_remover(deface), workers=workers), as_json)
+    made = import_dicom(
+        source,
+        out,
+        keep_ids=keep_ids,
+        person_folders=person_folders,
+        decisions=read_decisions(decisions),
+        deface=_face_remover(deface),
+        workers=workers,
+    )
+    show_cohort(made, as_json)
 
 
 @cohorts.command("lgg-1p19q")
 def lgg_1p19q(
     source: Path,
     out: Path,
-    download: Annotated[bool, typer.Option("--download", help="First download missing series into SOURCE.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Download missing series to SOURCE first.")] = False,
     deface: Deface = False,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
+) -> None:
     """Import LGG-1p19qDeletion: DICOM series, masks of three slices and the spreadsheet, in any folders of SOURCE.
 
-    The known faults of the collection are found by rule, repaired and listed: swapped
-    files, two studies, proton density beside T2, flipped masks, missing slices. The
-    spreadsheet of labels comes from the page of the collection, by hand. A download
-    that was stopped goes on where it stopped.
+    Known errors of the collection are detected, fixed and listed: swapped files, two
+    studies, proton density with T2, flipped masks, missing slices. Download the
+    spreadsheet of labels by hand from the page of the collection. An interrupted
+    download continues where it stopped.
 
     For example:
 
@@ -147,9 +167,9 @@ def lgg_1p19q(
     show_cohort(import_lgg_1p19q(source, out, archive=archive, deface=remover, workers=workers), as_json)
 
 
-def _face_remover(wanted):
-    """Return the function that takes a face off, where it is wanted."""
-    if not wanted:
+def _face_remover(requested: bool) -> Callable | None:
+    """Return the function that removes faces, if asked for."""
+    if not requested:
         return None
     from epitome_kit.preprocess.defacing import deface
 

@@ -1,4 +1,4 @@
-"""The verb that says what scans show, and does nothing else."""
+"""`epitome contrasts`: determine the contrast of scans."""
 
 import os
 from pathlib import Path
@@ -18,12 +18,12 @@ def contrasts(
         typer.Argument(help=f"Scans, or folders of scans or of DICOM, at any depth. Contrasts: {either(CONTRASTS)}."),
     ],
     as_json: Json = False,
-):
-    """Tell which contrast each scan shows, and on which evidence. Nothing is written.
+) -> None:
+    """Print the contrast of each scan and the evidence for it. Nothing is written.
 
-    `other` is another contrast, and `cannot tell` means that evidence is missing or
-    disagrees: a person has to say. Names, sidecars and headers are read, voxels are
-    not. DICOM comes one line a volume.
+    `other` is another contrast; `cannot tell` means that the evidence is missing or
+    contradictory, and you have to state it. Names, sidecars and headers are read,
+    voxels are not. DICOM is listed with one line per volume.
 
     For example:
 
@@ -40,7 +40,7 @@ def contrasts(
     if not judged:
         typer.echo("No scan was found.", err=as_json)
     elif unclear:
-        how = "state it, as in `epitome segment T1w=FILE`, or in BIDS by suffix and `ce-`"
-        typer.echo(f"{unclear} of {len(judged)} cannot be told: {how}.", err=as_json)
+        hint = "state it, as in `epitome segment T1w=FILE`, or in BIDS by suffix and `ce-`"
+        typer.echo(f"{unclear} of {len(judged)} could not be identified: {hint}.", err=as_json)
     else:
-        typer.echo(f"All {len(judged)} can be told. Files are below {root}.", err=as_json)
+        typer.echo(f"All {len(judged)} were identified. Files are below {root}.", err=as_json)

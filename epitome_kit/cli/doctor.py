@@ -1,4 +1,4 @@
-"""The doctor: looks whether this machine and its packages can run the kit, and says what to do where they cannot."""
+"""Check that this machine can run the kit."""
 
 import os
 import platform
@@ -17,14 +17,17 @@ import epitome_kit
 from epitome_kit.extras import is_installed, needs
 
 EXTRAS = ("train", "lab", "app")
-"""Extras that a whole installation has."""
+"""Extras of a complete installation."""
 
 MEMORY_GB, DISK_GB, CORES = 2.0, 3.0, 2
-"""What a run at profile quick needs: free memory, free disk, and cores to be quick."""
+"""Requirements of a run with the profile quick: free memory, free disk space, and cores."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox")
 
-_LOOK_AT_KERAS = """
+Check = dict[str, object]
+"""Result of a check, see :func:`check_environment`."""
+
+_PRINT_BACKEND = """
 import keras
 name = keras.backend.backend()
 if name == "tensorflow":
@@ -40,19 +43,19 @@ print(name, len(found))
 """
 
 
-def check_environment(folder="."):
+def check_environment(folder: str | Path = ".") -> list[Check]:
     """Check the machine, the packages, Keras and Jupyter.
 
     Parameters
     ----------
     folder : path, default="."
-        Where runs would be written.
+        Folder to write runs to.
 
     Returns
     -------
     list of dict
         what, found, needed, state ("ok", "warn" or "missing") and hint (None
-        when ok). Only "missing" stands in the way of a run.
+        if ok). Only "missing" prevents a run.
     """
     memory, disk = psutil.virtual_memory().available / 1e9, shutil.disk_usage(folder).free / 1e9
     cores = os.cpu_count() or 1
@@ -60,8 +63,8 @@ def check_environment(folder="."):
         _system(Path(folder).absolute()),
         _check("Python", sys.version.split()[0], "3.11 to 3.13", _python_ok(), "install Python 3.12"),
         _check("free memory", f"{memory:.1f} GB", f"{MEMORY_GB} GB", memory >= MEMORY_GB, "close other programs"),
-        _check("free disk", f"{disk:.1f} GB", f"{DISK_GB} GB", disk >= DISK_GB, "make room, or use `--out`"),
-        _check("cores", cores, CORES, cores >= CORES, "nothing is wrong, runs take longer", grave=False),
+        _check("free disk", f"{disk:.1f} GB", f"{DISK_GB} GB", disk >= DISK_GB, "free some space, or use `--out`"),
+        _check("cores", cores, CORES, cores >= CORES, "nothing, but runs take longer", grave=False),
         *_packages(),
         *_lock(Path(epitome_kit.__file__).parent.parent / "requirements.lock"),
         *(_keras() if is_installed("keras") else []),
@@ -70,13 +73,13 @@ def check_environment(folder="."):
     ]
 
 
-def _check(what, found, needed, passed, hint, *, grave=True):
+def _check(what: str, found: object, needed: object, passed: bool, hint: str | None, *, grave: bool = True) -> Check:
     state = "ok" if passed else "missing" if grave else "warn"
     return {"what": what, "found": found, "needed": needed, "state": state, "hint": None if passed else hint}
 
 
-def _system(folder):
-    """Say which system this is; on Windows the kit lives in WSL, and there not on the disk of Windows."""
+def _system(folder: Path) -> Check:
+    """Check the operating system; in WSL, a folder on the disk of Windows is slow."""
     name, wsl = platform.system(), "microsoft" in platform.release().lower()
     far = wsl and folder.as_posix().startswith("/mnt/")
     hint = "move the folder to your home in WSL: below /mnt, files are many times slower"
@@ -84,35 +87,36 @@ def _system(folder):
     return _check("system", found, "Linux, macOS or Windows", not far, hint, grave=False)
 
 
-def _python_ok():
+def _python_ok() -> bool:
     return (3, 11) <= sys.version_info[:2] <= (3, 13)
 
 
-def _packages():
-    """Compare every package that the kit requires with what is installed: those of the core one by one."""
+def _packages() -> list[Check]:
+    """Compare the requirements of the kit with the installed packages: one by one for the core, counted for extras."""
     try:
-        needed = list(map(Requirement, requires("epitome-kit")))
+        requirements = list(map(Requirement, requires("epitome-kit") or ()))
     except PackageNotFoundError:
         hint = "`pip install -e .` in the folder of the kit, or `make install`"
         return [_check("epitome-kit", None, "installed", False, hint, grave=False)]
-    required = [need for need in needed if need.marker is None]
+    required = [need for need in requirements if need.marker is None]
     lacking = _lacking(required)
     total = f"{len(required) - len(lacking)} of {len(required)}"
     return [
         _check("packages", total, "all", not lacking, "see below, or `make install`"),
         *(_check(need.name, _version(need.name), str(need.specifier), False, _upgrade(need)) for need in lacking),
-        *(_extra(extra, needed) for extra in EXTRAS if any(_belongs(need, extra) for need in needed)),
+        *(_extra(extra, requirements) for extra in EXTRAS if any(_belongs(need, extra) for need in requirements)),
     ]
 
 
-def _belongs(need, extra):
-    """Whether a requirement is of an extra itself, not of another one that it includes."""
-    return need.marker is not None and need.name != "epitome-kit" and need.marker.evaluate({"extra": extra})
+def _belongs(requirement: Requirement, extra: str) -> bool:
+    """Return whether a requirement belongs to an extra itself, not to another extra that it includes."""
+    marker = requirement.marker
+    return marker is not None and requirement.name != "epitome-kit" and marker.evaluate({"extra": extra})
 
 
-def _extra(extra, needed):
-    """Count the packages of an extra that are installed; without them, all other verbs work."""
-    required = [need for need in needed if _belongs(need, extra)]
+def _extra(extra: str, requirements: list[Requirement]) -> Check:
+    """Count the installed packages of an extra; verbs that do not need it work without."""
+    required = [need for need in requirements if _belongs(need, extra)]
     lacking = _lacking(required)
     named = f", not {', '.join(need.name for need in lacking[:3])}{' ...' if len(lacking) > 3 else ''}"
     found = f"{len(required) - len(lacking)} of {len(required)}{named if lacking else ''}"
@@ -120,23 +124,23 @@ def _extra(extra, needed):
     return _check(f"extra {extra}", found, "all", not lacking, hint, grave=False)
 
 
-def _lacking(required):
+def _lacking(required: list[Requirement]) -> list[Requirement]:
     return [need for need in required if not need.specifier.contains(_version(need.name) or "0", prereleases=True)]
 
 
-def _version(name):
+def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def _upgrade(need):
+def _upgrade(need: Requirement) -> str:
     return f"`{Path(sys.executable).parent / 'pip'} install --upgrade '{need}'`"
 
 
-def _lock(path):
-    """Count the packages that are not the very ones that the kit was tested with, in a checkout that pins them."""
+def _lock(path: Path) -> list[Check]:
+    """Count the packages that differ from the versions pinned in a checkout."""
     if not path.is_file():
         return []
     lines = re.findall(r"^([\w.-]+==[^\\\n]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -147,11 +151,11 @@ def _lock(path):
     return [_check("as pinned", found, path.name, not other, "`make install` brings the tested versions", grave=False)]
 
 
-def _keras():
-    """Load Keras in a process of its own: a wrong build can bring the whole process down."""
-    answer = subprocess.run([sys.executable, "-c", _LOOK_AT_KERAS], capture_output=True, text=True)
-    lines = (answer.stdout if answer.returncode == 0 else answer.stderr).strip().splitlines() or ["no answer"]
-    if answer.returncode != 0:
+def _keras() -> list[Check]:
+    """Load Keras in a separate process, because an incompatible build can crash the process."""
+    probe = subprocess.run([sys.executable, "-c", _PRINT_BACKEND], capture_output=True, text=True)
+    lines = (probe.stdout if probe.returncode == 0 else probe.stderr).strip().splitlines() or ["no output"]
+    if probe.returncode != 0:
         asked = os.environ.get("KERAS_BACKEND")
         unset = f"unset KERAS_BACKEND, which is {asked}, or install that"
         hint = unset if asked not in (None, "", "tensorflow") else "`pip install --force-reinstall tensorflow keras`"
@@ -163,8 +167,8 @@ def _keras():
     ]
 
 
-def _kernel():
-    """Look whether Jupyter would start this very Python."""
+def _kernel() -> Check:
+    """Check that Jupyter starts this Python interpreter."""
     with needs("lab"):
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     try:
@@ -177,11 +181,11 @@ def _kernel():
     return _check("Jupyter kernel", program, "this Python", here, hint, grave=False)
 
 
-def _browser():
-    """Look for a browser to open JupyterLab and the pages in."""
+def _browser() -> Check:
+    """Look for a browser for JupyterLab and the reports."""
     try:
         found = next((name for name in BROWSERS if shutil.which(name)), None) or webbrowser.get().name
     except webbrowser.Error:
         found = None
     hint = "open the address that `epitome lab --no-browser` prints, on any machine that reaches this one"
-    return _check("browser", found, "to read and to learn", bool(found), hint, grave=False)
+    return _check("browser", found, "for pages and JupyterLab", bool(found), hint, grave=False)

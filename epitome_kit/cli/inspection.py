@@ -1,30 +1,33 @@
-"""The verb that looks into a cohort."""
+"""`epitome inspect`: list the contents and problems of a cohort."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from epitome_kit.cli.options import Json, Scheduler, Workers
 from epitome_kit.cli.printing import show, show_frame
 
-_MOST_LEFT_OUT = 40
-"""Rows of the ledger that are printed of what was left out."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MAX_LEFT_OUT = 40
+"""Maximum number of left-out entries of the ledger to print."""
 
 
 def inspect(
     cohort: Path,
-    xlsx: Annotated[Path | None, typer.Option(help="Also write a spreadsheet, one row an image.")] = None,
-    ledger: Annotated[bool, typer.Option("--ledger", help="Show what the import saw instead, row by row.")] = False,
+    xlsx: Annotated[Path | None, typer.Option(help="Also write a spreadsheet, one row per image.")] = None,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Print the ledger of the import instead.")] = False,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """List what is in a cohort, scan by scan, what looks wrong, and what its import left out.
+) -> None:
+    """List the scans of a cohort, their problems, and what the import left out.
 
-    Images in the folder that are not read have a line each, below the scans. Below them,
-    the ledger of the import is summed up: what it took, and each scan, mask and row of a
-    table that it left out, with the reason. `--ledger` shows all of it.
+    Unused images in the folder are listed below the scans, followed by a summary of
+    the ledger of the import: what was taken, and each scan, mask and table row that
+    was left out, with the reason. `--ledger` prints all of it.
 
     For example:
 
@@ -52,8 +55,8 @@ def inspect(
         _show_ledger(opened.ledger)
 
 
-def _show_ledger(ledger):
-    """Sum up what an import took and left out, and name the first of what it left out."""
+def _show_ledger(ledger: "pd.DataFrame") -> None:
+    """Summarise the ledger of an import, and list the first left-out entries."""
     from epitome_kit.ledger import LEDGER, sum_up
 
     typer.echo("\nThe import")
@@ -61,6 +64,6 @@ def _show_ledger(ledger):
     left_out = ledger[(ledger.taken_as == "") & (ledger.kind != "note")]
     if len(left_out):
         typer.echo("\nLeft out")
-        show_frame(left_out.head(_MOST_LEFT_OUT).replace("", None), False, ["kind", "subject", "source", "reason"])
-    if len(left_out) > _MOST_LEFT_OUT:
-        typer.echo(f"and {len(left_out) - _MOST_LEFT_OUT} more in {LEDGER}, or with --ledger")
+        show_frame(left_out.head(_MAX_LEFT_OUT).replace("", None), False, ["kind", "subject", "source", "reason"])
+    if len(left_out) > _MAX_LEFT_OUT:
+        typer.echo(f"and {len(left_out) - _MAX_LEFT_OUT} more in {LEDGER}, or with --ledger")

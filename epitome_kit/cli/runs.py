@@ -1,4 +1,4 @@
-"""Verbs of many runs: a grid of them, or one of them again."""
+"""`epitome sweep` and `epitome rerun`: run a grid of settings, or repeat a run."""
 
 import os
 from pathlib import Path
@@ -9,25 +9,25 @@ import typer
 from epitome_kit.cli.options import FAILED, Json, Scheduler
 from epitome_kit.cli.printing import show_rerun, show_sweep
 
-SomeWorkers = Annotated[int | None, typer.Option(help="Processes to use.  [default: as stated]", min=1)]
+SomeWorkers = Annotated[int | None, typer.Option(help="Number of processes.  [default: as recorded]", min=1)]
 
 
 def sweep(
-    grid: Annotated[Path, typer.Argument(help="YAML file, as in the example.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of all runs.  [default: runs/GRID_sweep]")] = None,
+    grid: Annotated[Path, typer.Argument(help="YAML file; see the example.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder.  [default: runs/GRID_sweep]")] = None,
     workers: SomeWorkers = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Run the notebooks once for every setting of a grid, and compare the runs on one page.
+) -> None:
+    """Run the notebooks once per setting of a grid, and compare the runs on one page.
 
-    Finished runs are kept: the same command goes on after a stop. A run that
-    fails stands in OUT/sweep.tsv with its reason, and the others go on.
+    Finished runs are kept: repeat the command to continue after an interruption. A
+    failed run is listed in OUT/sweep.tsv with its reason, and the others continue.
 
-    Example: `epitome sweep targets.yaml`, where `targets.yaml` holds
+    Example: `epitome sweep targets.yaml`, with this `targets.yaml`:
 
     ```yaml
-    notebooks: ["02", "03", "04"]   # all six when left out
+    notebooks: ["02", "03", "04"]   # default: all six
     fixed:                          # the same for every run
       profile: smoke
     grid:                           # every combination is one run
@@ -35,7 +35,7 @@ def sweep(
       target: [grade, codeletion]
     ```
 
-    In place of `grid:`, `runs:` lists the settings one by one:
+    Instead of `grid:`, `runs:` lists the settings one by one:
     `[{seed: 0, target: grade}, {seed: 1, subjects: 24}]`.
     """
     from epitome_kit.run.sweep import sweep_notebooks
@@ -49,17 +49,17 @@ def sweep(
 
 def rerun(
     run: Annotated[Path, typer.Argument(help="Workspace of a run.")],
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Some of its notebooks; all when empty.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The new workspace.  [default: RUN_rerun]")] = None,
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks to repeat.  [default: all]")] = None,
+    out: Annotated[Path | None, typer.Option(help="New workspace.  [default: RUN_rerun]")] = None,
     workers: SomeWorkers = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Do a run again from what it says of itself, and list what differs.
+) -> None:
+    """Repeat a run from its recorded settings, and list the differences.
 
-    Parameters, package versions, the machine, notebooks and scans (by checksum)
-    and every figure of `summary.json` are compared one by one. The exit code is
-    0 only when all figures are the same.
+    Parameters, package versions, machine, notebooks and scans (by checksum) and
+    every figure of `summary.json` are compared. The exit code is 0 only if all
+    figures are the same.
 
     For example:
 

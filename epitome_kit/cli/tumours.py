@@ -1,8 +1,8 @@
-"""Verbs of the tumour: outline it, measure it, extract its epitome."""
+"""`epitome segment`, `measure` and `extract`: segment tumours, measure them, extract their epitomes."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,37 +11,42 @@ from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import ParameterError, noticed, plain
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def segment(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help=f"A cohort, or scans of one head: `flair.nii.gz T1ce=post.nii`. Contrasts: {', '.join(CONTRASTS)}."
+            help=f"A cohort, or scans of one subject: `flair.nii.gz T1ce=post.nii`. Contrasts: {', '.join(CONTRASTS)}."
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Workspace.  [default: runs/NAME_segment]")] = None,
     train: Annotated[
-        Path | None, typer.Option(help="Train on the masks of the cohort, test out of fold, write the network here.")
+        Path | None,
+        typer.Option(help="Train on the masks of the cohort, predict out of fold, write the network here."),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Predict with a network that `--train` wrote.")] = None,
-    folds: Annotated[int, typer.Option(help="With `--train`: deals of the subjects.", min=2)] = 5,
-    epochs: Annotated[int, typer.Option(help="With `--train`: rounds through the subjects.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(help="With `--train`: seed of everything random.")] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Predict with a network written by `--train`.")] = None,
+    folds: Annotated[int, typer.Option(help="With `--train`: number of folds.", min=2)] = 5,
+    epochs: Annotated[int, typer.Option(help="With `--train`: number of epochs.", min=1)] = 20,
+    seed: Annotated[int, typer.Option(help="With `--train`: random seed.")] = 0,
     learn_from: Annotated[
-        str, typer.Option(help="With `--train`: `annotation`, or the whole `truth` that only simulated heads have.")
+        str, typer.Option(help="With `--train`: `annotation`, or `truth` (simulated cohorts only).")
     ] = "annotation",
     trust: Trust = None,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Outline the tumour in a cohort, or in the scans of one head, whichever contrasts there are.
+) -> None:
+    """Segment the tumours of a cohort, or in the scans of one subject, with any available contrasts.
 
-    Without `--train` and `--weights` the network has seen simulated patients
-    alone. Masks go to OUT/masks, on each subject's own grid; sizes, with the
-    interval of each volume, to OUT/tumours.tsv. Where there is a mask to compare with, so does the Dice.
-    What each scan of one head was taken for, and why, is said and goes to
-    OUT/contrasts.tsv; `epitome contrasts` tells it beforehand.
+    Without `--train` and `--weights` a network trained on simulated patients only
+    is used. Masks are written to OUT/masks, on the grid of each subject; sizes,
+    intervals of the volumes and, where there is a reference mask, Dice to
+    OUT/tumours.tsv. The contrasts determined for the scans of one subject are
+    printed and written to OUT/contrasts.tsv; `epitome contrasts` prints them
+    beforehand.
 
     For example:
 
@@ -52,22 +57,40 @@ def segment(
     from epitome_kit.cohort import open_cohort
 
     if train and weights:
-        raise ParameterError("segment", "`--train` or `--weights`", "both", "leave one of them out")
+        raise ParameterError("segment", "`--train` or `--weights`", "both", "omit one of them")
     if trust and Path(sources[0]).is_dir():
-        hint = "say it when the cohort is imported: `epitome cohort bids --trust`"
-        raise ParameterError("segment", "`--trust` with the scans of one head", f"it with {sources[0]}, a folder", hint)
+        hint = "use it when the cohort is imported: `epitome cohort bids --trust`"
+        raise ParameterError("segment", "`--trust` with scans", f"it with {sources[0]}, a folder", hint)
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
     scans = None
     if len(sources) == 1 and Path(sources[0]).is_dir():
-        training = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
-        tumours = _segment_cohort(open_cohort(sources[0]), out, train, weights, training, workers)
+        from epitome_kit.preprocess.pipeline import preprocess_cohort
+        from epitome_kit.tumour.segment import predict_tumours, segment_cohort
+        from epitome_kit.workspace import Workspace
+
+        cohort, preprocessed = open_cohort(sources[0]), Workspace(out).preprocessed
+        preprocess_cohort(cohort, preprocessed, workers=workers)
+        if train:
+            tumours = segment_cohort(
+                cohort,
+                preprocessed,
+                out,
+                weights=train,
+                folds=folds,
+                epochs=epochs,
+                seed=seed,
+                learn_from=learn_from,
+                workers=workers,
+            )
+        else:
+            tumours = predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
     elif train:
         raise ParameterError(
             "segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`"
         )
     else:
-        tumours, scans = _segment_head(sources, out, weights, trust)
+        tumours, scans = _segment_scans(sources, out, weights, trust)
     show_outlines(tumours, out, as_json, scans)
 
 
@@ -77,19 +100,19 @@ def measure(
         str | None,
         typer.Option(
             metavar="10,11,12",
-            help="Axial slices that were annotated, or `all`.  [default: as the sidecar says, or all]",
+            help="Annotated axial slices, or `all`.  [default: from the sidecar, or all]",
         ),
     ] = None,
-    voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only: works without a voxel size.")] = False,
+    voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only; works without a voxel size.")] = False,
     mask_labels: MaskLabels = None,
     trust: Trust = None,
     as_json: Json = False,
-):
+) -> None:
     """Measure a tumour mask: volume, surface, diameters and axes.
 
-    Where only some slices were annotated, what lies on them is told apart from
-    an estimate of the whole. Fractions are cut at one half; several labels are
-    joined only where `--mask-labels` says so.
+    If only some slices were annotated, the volume on them and an estimate of the
+    whole are printed separately. Fractional masks are thresholded at 0.5; several
+    labels are merged only with `--mask-labels`.
 
     For example:
 
@@ -102,10 +125,10 @@ def measure(
 
     with noticed() as remarks:
         annotated = annotated_slices_beside(mask, trust=trust) if slices is None else _indices(slices)
-        how = {"annotated_slices": annotated, "labels": mask_labels, "trust": trust}
-        size = (count_voxels if voxels else measure_tumour)(mask, **how)
+        measure_mask = count_voxels if voxels else measure_tumour
+        size = measure_mask(mask, annotated_slices=annotated, labels=mask_labels, trust=trust)
     if slices is None and annotated is not None:
-        remarks.append(f"the sidecar says: annotated on slices {', '.join(map(str, annotated))}; others unknown")
+        remarks.append(f"annotated on slices {', '.join(map(str, annotated))} by the sidecar; others unknown")
     for remark in remarks:
         typer.echo(f"Warning: {remark}.", err=True)
     show_size(asdict(size) | {"notes": remarks}, as_json)
@@ -114,19 +137,19 @@ def measure(
 def extract(
     cohort: Path,
     out: Path,
-    target: Annotated[str, typer.Option(help="`grade` or `codeletion`: whose epitomes are compared.")] = "grade",
-    folds: Annotated[int, typer.Option(help="Folds of subjects.", min=2)] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    target: Annotated[str, typer.Option(help="Classes to compare: `grade` or `codeletion`.")] = "grade",
+    folds: Annotated[int, typer.Option(help="Number of folds.", min=2)] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     as_json: Json = False,
-):
-    """Cut out every tumour, and learn its epitome: a small image whose parts explain its patches.
+) -> None:
+    """Crop every tumour, and learn its epitome: a small image from whose parts its patches can be rebuilt.
 
-    OUT is the workspace of a run, with `preprocessed/` and `masks/`; what is
-    missing is made. Finished subjects are kept: the same command goes on after a
-    stop. OUT/epitomes.tsv compares each epitome with k-means and random patches
-    of as many voxels, on patches that were held out.
+    OUT is the workspace of a run, with `preprocessed/` and `masks/`; missing ones
+    are computed. Finished subjects are kept: repeat the command to continue after
+    an interruption. OUT/epitomes.tsv compares each epitome with k-means and random
+    patches with the same number of voxels, on held-out patches.
 
     Example: `epitome extract runs/tcga runs/tcga_quick_grade`
     """
@@ -137,19 +160,9 @@ def extract(
     show_epitomes(table, scores, out, as_json)
 
 
-def _segment_cohort(cohort, out, train, weights, training, workers):
-    from epitome_kit.preprocess.pipeline import preprocess_cohort
-    from epitome_kit.tumour.segment import predict_tumours, segment_cohort
-    from epitome_kit.workspace import Workspace
-
-    preprocessed = Workspace(out).preprocessed
-    preprocess_cohort(cohort, preprocessed, workers=workers)
-    if train:
-        return segment_cohort(cohort, preprocessed, out, weights=train, **training, workers=workers)
-    return predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
-
-
-def _segment_head(sources, out, weights, trust):
+def _segment_scans(
+    sources: list[str], out: Path, weights: Path | None, trust: str | None
+) -> tuple["pd.DataFrame", list[dict[str, str]]]:
     import pandas as pd
 
     from epitome_kit.files import write_tsv
@@ -164,7 +177,7 @@ def _segment_head(sources, out, weights, trust):
     for contrast, (path, evidence) in judged.items():
         typer.echo(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
     images = {contrast: path for contrast, (path, _) in judged.items()}
-    images = _settle(images, out, trust) if trust else images
+    images = _apply_affine(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
     lead, name = by_conspicuity(images)[0], tumours.participant_id[0]
     picture = Workspace(out).figures / f"{name}_tumour.png"
@@ -178,8 +191,8 @@ def _segment_head(sources, out, weights, trust):
     return tumours, scans
 
 
-def _settle(images, out, trust):
-    """Write the scans of a head again, where the affine that is trusted says that they lie."""
+def _apply_affine(images: dict[str, Path], out: Path, trust: str) -> dict[str, Path]:
+    """Write copies of the scans with the trusted affine."""
     from epitome_kit.images import load_image, save_image
     from epitome_kit.tumour.single_case import head_name
 
@@ -189,8 +202,8 @@ def _settle(images, out, trust):
     return places
 
 
-def _indices(text):
-    """Read 10,11,12 as slices; `all` as None."""
+def _indices(text: str) -> tuple[int, ...] | None:
+    """Parse ``10,11,12`` as slice indices, and ``all`` as None."""
     if text == "all":
         return None
     try:

@@ -1,10 +1,12 @@
-"""Reporting checklists, filled in from what the files of a run say."""
+"""Fill in reporting checklists from the files of a run."""
 
 from importlib import resources
+from pathlib import Path
 
 import pandas as pd
+from jinja2.environment import TemplateModule
 
-from epitome_kit.files import write_text
+from epitome_kit.files import Json, PathLike, write_text
 from epitome_kit.report.metadata import gather
 from epitome_kit.report.statements import state_facts, template_environment
 from epitome_kit.workspace import Workspace
@@ -14,36 +16,37 @@ CHECKLISTS = {
     "claim": ("CLAIM 2024", "Tejani et al., Radiology: Artificial Intelligence 2024, doi:10.1148/ryai.240300"),
     "metrics": ("METRICS", "Kocak et al., Insights into Imaging 2024, doi:10.1186/s13244-023-01572-w"),
 }
-"""Name of each checklist, and where its wording is to be read: here each item has a topic in the kit's own words."""
+"""Title and source of each checklist; the items here are paraphrased, the source has the full wording."""
 
 STATES = ("filled in", "in part", "not done", "not applicable", "for the author")
-"""What can have become of an item."""
+"""Possible states of an item."""
 
 STATE_OF_FACT = {
     **dict.fromkeys(("computed", "nobody", "not_end_to_end", "same_data", "not_a_trial"), "not applicable"),
     **dict.fromkeys(("not_balanced", "not_updated", "not_external", "not_clusters", "not_fairness"), "not done"),
     **dict.fromkeys(("not_planned", "not_stable", "not_single"), "not done"),
 }
-"""State of an item that one of these facts opens the answer of."""
+"""State of an item whose text begins with one of these facts."""
 
-UNKNOWN = "the files of this folder do not say; say it yourself"
-"""What the author is asked where a fact is missing and the list has no better question."""
+UNKNOWN = "not found in the files of this folder; please state it"
+"""Question to the author where a fact is missing and the checklist has no other question."""
 
 
-def write_checklists(workspace):
+def write_checklists(workspace: PathLike) -> list[Path]:
     """Write ``reporting/tripod_ai.md``, ``claim.md`` and ``metrics.md``.
 
-    Every item has an answer from the files of the run, a plain "Not done.", or
-    a question for the author; many have both an answer and a question.
+    Each item is filled in from the files of the run, marked "Not done.", or left as
+    a question for the author; many items have both text and a question.
 
     Parameters
     ----------
     workspace : path
-        Folder of a run, complete or not; or one that grading a table made.
+        Folder of a run, complete or not, or output folder of a graded table.
 
     Returns
     -------
     list of Path
+        The three files.
 
     Raises
     ------
@@ -59,19 +62,20 @@ def write_checklists(workspace):
     Kocak et al., Insights into Imaging 2024, doi:10.1186/s13244-023-01572-w
     """
     template = template_environment().get_template("checklist.md.j2")
-    paths = []
+    paths: list[Path] = []
     for name, checklist in fill_in_checklists(workspace).items():
-        paths.append(Workspace(workspace).reporting / f"{name}.md")
+        paths.append(Workspace(Path(workspace)).reporting / f"{name}.md")
         write_text(paths[-1], template.render(checklist))
     return paths
 
 
-def fill_in_checklists(workspace):
-    """Answer every item of the checklists from what the files of a folder say.
+def fill_in_checklists(workspace: PathLike) -> dict[str, Json]:
+    """Fill in every item of the checklists from the files of a folder.
 
     Parameters
     ----------
     workspace : path
+        As for :func:`write_checklists`.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def fill_in_checklists(workspace):
     return filled
 
 
-def read_items(name):
+def read_items(name: str) -> list[dict[str, str]]:
     """Read the items of one checklist.
 
     Parameters
@@ -101,21 +105,19 @@ def read_items(name):
     -------
     list of dict
         item (its number), section, topic, facts (names of the facts that
-        answer it), author (what the author is asked) and asked_of ("people"
-        where that makes no sense for simulated heads), all text.
+        fill it in), author (question to the author) and asked_of ("people"
+        if the question does not apply to simulated scans), all text.
     """
     path = resources.files("epitome_kit.report") / "checklists" / f"{name}.tsv"
     with path.open(encoding="utf-8") as stream:
         return pd.read_csv(stream, sep="\t", dtype=str, keep_default_na=False).to_dict("records")
 
 
-def _answer(item, facts):
-    """Answer one item, and say what is left for the author."""
-    told = {name: " ".join(getattr(facts, name)().split()) for name in item["facts"].split()}
-    told = {name: text for name, text in told.items() if text}
-    answer, state = " ".join(told.values()), STATE_OF_FACT.get(next(iter(told), None))
-    nobody = facts.nobody().strip() and item["asked_of"] == "people"
-    author = "" if nobody else item["author"]
+def _answer(item: dict[str, str], facts: TemplateModule) -> dict[str, str]:
+    """Fill in one item and determine its state."""
+    texts = {name: text for name in item["facts"].split() if (text := _text(facts, name))}
+    answer, state = " ".join(texts.values()), STATE_OF_FACT.get(next(iter(texts), ""))
+    author = "" if item["asked_of"] == "people" and _text(facts, "nobody") else item["author"]
     if not answer:
         state, author = "for the author", item["author"] or UNKNOWN
     elif state == "not applicable":
@@ -123,3 +125,8 @@ def _answer(item, facts):
     elif state is None:
         state = "in part" if author else "filled in"
     return {**item, "answer": answer, "author": author, "state": state}
+
+
+def _text(facts: TemplateModule, name: str) -> str:
+    """Return the text of a fact on one line; empty if nothing is known."""
+    return " ".join(getattr(facts, name)().split())

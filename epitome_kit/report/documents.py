@@ -1,8 +1,9 @@
-"""What a report writes beside its page: the flow of subjects, the model card and the checklists."""
+"""Write the documents of a report: flow of subjects, model card and checklists."""
 
 from pathlib import Path
 
 from epitome_kit.extras import needs
+from epitome_kit.files import Json, PathLike
 from epitome_kit.report.checklists import fill_in_checklists, write_checklists
 from epitome_kit.report.flow import write_flow
 from epitome_kit.report.html import write_page
@@ -13,8 +14,8 @@ with needs("lab"):
     import mistune
 
 
-def write_reporting(workspace):
-    """Write flow figure, model card and checklists of a run, each also as a page to read.
+def write_reporting(workspace: PathLike) -> Json:
+    """Write flow figure, model card and checklists of a run, the last two also as HTML.
 
     Parameters
     ----------
@@ -24,10 +25,10 @@ def write_reporting(workspace):
     Returns
     -------
     dict
-        ``flow``, path of the figure, or None where no subject can be counted;
-        ``card``, how many items of the model card await the author, or None
-        where nothing was graded; ``checklists``, as
-        :func:`epitome_kit.report.checklists.fill_in_checklists` gives them.
+        ``flow``, path of the figure, or None if there are no subjects to count;
+        ``card``, number of items of the model card left to the author, or None
+        if nothing was graded; ``checklists``, as returned by
+        :func:`epitome_kit.report.checklists.fill_in_checklists`.
 
     Raises
     ------
@@ -46,12 +47,12 @@ def write_reporting(workspace):
     return {"flow": flow, "card": card, "checklists": checklists}
 
 
-def _write_card(workspace):
-    """Write the model card and its page; count what awaits the author."""
+def _write_card(workspace: Path) -> int:
+    """Write the model card and its page; return the number of items left to the author."""
     text = write_model_card(workspace).read_text(encoding="utf-8")
     title, _, rest = text.partition("\n")
     mark = "<strong>AUTHOR:</strong>"
-    body = mistune.create_markdown(escape=True, plugins=["table"])(rest)
+    body = str(mistune.create_markdown(escape=True, plugins=["table"])(rest))
     body = body.replace(mark, '<span class="chip bad">For the author</span>')
     write_page(workspace / "model_card.html", "model_card.html.j2", title=title.lstrip("# "), body=body)
     return text.count("**AUTHOR:**")

@@ -1,9 +1,11 @@
-"""Extraction: the region of each tumour and its learned epitome, with pictures, tables and one page."""
+"""Extract region and learned epitome of each tumour, with figures, tables and an HTML page."""
 
 from functools import partial
 from pathlib import Path
 
-from epitome_kit.cohort import TARGETS, annotation_path
+import pandas as pd
+
+from epitome_kit.cohort import TARGETS, Cohort, annotation_path
 from epitome_kit.epitome.baselines import METHODS
 from epitome_kit.epitome.by_class import learn_grade_epitomes
 from epitome_kit.epitome.by_subject import learn_epitomes, load_tumour
@@ -11,7 +13,7 @@ from epitome_kit.epitome.files import load_epitome, record_path
 from epitome_kit.epitome.model import reconstruct
 from epitome_kit.epitome.region import extract_epitomes
 from epitome_kit.errors import CohortError
-from epitome_kit.files import read_json, write_json, write_tsv
+from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
 from epitome_kit.images import load_mask, voxel_size_known
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
@@ -21,46 +23,51 @@ from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.workspace import QUALITY_TABLE, Workspace
 
 PICTURES = {"sheet": "The region", "learned": "The learned epitome", "rebuilt": "The tumour rebuilt from it"}
-"""Pictures of each subject, by the end of their file names."""
+"""Figures of each subject: suffix of the file name to title."""
 
 
-def extract_cohort(cohort, out, *, target="grade", folds=5, seed=0, workers=1):
-    """Cut out every tumour, learn its epitome and one of each grade, and write tables, pictures and a page.
+def extract_cohort(
+    cohort: Cohort, out: PathLike, *, target: str = "grade", folds: int = 5, seed: int = 0, workers: int = 1
+) -> tuple[pd.DataFrame, Json]:
+    """Crop every tumour, learn epitomes by subject and by class, and write tables, figures and a page.
 
-    What is missing of the derivative and of the masks is made first; without
-    annotation to learn from, the masks are those of the shipped network.
-    Finished work is kept.
+    Missing preprocessing and masks are computed first; a cohort without
+    annotations is segmented by the shipped network. Finished results are kept.
 
     Parameters
     ----------
     cohort : Cohort
+        Subjects with or without annotations.
     out : path
-        Workspace: ``preprocessed/`` and ``masks/`` are read or made; gets
-        ``epitomes/``, ``epitomes.tsv``, ``epitomes.json`` and ``epitomes.html``.
+        Workspace; ``preprocessed/`` and ``masks/`` are read or written there, and
+        ``epitomes/``, ``epitomes.tsv``, ``epitomes.json`` and ``epitomes.html`` written.
     target : {"grade", "codeletion"}, default="grade"
         Classes whose epitomes are compared.
     folds : int, default=5
+        Folds of subjects.
     seed : int, default=0
+        Seed of folds, training and patches.
     workers : int, default=1
         Processes.
 
     Returns
     -------
-    (DataFrame, dict)
-        The table, one row a subject: ``participant_id``, the label, ``n_patches``,
-        the held-out errors ``mse_...`` of its own epitome and of its class's,
-        ``log_likelihood_ratio`` and ``note``. And the scores, as in
-        ``epitomes.json``; there ``classes`` holds a reason where classes
+    table : DataFrame
+        One row per subject: ``participant_id``, the label, ``n_patches``,
+        the held-out errors ``mse_...`` under its own epitome and under that of its
+        class, ``log_likelihood_ratio`` and ``note``.
+    scores : dict
+        As in ``epitomes.json``; its ``classes`` holds a ``reason`` if the classes
         could not be compared.
 
     Raises
     ------
     CohortError
-        No tumour that an epitome can be learned from.
+        No tumour is large enough to learn an epitome from.
     """
     out = Path(out)
     preprocessed = Workspace(out).preprocessed
-    _make_what_is_missing(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
+    _compute_missing(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
     places = {"preprocessed": preprocessed, "out": out}
     crops = extract_epitomes(cohort, **places, workers=workers)
     own = learn_epitomes(cohort, **places, seed=seed, workers=workers)
@@ -82,32 +89,39 @@ def extract_cohort(cohort, out, *, target="grade", folds=5, seed=0, workers=1):
     }
     write_tsv(out / "epitomes.tsv", table)
     write_json(out / "epitomes.json", scores)
-    for_each(partial(_draw_subject, cohort=cohort, **places), list(crops.items()), title="Drawing", workers=workers)
+    for_each(
+        partial(_draw_subject, cohort=cohort, preprocessed=preprocessed, out=out),
+        list(crops.items()),
+        title="Drawing",
+        workers=workers,
+    )
     figures = _draw_cohort(out, tested, graded, cohort, scores)
     _write_page(cohort, out, table, scores, figures)
     return table, scores
 
 
-def _make_what_is_missing(cohort, preprocessed, out, *, folds, seed, workers):
+def _compute_missing(cohort: Cohort, preprocessed: Path, out: Path, *, folds: int, seed: int, workers: int) -> None:
     if not (preprocessed / QUALITY_TABLE).is_file():
         preprocess_cohort(cohort, preprocessed, workers=workers)
     ready = [subject.id for subject in cohort if Preprocessed(preprocessed, subject.id).record.is_file()]
     if not all((Workspace(out).masks / annotation_path("", name).name).is_file() for name in ready):
-        _outline(cohort, ready, preprocessed, out, folds=folds, seed=seed, workers=workers)
+        _segment(cohort, ready, preprocessed, out, folds=folds, seed=seed, workers=workers)
 
 
-def _outline(cohort, ready, preprocessed, out, *, workers, **how):
-    """Outline the tumours by a network trained on the cohort, or by the shipped one where nobody is annotated."""
+def _segment(
+    cohort: Cohort, ready: list[str], preprocessed: Path, out: Path, *, folds: int, seed: int, workers: int
+) -> None:
+    """Segment the tumours by a network trained on the cohort, or by the shipped one if there are no annotations."""
     from epitome_kit.tumour.segment import predict_tumours, segment_cohort
 
     if any(cohort[name].annotation for name in ready):
-        segment_cohort(cohort, preprocessed, out, **how, workers=workers)
+        segment_cohort(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
     else:
         predict_tumours(cohort, preprocessed, out, workers=workers)
 
 
-def _join(cohort, own, graded, target):
-    """Put the label, the subject's own errors and those under its class's epitome side by side."""
+def _join(cohort: Cohort, own: pd.DataFrame, graded: pd.DataFrame | None, target: str) -> pd.DataFrame:
+    """Join the labels, the errors under the subject's own epitome and those under the epitome of its class."""
     label = cohort.participants[[target]] if target in cohort.participants else None
     table = own if label is None else own.merge(label, left_on="participant_id", right_index=True, how="left")
     if graded is not None:
@@ -118,13 +132,13 @@ def _join(cohort, own, graded, target):
     return table[[*first, *(name for name in table if name not in (*first, *last)), *last]]
 
 
-def picture_path(out, name, kind):
-    """Where a picture of a subject goes; `kind` is one of :data:`PICTURES`."""
-    return Workspace(out).epitomes / name / f"{name}_{kind}.png"
+def picture_path(out: PathLike, name: str, kind: str) -> Path:
+    """Return the path of a figure of a subject; `kind` is one of :data:`PICTURES`."""
+    return Workspace(Path(out)).epitomes / name / f"{name}_{kind}.png"
 
 
-def _draw_subject(item, *, cohort, preprocessed, out):
-    """Draw one subject, unless that was done for this epitome and in the present style."""
+def _draw_subject(item: tuple[str, dict[str, Path]], *, cohort: Cohort, preprocessed: Path, out: Path) -> None:
+    """Draw one subject, unless its figures are up to date with the epitome and the style."""
     from epitome_kit.plotting.epitomes import epitome_picture, rebuilt_tumour
     from epitome_kit.plotting.scans import epitome_sheet
     from epitome_kit.plotting.style import is_drawn_as_now, save_figure
@@ -152,26 +166,28 @@ def _draw_subject(item, *, cohort, preprocessed, out):
     record.finish()
 
 
-def _facts(name, mask, row):
-    """Say how large a tumour is, in its right unit or none, and how well it is explained."""
+def _facts(name: str, mask: Path, row: Json) -> list[str]:
+    """Describe the size of a tumour and the reconstruction error of its epitome, one line each."""
     from epitome_kit.plotting.epitomes import METHOD_NAMES, UNIT
 
-    mask = load_mask(mask)
+    image = load_mask(mask)
     lines = [name]
-    if voxel_size_known(mask):
-        size = measure_tumour(mask)
+    if voxel_size_known(image):
+        size = measure_tumour(image)
         across = f"{size.rano_long_mm:.0f} × {size.rano_perpendicular_mm:.0f} mm"
         lines += [f"volume {size.volume_ml:.1f} mL", f"diameters {across}"]
     else:
-        lines += [f"{int(mask.dataobj.sum()):,} voxels,", "their size unknown"]
+        lines += [f"{int(image.dataobj.sum()):,} voxels,", "their size unknown"]
     if row.get("note"):
         return [*lines, "no learned epitome"]
     errors = [f"{shown} {row[f'mse_{method}']:.2f}" for method, shown in METHOD_NAMES.items()]
     return [*lines, "error on the other half,", f"in {UNIT}²:", *errors]
 
 
-def _draw_cohort(out, tested, graded, cohort, scores):
-    """Draw the charts of the whole cohort; returns their paths."""
+def _draw_cohort(
+    out: Path, tested: pd.DataFrame, graded: pd.DataFrame | None, cohort: Cohort, scores: Json
+) -> list[Path]:
+    """Draw the charts of the cohort and return their paths."""
     from epitome_kit.plotting.epitomes import epitome_difference, error_chart, ratio_chart
     from epitome_kit.plotting.style import save_figure
 
@@ -196,18 +212,18 @@ def _draw_cohort(out, tested, graded, cohort, scores):
             (
                 ratio_chart(graded.log_likelihood_ratio, labels, classes, names=names),
                 f"{target}_ratios",
-                f"Log-likelihood ratio of each held-out subject, {names[0]} and {names[1]} apart.",
+                f"Log-likelihood ratio of each held-out subject, {names[0]} and {names[1]}.",
             ),
         ]
-    for figure, name, told in figures:
-        save_figure(figure, folder / f"{name}.png", told)
+    for figure, name, text in figures:
+        save_figure(figure, folder / f"{name}.png", text)
     return [folder / f"{name}.png" for _, name, _ in figures]
 
 
-def _write_page(cohort, out, table, scores, figures):
+def _write_page(cohort: Cohort, out: Path, table: pd.DataFrame, scores: Json, figures: list[Path]) -> None:
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     for row in rows:
-        kinds = ["sheet"] if row["note"] else PICTURES  # others may be left from an earlier mask
+        kinds = ["sheet"] if row["note"] else list(PICTURES)  # others may be left from an earlier mask
         paths = {PICTURES[kind]: picture_path(out, row["participant_id"], kind) for kind in kinds}
         row["pictures"] = {title: embed_picture(path) for title, path in paths.items() if path.is_file()}
     columns = [name for name in table if name not in ("participant_id", "note")]

@@ -1,11 +1,14 @@
-"""`epitome grade`: any table of features, graded as the kit grades its own."""
+"""Grade any table of features: the implementation of `epitome grade`."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from epitome_kit.errors import EpitomeWarning, OutputError, ParameterError
 from epitome_kit.extras import is_installed
-from epitome_kit.files import checksum, read_json, write_json
+from epitome_kit.files import Json, PathLike, checksum, read_json, write_json
 from epitome_kit.grade.splits import make_repeated_folds, shuffle_labels
 from epitome_kit.grade.table import read_features
 from epitome_kit.plotting.grading import grading_board
@@ -15,71 +18,102 @@ from epitome_kit.report.model_card import write_model_card
 from epitome_kit.workspace import Workspace
 
 _NO_NETWORK = (
-    "the network is left out, as the extra `train` is not installed: a logistic regression leads; "
-    "`pip install 'epitome-kit[train]'` adds the network"
+    "the network is left out because the extra `train` is not installed, and a logistic regression is graded "
+    "in its place; `pip install 'epitome-kit[train]'` adds the network"
 )
 
 
 def grade_table(
-    table,
-    out,
+    table: PathLike | pd.DataFrame,
+    out: PathLike,
     *,
-    label,
-    id=None,
-    positive=None,
-    drop=(),
-    probes=(),
-    group=None,
-    no_group=False,
-    allow_leak=(),
-    repeats=4,
-    folds=5,
-    shuffle=False,
-    seed=0,
-    workers=2,
-):
+    label: str,
+    id: str | None = None,
+    positive: str | None = None,
+    drop: Sequence[str] = (),
+    probes: Sequence[str] = (),
+    group: str | None = None,
+    no_group: bool = False,
+    allow_leak: Sequence[str] = (),
+    repeats: int = 4,
+    folds: int = 5,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 2,
+) -> Json:
     """Grade a table of features by nested, repeated, stratified cross-validation by subject.
 
-    The way to select features, their number, filling, scaling, weights and
-    calibration are learned inside the training part of each fold. Folds that are
-    finished are kept, so a call that was stopped goes on. Without the extra `train` there is
-    no network: a logistic regression selects and leads, with a warning.
+    Imputation, scaling, feature selection, class weights, the network and its
+    calibration are fitted on the training part of each fold only; hyperparameters
+    are chosen by inner cross-validation. Finished folds are kept, so an interrupted
+    call can be repeated to continue. Without the extra `train`, a logistic
+    regression is graded in place of the network, and a warning is issued.
 
     Parameters
     ----------
     table : path or DataFrame
-        One row a subject, or several with `group`; see :func:`epitome_kit.grade.table.read_features`.
+        One row per subject, or several with `group`.
     out : path
-        ``scores.json``, ``scoreboard.png``, ``predictions.tsv``, ``rivals.tsv``,
-        ``selected.tsv``, ``ann.keras`` (trained on all subjects; takes the features
-        that ``ann.json`` lists), ``provenance.json`` and ``model_card.md``.
-    label, id, positive, drop, probes, group, no_group, allow_leak
-        As for :func:`epitome_kit.grade.table.read_features`.
+        Output folder: ``scores.json``, ``scoreboard.png``, ``predictions.tsv``,
+        ``rivals.tsv`` (baselines), ``selected.tsv``, ``ann.keras`` (trained on all
+        subjects, on the features listed in ``ann.json``), ``provenance.json`` and
+        ``model_card.md``.
+    label : str
+        Column of the class, with two values.
+    id : str, default=None
+        Column that identifies the subject; None means the row number.
+    positive : str, default=None
+        Value of the positive class; None means the larger number, or the last in
+        alphabetical order.
+    drop : sequence of str, default=()
+        Columns to ignore.
+    probes : sequence of str, default=()
+        Confounders, such as age: scored alone, never used as features.
+    group : str, default=None
+        Column whose rows belong together, such as the patient: kept in one fold.
+    no_group : bool, default=False
+        Treat rows as independent even if a column of ids repeats.
+    allow_leak : sequence of str, default=()
+        Features to keep although they may give the label away; recorded in the scores.
     repeats : int, default=4
-        Deals of the folds.
+        Repeats of the cross-validation.
     folds : int, default=5
+        Folds of each repeat.
     shuffle : bool, default=False
-        Shuffle the labels first. An honest pipeline then scores an AUC of 0.5.
+        Shuffle the labels first; the expected AUC is then 0.5.
     seed : int, default=0
+        Seed of folds, training and resampling.
     workers : int, default=2
         Processes.
 
     Returns
     -------
     dict
-        As in ``scores.json``.
+        As in ``scores.json``: scores with intervals, baselines, probes and counts.
 
     Raises
     ------
-    TableError, Leak
-        As :func:`epitome_kit.grade.table.read_features` raises them.
+    TableError, LeakageError
+        As for :func:`epitome_kit.grade.table.read_features`.
     CohortError
         The smaller class has fewer subjects, or groups, than folds.
     ParameterError
         Fewer than one repeat.
     OutputError
-        `out` holds the grading of another label, of labels that were (or were not) shuffled, or
-        of other groups, or one by the network where none can be trained.
+        `out` holds the grading of another label or other groups, differs in
+        `shuffle`, or holds the grading by a network while the extra `train` is not
+        installed.
+
+    See Also
+    --------
+    grade_features : Grade the features of a workspace.
+    learn_features : Learn the features that a workspace grades.
+
+    Examples
+    --------
+    >>> import epitome_kit as ek
+    >>> scores = ek.grade_table("features.csv", "runs/features", label="grade", id="patient")  # doctest: +SKIP
+    >>> scores["auc"], scores["auc_ci95"]  # doctest: +SKIP
     """
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
@@ -93,32 +127,34 @@ def grade_table(
         warnings.warn(EpitomeWarning(_NO_NETWORK), stacklevel=2)
     from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, save_grading
 
-    dealt = make_repeated_folds(features, repeats=repeats, folds=folds, seed=seed)
-    answers, settings = cross_validate(dealt, out, seed=seed, workers=workers, network=network)
-    scores = build_scoreboard(answers, dealt, seed=seed)
+    splits = make_repeated_folds(features, repeats=repeats, folds=folds, seed=seed)
+    predictions, settings = cross_validate(splits, out, seed=seed, workers=workers, network=network)
+    scores = build_scoreboard(predictions, splits, seed=seed)
     classes = notes.pop("classes")
     scores["class_counts"] = dict(zip(classes, scores["class_counts"], strict=True))
     source = {"table": "a DataFrame"}
     if not hasattr(table, "columns"):
         source = {"table": Path(table).name, "sha256": checksum(Path(table))}
     scores = {"target": label, "positive": classes[1], "shuffled": shuffle, **scores, "source": {**source, **notes}}
-    save_grading(out, answers, scores, features, settings._replace(subjects=len(features)))
+    save_grading(out, predictions, scores, features, settings._replace(subjects=len(features)))
     write_json(Workspace(out).provenance, describe_run({"seed": seed}))
     figure = grading_board(out, title=f"{label}{', labels shuffled' if shuffle else ''}")
-    save_figure(figure, Workspace(out).scoreboard, "Scores with intervals beside rivals and the majority.")
+    save_figure(
+        figure, Workspace(out).scoreboard, "Scores with intervals, compared with baselines and the majority class."
+    )
     write_model_card(out)
     return scores
 
 
-def _require_same(out, label, shuffle, group, network):
-    """Complain where the grading of another label, of shuffled ones, by other groups or a network would be lost."""
-    if not (Workspace(out).scores).is_file():
+def _require_same(out: Path, label: str, shuffle: bool, group: str | None, network: bool) -> None:
+    """Raise OutputError if `out` holds a grading with another label, other groups, shuffled labels or a network."""
+    if not Workspace(out).scores.is_file():
         return
     before = read_json(Workspace(out).scores)
     target, shuffled = before.get("target"), before.get("shuffled", False)
     by = ((before.get("source") or {}).get("group") or {}).get("column")
     by_network = not network and before.get("model", "ann") == "ann"
     if (target, shuffled, by) != (label, shuffle, group) or by_network:
-        told = f"{', labels shuffled' if shuffled else ''}{f', by {by}' if by else ''}{', by the network' * by_network}"
-        received = f"{out}, which holds {target}{told}"
-        raise OutputError("grade", f"a folder of its own for {label}", received, "name another `--out`")
+        details = f"{', labels shuffled' * shuffled}{f', by {by}' if by else ''}{', by the network' * by_network}"
+        received = f"{out}, which holds {target}{details}"
+        raise OutputError("grade", f"a separate folder for {label}", received, "choose another `--out`")

@@ -1,4 +1,4 @@
-"""Pages that open in any browser, without a network: a template, the style and the icon, in one file."""
+"""Render self-contained HTML pages: template, style sheet and icon in one file."""
 
 import base64
 import io
@@ -8,22 +8,23 @@ from jinja2 import Environment, PackageLoader
 from PIL import Image
 
 from epitome_kit.confidence import interval_label
-from epitome_kit.files import write_text
+from epitome_kit.files import Json, PathLike, write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(path, template, **values):
-    """Fill in a template and write the page.
+def write_page(path: PathLike, template: str, **values: object) -> None:
+    """Render a template and write the page.
 
     Parameters
     ----------
     path : path
+        File to write.
     template : str
         File name in the folder of templates.
     **values
-        What the template names; the style (``css``), the ``icon`` and
-        :func:`~epitome_kit.confidence.interval_label` are given.
+        Variables of the template, in addition to ``css``, ``icon`` and
+        :func:`~epitome_kit.confidence.interval_label`.
 
     Raises
     ------
@@ -33,31 +34,26 @@ def write_page(path, template, **values):
     write_text(path, render_page(template, **values))
 
 
-def render_page(template, **values):
-    """Fill in a template; see :func:`write_page`.
-
-    Returns
-    -------
-    str
-    """
+def render_page(template: str, **values: object) -> str:
+    """Render a template and return the HTML; see :func:`write_page`."""
     environment = Environment(loader=PackageLoader("epitome_kit.report"), autoescape=True, trim_blocks=True)
     environment.globals.update(interval_label=interval_label)
     css, icon = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "icon.svg"))
     return environment.get_template(template).render(css=css, icon=icon, **values)
 
 
-def embed_picture(path):
-    """Read a picture to be put into a page itself, in a smaller format, with the alternative text saved in it.
+def embed_picture(path: PathLike) -> Json:
+    """Read a figure as a WebP data URL, with the alternative text saved in it.
 
     Parameters
     ----------
     path : path
-        A PNG that :func:`epitome_kit.plotting.save_figure` wrote.
+        A PNG written by :func:`epitome_kit.plotting.save_figure`.
 
     Returns
     -------
     dict
-        ``data``, the address of the picture; ``text``; ``width`` and ``height`` in pixels.
+        ``data``, the URL; ``text``; ``width`` and ``height`` in pixels.
     """
     with Image.open(path) as image:
         stream = io.BytesIO()

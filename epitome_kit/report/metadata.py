@@ -1,4 +1,4 @@
-"""What the files of a finished folder say of it, gathered for the reports that write themselves."""
+"""Gather what the files of a run say about it, for model card and checklists."""
 
 import json
 import zipfile
@@ -7,32 +7,33 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import brier_score_loss
 
+from epitome_kit.cohort import Cohort
 from epitome_kit.errors import ParameterError
 from epitome_kit.extras import needs
-from epitome_kit.files import read_json
+from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.report.flow import class_names, count_flow
 from epitome_kit.report.summary import build_summary, open_run_cohort
 from epitome_kit.workspace import Workspace, column, run_parameters, table
 
 MODELS = {Workspace.cnn.name: "epitome_kit.learn.cnn", Workspace.ann.name: "epitome_kit.grade.ann"}
-"""Models that a folder may hold, and the module that knows their layers."""
+"""Models of a workspace, and the module that defines their layers."""
 
 
-def gather(folder, *, provenance=None):
-    """Gather what is known of a run, or of the folder that grading a table made.
+def gather(folder: PathLike, *, provenance: Json | None = None) -> Json:
+    """Gather everything known about a run, or about a graded table.
 
     Parameters
     ----------
     folder : path
-        Workspace of a run, complete or not; or a folder with ``scores.json``.
+        Workspace of a run, complete or not, or a folder with ``scores.json``.
     provenance : dict, default=None
-        As :func:`epitome_kit.provenance.describe_run` gives it, for a
-        folder that has no ``provenance.json``.
+        From :func:`epitome_kit.provenance.describe_run`, for a folder without
+        ``provenance.json``.
 
     Returns
     -------
     dict
-        What is not there is None or empty. ``parameters``, ``summary``,
+        Missing entries are None or empty. ``parameters``, ``summary``,
         ``cohort`` and ``flow`` are None for a table.
 
     Raises
@@ -44,11 +45,11 @@ def gather(folder, *, provenance=None):
     run = Workspace(folder)
     is_run = run.parameters.is_file()
     if not is_run and not run.scores.is_file():
-        expected = "a folder that `epitome run` or `epitome grade` wrote"
-        received = f"{folder}, which has neither parameters.json nor scores.json"
-        raise ParameterError("report", expected, received, "name the folder that was given as `--out`")
+        expected = "a folder written by `epitome run` or `epitome grade`"
+        received = f"{folder}, without parameters.json and scores.json"
+        raise ParameterError("report", expected, received, "give the folder that was passed as `--out`")
     scores, parameters = read_json(run.scores, missing={}), run_parameters(folder) if is_run else None
-    cohort = open_run_cohort(folder, parameters) if is_run else None
+    cohort = open_run_cohort(folder, parameters) if parameters is not None else None
     names = class_names(scores, (parameters or {}).get("target"))
     return {
         "parameters": parameters,
@@ -65,11 +66,13 @@ def gather(folder, *, provenance=None):
         "ablation": sorted(path.name for path in (folder / "ablation").glob("*/")),
         "files": sorted(path.name for path in [*folder.glob("*.*"), *folder.glob("figures/*.png")]),
         "provenance": read_json(run.provenance, missing={}) or provenance or {},
-        "flow": count_flow(cohort, folder, scores, names, parameters.get("target", "grade")) if is_run else None,
+        "flow": None
+        if parameters is None
+        else count_flow(cohort, folder, scores, names, parameters.get("target", "grade")),
     }
 
 
-def _describe_cohort(cohort):
+def _describe_cohort(cohort: Cohort) -> Json:
     notes, people = read_json(cohort.root / "dataset_description.json", missing={}), cohort.participants
     ages, sexes = column(people, "age"), people["sex"].value_counts().to_dict() if "sex" in people else {}
     annotated = [subject for subject in cohort if subject.annotation]
@@ -88,8 +91,8 @@ def _describe_cohort(cohort):
     }
 
 
-def _describe_predictions(predictions):
-    """Check and count what can be, in the table of predictions."""
+def _describe_predictions(predictions: pd.DataFrame) -> Json | None:
+    """Summarise the table of predictions; None if it lacks columns."""
     if not {"participant_id", "label", "probability"} <= set(predictions):
         return None
     means = predictions.groupby("participant_id")[["label", "probability"]].mean()
@@ -105,15 +108,21 @@ def _describe_predictions(predictions):
     }
 
 
-def _describe_model(path):
-    """Read inputs, layers and number of weights of a saved model, without running any of it."""
+def _describe_model(path: Path) -> Json:
+    """Read inputs, layers and number of weights of a saved model without loading it."""
     with needs("train"):
         import h5py
+
+    sizes: list[int] = []
+
+    def add_size(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
+            sizes.append(int(item.size))
+
     with zipfile.ZipFile(path) as archive:
         layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
         with archive.open("model.weights.h5") as stream, h5py.File(stream) as file:
-            sizes = []
-            file["layers"].visititems(lambda name, item: sizes.append(_size(name, item, h5py.Dataset)))
+            file["layers"].visititems(add_size)
     kinds = pd.Series([layer["class_name"] for layer in layers], dtype=str).value_counts(sort=False)
     shapes = [layer["config"]["batch_shape"][1:] for layer in layers if layer["class_name"] == "InputLayer"]
     members = max((layer["config"].get("members") or 0 for layer in layers), default=0)
@@ -121,17 +130,13 @@ def _describe_model(path):
     return {**described, "bytes": path.stat().st_size}
 
 
-def _size(name, item, dataset):
-    return int(item.size) if isinstance(item, dataset) and "seed_generator" not in name else 0
-
-
-def _preprocessing(folder):
-    """Read the settings of preprocessing; empty when nothing was preprocessed."""
+def _preprocessing(folder: Path) -> Json:
+    """Read the settings of preprocessing; empty if nothing was preprocessed."""
     record = next(iter(sorted(folder.glob("sub-*/anat/[!.]*_quality.json"))), None)
     return read_json(record, missing={}).get("settings", {}) if record else {}
 
 
-def _training(record):
-    """Read the settings of the training; an earlier version wrote nothing else into the record."""
+def _training(record: Path) -> Json:
+    """Read the settings of training; records of earlier versions hold nothing else."""
     found = read_json(record, missing={})
     return found.get("settings", found)

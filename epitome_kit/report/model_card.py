@@ -1,24 +1,24 @@
-"""The model card: what a model is, what it is for, how good it is, and where it ends."""
+"""Write the model card: purpose, data, performance and limits of a model."""
 
 from pathlib import Path
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import write_text
+from epitome_kit.files import Json, PathLike, write_text
 from epitome_kit.report.metadata import MODELS, gather
 from epitome_kit.report.statements import state_facts, template_environment
 from epitome_kit.workspace import Workspace
 
 
-def write_model_card(out, *, provenance=None):
-    """Write ``model_card.md`` from what a folder holds; what no file knows is marked for the author.
+def write_model_card(out: PathLike, *, provenance: Json | None = None) -> Path:
+    """Write ``model_card.md`` from the files of a folder; missing information is marked for the author.
 
     Parameters
     ----------
     out : path
-        Workspace of a run, or folder that grading a table made.
+        Workspace of a run, or output folder of a graded table.
     provenance : dict, default=None
-        As :func:`epitome_kit.provenance.describe_run` gives it, for a
-        folder without ``provenance.json``.
+        From :func:`epitome_kit.provenance.describe_run`, for a folder without
+        ``provenance.json``.
 
     Returns
     -------
@@ -39,13 +39,13 @@ def write_model_card(out, *, provenance=None):
     out = Path(out)
     if not Workspace(out).scores.is_file():
         raise ParameterError(
-            "write_model_card", "a folder with scores.json", out, "grade first: `epitome grade --help`"
+            "write_model_card", "a folder with scores.json", f"{out}", "grade first: `epitome grade --help`"
         )
     values, facts = state_facts(gather(out, provenance=provenance))
-    asked = []
+    asked: list[str] = []
 
-    def ask(question):
-        """Mark a question for the author, and count it."""
+    def ask(question: str) -> str:
+        """Mark a question to the author and count it."""
         asked.append(question)
         return f"**AUTHOR:** {question}"
 

@@ -1,4 +1,4 @@
-"""The quality-control page of a preprocessed cohort: one picture a subject, warnings and outliers first."""
+"""Write the quality-control page of a preprocessed cohort, with warnings and outliers first."""
 
 from functools import partial
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.files import read_json, read_tsv
+from epitome_kit.cohort import Cohort, Subject
+from epitome_kit.files import Json, PathLike, read_json, read_tsv
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.report.html import embed_picture, write_page
@@ -15,31 +16,34 @@ from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_PAGE, QUALITY_TABLE
 
 FIGURES = {
     "brain_volume_ml": ("brain volume", "{:.0f} mL", 0),
-    "template_dice": ("overlap with the template's brain (Dice)", "{:.3f}", -1),
-    "bias_field_sd": ("strength of the bias field (sd of its logarithm)", "{:.3f}", 0),
+    "template_dice": ("overlap with the template brain (Dice)", "{:.3f}", -1),
+    "bias_field_sd": ("bias field (SD of its logarithm)", "{:.3f}", 0),
     "brain_mask_dice": ("brain mask against the truth (Dice)", "{:.3f}", -1),
     "registration_error_mm": ("registration error", "{:.1f} mm", 1),
-    "bias_residual_sd": ("bias left over (sd of its logarithm)", "{:.3f}", 1),
+    "bias_residual_sd": ("residual bias (SD of its logarithm)", "{:.3f}", 1),
 }
-"""What a subject is judged by: its name, how it is written, and which side is bad (0: both)."""
+"""Measures by which outliers are found: label, format, and sign of a deviation that counts (0: both)."""
 
 LIMIT = 3.5
-FEWEST = 5
-"""Deviations from the median that make an outlier, and the fewest subjects that tell."""
+"""Robust deviations from the median beyond which a subject is an outlier."""
 
-_LEAST_SPREAD = 0.02
+MIN_SUBJECTS = 5
+"""Minimum number of subjects to search for outliers."""
+
+_MIN_RELATIVE_SPREAD = 0.02
 
 
-def write_quality_page(cohort, out, *, workers=1):
-    """Draw every preprocessed subject, and write ``qc.html``: warnings first, then outliers.
+def write_quality_page(cohort: Cohort, out: PathLike, *, workers: int = 1) -> Path:
+    """Draw every preprocessed subject and write ``qc.html``: warnings first, then outliers.
 
-    A picture is drawn again only where its subject was preprocessed since.
+    Figures that are up to date are kept.
 
     Parameters
     ----------
     cohort : Cohort
+        Subjects that were preprocessed.
     out : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+        Folder written by :func:`epitome_kit.preprocess_cohort`.
     workers : int, default=1
         Processes.
 
@@ -57,10 +61,10 @@ def write_quality_page(cohort, out, *, workers=1):
     quality = read_tsv(out / QUALITY_TABLE).set_index("participant_id")
     subjects = [subject for subject in cohort if subject.id in quality.index]
     for_each(partial(_draw, out=out), subjects, title="Quality pictures", workers=workers)
-    deviations = rate(quality)
+    deviations = robust_deviations(quality)
     order = deviations.max(axis=1).sort_values(ascending=False, kind="stable").index
-    order = sorted(order, key=lambda name: not _said(quality.loc[name], "warnings"))
-    few = len(quality) < FEWEST
+    order = sorted(order, key=lambda name: not _text(quality.loc[name], "warnings"))
+    few = len(quality) < MIN_SUBJECTS
     rows = [_row(out, name, quality.loc[name], deviations.loc[name], few) for name in order]
     write_page(
         out / QUALITY_PAGE,
@@ -72,24 +76,23 @@ def write_quality_page(cohort, out, *, workers=1):
         excluded=read_tsv(out / EXCLUDED_TABLE).to_dict("records"),
         headings=[FIGURES[column][0] for column in _measured(quality)],
         settings=read_json(Preprocessed(out, order[0]).record)["settings"],
-        rule={"limit": LIMIT, "fewest": FEWEST, "least": f"{_LEAST_SPREAD:.0%}", "few": few},
+        rule={"limit": LIMIT, "fewest": MIN_SUBJECTS, "least": f"{_MIN_RELATIVE_SPREAD:.0%}", "few": few},
     )
     return out / QUALITY_PAGE
 
 
-def rate(quality):
-    """Tell how far each subject is from the median of its cohort, on the bad side, in robust deviations.
+def robust_deviations(quality: pd.DataFrame) -> pd.DataFrame:
+    """Return the distance of each subject from the median of the cohort, in robust standard deviations.
 
     Parameters
     ----------
     quality : DataFrame
-        Indexed by participant_id; of the columns of :data:`FIGURES`, those
-        that hold numbers count.
+        Indexed by participant_id; columns of :data:`FIGURES` with numbers are used.
 
     Returns
     -------
     DataFrame
-        Index and columns of `quality` that count; 0 on the good side.
+        One column per measure; 0 for deviations to the better side.
 
     References
     ----------
@@ -97,17 +100,17 @@ def rate(quality):
     """
     values = quality[_measured(quality)].astype(float)
     away = values - values.median()
-    spread = np.maximum(1.4826 * away.abs().median(), _LEAST_SPREAD * values.median().abs()).clip(lower=1e-9)
+    spread = np.maximum(1.4826 * away.abs().median(), _MIN_RELATIVE_SPREAD * values.median().abs()).clip(lower=1e-9)
     sides = pd.Series({column: FIGURES[column][2] for column in values}, dtype=float)
     return (away.abs() / spread).where(away * sides >= 0, 0).fillna(0)
 
 
-def _measured(quality):
+def _measured(quality: pd.DataFrame) -> list[str]:
     return [column for column in FIGURES if column in quality and quality[column].notna().any()]
 
 
-def _row(out, name, quality, deviations, few):
-    """Put together what the page says of one subject."""
+def _row(out: Path, name: str, quality: pd.Series, deviations: pd.Series, few: bool) -> Json:
+    """Collect what the page shows of one subject."""
     far = [column for column in deviations.index if deviations[column] > LIMIT and not few]
     return {
         "id": name,
@@ -117,23 +120,23 @@ def _row(out, name, quality, deviations, few):
             for column in far
         ],
         "worst": f"{deviations.max():.1f}",
-        "warnings": _said(quality, "warnings"),
-        "taken_as": _said(quality, "taken_as"),
+        "warnings": _text(quality, "warnings"),
+        "taken_as": _text(quality, "taken_as"),
         "picture": embed_picture(Preprocessed(out, name).picture),
     }
 
 
-def _said(quality, name):
-    """Return what is said in words of one subject; nothing in a table of an earlier version."""
-    return "" if pd.isna(said := quality.get(name)) else said
+def _text(quality: pd.Series, name: str) -> str:
+    """Return the text of a column; empty if it is missing, as in tables of earlier versions."""
+    return "" if pd.isna(text := quality.get(name)) else str(text)
 
 
-def _written(column, value):
+def _written(column: str, value: float) -> str:
     return "–" if pd.isna(value) else FIGURES[column][1].format(value)
 
 
-def _draw(subject, *, out):
-    """Draw one subject, unless that was done for what was preprocessed and in the present style."""
+def _draw(subject: Subject, *, out: Path) -> None:
+    """Draw one subject, unless its figure is up to date with its preprocessing and the style."""
     from epitome_kit.plotting.quality import describe_picture, quality_picture
     from epitome_kit.plotting.style import is_drawn_as_now, save_figure
 

@@ -1,12 +1,13 @@
-"""The report of a run: one page that opens in any browser, without a network."""
+"""Write the report of a run: one HTML page that works offline."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.extras import needs
-from epitome_kit.files import read_json, write_json, write_text
+from epitome_kit.files import Json, PathLike, read_json, write_json, write_text
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.documents import write_reporting
 from epitome_kit.report.flow import CLASSES
@@ -22,29 +23,34 @@ with needs("lab"):
 __all__ = ["build_summary", "write_report"]
 
 STEPS = (
-    ("01", "Inspect", "What is in the cohort, and what is wrong with it?", (Workspace.audit, Workspace.spreadsheet)),
-    ("02", "Preprocess", "How does one scan become comparable with the next?", (Workspace.quality,)),
-    ("03", "Learn", "What does a small 3-D network learn to see?", (Workspace.features, Workspace.cnn)),
-    ("04", "Grade", "How well do its features tell the classes apart?", (Workspace.scores, Workspace.predictions)),
+    (
+        "01",
+        "Inspect",
+        "What does the cohort hold, and which scans look wrong?",
+        (Workspace.audit, Workspace.spreadsheet),
+    ),
+    ("02", "Preprocess", "How are the scans made comparable?", (Workspace.quality,)),
+    ("03", "Learn", "What does a small 3-D network learn?", (Workspace.features, Workspace.cnn)),
+    ("04", "Grade", "How well do its features separate the classes?", (Workspace.scores, Workspace.predictions)),
     (
         "05",
         "Extract",
         "Where is the tumour, and how large is it?",
         (Workspace.tumours, Workspace.masks, Workspace.epitomes),
     ),
-    ("06", "One scan", "What can be said of one new head?", (Workspace.case_sheet,)),
+    ("06", "One scan", "What can be said about one new scan?", (Workspace.case_sheet,)),
 )
-"""The steps: number, title, question, and the files each makes."""
+"""Steps of a run: number, title, question, and the files that each writes."""
 
-_QUESTION = "{}? Learned from MRI, tested on subjects never seen."
-_ALONE = "What the kit sees in one head."
+_QUESTION = "{}? Predicted from MRI, tested on held-out subjects."
+_ALONE = "Analysis of one scan."
 
 
-def write_report(workspace):
-    """Write ``summary.json``, ``index.html`` and a readable copy of each executed notebook.
+def write_report(workspace: PathLike) -> Path:
+    """Write ``summary.json``, ``index.html`` and an HTML copy of each executed notebook.
 
-    Beside them, in ``reporting/``: the flow of subjects and the filled-in
-    checklists; and ``model_card.md``, once something was graded.
+    Also written: the flow of subjects and the checklists in ``reporting/``, and
+    ``model_card.md`` once a model was graded.
 
     Parameters
     ----------
@@ -67,7 +73,7 @@ def write_report(workspace):
     summary, parameters = build_summary(workspace), run_parameters(workspace)
     notebooks = executed_notebooks(workspace)
     steps = [_step(workspace, summary, notebooks, *step) for step in STEPS]
-    alone = "cohort" not in parameters  # one scan, or notebooks of one's own
+    alone = "cohort" not in parameters  # one scan, or the user's own notebooks
     write_json(Workspace(workspace).summary, summary)
     for notebook in notebooks:
         _write_readable(notebook["path"])
@@ -90,8 +96,8 @@ def write_report(workspace):
     return Workspace(workspace).page
 
 
-def _write_readable(notebook):
-    """Convert an executed notebook to HTML, unless that was done."""
+def _write_readable(notebook: Path) -> None:
+    """Convert an executed notebook to HTML, unless the page is up to date."""
     page = notebook.with_suffix(".html")
     record = made_from(page, notebook)
     if record.valid():
@@ -103,54 +109,54 @@ def _write_readable(notebook):
     record.finish()
 
 
-def _classes(summary):
+def _classes(summary: Json) -> tuple[str, ...]:
     return CLASSES.get(summary["cohort"]["target"], CLASSES["grade"])
 
 
-def _cards(workspace, summary):
-    """Key figures, each with what it must be read with; what was not measured has a name alone."""
+def _cards(workspace: Path, summary: Json) -> list[Json]:
+    """Return the key figures with their context; a figure that was not measured has only a label."""
     cohort, brain, grading, tumour = (summary[part] for part in ("cohort", "preprocess", "grading", "tumour"))
     ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
     majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
-    even = _mark("always the larger class, or chance", 0.5, "baseline")
+    chance = _mark("always the larger class, or chance", 0.5, "baseline")
     tumours = table(Workspace(workspace).tumours)
     dice, sparse = column(tumours, "dice"), list(tumours.get("reference", [])).count("annotated slices")
-    heads = column(table(Workspace(workspace).quality), "brain_mask_dice")
+    brains = column(table(Workspace(workspace).quality), "brain_mask_dice")
     of_tumour = [
         _note("median Dice", tumour["dice_median"]),
         _note("median volume error", tumour["volume_error_pct_median"], "{:.0f} %"),
-        _note("compared on the annotated slices alone:", sparse or None, "{} of them"),
+        _note("compared on annotated slices only:", sparse or None, "{} subjects"),
     ]
     of_brain = [
-        _note("bias left over (sd of the log field)", brain["bias_residual_sd"], "{:.3f}"),
+        _note("residual bias (SD of the log field)", brain["bias_residual_sd"], "{:.3f}"),
         _note("registration error", brain["registration_error_mm"], "{:.1f} mm"),
     ]
     return [
         *([_cohort_card(cohort, _classes(summary))] if cohort["n_subjects"] is not None else []),
-        _score_card("Classes told apart: AUC", *_score(grading, "auc"), marks=[even, ceiling]),
+        _score_card("Classification: AUC", *_score(grading, "auc"), marks=[chance, ceiling]),
         _score_card("Accuracy", *_score(grading, "accuracy"), marks=[majority]),
-        _score_card("Balanced accuracy", *_score(grading, "balanced_accuracy"), marks=[even]),
-        _score_card("Tumour outline: mean Dice", tumour["dice_mean"], mean_ci95(dice), len(dice), notes=of_tumour),
-        _score_card("Brain outline: mean Dice", brain["brain_mask_dice"], mean_ci95(heads), len(heads), notes=of_brain),
+        _score_card("Balanced accuracy", *_score(grading, "balanced_accuracy"), marks=[chance]),
+        _score_card("Tumour segmentation: mean Dice", tumour["dice_mean"], mean_ci95(dice), len(dice), notes=of_tumour),
+        _score_card("Brain mask: mean Dice", brain["brain_mask_dice"], mean_ci95(brains), len(brains), notes=of_brain),
         *_case_cards(summary["case"]),
     ]
 
 
-def _case_cards(case):
-    """Show what notebook 06 found in its one scan."""
+def _case_cards(case: Json) -> list[Json]:
+    """Return the key figures of the one scan of notebook 06."""
     cards = []
     if case["volume_voxels"]:
         size = describe_volume(case)
         sample = [size.interval, *(["voxel size unknown"] if case["volume_ml"] is None else [])]
         cards.append({"label": "One scan: tumour", "value": size.volume, "sample": sample})
     if case["probability"] is not None:
-        sample = ["read it with the model behind it, on the sheet"]
+        sample = ["see the case sheet for the model behind it"]
         value = f"{100 * case['probability']:.0f} %"
         cards.append({"label": f"One scan: {case['of']}", "value": value, "sample": sample})
     return cards
 
 
-def _cohort_card(cohort, names):
+def _cohort_card(cohort: Json, names: Sequence[str]) -> Json:
     counts = list((cohort["class_counts"] or {}).values())
     unlabelled = cohort["n_subjects"] - sum(counts)
     parts = [{"label": name, "n": count} for name, count in zip(names, counts, strict=False)]
@@ -166,8 +172,16 @@ def _cohort_card(cohort, names):
     }
 
 
-def _score_card(label, estimate, interval, n, *, marks=(), notes=()):
-    """One figure from 0 to 1, as text, as a picture and as words for a screen reader."""
+def _score_card(
+    label: str,
+    estimate: float | None,
+    interval: Sequence[float] | None,
+    n: int,
+    *,
+    marks: Sequence[Json] = (),
+    notes: Sequence[str | None] = (),
+) -> Json:
+    """Return a figure from 0 to 1 as text, as a scale and as a label for screen readers."""
     if estimate is None:
         return {"label": label}
     marks = [mark for mark in marks if mark["at"] is not None]
@@ -184,71 +198,75 @@ def _score_card(label, estimate, interval, n, *, marks=(), notes=()):
     }
 
 
-def _score(grading, name):
+def _score(grading: Json, name: str) -> tuple[float | None, Sequence[float] | None, int]:
     return grading[name], grading[f"{name}_ci95"], grading["n"]
 
 
-def _mark(label, at, kind):
+def _mark(label: str, at: float | None, kind: str) -> Json:
     return {"label": label, "at": at, "kind": kind}
 
 
-def _note(label, value, form="{:.2f}"):
+def _note(label: str, value: float | None, form: str = "{:.2f}") -> str | None:
     return f"{label} {form.format(value)}" if value is not None else None
 
 
-def _step(workspace, summary, notebooks, number, title, question, files):
-    mine = [notebook for notebook in notebooks if notebook["name"].startswith(f"{number}_")]
+def _step(
+    workspace: Path, summary: Json, notebooks: list[Json], number: str, title: str, question: str, files: Sequence[Path]
+) -> Json:
+    matching = [notebook for notebook in notebooks if notebook["name"].startswith(f"{number}_")]
     return {
         "number": number,
         "title": title,
         "question": question,
-        "notebook": {**mine[-1], "ending": mine[-1]["path"].stem.removeprefix(mine[-1]["name"])} if mine else None,
+        "notebook": {**matching[-1], "ending": matching[-1]["path"].stem.removeprefix(matching[-1]["name"])}
+        if matching
+        else None,
         "files": [
             {"path": each.name, "label": Path(each.name).name} for each in files if (workspace / each.name).exists()
         ],
-        "figures": [_figure(path) for path in _in_order(Workspace(workspace).figures, number, mine)],
+        "figures": [_figure(path) for path in _in_order(Workspace(workspace).figures, number, matching)],
         "confusion": _confusion(workspace, summary) if number == "04" else None,
     }
 
 
-def _in_order(folder, number, notebooks):
-    """Pictures of one notebook in the order in which its code names them."""
+def _in_order(folder: Path, number: str, notebooks: list[Json]) -> list[Path]:
+    """List the figures of one notebook in the order in which its code names them."""
     code = "\n".join(cell.source for notebook in notebooks for cell in read_notebook(notebook["path"]).cells)
     places = {path: code.find(path.name) for path in sorted(folder.glob(f"{number}_*.png"))}
     return sorted(places, key=lambda path: places[path] if places[path] >= 0 else len(code))
 
 
-def _figure(path):
-    """One picture, with the alternative text that was saved inside it."""
+def _figure(path: Path) -> Json:
+    """Describe a figure, with the alternative text saved in it."""
     with Image.open(path) as image:
         width, height = image.size
         text = image.info.get("Description") or path.stem[3:].replace("_", " ")
     return {"path": f"{path.parent.name}/{path.name}", "text": text, "width": width, "height": height}
 
 
-def _reporting(workspace):
-    """Flow figure, model card and checklists, written and ready to link."""
+def _reporting(workspace: Path) -> Json:
+    """Write flow figure, model card and checklists, and describe them for the page."""
     written = write_reporting(workspace)
     return {**written, "flow": _figure(written["flow"]) if written["flow"] else None}
 
 
-def _confusion(workspace, summary):
+def _confusion(workspace: Path, summary: Json) -> Json | None:
     scores = read_json(Workspace(workspace).scores, missing={})
     counts = scores.get("confusion_matrix")
     if not counts:
         return None
     folds = f", {scores['folds']} folds" if scores.get("folds") else ""
-    caption = f"n = {sum(map(sum, counts))}, each called by a model that never saw the subject{folds}"
+    caption = f"n = {sum(map(sum, counts))}, out-of-fold predictions{folds}"
     return {"counts": counts, "names": _classes(summary), "caption": caption}
 
 
-def _provenance(stated):
+def _provenance(stated: Json) -> list[tuple[str, Iterable[tuple[str, object]]]]:
     tables = {title: (stated.get(title) or {}).items() for title in ("parameters", "versions")}
     machine = [(name, value) for name, value in stated.items() if name not in tables]
     return [("Parameters", tables["parameters"]), ("Run and machine", machine), ("Versions", tables["versions"])]
 
 
-def _duration(seconds):
+def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"

@@ -1,8 +1,12 @@
-"""What a report can say of a folder: each fact a sentence, from what its files hold."""
+"""State the facts and limits of a run as sentences, for model card and checklists."""
+
+from collections.abc import Iterator, Sequence
 
 from jinja2 import Environment, PackageLoader
+from jinja2.environment import TemplateModule
 
 from epitome_kit.confidence import interval_label
+from epitome_kit.files import Json
 from epitome_kit.workspace import Workspace
 
 WORDING = {
@@ -17,25 +21,25 @@ WORDING = {
     "logistic": "logistic regression",
     "random_forest": "random forest",
 }
-"""Plain words for names that stand in the files."""
+"""Plain names for identifiers in the files."""
 
 SCORES = {
-    "auc": ("AUC", "how often a subject of {1} gets a higher probability than one of {0}; 0.5 is chance"),
-    "accuracy": ("accuracy", "share of subjects called rightly"),
+    "auc": ("AUC", "probability that a subject of {1} scores higher than one of {0}; 0.5 is chance"),
+    "accuracy": ("accuracy", "proportion of subjects classified correctly"),
     "balanced_accuracy": ("balanced accuracy", "mean of sensitivity and specificity; 0.5 is chance"),
-    "sensitivity": ("sensitivity", "share of {1} called so"),
-    "specificity": ("specificity", "share of {0} called so"),
+    "sensitivity": ("sensitivity", "proportion of {1} classified as {1}"),
+    "specificity": ("specificity", "proportion of {0} classified as {0}"),
     "brier": ("Brier score", "mean squared error of the probability; lower is better"),
 }
 """Name and meaning of each score; {0} and {1} are the two classes."""
 
 FEW = 100
-"""Below this many subjects a score is called uncertain."""
+"""Number of subjects below which a score is called uncertain."""
 
 
-def template_environment():
-    """Templates of text, with the filters that the facts use."""
-    # It makes text; a page escapes it when it is put there.
+def template_environment() -> Environment:
+    """Return the environment of the text templates, with their filters."""
+    # The output is plain text; a page that shows it escapes it.
     environment = Environment(  # nosec B701
         loader=PackageLoader("epitome_kit.report"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -44,19 +48,20 @@ def template_environment():
     return environment
 
 
-def state_facts(known):
-    """State every fact that is known, as templates want it.
+def state_facts(known: Json) -> tuple[Json, TemplateModule]:
+    """Prepare the variables and the facts for the templates.
 
     Parameters
     ----------
     known : dict
-        As :func:`epitome_kit.report.metadata.gather` gives it.
+        From :func:`epitome_kit.report.metadata.gather`.
 
     Returns
     -------
-    (dict, module)
-        What templates are filled in with; and the facts, each a function
-        without parameters that gives text, empty where nothing is known.
+    values : dict
+        Variables of the templates.
+    facts : TemplateModule
+        Macros without arguments; each returns text, empty if nothing is known.
     """
     rows = score_rows(known["scores"], known["names"])
     values = {
@@ -71,15 +76,15 @@ def state_facts(known):
     return values, template_environment().get_template("facts.md.j2").make_module(values)
 
 
-def score_rows(scores, names):
-    """Scores with their intervals, and what the majority class would get.
+def score_rows(scores: Json, names: Sequence[str]) -> list[dict[str, str]]:
+    """List the scores with their intervals and those of the majority class.
 
     Parameters
     ----------
     scores : dict
         As in ``scores.json``.
     names : (str, str)
-        The two classes.
+        The two classes, the positive one last.
 
     Returns
     -------
@@ -101,8 +106,8 @@ def score_rows(scores, names):
     ]
 
 
-def describe_columns(source):
-    """Say what became of the columns of a table that was graded, and what was allowed.
+def describe_columns(source: Json) -> list[str]:
+    """Describe how the columns of a graded table were used, and which leaks were allowed.
 
     Parameters
     ----------
@@ -112,32 +117,30 @@ def describe_columns(source):
     Returns
     -------
     list of str
-        A line each; empty where there is nothing to say.
+        One line each; may be empty.
     """
     found = [
-        f"{what}, no features: {_some(source[name])}"
-        for name, what in (("row_numbers", "Row numbers"), ("ids", "Ids"))
+        f"{what}, not used as features: {_some(source[name])}"
+        for name, what in (("row_numbers", "Row numbers"), ("ids", "IDs"))
         if source.get(name)
     ]
     if source.get("group"):
         kept = "whole groups of {column} in one fold ({groups} groups); intervals and permutations draw whole groups"
         found.append(f"Groups: {kept.format(**source['group'])}")
     if source.get("rows_apart"):
-        found.append(f"Names repeat in {source['rows_apart']}; rows were dealt one by one, as `--no-group` asked")
+        found.append(f"Values repeat in {source['rows_apart']}; rows were split independently because of `--no-group`")
     allowed = (source.get("allowed_leaks") or {}).items()
-    found += [
-        f"Allowed among the features, though it can give the label away: {name}, {what}" for name, what in allowed
-    ]
+    found += [f"Kept as a feature although it may give the label away: {name}, {what}" for name, what in allowed]
     return [*found, *(f"Table: {text}" for text in source.get("reading") or ())]
 
 
-def limits(known):
-    """Limits that follow from the numbers themselves.
+def limits(known: Json) -> list[str]:
+    """List the limits that follow from the figures themselves.
 
     Parameters
     ----------
     known : dict
-        As :func:`epitome_kit.report.metadata.gather` gives it.
+        From :func:`epitome_kit.report.metadata.gather`.
 
     Returns
     -------
@@ -147,9 +150,9 @@ def limits(known):
     scores, cohort, parameters = known["scores"], known["cohort"] or {}, known["parameters"] or {}
     found = []
     if cohort.get("simulated"):
-        found.append("Phantom scores: no person was scanned, and nothing here says how well it would do on patients.")
+        found.append("Phantom scores: no person was scanned, and performance on patients is unknown.")
     if parameters.get("profile") == "smoke":
-        found.append("The smoke profile does everything once and proves nothing: the figures are not results.")
+        found.append("The smoke profile only tests that everything runs: the figures are not results.")
     if scores:
         found += [
             *_limits_of_columns(scores.get("source") or {}),
@@ -160,55 +163,55 @@ def limits(known):
         base = _base_rate_brier(known["counts"])
         if base is not None and scores.get("brier", 0) >= base:
             found.append(
-                f"The probabilities are no better than always stating the share of {known['names'][1]}: Brier score "
+                f"The probabilities are no better than the prevalence of {known['names'][1]}: Brier score "
                 f"{scores['brier']:.3f} against {base:.3f}."
             )
         place = "cohort" if known["parameters"] else "table"
-        found.append(f"All subjects come from one {place}: nothing was tested on data from elsewhere.")
+        found.append(f"All subjects come from one {place}: there was no external validation.")
     if str(known["provenance"].get("git_commit")).endswith("-dirty"):
-        found.append("The code had been edited since its last commit: nobody else can run exactly this.")
+        found.append("The code had uncommitted changes: this run cannot be reproduced exactly.")
     return found
 
 
-def _limits_of_chance(scores):
+def _limits_of_chance(scores: Json) -> Iterator[str]:
     low, high = scores.get("auc_ci95") or (1, 1)
     if low <= 0.5:
         yield (
-            f"The {interval_label()} of the AUC ({low:.2f} to {high:.2f}) holds 0.5: these subjects do not show that "
-            "the model does better than chance."
+            f"The {interval_label()} of the AUC ({low:.2f} to {high:.2f}) includes 0.5: performance better than chance "
+            "was not shown."
         )
     if (scores.get("permutation_p") or 0) >= 0.05:
         yield f"Shuffled labels did as well in {scores['permutation_p']:.0%} of the permutations."
     low, majority = (scores.get("accuracy_ci95") or (1, 1))[0], scores.get("majority_accuracy")
     if majority is not None and low <= majority:
         yield (
-            f"The interval of the accuracy reaches down to {low:.2f}; always saying the larger class is right for "
+            f"The lower limit of the accuracy is {low:.2f}; always predicting the larger class has an accuracy of "
             f"{majority:.2f}."
         )
 
 
-def _limits_of_columns(source):
-    """List what was allowed in the table that was graded, though it can make scores too good."""
+def _limits_of_columns(source: Json) -> Iterator[str]:
+    """List what was allowed in the graded table although it can inflate the scores."""
     for name, what in (source.get("allowed_leaks") or {}).items():
-        yield f"{name} was allowed among the features: {what}. The scores may follow from it alone."
+        yield f"{name} was kept as a feature: {what}. The scores may be due to it alone."
     if source.get("rows_apart"):
         yield (
-            f"Names repeat in {source['rows_apart']}, but rows were dealt one by one: if they are of the same people, "
-            "the scores are too good."
+            f"Values repeat in {source['rows_apart']}, but rows were split independently: if they are of the same "
+            "people, the scores are inflated."
         )
 
 
-def _limits_of_size(scores, counts):
+def _limits_of_size(scores: Json, counts: dict[str, int]) -> Iterator[str]:
     if scores.get("n", FEW) < FEW and counts:
-        rarer = min(counts, key=counts.get)
+        rarer = min(counts, key=lambda name: counts[name])
         few = f"n = {scores['n']} is small, with {counts[rarer]} of {rarer}"
-        yield f"{few}: another sample could give quite another score."
+        yield f"{few}: another sample could give a very different score."
     if scores.get("repeats") == 1:
-        yield "The subjects were divided into folds once: another division would give another score."
+        yield "The cross-validation was not repeated: another split into folds would give another score."
 
 
-def _limits_of_others(scores):
-    """Rivals and probes whose AUC the interval of the model does not exclude."""
+def _limits_of_others(scores: Json) -> Iterator[str]:
+    """List baselines and probes whose AUC lies within or above the interval of the model."""
     low = (scores.get("auc_ci95") or (1, 1))[0]
     for kind, word in (("rivals", "{}"), ("probes", "{} alone")):
         for name, other in (scores.get(kind) or {}).items():
@@ -219,16 +222,16 @@ def _limits_of_others(scores):
                 yield f"{reached}, {relation} the model's {scores['auc']:.2f}."
 
 
-def _base_rate_brier(counts):
-    """Brier score of always stating the share of the second class; None without both classes."""
+def _base_rate_brier(counts: dict[str, int]) -> float | None:
+    """Return the Brier score of always predicting the prevalence of the second class; None without both classes."""
     if len(counts) != 2:
         return None
     negative, positive = counts.values()
     return negative * positive / (negative + positive) ** 2
 
 
-def _listed(value):
-    """Write any value of a JSON file on one line, for people."""
+def _listed(value: object) -> str:
+    """Format any JSON value on one line."""
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if item not in ([], ())}
         between = "; " if any(isinstance(item, (list, tuple)) for item in value.values()) else ", "
@@ -238,9 +241,9 @@ def _listed(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _some(names):
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _nested(value):
+def _nested(value: object) -> str:
     return f"({_listed(value)})" if isinstance(value, dict) else _listed(value)

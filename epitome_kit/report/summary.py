@@ -1,12 +1,12 @@
-"""The summary of a run: its key figures, read from the files of its workspace."""
+"""Summarise a run: key figures, read from the files of its workspace."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.cohort import TARGETS
+from epitome_kit.cohort import TARGETS, Cohort
 from epitome_kit.errors import EpitomeError
-from epitome_kit.files import read_json
+from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.simulate.phantom import load_cohort
 from epitome_kit.workspace import Workspace, column, executed_notebooks, run_parameters, table
 
@@ -21,14 +21,14 @@ GRADING = (
     "oracle_auc",
     "n",
 )
-"""Scores that the summary takes over from ``scores.json``."""
+"""Scores copied from ``scores.json``."""
 
 PREPROCESS = ("brain_mask_dice", "bias_residual_sd", "registration_error_mm")
-"""Quality columns that need a known truth; the summary holds their means over subjects."""
+"""Quality columns that need a known truth; averaged over subjects."""
 
 
-def build_summary(workspace):
-    """Gather the key figures of a run; what was not made yet, or has no truth, is None.
+def build_summary(workspace: PathLike) -> Json:
+    """Gather the key figures of a run; those not computed yet, or without a truth, are None.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def build_summary(workspace):
     Returns
     -------
     dict
-        cohort, preprocess, grading, tumour, case (one scan alone), notebooks and provenance.
+        cohort, preprocess, grading, tumour, case (one scan), notebooks and provenance.
 
     Raises
     ------
@@ -61,31 +61,33 @@ def build_summary(workspace):
     }
 
 
-def open_run_cohort(workspace, parameters):
-    """Open the cohort of a run as its notebooks do; None when it is not there (yet).
+def open_run_cohort(workspace: PathLike, parameters: Json) -> Cohort | None:
+    """Open the cohort of a run as its notebooks do.
 
     Parameters
     ----------
     workspace : path
+        Folder of a run.
     parameters : dict
-        As from :func:`run_parameters`.
+        From :func:`epitome_kit.workspace.run_parameters`.
 
     Returns
     -------
     Cohort or None
+        None if it does not exist (yet) or cannot be opened.
     """
     folder = Path(workspace).absolute().parent / "cohorts"
-    wanted = {key: parameters[key] for key in ("profile", "subjects", "seed") if key in parameters}
-    phantoms = f"phantom_{wanted.get('profile')}_*seed{wanted.get('seed')}/participants.tsv"
+    settings = {key: parameters[key] for key in ("profile", "subjects", "seed") if key in parameters}
+    phantoms = f"phantom_{settings.get('profile')}_*seed{settings.get('seed')}/participants.tsv"
     if parameters.get("cohort", "phantom") == "phantom" and not any(folder.glob(phantoms)):
         return None
     try:
-        return load_cohort(parameters["cohort"], folder=folder, **wanted)
+        return load_cohort(parameters["cohort"], folder=folder, **settings)
     except EpitomeError:
         return None
 
 
-def _cohort(workspace, parameters):
+def _cohort(workspace: Path, parameters: Json) -> Json:
     cohort = open_run_cohort(workspace, parameters)
     target = parameters.get("target")
     left_out = [table(Workspace(workspace).excluded)]
@@ -105,7 +107,9 @@ def _cohort(workspace, parameters):
     }
 
 
-def _class_counts(cohort, target):
+def _class_counts(cohort: Cohort, target: str | None) -> dict[str, int] | None:
+    if target is None:
+        return None
     try:
         counts = cohort.labels(target).value_counts()
     except EpitomeError:
@@ -113,17 +117,17 @@ def _class_counts(cohort, target):
     return {str(value): int(counts[code]) for code, value in enumerate(TARGETS[target])}
 
 
-def _preprocess(workspace):
+def _preprocess(workspace: Path) -> Json:
     quality = table(Workspace(workspace).quality)
     return {name: _rounded(column(quality, name).mean()) for name in PREPROCESS}
 
 
-def _grading(workspace):
+def _grading(workspace: Path) -> Json:
     scores = read_json(Workspace(workspace).scores, missing={})
     return {name: scores.get(name) for name in GRADING}
 
 
-def _tumour(workspace):
+def _tumour(workspace: Path) -> Json:
     tumours = table(Workspace(workspace).tumours)
     dice = column(tumours, "dice")
     return {
@@ -134,7 +138,7 @@ def _tumour(workspace):
     }
 
 
-def _case(workspace):
+def _case(workspace: Path) -> Json:
     found = read_json(Workspace(workspace).case_facts, missing={})
     size, grade = found.get("size") or {}, found.get("grade") or {}
     parts = [f"volume_{part}{unit}" for unit in ("ml", "voxels") for part in ("", "low_", "high_")]
@@ -143,10 +147,10 @@ def _case(workspace):
     return {**volumes, **probability}
 
 
-def _provenance(workspace, parameters):
+def _provenance(workspace: Path, parameters: Json) -> Json:
     stated = read_json(Workspace(workspace).provenance, missing={})
     return {"versions": None, "seed": None, "git_commit": None, **stated, "parameters": parameters}
 
 
-def _rounded(value, digits=4):
-    return None if pd.isna(value) else round(float(value), digits)
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None or pd.isna(value) else round(float(value), digits)

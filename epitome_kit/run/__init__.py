@@ -1,1 +1,5 @@
-"""Running the notebooks strictly, and reporting what came of it."""
+"""Run the notebooks into a workspace, sweep over settings and repeat runs; each function is loaded on first use."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

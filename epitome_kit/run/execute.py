@@ -1,4 +1,4 @@
-"""Strict execution of one notebook: what papermill lets pass is found and shown."""
+"""Execute one notebook by papermill, and fail on errors that papermill ignores."""
 
 import asyncio
 import logging
@@ -9,14 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty
 
 import psutil
 
 from epitome_kit.errors import NotebookError
 from epitome_kit.extras import needs
-from epitome_kit.files import whole_file
+from epitome_kit.files import Json, PathLike, whole_file
 from epitome_kit.system import put_in_place
 from epitome_kit.workspace import RECORD, read_notebook
 
@@ -27,6 +29,7 @@ with needs("lab"):
     from jupyter_client.channels import AsyncZMQSocketChannel
     from jupyter_core.utils import run_sync
     from nbclient.exceptions import DeadKernelError
+    from nbformat import NotebookNode
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import ERROR_MARKER_TAG, remove_error_markers
     from traitlets import Type
@@ -37,23 +40,31 @@ KERNEL_ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # figures stay in the notebook
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about frozen modules
 }
-"""What the kernel's environment adds to that of the command."""
+"""Variables added to the environment of the kernel."""
 
 
-logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would warn of is an error here
+logging.getLogger("papermill").setLevel(logging.CRITICAL)  # its warnings are errors here
 
-_LOOK_AGAIN_S = 0.1
-_LONGEST_SILENCE_S = 300  # between the end of a cell and the last of what it printed, on a busy machine
+_POLL_S = 0.1
+_IOPUB_TIMEOUT_S = 300  # between the end of a cell and its last output, on a busy machine
 
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def execute_notebook(source, target, parameters, *, cwd, record=None, on_cell=None):
-    """Execute a notebook and keep it only when it truly ran to its end.
+def execute_notebook(
+    source: Path,
+    target: Path,
+    parameters: Json,
+    *,
+    cwd: PathLike,
+    record: Json | None = None,
+    on_cell: Callable[[int], object] | None = None,
+) -> Json:
+    """Execute a notebook, and keep it as finished only if every cell succeeded.
 
-    The executed notebook appears as `target` on success. On failure it stands
-    beside it as ``<name>.failed.ipynb``, a red mark at the cell that failed.
+    On success the executed notebook is written to `target`. On failure it is
+    kept as ``<name>.failed.ipynb`` with a red mark at the cell that failed.
 
     Parameters
     ----------
@@ -62,11 +73,11 @@ def execute_notebook(source, target, parameters, *, cwd, record=None, on_cell=No
     parameters : dict
         JSON values to inject.
     cwd : Path
-        Folder that the kernel works in.
-    record : dict, optional
-        Kept in the notebook's metadata, with seconds and memory added.
-    on_cell : callable, optional
-        Called with the number of code cells reached so far.
+        Working directory of the kernel.
+    record : dict, default=None
+        Stored in the metadata of the notebook, with seconds and memory added.
+    on_cell : callable, default=None
+        Called with the number of code cells started so far.
 
     Returns
     -------
@@ -77,15 +88,15 @@ def execute_notebook(source, target, parameters, *, cwd, record=None, on_cell=No
     Raises
     ------
     NotebookError
-        A cell or a widget failed, the notebook left early, or the kernel died.
+        A cell or a widget failed, the notebook exited early, or the kernel died.
     """
     started = time.perf_counter()
     position = _Position(on_cell)
     with whole_file(target) as partial:
         shutil.copyfile(source, partial)
-        failure = None
+        failure: tuple[int | None, str] | None = None
         try:
-            with new_kernel(cwd) as manager, peak_memory(manager.provisioner.pid) as peaks:
+            with new_kernel(cwd) as manager, peak_memory(getattr(manager.provisioner, "pid", 0)) as peaks:
                 papermill.execute_notebook(
                     str(source),
                     str(partial),
@@ -93,7 +104,7 @@ def execute_notebook(source, target, parameters, *, cwd, record=None, on_cell=No
                     kernel_name=manager.kernel_name,
                     language="python",
                     progress_bar=False,
-                    iopub_timeout=_LONGEST_SILENCE_S,
+                    iopub_timeout=_IOPUB_TIMEOUT_S,
                     km=manager,
                     on_cell_execute=position,
                     coalesce_streams=True,
@@ -103,9 +114,9 @@ def execute_notebook(source, target, parameters, *, cwd, record=None, on_cell=No
         except DeadKernelError:
             failure = (
                 position.index,
-                f"the kernel died, holding {peaks['tree_peak_rss_mb']} MB (often too little memory is left)",
+                f"the kernel died, using {peaks['tree_peak_rss_mb']} MB (often for lack of memory)",
             )
-        except Exception as error:  # papermill could not go on
+        except Exception as error:  # papermill itself failed
             failure = position.index, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         notebook = remove_error_markers(read_notebook(partial))
         failure = failure or find_failure(notebook)
@@ -118,18 +129,19 @@ def execute_notebook(source, target, parameters, *, cwd, record=None, on_cell=No
     return record
 
 
-def find_failure(notebook):
-    """Find the first sign that an executed notebook did not do all of its work.
+def find_failure(notebook: NotebookNode) -> tuple[int | None, str] | None:
+    """Find the first sign that an executed notebook is incomplete.
 
     Parameters
     ----------
     notebook : NotebookNode
+        After execution.
 
     Returns
     -------
     (int or None, str) or None
-        Index of the cell, None for a widget that no cell shows, and the
-        reason; None when all is well.
+        Index of the cell (None for a widget that no cell shows) and the
+        reason; None if every cell succeeded.
     """
     for index, cell in enumerate(notebook.cells):
         if not _has_code(cell):
@@ -143,25 +155,26 @@ def find_failure(notebook):
 
 
 @contextmanager
-def peak_memory(pid, *, every_s=0.2):
-    """Watch the resident memory of a process and of its children.
+def peak_memory(pid: int, *, every_s: float = 0.2) -> Iterator[dict[str, int]]:
+    """Measure the peak resident memory of a process and its children.
 
     Parameters
     ----------
     pid : int
+        Process number.
     every_s : float, default=0.2
-        Seconds between two looks.
+        Seconds between two measurements.
 
     Yields
     ------
     dict
         tree_peak_rss_mb (sum over the tree) and peak_rss_mb (the process
-        alone), in 10^6 bytes, growing while the watch lasts.
+        alone), in 10^6 bytes, updated while the context is open.
     """
     peaks = {"tree_peak_rss_mb": 0, "peak_rss_mb": 0}
     done = threading.Event()
 
-    def watch():
+    def watch() -> None:
         while True:
             alone, tree = _resident_mb(pid)
             peaks["tree_peak_rss_mb"] = max(peaks["tree_peak_rss_mb"], tree)
@@ -179,31 +192,32 @@ def peak_memory(pid, *, every_s=0.2):
 
 
 class _Position:
-    """Where the execution stands; papermill calls it before each code cell."""
+    """Position of the execution; papermill calls it before each code cell."""
 
-    def __init__(self, on_cell):
-        self.index, self.count, self.on_cell = None, 0, on_cell
+    def __init__(self, on_cell: Callable[[int], object] | None) -> None:
+        self.index: int | None = None
+        self.count, self.on_cell = 0, on_cell
 
-    def __call__(self, *, cell, cell_index):
+    def __call__(self, *, cell: NotebookNode, cell_index: int) -> None:
         self.index, self.count = cell_index, self.count + 1
         if self.on_cell is not None:
             self.on_cell(self.count)
 
 
 class ShellChannel(AsyncZMQSocketChannel):
-    """The channel that brings a cell's reply, read in a way that cannot miss it.
+    """Shell channel that polls, so that no reply of a cell is missed.
 
-    A message to an output widget leaves on the same socket, and sending clears
-    the one sign that libzmq gives of a reply that has just come in. Who waits
-    for that sign then waits for ever (jupyter/nbclient, issue 312).
+    Messages to output widgets are sent on the same socket, and sending clears
+    the edge-triggered event of libzmq for a reply that has just arrived. A client
+    that waits for that event never wakes up (jupyter/nbclient, issue 312).
     """
 
-    async def get_msg(self, timeout=None):
-        """Wait for the next message, looking for it again and again."""
+    async def get_msg(self, timeout: float | None = None) -> Json:  # type: ignore[override]  # as in the base class
+        """Wait for the next message, polling the socket."""
         last = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
             try:
-                return await super().get_msg(max(0, min(_LOOK_AGAIN_S, last - time.monotonic())))
+                return await super().get_msg(max(0, min(_POLL_S, last - time.monotonic())))
             except Empty:
                 if time.monotonic() >= last:
                     raise
@@ -214,19 +228,22 @@ class _Client(AsyncKernelClient):
 
 
 @contextmanager
-def new_kernel(cwd):
-    """Start a kernel of this very Python, and stop it with all of its children.
+def new_kernel(cwd: PathLike) -> Iterator[AsyncKernelManager]:
+    """Start a kernel with this Python interpreter; stop it and its children at the end.
 
     Parameters
     ----------
     cwd : path
-        Folder that it works in.
+        Working directory of the kernel.
 
     Yields
     ------
     AsyncKernelManager
+        Manager of the running kernel.
     """
     manager = AsyncKernelManager(kernel_name="python3", client_factory=_Client)
+    if manager.kernel_spec is None:
+        raise NotebookError("run", "a Jupyter kernel `python3`", "none", "look at `epitome doctor`")
     manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     run_sync(manager.start_kernel)(
         cwd=str(cwd),
@@ -243,39 +260,39 @@ def new_kernel(cwd):
     run_sync(manager.shutdown_kernel)()
 
 
-async def _halt(manager):
-    """Drop what is under way, then kill the kernel and its children."""
-    under_way = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in under_way:
+async def _halt(manager: AsyncKernelManager) -> None:
+    """Cancel pending tasks, then kill the kernel and its children."""
+    pending = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    for task in pending:
         task.cancel()
-    await asyncio.gather(*under_way, return_exceptions=True)
+    await asyncio.gather(*pending, return_exceptions=True)
     await manager.shutdown_kernel(now=True)
 
 
-def _resident_mb(pid):
-    """Memory of a process alone, and of its whole tree, in 10^6 bytes."""
+def _resident_mb(pid: int) -> tuple[int, int]:
+    """Return the resident memory of a process and of its tree, in 10^6 bytes."""
     sizes = []
     try:
         process = psutil.Process(pid)
         for member in [process, *process.children(recursive=True)]:
             sizes.append(member.memory_info().rss / 1e6)
     except psutil.Error:
-        pass  # a process may end while it is looked at
+        pass  # a process may end during the measurement
     return (round(sizes[0]), round(sum(sizes))) if sizes else (0, 0)
 
 
-def _has_code(cell):
+def _has_code(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
-def _one_line(output):
+def _one_line(output: NotebookNode | PapermillExecutionError) -> str:
     if output.ename == "SystemExit":
-        return "left early, by `sys.exit` or `exit`"
+        return "exited early, by `sys.exit` or `exit`"
     return f"{output.ename}: {' '.join(output.evalue.split())}".removesuffix(": ")
 
 
-def _find_widget_failure(notebook):
-    """Find an error caught by a widget, which leaves the cell itself green."""
+def _find_widget_failure(notebook: NotebookNode) -> tuple[int | None, str] | None:
+    """Find an error caught by a widget, of which the cell itself shows nothing."""
     models = notebook.metadata.get("widgets", {}).get(_WIDGET_STATE, {}).get("state", {})
     for name, model in models.items():
         for output in model["state"].get("outputs", ()):
@@ -284,8 +301,8 @@ def _find_widget_failure(notebook):
     return None
 
 
-def _shown_in(notebook, models, name):
-    """Index of the cell that shows a widget, itself or inside another."""
+def _shown_in(notebook: NotebookNode, models: Json, name: str) -> int | None:
+    """Return the index of the cell that shows a widget, directly or inside another widget."""
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
             view = output.get("data", {}).get(_WIDGET_VIEW)
@@ -294,8 +311,8 @@ def _shown_in(notebook, models, name):
     return None
 
 
-def _family(models, name, known=()):
-    """Names of a widget and of everything inside it."""
+def _family(models: Json, name: str, known: Iterable[str] = ()) -> set[str]:
+    """Return the names of a widget and of all widgets inside it."""
     known = {*known, name}
     for inner in re.findall(r"IPY_MODEL_(\w+)", str(models.get(name, {}).get("state", ""))):
         if inner not in known:
@@ -303,7 +320,7 @@ def _family(models, name, known=()):
     return known
 
 
-def _keep_failed(notebook, partial, kept, index, reason):
+def _keep_failed(notebook: NotebookNode, partial: Path, kept: Path, index: int | None, reason: str) -> NotebookError:
     """Mark the failing cell in red, keep the notebook, and return the error to raise."""
     number = sum(map(_has_code, notebook.cells[: index + 1])) if index is not None else 0
     where = f"in code cell {number}: " if number else ""
@@ -314,5 +331,5 @@ def _keep_failed(notebook, partial, kept, index, reason):
     nbformat.write(notebook, partial)
     put_in_place(partial, kept)
     name = kept.name.removesuffix(".failed.ipynb")
-    hint = f"open {kept} at the red mark; when it is mended, the same command goes on from there"
+    hint = f"open {kept} at the red mark; once fixed, the same command continues from there"
     return NotebookError("run", f"{name} to run to its end", f"{where}{reason}", hint)

@@ -1,27 +1,27 @@
-"""Inputs: the files that the results of a run depend on, and whether they stay what they are."""
+"""Check the input files of a run: scan, networks and cohort."""
 
 from pathlib import Path
 
 from epitome_kit.errors import CohortError
-from epitome_kit.files import checksum
+from epitome_kit.files import Json, PathLike, checksum
 from epitome_kit.grade.single_case import find_trained_run, grading_files
 from epitome_kit.provenance import cohort_files
 
-_SHOWN = 3
+_MAX_NAMED = 3
 
 
-def head_checksum(parameters):
-    """Checksum of what a notebook about one head reads: the scan, and the networks that grade it.
+def scan_checksum(parameters: Json) -> str | None:
+    """Return the checksum of the scan of a notebook and of the networks that grade it.
 
     Parameters
     ----------
     parameters : dict
-        Of one notebook, with ``out``.
+        Parameters of one notebook, including ``out``.
 
     Returns
     -------
     str or None
-        None for a notebook that takes no scan.
+        None for a notebook without the parameter ``scan``.
     """
     if "scan" not in parameters:
         return None
@@ -30,27 +30,28 @@ def head_checksum(parameters):
     return checksum(*scan, *(grading_files(networks) if networks else ()))
 
 
-def check_unchanged(cohort, files):
-    """Stop a run whose cohort changes under it: half of its results would be of other scans.
+def check_unchanged(cohort: PathLike, files: dict[str, str]) -> None:
+    """Raise an error if the cohort changed during a run, because its results would then be mixed.
 
     Parameters
     ----------
     cohort : path or "phantom"
+        Folder of the cohort.
     files : dict of str to str
-        As :func:`cohort_files` gave them when the run began.
+        From :func:`epitome_kit.provenance.cohort_files` at the start of the run.
 
     Raises
     ------
     CohortError
-        A file was changed, added or removed since.
+        A file was changed, added or removed since then.
     """
     present = cohort_files(cohort)
     changed = sorted(name for name in {*files, *present} if files.get(name) != present.get(name))
     if changed:
-        named = ", ".join(changed[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
+        named = ", ".join(changed[:_MAX_NAMED]) + ", ..." * (len(changed) > _MAX_NAMED)
         raise CohortError(
             "run",
-            f"files in {cohort} that stay as they are while notebooks run on them",
-            f"{len(changed)} that changed, came or went: {named}",
-            "give the same command again: all that was made from the old files is made again",
+            f"unchanged files in {cohort} while notebooks run",
+            f"{len(changed)} changed, added or removed: {named}",
+            "repeat the command: results of the old files are computed again",
         )

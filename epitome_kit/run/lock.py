@@ -1,8 +1,10 @@
-"""One run at a time in a workspace: a lock that dies with its process, and a note of whose it is."""
+"""Lock a workspace, so that one run at a time writes to it."""
 
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -12,20 +14,20 @@ from epitome_kit.provenance import now
 
 
 @contextmanager
-def workspace_lock(workspace):
-    """Hold a workspace for as long as the context lasts.
+def workspace_lock(workspace: Path) -> Iterator[None]:
+    """Lock a workspace inside the context.
 
-    The lock belongs to the process: what a killed one held is free at once.
+    The operating system releases the lock when the process ends, even if it is killed.
 
     Parameters
     ----------
     workspace : Path
-        Made when it does not exist.
+        Created if needed.
 
     Raises
     ------
     OutputError
-        Another run holds it, or it cannot be written to.
+        Another run holds the lock, or the workspace cannot be written to.
     """
     note = workspace / ".owner.json"
     try:
@@ -35,14 +37,14 @@ def workspace_lock(workspace):
     except Timeout as error:
         raise OutputError(
             "run",
-            f"a workspace that no other run is using, unlike {workspace}",
+            f"no other run in {workspace}",
             _describe(note),
-            "wait for that run to end, or choose another folder with `--out`",
+            "wait until that run ends, or choose another folder with `--out`",
         ) from error
     except OSError as error:
         received = f"{workspace} ({error.strerror or error})"
         hint = "choose another folder with `--out`, or ask for write permission"
-        raise OutputError("run", "a folder that can be written to", received, hint) from error
+        raise OutputError("run", "a writable folder", received, hint) from error
     try:
         write_json(note, {"pid": os.getpid(), "host": platform.node(), "since": now()})
         yield
@@ -51,8 +53,8 @@ def workspace_lock(workspace):
         lock.release()
 
 
-def _describe(note):
+def _describe(note: Path) -> str:
     try:
         return "process {pid} on {host}, since {since}".format(**read_json(note))
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process, which has just begun"
+        return "another process that has just started"

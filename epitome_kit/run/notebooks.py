@@ -1,13 +1,14 @@
-"""The runner: notebooks executed strictly, one after the other, into one workspace."""
+"""Execute notebooks, one after the other, into one workspace."""
 
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import NotebookError, OutputError, ParameterError
-from epitome_kit.files import write_json
+from epitome_kit.files import Json, PathLike, write_json
 from epitome_kit.profiles import profile as look_up_profile
 from epitome_kit.provenance import cohort_files, describe_run, now
 from epitome_kit.resume import read_record, report_again
@@ -23,46 +24,68 @@ from epitome_kit.workspace import MEASURED, Workspace, point_latest, read_notebo
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
 
-def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", parameters=None, fresh=False, latest=True):
-    """Execute notebooks strictly and keep the results in one workspace.
+def run_notebooks(
+    notebooks: Sequence[str] | None = None,
+    *,
+    out: PathLike,
+    cohort: PathLike = "phantom",
+    profile: str = "quick",
+    parameters: Json | None = None,
+    fresh: bool = False,
+    latest: bool = True,
+) -> list[Json]:
+    """Execute notebooks and keep their results in one workspace.
 
-    A notebook that ran to its end before, with the same source, parameters
-    and cohort, is kept as it is; so a run that was stopped goes on.
+    A notebook that was executed before with the same source, parameters and
+    cohort is kept, so an interrupted run can be repeated to continue.
 
     Parameters
     ----------
     notebooks : sequence of str, default=None
-        Names, prefixes such as ``"04"``, or paths; None means all numbered ones.
+        Names, prefixes such as ``"04"``, or paths; None means all numbered notebooks.
     out : path
-        Workspace, made when it does not exist. The folder above it gets
-        ``cohorts/`` for phantoms, and in the end a link ``latest`` to it.
+        Workspace, created if needed. Its parent folder gets ``cohorts/`` for
+        phantoms, and finally a link ``latest`` to the workspace.
     cohort : path or "phantom", default="phantom"
+        Folder of a cohort, or the built-in phantom.
     profile : {"smoke", "quick", "full"}, default="quick"
+        Size of the run; see :func:`epitome_kit.profile`.
     parameters : dict, default=None
         Further parameters; each must be declared by a selected notebook.
     fresh : bool, default=False
-        Remove what an earlier run left in the workspace, and do all again.
+        Remove the results of an earlier run from the workspace first.
     latest : bool, default=True
-        Set the link. It stays as it is all the same where a notebook failed,
-        and where no notebook knew a cohort, as for one scan alone.
+        Update the link ``latest``, unless a notebook fails or none takes a cohort.
 
     Returns
     -------
     list of dict
-        One for each notebook: name, status ("done" or "kept"), seconds,
+        One per notebook: name, status ("done" or "kept"), seconds,
         tree_peak_rss_mb, peak_rss_mb.
 
     Raises
     ------
     ParameterError
-        Unknown notebook, parameter, profile or target; or a workspace that was
-        made with other ones.
+        Unknown notebook, parameter, profile or target, or a workspace of a run
+        with other settings.
     CohortError
-        The cohort cannot be opened, or changed under the run.
+        The cohort cannot be opened, or changed during the run.
     OutputError
         The workspace cannot be written to, or another run is using it.
     NotebookError
-        A notebook did not run to its end; it is kept with a red mark.
+        A notebook failed; it is kept with a red mark.
+
+    See Also
+    --------
+    profile : The sizes of a run.
+    grade_table : Grade a table of features without notebooks.
+
+    Examples
+    --------
+    >>> import epitome_kit as ek
+    >>> results = ek.run_notebooks(["01"], out="runs/first", profile="smoke")  # doctest: +SKIP
+    >>> [(each["name"], each["status"]) for each in results]  # doctest: +SKIP
+    [('01_inspect_cohort', 'done')]
     """
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
@@ -82,8 +105,15 @@ def run_notebooks(notebooks=None, *, out, cohort="phantom", profile="quick", par
     return results
 
 
-def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", parameters=None):
-    """Find the notebooks of a run and the parameters of each, and refuse what would fail minutes later.
+def plan_run(
+    notebooks: Sequence[str] | None = None,
+    *,
+    out: PathLike,
+    cohort: PathLike = "phantom",
+    profile: str = "quick",
+    parameters: Json | None = None,
+) -> tuple[dict[str, Path], dict[str, Json]]:
+    """Find the notebooks of a run and their parameters, and check them before anything is executed.
 
     Parameters
     ----------
@@ -92,8 +122,10 @@ def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", paramete
 
     Returns
     -------
-    (dict of str to Path, dict of str to dict)
-        By notebook: its file, and all of its parameters.
+    sources : dict of str to Path
+        Name of each notebook to its file.
+    fitted : dict of str to dict
+        Name of each notebook to all of its parameters.
 
     Raises
     ------
@@ -107,35 +139,35 @@ def plan_run(notebooks=None, *, out, cohort="phantom", profile="quick", paramete
     sources = find_notebooks(notebooks)
     declared = {name: declared_parameters(path) for name, path in sources.items()}
     if given["cohort"] == "phantom" and not any("cohort" in defaults for defaults in declared.values()):
-        del given["cohort"]  # one head needs none, and nobody asked for another
+        del given["cohort"]  # notebooks about one scan take no cohort, and none was given
     fitted = fit_parameters(declared, given)
     _check_values(_merged(fitted))
     return sources, fitted
 
 
-def _merged(fitted):
+def _merged(fitted: dict[str, Json]) -> Json:
     return {name: value for values in fitted.values() for name, value in values.items()}
 
 
-def notebooks_folder():
-    """Folder of the notebooks: beside the package in a checkout, inside it when installed."""
+def notebooks_folder() -> Path:
+    """Return the folder of the notebooks: next to the package in a checkout, inside it if installed."""
     package = Path(epitome_kit.__file__).parent
     inside = package / "_notebooks"
     return inside if inside.is_dir() else package.parent / "notebooks"
 
 
-def notebooks_to_edit(copy):
-    """Folder of notebooks that a person may change.
+def notebooks_to_edit(copy: PathLike) -> Path:
+    """Return a folder of notebooks that the user can edit.
 
     Parameters
     ----------
     copy : path
-        Where the copy of an installed kit goes, unless there is one already.
+        Folder for the copy of an installed kit; an existing one is kept.
 
     Returns
     -------
     Path
-        The notebooks of the checkout where they can be changed, else the copy.
+        The notebooks of a writable checkout, else the copy.
 
     Raises
     ------
@@ -154,46 +186,45 @@ def notebooks_to_edit(copy):
             shutil.copyfile(path, target)  # without the mode: an installation may be read-only, a copy may not
     except OSError as error:
         reason = f"{error.strerror} ({copy.absolute()})"
-        raise OutputError("lab", "a folder for your copy of the notebooks", reason, "use `--folder`") from error
+        raise OutputError("lab", "a writable folder for a copy of the notebooks", reason, "use `--folder`") from error
     return copy
 
 
-def kit_notebooks():
-    """Find every notebook of the kit: the numbered ones in order, then the labs.
+def kit_notebooks() -> dict[str, Path]:
+    """List all notebooks of the kit: the numbered ones in order, then the labs.
 
     Returns
     -------
     dict of str to Path
-        Name, without ending, to file.
+        Name, without extension, to file.
     """
     folder = notebooks_folder()
     found = [*sorted(folder.glob("[0-9][0-9]_*.ipynb")), *sorted(folder.glob("labs/*.ipynb"))]
     return {path.stem: path for path in found}
 
 
-def find_notebooks(names=None):
+def find_notebooks(names: Iterable[PathLike] | None = None) -> dict[str, Path]:
     """Find notebooks by name, prefix or path.
 
     Parameters
     ----------
     names : sequence of str, default=None
         Such as ``["04", "05_extract_tumour", "leakage", "mine/extra.ipynb"]``;
-        None or empty means the numbered notebooks of the kit, in order, without
-        the labs.
+        None or empty means the numbered notebooks of the kit, in order.
 
     Returns
     -------
     dict of str to Path
-        Name, without ending, to file.
+        Name, without extension, to file.
 
     Raises
     ------
     ParameterError
-        Not known, or a prefix of several.
+        Unknown name, or a prefix of several.
     """
     known = kit_notebooks()
     steps = [name for name, path in known.items() if path.parent.name != "labs"]
-    found = {}
+    found: dict[str, Path] = {}
     for name in map(str, names or steps):
         path = Path(name)
         if path.suffix == ".ipynb" and path.is_file():
@@ -204,47 +235,49 @@ def find_notebooks(names=None):
         if len(matches) != 1:
             raise ParameterError(
                 "run",
-                f"a notebook out of {', '.join(known) or 'none, for none is installed'}",
-                f"`{name}`, which fits {len(matches)} of them",
+                f"one of the notebooks {', '.join(known) or '(none is installed)'}",
+                f"`{name}`, which matches {len(matches)} of them",
                 "give a number such as `04`, a name, or the path of a notebook",
             )
         found[matches[0]] = known[matches[0]]
     return found
 
 
-def _further(parameters):
+def _further(parameters: Json) -> Json:
     for name in ("cohort", "out", "profile"):
         if name in parameters:
             raise ParameterError(
-                "run", f"`{name}` as an option of its own", f"`{name}` among the parameters", f"use `--{name}`"
+                "run", f"`{name}` as a separate option", f"`{name}` among the parameters", f"use `--{name}`"
             )
     return parameters
 
 
-def _cohort_value(cohort):
+def _cohort_value(cohort: PathLike) -> str:
     return "phantom" if str(cohort) == "phantom" else str(Path(cohort).absolute())
 
 
-def _scan_value(scan):
-    """Absolute path of one scan: a notebook works in the workspace, not where its name was typed."""
+def _scan_value(scan: PathLike) -> str:
+    """Return the absolute path of a scan, since notebooks are executed in the workspace."""
     path = Path(str(scan)).absolute()
     if not path.is_file():
-        hint = "look at the path; it may be given from the present folder"
-        raise ParameterError("run", "a scan that is there: .nii, .nii.gz, or a .zip of DICOM", f"{path}, no file", hint)
+        hint = "check the path; it is relative to the current folder"
+        raise ParameterError("run", "an existing scan: .nii, .nii.gz, or a .zip of DICOM", f"{path}, not a file", hint)
     return str(path)
 
 
-def _check_values(parameters):
+def _check_values(parameters: Json) -> None:
     if "profile" in parameters:
         look_up_profile(parameters["profile"])
     if parameters.get("target", "grade") not in TARGETS:
-        raise ParameterError("run", f"a target out of {', '.join(TARGETS)}", repr(parameters["target"]), "use `grade`")
+        raise ParameterError(
+            "run", f"one of the targets {', '.join(TARGETS)}", repr(parameters["target"]), "use `grade`"
+        )
     if parameters.get("cohort", "phantom") != "phantom":
         open_cohort(parameters["cohort"])
 
 
-def _prepare(workspace, parameters, fresh):
-    """Make the workspace, or make sure that it belongs to the same run."""
+def _prepare(workspace: Path, parameters: Json, fresh: bool) -> None:
+    """Create the workspace, or check that it belongs to the same run."""
     stated = Workspace(workspace).parameters
     earlier = read_record(stated)
     if fresh and earlier:
@@ -255,7 +288,7 @@ def _prepare(workspace, parameters, fresh):
     if other:
         raise ParameterError(
             "run",
-            f"{', '.join(f'{name} {earlier[name]!r}' for name in other)}, as {workspace} was made with",
+            f"{', '.join(f'{name} {earlier[name]!r}' for name in other)}, the settings of {workspace}",
             ", ".join(f"{name} {parameters[name]!r}" for name in other),
             "choose another folder with `--out`, or remove the old results with `--fresh`",
         )
@@ -264,7 +297,7 @@ def _prepare(workspace, parameters, fresh):
     Workspace(workspace).notebooks.mkdir(exist_ok=True)
 
 
-def _run_one(name, source, workspace, parameters, lines):
+def _run_one(name: str, source: Path, workspace: Path, parameters: Json, lines: ProgressLines) -> Json:
     target = Workspace(workspace).notebooks / f"{name}.ipynb"
     record = describe_work(source, parameters)
     earlier, again = read_earlier(target, record)

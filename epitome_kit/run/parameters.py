@@ -1,24 +1,26 @@
-"""Notebook parameters: what a notebook declares, and what it may be given."""
+"""Read the parameters that a notebook declares, and check the values given for them."""
 
 import ast
 from difflib import get_close_matches
+from pathlib import Path
 
 from epitome_kit.errors import NotebookError, ParameterError
+from epitome_kit.files import Json
 from epitome_kit.workspace import read_notebook
 
 TAG = "parameters"
-"""Tag of the one cell that declares the parameters."""
+"""Tag of the cell that declares the parameters."""
 
 
-def declared_parameters(path):
+def declared_parameters(path: Path) -> Json:
     """Read the parameters that a notebook declares, with their defaults.
 
     Parameters
     ----------
     path : Path
-        A notebook with one code cell tagged ``parameters``, which holds
-        nothing but literals: a value derived there would not follow when
-        papermill injects another one below it.
+        A notebook with one code cell tagged ``parameters`` that holds literals
+        only: a derived value would not be updated when papermill injects another
+        one below it.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def declared_parameters(path):
     Raises
     ------
     NotebookError
-        No such cell, or more than literals in it.
+        No such cell, or other code in it.
     """
     cells = [cell for cell in read_notebook(path).cells if TAG in cell.metadata.get("tags", [])]
     if len(cells) != 1 or cells[0].cell_type != "code":
@@ -41,23 +43,23 @@ def declared_parameters(path):
     return dict(_assignment(statement, path) for statement in _statements(cells[0].source, path))
 
 
-def fit_parameters(declared, given):
-    """Give each notebook the parameters that it declares, or refuse.
+def fit_parameters(declared: dict[str, Json], given: Json) -> dict[str, Json]:
+    """Assign the given values to the notebooks that declare them.
 
-    Papermill only warns of a name that no notebook knows, and runs with the
-    defaults; here that is an error, as is a value of another type.
+    Papermill only warns about an unknown name and uses the defaults; here an
+    unknown name is an error, as is a value of another type.
 
     Parameters
     ----------
     declared : dict of str to dict
         Notebook name to its declared parameters.
     given : dict
-        Values asked for.
+        Values to set.
 
     Returns
     -------
     dict of str to dict
-        Notebook name to all of its parameters, defaults filled in.
+        Notebook name to all of its parameters, defaults included.
 
     Raises
     ------
@@ -70,9 +72,9 @@ def fit_parameters(declared, given):
             near = get_close_matches(name, known, n=1)
             raise ParameterError(
                 "run",
-                f"a parameter that a selected notebook declares: {', '.join(known)}",
+                f"a parameter declared by a selected notebook: {', '.join(known)}",
                 f"`{name}` = {value!r}",
-                f"write `{near[0]}`, if that is what you mean" if near else "look at the notebook's `parameters` cell",
+                f"did you mean `{near[0]}`?" if near else "look at the `parameters` cell of the notebook",
             )
     return {
         notebook: {name: _typed(name, given.get(name, default), default) for name, default in defaults.items()}
@@ -80,41 +82,43 @@ def fit_parameters(declared, given):
     }
 
 
-def _statements(source, path):
+def _statements(source: str, path: Path) -> list[ast.stmt]:
     try:
         return ast.parse(source).body
     except SyntaxError as error:
         raise _not_literal(path, error.lineno) from error
 
 
-def _assignment(statement, path):
-    """One ``name = literal`` as a pair."""
-    try:
-        (target,) = statement.targets
-        return target.id, ast.literal_eval(statement.value)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _not_literal(path, statement.lineno) from error
+def _assignment(statement: ast.stmt, path: Path) -> tuple[str, object]:
+    """Read ``name = literal`` as a pair."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            try:
+                return name, ast.literal_eval(value)
+            except (TypeError, ValueError) as error:
+                raise _not_literal(path, statement.lineno) from error
+    raise _not_literal(path, statement.lineno)
 
 
-def _not_literal(path, line):
+def _not_literal(path: Path, line: int | None) -> NotebookError:
     return NotebookError(
         "run",
         f"only lines `name = literal` in the `{TAG}` cell of {path.name}",
-        f"something else in line {line} of that cell",
-        "move everything derived from the parameters to the next cell",
+        f"other code in line {line} of that cell",
+        "move derived values to the next cell",
     )
 
 
-def _typed(name, value, default):
-    """`value`, as long as it has the type of `default`; a whole number may stand for a real one."""
-    wanted = type(default)
-    if wanted is float and type(value) is int:
+def _typed(name: str, value: object, default: object) -> object:
+    """Return `value` if it has the type of `default`; an int is accepted for a float."""
+    expected = type(default)
+    if expected is float and isinstance(value, int) and type(value) is int:
         return float(value)
-    if default is None or type(value) is wanted:
+    if default is None or type(value) is expected:
         return value
     raise ParameterError(
         "run",
-        f"`{name}` of type {wanted.__name__}, such as {default!r}",
+        f"`{name}` of type {expected.__name__}, such as {default!r}",
         f"{value!r}, of type {type(value).__name__}",
-        f"write a {wanted.__name__}" if wanted is not str else f"put it in double quotes: `-p '{name}=\"{value}\"'`",
+        f"put it in double quotes: `-p '{name}=\"{value}\"'`" if expected is str else f"use type {expected.__name__}",
     )

@@ -1,29 +1,32 @@
-"""One line of progress for each notebook."""
+"""Show one line of progress per notebook."""
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from epitome_kit.files import Json
+
 
 class ProgressLines:
-    """Show the running notebook as it goes, and one plain line when it ends.
+    """Show a progress bar for the running notebook, and one line when it ends.
 
-    Where the output is no terminal, only the plain lines are written.
+    If the output is not a terminal, only the lines are written.
 
     Parameters
     ----------
     names : sequence of str
-        Notebooks to come, so that the columns line up.
+        All notebooks of the run, to align the columns.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: Sequence[str]) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.width = max(map(len, names), default=0)
 
     @contextmanager
-    def running(self, name, cells):
-        """Yield a function to call with the number of cells reached, out of `cells`."""
+    def running(self, name: str, cells: int) -> Iterator[Callable[[int], None]]:
+        """Yield a function that takes the number of cells started, out of `cells`."""
         if not self.console.is_terminal:
             yield lambda reached: None
             return
@@ -38,8 +41,8 @@ class ProgressLines:
             task = progress.add_task(name, total=cells)
             yield lambda reached: progress.update(task, completed=reached)
 
-    def ended(self, name, status, record):
-        """Write the line that stays."""
+    def ended(self, name: str, status: str, record: Json | None) -> None:
+        """Write the final line of a notebook."""
         colour = {"done": "green", "kept": "blue", "failed": "red"}[status]
         sizes = f"{record['seconds']:8.1f} s {record['tree_peak_rss_mb']:7.0f} MB" if record else ""
         self.console.print(f"[{colour}]{status:>6}[/]  {name:<{self.width}} {sizes}".rstrip())

@@ -1,12 +1,13 @@
-"""A run done again from what it says of itself, and whatever came out differently."""
+"""Repeat a run from its recorded settings, and compare the two."""
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import text_digest, write_tsv
+from epitome_kit.files import Json, PathLike, text_digest, write_tsv
 from epitome_kit.report.run_page import write_report
 from epitome_kit.report.summary import build_summary
 from epitome_kit.resume import read_record
@@ -17,43 +18,45 @@ from epitome_kit.workspace import RECORD, Workspace, executed_notebooks, read_no
 COMPARED = ("cohort", "preprocess", "grading", "tumour")
 """Parts of the summary whose figures are compared."""
 
-_OF_NOTEBOOKS = ("notebooks", "parameters", "case")  # a part of them may be done again
-_OWN = ("cohort", "out", "profile")
+_PARTIAL = ("notebooks", "parameters", "case")  # compared where both runs have them: some notebooks may be repeated
+_OPTIONS = ("cohort", "out", "profile")
 _MACHINE = ("platform", "cpu_count", "memory_gb")
 
 
-def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
-    """Do a run again into a new workspace, and compare the two.
+def rerun_notebooks(
+    run: PathLike, out: PathLike | None = None, *, notebooks: Sequence[str] | None = None, workers: int | None = None
+) -> pd.DataFrame:
+    """Repeat a run in a new workspace, and compare the two.
 
-    Parameters, seed and cohort are those that the run stated. Cohorts that are
-    built in are found beside the new workspace, or simulated again there.
+    Parameters, seed and cohort are those recorded by the run. Built-in cohorts are
+    looked up next to the new workspace, or simulated again there.
 
     Parameters
     ----------
     run : path
         Workspace of a run.
     out : path, default=None
-        The new workspace; None means ``<run>_rerun`` beside it. What is
-        finished there is kept.
+        The new workspace; None means ``<run>_rerun`` next to the run. Finished
+        notebooks in it are kept.
     notebooks : sequence of str, default=None
-        Some of those that the run holds; None means all of them.
+        Notebooks to repeat; None means all that the run executed.
     workers : int, default=None
-        Processes; None means as many as the run had.
+        Processes; None means as many as the run used.
 
     Returns
     -------
     DataFrame
-        One row for each thing compared, as in ``rerun.tsv`` of the new
-        workspace: ``part`` ("parameters", "versions", "machine", "notebooks",
-        "inputs" or "figures"), ``name``, ``before``, ``after`` and ``same``.
-        Notebooks and inputs are compared by checksum, notebooks and parameters
-        only where both runs have them.
+        One row per compared value, as in ``rerun.tsv`` of the new workspace:
+        ``part`` ("parameters", "versions", "machine", "notebooks", "inputs" or
+        "figures"), ``name``, ``before``, ``after`` and ``same``. Notebooks and
+        inputs are compared by checksum, notebooks and parameters only where both
+        runs have them.
 
     Raises
     ------
     ParameterError
-        `run` is not the workspace of a run, holds no executed notebook, or its
-        parameters are not known any more.
+        `run` is not the workspace of a run, has no executed notebook, or its
+        parameters are unknown to the notebooks.
     CohortError, OutputError, NotebookError
         As for :func:`epitome_kit.run.notebooks.run_notebooks`.
     """
@@ -61,17 +64,19 @@ def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
     out = Path(out).absolute() if out else run.with_name(f"{run.name}_rerun")
     stated = run_parameters(run)
     if out == run:
-        raise ParameterError("rerun", "a new workspace", f"{out}, that of the run itself", "choose another `--out`")
+        raise ParameterError(
+            "rerun", "a new workspace", f"{out}, the workspace of the run itself", "choose another `--out`"
+        )
     chosen = find_notebooks(notebooks) if notebooks else None
     sources = [_source(each) for each in executed_notebooks(run) if chosen is None or each["name"] in chosen]
     if not sources:
         raise ParameterError(
-            "rerun", "a run with executed notebooks", f"none in {run / 'notebooks'}", "name another run"
+            "rerun", "a run with executed notebooks", f"none in {run / 'notebooks'}", "choose another run"
         )
     if workers is not None:
         stated = {**stated, "workers": workers}
     declared = {name for path in find_notebooks(sources).values() for name in declared_parameters(path)}
-    further = {name: value for name, value in stated.items() if name in declared and name not in _OWN}
+    further = {name: value for name, value in stated.items() if name in declared and name not in _OPTIONS}
     options = {name: stated[name] for name in ("cohort", "profile") if name in stated}
     run_notebooks(sources, out=out, parameters=further, **options)
     write_report(out)
@@ -80,8 +85,8 @@ def rerun_notebooks(run, out=None, *, notebooks=None, workers=None):
     return compared
 
 
-def compare_runs(before, after):
-    """Compare what two runs were made with, and every figure of their summaries.
+def compare_runs(before: PathLike, after: PathLike) -> pd.DataFrame:
+    """Compare the settings, inputs and figures of two runs.
 
     Parameters
     ----------
@@ -91,22 +96,22 @@ def compare_runs(before, after):
     Returns
     -------
     DataFrame
-        As from :func:`rerun_notebooks`; seconds and memory are left out.
+        As from :func:`rerun_notebooks`; times and memory are not compared.
     """
     one, other = _describe(Path(before)), _describe(Path(after))
     rows = [
         {"part": part, "name": name, "before": one[part].get(name), "after": other[part].get(name)}
         for part in one
         for name in dict.fromkeys([*one[part], *other[part]])
-        if part not in _OF_NOTEBOOKS or (name in one[part] and name in other[part])
+        if part not in _PARTIAL or (name in one[part] and name in other[part])
     ]
     table = pd.DataFrame(rows, columns=["part", "name", "before", "after"], dtype=object)
     table["part"] = table.part.replace("case", "figures")
     return table.assign(same=[row["before"] == row["after"] for row in rows])
 
 
-def _source(notebook):
-    """Name of a notebook of the kit, else the file that was executed."""
+def _source(notebook: Json) -> str:
+    """Return the name of a notebook of the kit, or the path of another notebook."""
     try:
         find_notebooks([notebook["name"]])
         return notebook["name"]
@@ -114,8 +119,8 @@ def _source(notebook):
         return read_notebook(notebook["path"]).metadata.get("papermill", {}).get("input_path", notebook["name"])
 
 
-def _describe(workspace):
-    """Everything of a run that is compared: part to name to value."""
+def _describe(workspace: Path) -> dict[str, Json]:
+    """Return everything to compare: part to name to value."""
     provenance = read_record(Workspace(workspace).provenance)
     summary = read_record(Workspace(workspace).summary) or build_summary(workspace)
     executed = executed_notebooks(workspace)
@@ -136,22 +141,22 @@ def _describe(workspace):
     }
 
 
-def _notebook_checksum(executed):
-    """Checksum of the notebook that was executed; an earlier version called it its source."""
+def _notebook_checksum(executed: Path) -> str | None:
+    """Return the checksum of the notebook; earlier versions stored it as ``source``."""
     record = read_notebook(executed).metadata.get(RECORD, {})
     return record.get("inputs", {}).get("notebook", record.get("source"))
 
 
-def _inputs(record):
-    """One checksum of all scans of a subject; that of an earlier version is marked, as it is made otherwise."""
+def _inputs(record: Path) -> str:
+    """Return one checksum for all scans of a subject; checksums of earlier versions are marked as such."""
     found = read_record(record)
     if "inputs" in found:
         return text_digest(repr(sorted(found["inputs"].items())))
     return f"{found.get('settings', {}).get('inputs')} (earlier version)"
 
 
-def _flat(value, name=""):
-    """Yield every leaf of a nested value, named by the way to it."""
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every leaf of a nested value, named by its path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}".lstrip("."))

@@ -1,4 +1,4 @@
-"""A sweep: one run of the notebooks for each setting of a grid, and all of them side by side."""
+"""Run the notebooks once per setting of a grid, and compare the runs."""
 
 import shutil
 from itertools import product
@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from epitome_kit.errors import EpitomeError, ParameterError
-from epitome_kit.files import read_json, write_json, write_tsv
+from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.report.run_page import write_report
@@ -22,92 +22,91 @@ COLUMNS = (
     *("status", "auc", "auc_low", "auc_high", "n_graded"),
     *("dice", "dice_low", "dice_high", "n_outlined", "seconds", "reason"),
 )
-"""What ``sweep.tsv`` holds beside the name of a run and the parameters that vary."""
+"""Columns of ``sweep.tsv`` after the name of the run and the varied parameters."""
 
 _KEYS = ("notebooks", "fixed", "grid", "runs")
 _OPTIONS = ("cohort", "profile")
 _SHARED = ("preprocessed", "ablation")
-_MAKE_SCANS = ("cohort", "profile", "subjects", "seed")
-_LONGEST = 80
+_DEFINE_SCANS = ("cohort", "profile", "subjects", "seed")
+_MAX_NAME = 80
 
 
-def read_grid(path):
-    """Read a grid: which notebooks are run, and with which settings.
+def read_grid(path: PathLike) -> Json:
+    """Read a grid: the notebooks to run and their settings.
 
     Parameters
     ----------
     path : path
-        YAML as `epitome sweep --help` shows it: ``notebooks`` (all six where
-        left out), ``fixed`` (parameters of every run), and ``grid`` (lists of
-        values: every combination is a run) or ``runs`` (the settings one by one).
+        YAML file, as shown by `epitome sweep --help`: ``notebooks`` (default: all
+        six), ``fixed`` (parameters of every run), and ``grid`` (lists of values:
+        every combination is a run) or ``runs`` (a list of settings).
 
     Returns
     -------
     dict
-        ``notebooks`` (list of str or None), ``varied`` (names of the
-        parameters that differ) and ``runs`` (name of a run to all of its
-        parameters).
+        ``notebooks`` (list of str or None), ``varied`` (names of the varied
+        parameters) and ``runs`` (name of each run to its parameters).
 
     Raises
     ------
     ParameterError
-        Not such a file, or one setting twice.
+        Not a valid grid, or a setting that occurs twice.
     """
     try:
         text = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _bad(path, "a YAML file that can be read", " ".join(str(error).split())[:160]) from error
+        raise _invalid(path, "a readable YAML file", " ".join(str(error).split())[:160]) from error
     if not isinstance(text, dict) or set(text) - set(_KEYS) or ("grid" in text) == ("runs" in text):
         keys = ", ".join(map(str, text)) if isinstance(text, dict) else type(text).__name__
-        raise _bad(path, "`grid` or `runs`, and at most `notebooks` and `fixed` beside it", keys or "nothing")
+        raise _invalid(path, "`grid` or `runs`, optionally with `notebooks` and `fixed`", keys or "nothing")
     notebooks, fixed = text.get("notebooks"), text.get("fixed") or {}
     settings = _combinations(path, text["grid"]) if "grid" in text else text["runs"]
     if not isinstance(fixed, dict) or not isinstance(settings, list) or not all(isinstance(s, dict) for s in settings):
-        raise _bad(path, "`fixed` as names with values, and `runs` as a list of such", "something else")
+        raise _invalid(path, "`fixed` as a mapping and `runs` as a list of mappings", "something else")
     if not settings:
-        raise _bad(path, "at least one setting", "none")
+        raise _invalid(path, "at least one setting", "none")
     if notebooks is not None and not isinstance(notebooks, list):
-        raise _bad(path, "`notebooks` as a list", repr(notebooks))
+        raise _invalid(path, "`notebooks` as a list", repr(notebooks))
     varied = list(dict.fromkeys(name for setting in settings for name in setting))
     names = [_name(setting) for setting in settings]
-    runs = {}
+    runs: dict[str, Json] = {}
     for name, setting in zip(names, settings, strict=True):
-        if len(name) > _LONGEST or names.count(name) > 1:
-            name = f"{name[:_LONGEST]}_{crc32(repr(sorted(setting.items())).encode()):08x}"
+        if len(name) > _MAX_NAME or names.count(name) > 1:
+            name = f"{name[:_MAX_NAME]}_{crc32(repr(sorted(setting.items())).encode()):08x}"
         if name in runs:
-            raise _bad(path, "each setting once", f"{setting} twice")
+            raise _invalid(path, "each setting once", f"{setting} twice")
         runs[name] = {**fixed, **setting}
     return {"notebooks": notebooks and list(map(str, notebooks)), "varied": varied, "runs": runs}
 
 
-def sweep_notebooks(grid, out, *, workers=None):
-    """Run the notebooks once for every setting of a grid, and compare the runs.
+def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None) -> pd.DataFrame:
+    """Run the notebooks once per setting of a grid, and compare the runs.
 
-    Each run is a workspace of its own in `out`, made by
-    :func:`epitome_kit.run.notebooks.run_notebooks`: what is finished is kept,
-    so a sweep that was stopped goes on. A run that fails stands in the table
-    with its reason, and the others go on. Built-in cohorts are made once;
-    runs of one cohort, profile and seed share their preprocessing.
+    Each run has a workspace in `out`, written by
+    :func:`epitome_kit.run.notebooks.run_notebooks`. Finished notebooks are kept, so
+    an interrupted sweep can be repeated to continue. A failed run is listed with
+    its reason, and the other runs continue. Built-in cohorts are simulated once;
+    runs with the same cohort, profile and seed share their preprocessing.
 
     Parameters
     ----------
     grid : path
         As for :func:`read_grid`.
     out : path
-        Gets a folder for each run, ``sweep.tsv``, ``sweep.html`` and
+        Output folder: one folder per run, ``sweep.tsv``, ``sweep.html`` and
         ``figures/``.
     workers : int, default=None
-        Processes of each run; None means what the notebooks say.
+        Processes of each run; None means the default of the notebooks.
 
     Returns
     -------
     DataFrame
-        One row a run: ``run``, the parameters that vary, and :data:`COLUMNS`.
+        One row per run: ``run``, the varied parameters, and :data:`COLUMNS`.
 
     Raises
     ------
     ParameterError
-        The grid cannot be read, or names what no notebook knows.
+        The grid is invalid, or has parameters that no notebook declares.
     CohortError
         A cohort of the grid cannot be opened.
     OutputError
@@ -117,14 +116,15 @@ def sweep_notebooks(grid, out, *, workers=None):
     if workers is not None:
         plan["runs"] = {name: {**setting, "workers": workers} for name, setting in plan["runs"].items()}
     for name, setting in plan["runs"].items():
-        wanted = list(plan_run(plan["notebooks"], out=out / name, **_as_options(setting))[0])
+        notebooks = list(plan_run(plan["notebooks"], out=out / name, **_as_options(setting))[0])
     write_json(out / "sweep.json", plan)
-    reasons, console = {}, Console(stderr=True, highlight=False)
-    _write(out, plan, wanted, reasons)
+    reasons: dict[str, str] = {}
+    console = Console(stderr=True, highlight=False)
+    _write(out, plan, notebooks, reasons)
     for number, (name, setting) in enumerate(plan["runs"].items(), 1):
         console.print(f"Run {number} of {len(plan['runs'])}: {name}")
         try:
-            _share_preprocessing(out, name, plan["runs"], wanted)
+            _share_preprocessing(out, name, plan["runs"], notebooks)
             results = run_notebooks(plan["notebooks"], out=out / name, **_as_options(setting))
             if any(result["status"] == "done" for result in results) or not Workspace(out / name).page.is_file():
                 write_report(out / name)
@@ -133,53 +133,53 @@ def sweep_notebooks(grid, out, *, workers=None):
             console.print(str(error), markup=False)
             if Workspace(out / name).parameters.is_file():
                 write_report(out / name)
-        rows = _write(out, plan, wanted, reasons)
+        rows = _write(out, plan, notebooks, reasons)
     return rows
 
 
-def _combinations(path, grid):
+def _combinations(path: PathLike, grid: object) -> list[Json]:
     """List every combination of the values of a grid."""
     if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
-        raise _bad(path, "`grid` as names, each with a list of values", repr(grid)[:120])
+        raise _invalid(path, "`grid` as a mapping of names to lists of values", repr(grid)[:120])
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())] if grid else []
 
 
-def _name(setting):
-    """Name a run by its setting, such as ``seed-0_target-grade``."""
+def _name(setting: Json) -> str:
+    """Return the name of a run, such as ``seed-0_target-grade``."""
     texts = (f"{name}-{Path(value).name if name == 'cohort' else value}" for name, value in setting.items())
     return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in text) for text in texts) or "as-it-is"
 
 
-def _as_options(setting):
+def _as_options(setting: Json) -> Json:
     options = {name: setting[name] for name in _OPTIONS if name in setting}
     return {**options, "parameters": {name: value for name, value in setting.items() if name not in _OPTIONS}}
 
 
-def _share_preprocessing(out, name, runs, wanted):
-    """Link what another run of the same scans preprocessed; what does not fit is noticed and done again.
+def _share_preprocessing(out: Path, name: str, runs: dict[str, Json], notebooks: list[str]) -> None:
+    """Link the preprocessing of another run on the same scans; results with other settings are computed again.
 
-    Links are as good as copies: every file is written whole under another name.
+    Hard links are safe, because files are replaced and never changed in place.
     """
     for other in runs:
-        if other != name and _same_scans(runs[other], runs[name]) and _status(out / other, wanted) == "done":
+        if other != name and _same_scans(runs[other], runs[name]) and _status(out / other, notebooks) == "done":
             for folder in _SHARED:
                 if (out / other / folder).is_dir() and not (out / name / folder).exists():
                     shutil.copytree(out / other / folder, out / name / folder, copy_function=hard_link_or_copy)
             return
 
 
-def _same_scans(one, other):
+def _same_scans(one: Json, other: Json) -> bool:
     simulated = one.get("cohort", "phantom") == "phantom"
-    return all(one.get(key) == other.get(key) for key in _MAKE_SCANS if key != "seed" or simulated)
+    return all(one.get(key) == other.get(key) for key in _DEFINE_SCANS if key != "seed" or simulated)
 
 
-def _status(workspace, wanted):
+def _status(workspace: Path, notebooks: list[str]) -> str:
     states = {each["name"]: each["status"] for each in executed_notebooks(workspace)}
-    return "done" if all(states.get(name) == "done" for name in wanted) else "waiting"
+    return "done" if all(states.get(name) == "done" for name in notebooks) else "waiting"
 
 
-def _write(out, plan, wanted, reasons):
-    """Write table, figure and page as far as the runs are."""
+def _write(out: Path, plan: Json, notebooks: list[str], reasons: dict[str, str]) -> pd.DataFrame:
+    """Write table, figure and page with the results so far."""
     from epitome_kit.plotting.style import save_figure
     from epitome_kit.plotting.sweep import sweep_chart
 
@@ -188,7 +188,7 @@ def _write(out, plan, wanted, reasons):
             {
                 "run": name,
                 **{each: setting.get(each) for each in plan["varied"]},
-                "status": "failed" if name in reasons else _status(out / name, wanted),
+                "status": "failed" if name in reasons else _status(out / name, notebooks),
                 **_figures(out / name),
                 "reason": reasons.get(name),
             }
@@ -199,8 +199,8 @@ def _write(out, plan, wanted, reasons):
     write_tsv(out / "sweep.tsv", rows)
     picture = None
     if rows[["auc", "dice"]].notna().any(axis=None):
-        told = f"AUC, Dice and seconds of {len(rows)} runs side by side; the numbers are in the table of this page."
-        save_figure(sweep_chart(rows, plan["varied"]), Workspace(out).figures / "sweep.png", told)
+        text = f"AUC, Dice and seconds of {len(rows)} runs; the numbers are in the table of this page."
+        save_figure(sweep_chart(rows, plan["varied"]), Workspace(out).figures / "sweep.png", text)
         picture = embed_picture(Workspace(out).figures / "sweep.png")
     shown = rows.astype(object).where(rows.notna(), None).to_dict("records")
     for row in shown:
@@ -213,14 +213,14 @@ def _write(out, plan, wanted, reasons):
         rows=shown,
         figure=picture,
         fixed={k: v for k, v in next(iter(plan["runs"].values())).items() if k not in plan["varied"]},
-        notebooks=wanted,
+        notebooks=notebooks,
         simulated=any(setting.get("cohort", "phantom") == "phantom" for setting in plan["runs"].values()),
     )
     return rows
 
 
-def _figures(workspace):
-    """Key figures of a run that is there, complete or not."""
+def _figures(workspace: Path) -> Json:
+    """Return the key figures of a run; empty if it has no summary yet."""
     if not Workspace(workspace).summary.is_file():
         return {}
     summary, dice = read_json(Workspace(workspace).summary), column(table(Workspace(workspace).tumours), "dice")
@@ -235,5 +235,5 @@ def _figures(workspace):
     }
 
 
-def _bad(path, expected, received):
-    return ParameterError("sweep", f"{expected}, in {path}", received, "look at the example of `epitome sweep --help`")
+def _invalid(path: PathLike, expected: str, received: str) -> ParameterError:
+    return ParameterError("sweep", f"{expected}, in {path}", received, "see the example in `epitome sweep --help`")

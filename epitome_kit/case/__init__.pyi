@@ -1,0 +1,11 @@
+from .charts import grade_chart as grade_chart
+from .findings import size_lines as size_lines
+from .page import CasePage as CasePage
+from .page import open_case_page as open_case_page
+from .phantoms import known_truth as known_truth
+from .phantoms import load_phantoms as load_phantoms
+from .report import CaseReport as CaseReport
+from .report import case_html as case_html
+from .report import case_report as case_report
+from .server import serve_case_page as serve_case_page
+from .upload import receive_scan as receive_scan

@@ -1,0 +1,9 @@
+from .checklists import fill_in_checklists as fill_in_checklists
+from .checklists import write_checklists as write_checklists
+from .epitomes_page import extract_cohort as extract_cohort
+from .flow import write_flow as write_flow
+from .graded_table import grade_table as grade_table
+from .model_card import write_model_card as write_model_card
+from .quality_page import write_quality_page as write_quality_page
+from .run_page import write_report as write_report
+from .summary import build_summary as build_summary
