@@ -1,15 +1,22 @@
-"""What the comparisons share: a subject to work on, a fresh process to work in, and the table of results."""
+"""Shared by the benchmarks: phantoms, calls in a new process, timing and the table of results."""
 
 import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
+from epitome_kit.cohort import Subject
+from epitome_kit.files import PathLike
 from epitome_kit.simulate.phantom import make_phantom_cohort
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 RESULTS = Path(__file__).with_name("results.md")
 HEADER = """# Benchmarks
@@ -21,36 +28,36 @@ Written by `make bench`; every row compares the kit with another tool in one run
 """
 
 
-def phantoms(folder, spacing_mm, contrast, subjects=2):
-    """Simulate heads whose truth is known."""
+def phantoms(folder: PathLike, spacing_mm: float, contrast: str, subjects: int = 2) -> list[Subject]:
+    """Simulate subjects with known truth."""
     cohort = make_phantom_cohort(folder, subjects=subjects, spacing_mm=(spacing_mm,) * 3, contrasts=[contrast])
     return list(cohort.subjects.values())
 
 
-def peak_memory_mb():
-    """Largest resident set of this process so far; Linux counts in KiB, macOS in bytes."""
+def peak_memory_mb() -> float:
+    """Return the peak resident set size of this process; Linux reports KiB, macOS bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
-def in_a_fresh_process(function, *arguments):
-    """Call a function where nothing was loaded before; return its value.
+def in_new_process(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function in a new process and return its value.
 
-    Peak memory starts from that of the caller on Linux, so keep the caller small.
+    On Linux peak memory starts from that of the caller, so keep the caller small.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+        return pool.submit(function, *args, **kwargs).result()
 
 
-def timed(function, *arguments):
-    """Return what a function returns, and the seconds that it took."""
+def timed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R, float]:
+    """Call a function; return its value and the time in seconds."""
     started = time.perf_counter()
-    value = function(*arguments)
+    value = function(*args, **kwargs)
     return value, time.perf_counter() - started
 
 
-def record(what, kit, peer="", ratio=None):
-    """Print one comparison and put it into the table, in place of an earlier one."""
+def record(what: str, kit: str, peer: str = "", ratio: float | None = None) -> None:
+    """Print one row of the table and save it, replacing an earlier row of the same name."""
     cells = (what, kit, peer, "" if ratio is None else f"{ratio:.1f}", date.today().isoformat(), os.cpu_count())
     row = "| " + " | ".join(map(str, cells)) + " |"
     print(row)

@@ -1,10 +1,10 @@
-"""Bias field: the kit's N4 against ANTsPy's at its default shrink, on one phantom in one run.
+"""Bias field: N4 of the kit compared with ANTsPy at its default shrink factor, on one phantom in one run.
 
     make bench
     PYTHONPATH=. .venv-bench/bin/python benchmarks/bias_field.py
 
-The aim is at least three times the speed, and a residual log field of 0.035
-(sd over the brain) where it was about 0.10.
+The target is at least three times the speed, and a residual log field of 0.035
+(sd over the brain), from about 0.10.
 """
 
 import tempfile
@@ -18,11 +18,11 @@ from epitome_kit.images import image_like, load_image, load_mask
 from epitome_kit.preprocess.bias_field import correct_bias
 
 
-def main(spacing_mm: float = 1.0, contrast: str = "T2w"):
-    """Correct one simulated head both ways."""
+def main(spacing_mm: float = 1.0, contrast: str = "T2w") -> None:
+    """Correct one simulated head with both tools."""
     with tempfile.TemporaryDirectory() as folder:
         subject = phantoms(folder, spacing_mm, contrast)[0]
-        prefix = subject.truth / f"{subject.id}_space-{contrast}"
+        prefix = f"{subject.truth}/{subject.id}_space-{contrast}"
         image = load_image(subject.images[contrast])
         image = image_like(np.asarray(image.dataobj, np.float32), image)
         mask = load_mask(f"{prefix}_desc-brain_mask.nii.gz")
@@ -32,17 +32,17 @@ def main(spacing_mm: float = 1.0, contrast: str = "T2w"):
         ants.from_numpy(np.asarray(part.dataobj, np.float32), spacing=[spacing_mm] * 3) for part in (image, mask)
     )
 
-    def peer():
+    def peer() -> np.ndarray:
         return ants.n4_bias_field_correction(scan, mask=brain, return_bias_field=True).numpy()
 
     (_, field), seconds = timed(correct_bias, image, mask)
     theirs, their_seconds = timed(peer)
-    left = [(truth - np.log(found))[inside].std() for found in (np.asarray(field.dataobj), theirs)]
+    residuals = [(truth - np.log(found))[inside].std() for found in (np.asarray(field.dataobj), theirs)]
     record(
         f"N4, {contrast} of {' x '.join(map(str, image.shape))}: seconds; log field left (sd, of"
         f" {truth[inside].std():.3f})",
-        f"{seconds:.1f} s; {left[0]:.3f}",
-        f"ANTsPy, shrink 4: {their_seconds:.1f} s; {left[1]:.3f}",
+        f"{seconds:.1f} s; {residuals[0]:.3f}",
+        f"ANTsPy, shrink 4: {their_seconds:.1f} s; {residuals[1]:.3f}",
         their_seconds / seconds,
     )
 

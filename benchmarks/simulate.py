@@ -3,8 +3,8 @@
     make bench
     python benchmarks/simulate.py --subjects 8 --profile full
 
-Prints one line, for machines that have nothing else to do. At 2 mm with two
-contrasts the aim is 1.5 s per subject and core, and 1 GB of memory.
+Prints one line; run it on an idle machine. The target at 2 mm with two contrasts is
+1.5 s per subject and core, and 1 GB of memory.
 """
 
 import tempfile
@@ -17,8 +17,8 @@ from epitome_kit.simulate.anatomy import head_model
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
 
-def main(subjects: int = 12, profile: str = "quick", seed: int = 0):
-    """Simulate a cohort in a temporary folder on one core, and print what it took."""
+def main(subjects: int = 12, profile: str = "quick", seed: int = 0) -> None:
+    """Simulate a cohort in a temporary folder on one core, and record time and memory."""
     started = time.perf_counter()
     head_model(1.0 if profile == "full" else 2.0)
     once = time.perf_counter() - started

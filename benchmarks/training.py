@@ -1,20 +1,22 @@
-"""Training: the kit's network on its default backend against the same network in plain PyTorch.
+"""Training: the network of the kit on its default backend compared with the same network in plain PyTorch.
 
     make bench
     PYTHONPATH=. .venv-bench/bin/python benchmarks/training.py
 
-Same layers, batch, optimiser and loss, two threads each, in a process of its
-own. The peer has only the part that is trained; the kit carries the other one
-along. The aim is at least the peer's throughput, with augmentation as well.
+Both have the same layers, batch size, optimiser and loss, two threads, and a process
+of their own. The peer has only the trained part of the network; the kit also runs the
+frozen part. The target is at least the throughput of the peer, with and without
+augmentation.
 """
 
 import os
 import time
+from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
 import typer
-from bench import in_a_fresh_process, record
+from bench import in_new_process, record
 
 from epitome_kit.learn.augmentation import augment
 from epitome_kit.preprocess.registration import template_grid
@@ -22,31 +24,31 @@ from epitome_kit.preprocess.registration import template_grid
 CONTRASTS, BATCH, THREADS = ("T1ce", "T2w"), 2, 2
 
 
-def draw_subjects(shape, count=4):
-    """Noise in place of scans, and masks of a fifth of the voxels: what is learned takes no time of its own."""
+def draw_subjects(shape: Sequence[int], count: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Draw noise for scans, and random masks of a fifth of the voxels: the content does not affect the time."""
     rng = np.random.default_rng(0)
     scans = rng.standard_normal((count, *shape, len(CONTRASTS))).astype(np.float32)
     return scans, (rng.random((count, *shape, 2)) < 0.2).astype(np.uint8)
 
 
 class Subjects:
-    """What the peer's loader draws from: scans and masks, channels first."""
+    """Data set for the loader of the peer: scans and masks, channels first."""
 
-    def __init__(self, shape, count, augmented):
+    def __init__(self, shape: Sequence[int], count: int, augmented: bool) -> None:
         self.pairs, self.count, self.augmented = list(zip(*draw_subjects(shape), strict=True)), count, augmented
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         pair = self.pairs[index % len(self.pairs)]
         if self.augmented:
             pair = augment(*pair, np.random.default_rng(index))
         return tuple(np.moveaxis(part, -1, 0).astype(np.float32, order="C") for part in pair)
 
 
-def train_kit(shape, steps, augmented):
-    """Seconds per volume of the kit."""
+def train_kit(shape: Sequence[int], steps: int, augmented: bool) -> float:
+    """Return the seconds per volume of the kit."""
     os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS), TF_NUM_INTEROP_THREADS=str(THREADS))
     from epitome_kit.backend import keras
     from epitome_kit.learn.batches import Batches
@@ -65,19 +67,19 @@ def train_kit(shape, steps, augmented):
     return _seconds(ticks)
 
 
-def train_peer(shape, steps, augmented):
-    """Seconds per volume of PyTorch."""
+def train_peer(shape: Sequence[int], steps: int, augmented: bool) -> float:
+    """Return the seconds per volume of PyTorch."""
     import torch
     from torch import nn
 
     torch.set_num_threads(THREADS)
 
-    def block(inputs, filters, stride=1):
+    def block(inputs: int, filters: int, stride: int = 1) -> nn.Sequential:
         layer = nn.Conv3d(inputs, filters, 3, stride, padding=1, bias=False)
         return nn.Sequential(layer, nn.BatchNorm3d(filters, eps=1e-3), nn.ReLU())
 
     class Finder(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.near = nn.Sequential(block(len(CONTRASTS), 16, 2), block(16, 16))
             self.middle = nn.Sequential(block(16, 32, 2), block(32, 32))
@@ -86,13 +88,13 @@ def train_peer(shape, steps, augmented):
             self.joined, self.tumour = block(32, 16), nn.Conv3d(16, 1, 1)
             self.up = nn.Upsample(scale_factor=2)
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             near = self.near(x)
             middle = self.middle(near)
             context = self.narrow(self.context(torch.cat([self.up(self.far(middle)), middle], 1)))
             return torch.sigmoid(self.tumour(self.joined(torch.cat([self.up(context), near], 1))))
 
-    def loss(truth, predicted):
+    def loss(truth: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
         tumour, known = nn.functional.avg_pool3d(truth, 2).split(1, dim=1)
         predicted, axes = predicted.clamp(1e-5, 1 - 1e-5), (1, 2, 3, 4)
         entropy = -(tumour * predicted.log() + (1 - tumour) * (1 - predicted).log())
@@ -102,7 +104,7 @@ def train_peer(shape, steps, augmented):
 
     model = Finder()
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm3d):  # frozen, as it is in the kit
+        if isinstance(layer, nn.BatchNorm3d):  # frozen, as in the kit
             layer.eval().requires_grad_(False)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     subjects = Subjects(shape, BATCH * (steps + 3), augmented)
@@ -118,22 +120,21 @@ def train_peer(shape, steps, augmented):
     return _seconds(ticks)
 
 
-def _seconds(ticks):
-    """Seconds per volume by the median step after three."""
+def _seconds(ticks: Sequence[float]) -> float:
+    """Return the seconds per volume, from the median step after the first three."""
     return median(np.diff(ticks[2:])) / BATCH
 
 
-def main(spacing_mm: float = 3.0, steps: int = 30, rounds: int = 3):
+def main(spacing_mm: float = 3.0, steps: int = 30, rounds: int = 3) -> None:
     """Train both for some steps, in turns, without and with augmentation; the best round of each counts.
 
-    What else the machine does only adds time, and to PyTorch the most: its threads wait for each other.
+    Other load on the machine adds time, most of all to PyTorch, whose threads wait for each other.
     """
     shape = template_grid(spacing_mm)[1]
     grid = f"{' x '.join(map(str, shape))} at {spacing_mm:g} mm"
     for augmented, name in ((False, "training"), (True, "training with augmentation")):
         times = [
-            [in_a_fresh_process(train, shape, steps, augmented) for train in (train_kit, train_peer)]
-            for _ in range(rounds)
+            [in_new_process(train, shape, steps, augmented) for train in (train_kit, train_peer)] for _ in range(rounds)
         ]
         kit, peer = np.min(times, axis=0)
         record(

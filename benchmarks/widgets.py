@@ -1,14 +1,15 @@
-"""One step of the slice slider: the kit's viewer against matplotlib under `ipywidgets.interact`, in one run.
+"""One step of the slice slider: the viewer compared with matplotlib under `ipywidgets.interact`, in one run.
 
     make bench
     PYTHONPATH=. .venv-bench/bin/python benchmarks/widgets.py --steps 60
 
-Both show the same slices of 256 x 256, with the same mask laid over, as the
-bytes of a picture of about as many pixels, a JPEG of the kit's and a PNG of
-matplotlib's. The aim is at most 25 ms a step, and a third of the peer's time.
+Both show the same slices of 256 x 256 with the same mask as an encoded image of about
+as many pixels: JPEG by the kit, PNG by matplotlib. The target is at most 25 ms per
+step, and a third of the time of the peer.
 """
 
 import io
+from collections.abc import Callable
 from contextlib import redirect_stdout
 
 import matplotlib.pyplot as plt
@@ -25,9 +26,12 @@ from epitome_kit.widgets.slice_viewer import SliceViewer
 
 SIDE, DEPTH, DPI = 256, 40, 80
 
+Slider = tuple[IntSlider, Callable[[], bytes]]
+"""A slider, and a function that returns the current image as bytes."""
 
-def head_and_mask():
-    """A ball with smooth noise, and a smaller ball in it."""
+
+def head_and_mask() -> tuple[Nifti1Image, Nifti1Image]:
+    """Make a ball with smooth noise, and the mask of a smaller ball in it."""
     places = np.moveaxis(np.indices((SIDE, SIDE, DEPTH)), 0, -1) - np.array([SIDE, SIDE, DEPTH]) / 2
     distance = np.linalg.norm(places * (1, 1, 4), axis=-1)
     noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(distance.shape), 1)
@@ -36,19 +40,19 @@ def head_and_mask():
     return Nifti1Image(scan, affine), Nifti1Image((distance < 50).astype(np.uint8), affine)
 
 
-def kit(scan, mask):
-    """Slider of the kit, and what it sends."""
+def kit(scan: Nifti1Image, mask: Nifti1Image) -> Slider:
+    """Make the slider of the kit."""
     viewer = SliceViewer({"scan": scan}, {"mask": mask}, size=SIDE)
     return viewer.index, lambda: viewer.picture.value
 
 
-def peer(scan, mask):
-    """Slider of `interact` over a figure of matplotlib, and what it sends: the figure as PNG."""
-    view, sent = slice_view(scan), []
+def peer(scan: Nifti1Image, mask: Nifti1Image) -> Slider:
+    """Make a slider of `interact` for a figure of matplotlib as PNG."""
+    view, sent = slice_view(scan), list[bytes]()
     volume, inside = scan.get_fdata(dtype=np.float32), np.asarray(mask.dataobj) > 0
     low, high = display_windows({"scan": volume})["scan"]
 
-    def show(index):
+    def show(index: int) -> None:
         figure, axes = plt.subplots(figsize=(SIDE / DPI, SIDE / DPI), dpi=DPI)
         axes.imshow(view.cut(volume, index), cmap="gray", vmin=low, vmax=high)
         cut = view.cut(inside, index)
@@ -64,16 +68,16 @@ def peer(scan, mask):
     return slider, lambda: sent[0]
 
 
-def step(slider, sent, index):
-    """Move a slider; return the milliseconds until the new picture is there."""
+def step(slider: IntSlider, sent: Callable[[], bytes], index: int) -> float:
+    """Move a slider; return the milliseconds until the image has changed."""
     before = sent()
     seconds = timed(setattr, slider, "value", index)[1]
     if sent() == before:
-        raise RuntimeError("the picture did not change")
+        raise RuntimeError("the image did not change")
     return 1000 * seconds
 
 
-def main(steps: int = 40):
+def main(steps: int = 40) -> None:
     """Move both sliders in turn, through the same slices."""
     images, places = head_and_mask(), [5 + place % (DEPTH - 10) for place in range(steps)]
     with redirect_stdout(io.StringIO()):  # `interact` clears its output with control characters

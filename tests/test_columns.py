@@ -19,7 +19,7 @@ SHARED = (
 @pytest.mark.parametrize("name", " ".join(PEOPLE).split())
 def test_a_name_of_people_is_known(name):
     frame = pd.DataFrame({"f": np.arange(30) / 7, name: np.arange(30) // 3})
-    assert people_column(frame) == name and people_column(frame, besides=[name]) is None
+    assert people_column(frame) == name and people_column(frame, exclude=[name]) is None
     assert people_column(frame.assign(**{name: np.arange(30)})) is None, "nothing repeats"
     assert people_column(frame.assign(**{name: np.arange(30) // 2 / 7})) is None, "no id has decimals"
 
@@ -48,7 +48,7 @@ def test_a_name_of_no_id_is_known(name):
 def test_names_of_files_and_of_people_are_known():
     texts = pd.Series([f"a{number}.nii" for number in range(30)])
     frame = pd.DataFrame(dict.fromkeys(("Image", "file_name", "name", "site name", "image quality"), texts))
-    assert files_columns(frame, besides=["name"]) == ["Image", "file_name"]
+    assert files_columns(frame, exclude=["name"]) == ["Image", "file_name"]
     assert not files_columns(frame.assign(**{name: np.arange(30) for name in frame})), "numbers are no names"
     assert people_column(frame.iloc[[*range(30), *range(5)]]) == "Image"
 

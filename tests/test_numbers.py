@@ -17,9 +17,9 @@ def _frame(**columns):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"size": "812 640 1.204 77"}, ["1.204 beside 812 in column size", "--drop size"]),
+        ({"size": "812 640 1.204 77"}, ["1.204 and 812 in column size", "--drop size"]),
         ({"size": "812 640 1.204.500"}, ["not read"]),
-        ({"size": "812 640 1,204", "a": "0,5 1,25 3,75"}, ["1,204 beside 812"]),
+        ({"size": "812 640 1,204", "a": "0,5 1,25 3,75"}, ["1,204 and 812"]),
         ({"a": "0,5 1,25", "size": "1.204 2.711"}, ["0,5 in column a and 1.204 in column size"]),
         ({"size": "1.25 3.5", "a": "7,5 NA"}, ["7,5 in column a and 1.25"]),
     ],
@@ -54,7 +54,7 @@ def test_codes_of_missing_values_and_too_large_ones_are_said():
     frame.loc[5, ["one", "big"]] = [-999, 1e45]
     found = odd_values(frame)
     assert [line.split(",")[0] for line in found[:3]] == [f"-999 in 2 rows of {name}" for name in ("age", "cells", "z")]
-    assert found[3:] == ["1 values of big are over 3.4e38, and were taken as missing"]
+    assert len(found) == 4 and found[3].startswith("1 values of big are over 3.4e38")
     steps = pd.DataFrame({"a": np.linspace(-2000, 2000, 41), "b": np.resize([9, 99, 500, 999.0], 41)})
     assert not odd_values(steps)
 
@@ -79,7 +79,7 @@ def test_a_word_that_was_read_as_no_label_is_said():
 
 def test_cells_of_several_values_and_no_cells_are_three_lines():
     for cell in ([1, 2], {"k": 1}, np.zeros(2)):
-        with raises_three_lines(TableError, "column c", "one value a cell"):
+        with raises_three_lines(TableError, "column c", "one value per cell"):
             read_features(_table().assign(c=[cell] * 40), label="kind")
     with raises_three_lines(TableError, "0 rows and 0 columns"):
         read_features(pd.DataFrame(), label="kind")

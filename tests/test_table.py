@@ -112,7 +112,7 @@ def test_a_number_with_an_infinity_is_no_word():
 
 def test_two_rows_of_a_subject_are_a_leak():
     table = pd.concat([_table(), _table().iloc[[7]].assign(f0=9.0)])
-    with raises_three_lines(LeakageError, "patient", "p007", "one row a subject"):
+    with raises_three_lines(LeakageError, "patient", "p007", "one row per subject"):
         _read(table)
 
 

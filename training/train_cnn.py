@@ -1,10 +1,10 @@
-"""Train the network that every cohort starts from, on simulated gliomas alone.
+"""Train the initial weights of the CNN on simulated gliomas.
 
     python training/train_cnn.py --patients 1200 --epochs 12
 
-Gliomas are grown, scanned in four contrasts on the template grid, and spoiled
-as real preprocessing spoils them. No scan of a person is read, and no seed of
-the built-in cohort is used. Writes `epitome_kit/weights/epitome_cnn.weights.h5`;
+Gliomas are simulated and scanned in four contrasts on the template grid, with the
+errors of real preprocessing. No scan of a person is read, and no seed of the
+built-in cohort is used. Writes `epitome_kit/weights/epitome_cnn.weights.h5`; takes
 about an hour and a half on two cores.
 """
 
@@ -33,11 +33,11 @@ from epitome_kit.simulate.tumour import draw_latents, grow_tumour
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "epitome_cnn.weights.h5"
 SPACING_MM = 3.0
 CHANNELS = ("T1w", "T1ce", "T2w", "FLAIR")
-USUAL = [("T1ce", "T2w"), ("T1w", "T1ce", "FLAIR"), ("T1w", "T1ce", "T2w", "FLAIR")]
+COMMON_SETS = [("T1ce", "T2w"), ("T1w", "T1ce", "FLAIR"), ("T1w", "T1ce", "T2w", "FLAIR")]
 
 
-def simulated_patient(number, seed):
-    """Grow and scan one glioma as preprocessing would hand it over.
+def simulated_patient(number: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Simulate one glioma and its scans after preprocessing.
 
     Returns scans (i, j, k, 4) as float16, tumour (i, j, k, 1) as uint8, and latents (7,).
     """
@@ -49,37 +49,40 @@ def simulated_patient(number, seed):
     deformation, pose = random_deformation(rng), _nearly_registered(rng, degrees=1.5, mm=1.5, scale=0.02)
     variety = rng.choice((0.05, 0.12))
     blur_mm = rng.uniform(0.5, 2.5, 3) if rng.random() < 0.5 else np.full(3, 0.8)
-    scans, lead = [], None
+    scans = []
     for contrast in CHANNELS:
         moved = _nearly_registered(rng, degrees=0.4, mm=0.4, scale=0) @ pose
         artefacts = Artefacts(noise=rng.uniform(0.008, 0.03), bias_sd=rng.uniform(0, 0.06), variety=variety)
         scan = acquire(head, tumour, deformation, moved, grid, contrast=contrast, rng=rng, artefacts=artefacts)
-        lead = scan if contrast == "T2w" else lead
+        if contrast == "T2w":
+            reference = scan
         scans.append(ndimage.gaussian_filter(scan.image.get_fdata(dtype=np.float32), blur_mm / SPACING_MM))
     ragged = ndimage.gaussian_filter(rng.standard_normal(grid[1]), 3)
-    brain = ndimage.gaussian_filter(lead.brain.astype(float), 0.7) > 0.5 + 0.2 * ragged / ragged.std()
+    brain = ndimage.gaussian_filter(reference.brain.astype(float), 0.7) > 0.5 + 0.2 * ragged / ragged.std()
     mask = nib.Nifti1Image(brain.astype(np.uint8), grid[0])
-    seen = [normalise_intensity(nib.Nifti1Image(scan, grid[0]), mask).get_fdata(dtype=np.float32) for scan in scans]
-    return np.stack(seen, -1).astype(np.float16), lead.tumour[..., None], latents.astype(np.float32)
+    normalised = [
+        normalise_intensity(nib.Nifti1Image(scan, grid[0]), mask).get_fdata(dtype=np.float32) for scan in scans
+    ]
+    return np.stack(normalised, -1).astype(np.float16), reference.tumour[..., None], latents.astype(np.float32)
 
 
-def _nearly_registered(rng, *, degrees, mm, scale):
-    turn = Rotation.from_euler("xyz", rng.normal(0, degrees, 3), degrees=True).as_matrix()
-    return nib.affines.from_matvec(turn * rng.normal(1, scale, 3), rng.normal(0, mm, 3))
+def _nearly_registered(rng: np.random.Generator, *, degrees: float, mm: float, scale: float) -> np.ndarray:
+    rotation = Rotation.from_euler("xyz", rng.normal(0, degrees, 3), degrees=True).as_matrix()
+    return nib.affines.from_matvec(rotation * rng.normal(1, scale, 3), rng.normal(0, mm, 3))
 
 
 class Patients(keras.utils.PyDataset):
-    """Shuffled batches, augmented, with some contrasts left out as in real cohorts."""
+    """Shuffled, augmented batches with random subsets of contrasts, as in real cohorts."""
 
-    def __init__(self, scans, tumours, latents, batch, seed):
+    def __init__(self, scans: np.ndarray, tumours: np.ndarray, latents: np.ndarray, batch: int, seed: int) -> None:
         super().__init__(workers=1, max_queue_size=4)
         self.parts, self.batch, self.rng = (scans, tumours, latents), batch, np.random.default_rng(seed)
         self.order = self.rng.permutation(len(scans))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.order) // self.batch
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         chosen = self.order[index * self.batch : (index + 1) * self.batch]
         scans, tumours, latents = (part[chosen] for part in self.parts)
         pairs = [augment(scan.astype(np.float32), one, self.rng) for scan, one in zip(scans, tumours, strict=True)]
@@ -89,30 +92,33 @@ class Patients(keras.utils.PyDataset):
         known = np.concatenate([tumours, np.ones_like(tumours)], -1).astype(np.float32)
         return scans, {"tumour": known, "features": latents}
 
-    def _kept_contrasts(self):
-        """Those of a usual cohort, or any."""
+    def _kept_contrasts(self) -> np.ndarray:
+        """Draw a common set of contrasts, or a random one."""
         if self.rng.random() < 0.75:
-            return np.isin(CHANNELS, USUAL[self.rng.integers(len(USUAL))])
+            return np.isin(CHANNELS, COMMON_SETS[self.rng.integers(len(COMMON_SETS))])
         kept = self.rng.random(len(CHANNELS)) < 0.5
         kept[self.rng.integers(len(kept))] = True
         return kept
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
+        """Shuffle for the next epoch."""
         self.order = self.rng.permutation(self.order)
 
 
-def trait_loss(latents, features):
-    """Mean squared error of the traits, which stand first among the features."""
+def trait_loss(latents: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
+    """Compute the mean squared error of the traits, which are the first features."""
     return ops.mean((latents - features[:, : len(TRAITS)]) ** 2, -1)
 
 
-def main(patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 2018, cores: int = 2, out: Path = WEIGHTS):
-    """Grow the patients, train, print what is seen in 64 unseen ones, keep the weights."""
+def main(
+    patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 2018, cores: int = 2, out: Path = WEIGHTS
+) -> None:
+    """Simulate the patients, train, print the accuracy on 64 held-out patients, and save the weights."""
     started = time.monotonic()
     count = patients + 64
-    grow = partial(simulated_patient, seed=seed)
-    drawn = for_each(grow, range(count), title="Growing gliomas", workers=cores)
-    scans, tumours, latents = (np.stack(part) for part in zip(*drawn, strict=True))
+    simulate = partial(simulated_patient, seed=seed)
+    simulated = for_each(simulate, range(count), title="Simulating gliomas", workers=cores)
+    scans, tumours, latents = (np.stack(part) for part in zip(*simulated, strict=True))
     print(f"{count} patients after {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
     keras.utils.set_random_seed(seed)
@@ -122,20 +128,21 @@ def main(patients: int = 1200, epochs: int = 12, batch: int = 4, seed: int = 201
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), loss={"tumour": masked_dice_bce, "features": trait_loss})
     for epoch in range(epochs):
         loss = model.fit(train, epochs=1, verbose=0).history["loss"][0]
-        line = _judge(model, scans[patients:], tumours[patients:], latents[patients:])
+        line = _evaluate(model, scans[patients:], tumours[patients:], latents[patients:])
         print(f"epoch {epoch + 1}: loss {loss:.3f}, {line}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
         keras.Model(model.input, model.output).save_weights(out)  # without the optimiser
     write_json(out.with_name("epitome_cnn.json"), {"channels": CHANNELS})
 
 
-def _judge(model, scans, tumours, latents):
-    """Dice, and the correlation of each trait with the truth, with T1ce and T2w alone."""
-    seen = scans.astype(np.float32) * np.isin(CHANNELS, USUAL[0])
-    answers = model.predict(seen, batch_size=4, verbose=0)
-    found = answers["tumour"].repeat(2, 1).repeat(2, 2).repeat(2, 3) > 0.5
+def _evaluate(model: keras.Model, scans: np.ndarray, tumours: np.ndarray, latents: np.ndarray) -> str:
+    """Describe the Dice, and the correlation of each trait with the truth, for T1ce and T2w alone."""
+    inputs = scans.astype(np.float32) * np.isin(CHANNELS, COMMON_SETS[0])
+    outputs = model.predict(inputs, batch_size=4, verbose=0)
+    found = outputs["tumour"].repeat(2, 1).repeat(2, 2).repeat(2, 3) > 0.5
     dice = 2 * (found & (tumours > 0)).sum((1, 2, 3, 4)) / (found.sum((1, 2, 3, 4)) + tumours.sum((1, 2, 3, 4)))
-    fits = [np.corrcoef(answers["features"][:, i], latents[:, i])[0, 1] for i in range(len(TRAITS))]
-    return f"Dice {dice.mean():.3f}, " + ", ".join(f"{name} {fit:.2f}" for name, fit in zip(TRAITS, fits, strict=True))
+    correlations = [np.corrcoef(outputs["features"][:, i], latents[:, i])[0, 1] for i in range(len(TRAITS))]
+    pairs = zip(TRAITS, correlations, strict=True)
+    return f"Dice {dice.mean():.3f}, " + ", ".join(f"{name} {correlation:.2f}" for name, correlation in pairs)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Train the network of `epitome strip` on simulated heads alone.
+"""Train the network of `epitome strip` on simulated heads.
 
     python training/train_skull_strip.py --steps 8000
 
-Heads are drawn afresh for every step, so nothing is stored and no scan of a
-person is read. Writes `epitome_kit/weights/skull_strip.weights.h5`; about two
-hours on two cores.
+New heads are simulated for every step, so nothing is stored; no scan of a person is
+read. Writes `epitome_kit/weights/skull_strip.weights.h5`; takes about two hours on
+two cores.
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
@@ -23,29 +24,29 @@ WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "skull_strip.w
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
-def dice_and_cross_entropy(truth, predicted):
-    """Soft Dice loss plus binary cross-entropy, one value a volume."""
+def dice_and_cross_entropy(truth: keras.KerasTensor, predicted: keras.KerasTensor) -> keras.KerasTensor:
+    """Compute soft Dice loss plus binary cross-entropy, one value per volume."""
     axes = (1, 2, 3, 4)
     overlap = ops.sum(truth * predicted, axes)
     dice = (2 * overlap + 1) / (ops.sum(truth, axes) + ops.sum(predicted, axes) + 1)
     return 1 - dice + ops.mean(keras.losses.binary_crossentropy(truth, predicted), (1, 2, 3))
 
 
-def heads(count, seed):
-    """Draw simulated heads and brains, shape (count, 64, 64, 64, 1) each."""
+def heads(count: int, seed: int | Sequence[int]) -> tuple[np.ndarray, ...]:
+    """Simulate heads and brain masks, shape (count, 64, 64, 64, 1) each."""
     drawn = [random_head(np.random.default_rng([*np.atleast_1d(seed), index])) for index in range(count)]
     return tuple(np.stack(part)[..., None] for part in zip(*drawn, strict=True))
 
 
-def main(steps: int = 8000, batch: int = 1, seed: int = 1, cores: int = 2, out: Path = WEIGHTS):
-    """Train, print the Dice on 16 unseen simulated heads now and then, keep the weights.
+def main(steps: int = 8000, batch: int = 1, seed: int = 1, cores: int = 2, out: Path = WEIGHTS) -> None:
+    """Train, print the Dice on 16 held-out heads every 250 steps, and save the weights.
 
-    What is stopped goes on from the last such print when it is called again.
+    An interrupted call continues from the last print when it is called again.
     """
     keras.utils.set_random_seed(seed)
-    kept = out.with_suffix("").with_suffix(".keras")
-    if kept.is_file():
-        network = keras.models.load_model(kept)
+    checkpoint = out.with_suffix("").with_suffix(".keras")
+    if checkpoint.is_file():
+        network = keras.models.load_model(checkpoint)
     else:
         network = build_network()
         schedule = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 20)
@@ -63,9 +64,9 @@ def main(steps: int = 8000, batch: int = 1, seed: int = 1, cores: int = 2, out: 
             minutes = (time.monotonic() - started) / 60
             loss = np.mean(losses[-250:])
             print(f"step {step}: loss {loss:.4f}, Dice {dice.mean():.4f}, {minutes:.1f} min", flush=True)
-            network.save(kept)
+            network.save(checkpoint)
             keras.Model(network.input, network.output).save_weights(out)  # without the optimiser
-    kept.unlink()
+    checkpoint.unlink()
 
 
 if __name__ == "__main__":

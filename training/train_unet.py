@@ -1,12 +1,12 @@
-"""Train the network of `epitome segment` on simulated patients alone.
+"""Train the network of `epitome segment` on simulated patients.
 
     KERAS_BACKEND=jax python training/train_unet.py --cores 16
 
-Gliomas are grown and scanned by `epitome_kit.simulate.random_patient`, on the
-template grid. No scan of a person is read, and no seed of the built-in cohort
-is used. Writes `epitome_kit/weights/tumour_unet.weights.h5`; 19 minutes on
-sixteen cores and one H100, hours on two cores alone. With `--cache FOLDER` the
-patients are kept for another call.
+Patients are simulated by `epitome_kit.simulate.random_patient` on the template grid.
+No scan of a person is read, and no seed of the built-in cohort is used. Writes
+`epitome_kit/weights/tumour_unet.weights.h5`; takes 19 minutes on sixteen cores and
+one H100, and hours on two cores. `--cache FOLDER` keeps the patients for another
+call.
 """
 
 import time
@@ -30,35 +30,35 @@ from epitome_kit.tumour.network import build_unet, tumour_probability
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "tumour_unet.weights.h5"
 SPACING_MM = 3.0
-UNSEEN = 64
+HELD_OUT = 64
 CHANNELS = ("T1w", "T1ce", "T2w", "FLAIR")
-USUAL = [("T1ce", "T2w"), ("T1w", "T1ce", "FLAIR"), ("T1w", "T1ce", "T2w", "FLAIR"), ("FLAIR",), ("T2w",)]
+COMMON_SETS = [("T1ce", "T2w"), ("T1w", "T1ce", "FLAIR"), ("T1w", "T1ce", "T2w", "FLAIR"), ("FLAIR",), ("T2w",)]
 
 
-def simulated_patient(number, seed):
-    """Draw one patient as preprocessing would hand it over.
+def simulated_patient(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Simulate the scans of one patient after preprocessing.
 
     Returns scans (i, j, k, 4) as float16 and tumour (i, j, k, 1) as uint8.
     """
     grid = template_grid(SPACING_MM)
-    scans, brain, tumour = random_patient(np.random.default_rng([seed, number]), *grid, CHANNELS)
+    scans, brain, tumour = random_patient(np.random.default_rng([seed, number]), *grid, contrasts=CHANNELS)
     mask = nib.Nifti1Image(brain, grid[0])
-    seen = [normalise_intensity(nib.Nifti1Image(scans[name], grid[0]), mask).get_fdata() for name in CHANNELS]
-    return np.stack(seen, -1).astype(np.float16), tumour[..., None]
+    normalised = [normalise_intensity(nib.Nifti1Image(scans[name], grid[0]), mask).get_fdata() for name in CHANNELS]
+    return np.stack(normalised, -1).astype(np.float16), tumour[..., None]
 
 
 class Patients(keras.utils.PyDataset):
-    """Shuffled batches, augmented, with some contrasts left out as in real cohorts."""
+    """Shuffled, augmented batches with random subsets of contrasts, as in real cohorts."""
 
-    def __init__(self, scans, tumours, *, batch, seed, cores):
-        # Few cores are busy with the network; many would wait for one process that augments.
+    def __init__(self, scans: np.ndarray, tumours: np.ndarray, *, batch: int, seed: int, cores: int) -> None:
+        # With many cores, a single process for augmentation would be the bottleneck.
         super().__init__(workers=cores, use_multiprocessing=cores > 2, max_queue_size=4 * cores)
         self.scans, self.tumours, self.batch, self.seed, self.epoch = scans, tumours, batch, seed, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.scans) // self.batch
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.scans))
         rng = np.random.default_rng([self.seed, self.epoch, index])
         chosen = order[index * self.batch : (index + 1) * self.batch]
@@ -69,9 +69,9 @@ class Patients(keras.utils.PyDataset):
         return scans, {"tumour": np.concatenate([tumours, np.ones_like(tumours)], -1).astype(np.float32)}
 
 
-def _kept_contrasts(rng):
+def _kept_contrasts(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.7:
-        return np.isin(CHANNELS, USUAL[rng.integers(len(USUAL))])
+        return np.isin(CHANNELS, COMMON_SETS[rng.integers(len(COMMON_SETS))])
     kept = rng.random(len(CHANNELS)) < 0.5
     kept[rng.integers(len(kept))] = True
     return kept
@@ -85,13 +85,13 @@ def main(
     cores: int = 2,
     cache: Path | None = None,
     out: Path = WEIGHTS,
-):
-    """Draw the patients, train, print the Dice in 64 unseen ones, keep the weights."""
+) -> None:
+    """Simulate the patients, train, print the Dice on 64 held-out patients, and save the weights."""
     started = time.monotonic()
-    draw = joblib.delayed(joblib.Memory(cache, verbose=0).cache(simulated_patient))
-    drawn = joblib.Parallel(cores, verbose=1)(draw(number, seed) for number in range(patients + UNSEEN))
-    scans, tumours = (np.stack(part) for part in zip(*drawn, strict=True))
-    del drawn
+    simulate = joblib.delayed(joblib.Memory(cache, verbose=0).cache(simulated_patient))
+    simulated = joblib.Parallel(cores, verbose=1)(simulate(number, seed) for number in range(patients + HELD_OUT))
+    scans, tumours = (np.stack(part) for part in zip(*simulated, strict=True))
+    del simulated
     print(f"{len(scans)} patients after {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
     keras.utils.set_random_seed(seed)
@@ -102,11 +102,11 @@ def main(
     for epoch in range(epochs):
         train.epoch = epoch
         loss = model.fit(train, epochs=1, verbose=0).history["loss"][0]
-        line = _judge(model, scans[patients:], tumours[patients:, ..., 0] > 0)
+        line = _evaluate(model, scans[patients:], tumours[patients:, ..., 0] > 0)
         print(f"epoch {epoch + 1}: loss {loss:.3f}, {line}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
         keras.Model(model.input, model.output).save_weights(out)  # without the optimiser
-    off = [
-        _misfit(model, *pair, USUAL[n % len(USUAL)])
+    scores = [
+        _nonconformity(model, *pair, COMMON_SETS[n % len(COMMON_SETS)])
         for n, pair in enumerate(zip(scans[patients:], tumours[patients:], strict=True))
     ]
     card = {
@@ -115,23 +115,23 @@ def main(
         "epochs": epochs,
         "seed": seed,
         "dice": line,
-        "misfits": off,
+        "misfits": scores,
     }
     write_json(out.with_name("tumour_unet.json"), card)
 
 
-def _misfit(model, scans, tumour, kept):
-    """How far the volume of one unseen patient is off, seen in some contrasts, in units of its spread."""
+def _nonconformity(model: keras.Model, scans: np.ndarray, tumour: np.ndarray, kept: tuple[str, ...]) -> float:
+    """Compute the nonconformity score of the volume of one held-out patient, for some contrasts."""
     probability = tumour_probability(model, scans.astype(np.float32) * np.isin(CHANNELS, kept))
     return float(nonconformity_score(np.sum(probability > 0.5), np.sum(tumour > 0), boundary_uncertainty(probability)))
 
 
-def _judge(model, scans, tumours):
-    """Mean Dice of unseen patients for each usual set of contrasts."""
+def _evaluate(model: keras.Model, scans: np.ndarray, tumours: np.ndarray) -> str:
+    """Describe the mean Dice of held-out patients for each common set of contrasts."""
     parts = []
-    for kept in USUAL:
-        seen = scans.astype(np.float32) * np.isin(CHANNELS, kept)
-        found = model.predict(seen, batch_size=4, verbose=0)["tumour"][..., 0] > 0.5
+    for kept in COMMON_SETS:
+        inputs = scans.astype(np.float32) * np.isin(CHANNELS, kept)
+        found = model.predict(inputs, batch_size=4, verbose=0)["tumour"][..., 0] > 0.5
         score = np.mean([dice(*pair) for pair in zip(found, tumours, strict=True)])
         parts.append(f"{' '.join(kept)} {score:.3f}")
     return "Dice " + ", ".join(parts)

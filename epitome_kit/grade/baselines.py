@@ -1,73 +1,82 @@
-"""What the network has to beat: the usual classifiers, in the same folds."""
+"""Baselines of the network: common classifiers in the same folds, and calibration of probabilities."""
+
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-BASELINES = {
+BASELINES: dict[str, Callable[[int], ClassifierMixin]] = {
     "logistic": lambda seed: LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000),
     "random_forest": lambda seed: RandomForestClassifier(
         50, min_samples_leaf=2, class_weight="balanced", random_state=seed
     ),
 }
-"""Name of each rival, and what makes it; both classes count the same. One forest grows for each selection."""
+"""Function that makes the classifier, by name of the baseline; it takes a seed. Classes are balanced."""
 
 
 class BaselineClassifier:
-    """A classifier of scikit-learn that is used as the network is.
+    """A classifier of scikit-learn with the interface of the grader.
 
     Parameters
     ----------
     name : {"logistic", "random_forest"}
+        Name of the baseline.
     seed : int, default=0
+        Seed of the classifier.
     """
 
-    def __init__(self, name, seed=0):
+    def __init__(self, name: str, seed: int = 0) -> None:
         self._name, self._seed = name, seed
 
-    def fit(self, features, labels):
-        """Learn filling, scaling and weights from training subjects alone, shape (n, p)."""
-        filling = SimpleImputer(strategy="median", keep_empty_features=True)
-        self._pipeline = make_pipeline(filling, StandardScaler(), BASELINES[self._name](self._seed))
+    def fit(self, features: np.ndarray, labels: np.ndarray) -> Self:
+        """Fit imputation, scaling and classifier to training subjects, shape (n, p)."""
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+        self._pipeline = make_pipeline(imputer, StandardScaler(), BASELINES[self._name](self._seed))
         self._pipeline.fit(features, labels)
         return self
 
-    def predict(self, features):
-        """Probability of the positive label, shape (n,)."""
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Predict the probability of the positive label, shape (n,)."""
         return self._pipeline.predict_proba(features)[:, 1]
 
 
-def calibrate(known, labels, probabilities):
-    """Make probabilities that mean what they say, by a regularised variant of Platt scaling.
+def calibrate(known: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Calibrate probabilities by a regularised variant of Platt scaling.
 
     A logistic regression on the log odds of the probabilities, clipped to 0.0001 and
-    0.9999, with scikit-learn's default L2 penalty (``C=1``) on its slope. Platt's own has
-    no penalty and softened labels; the penalty draws the slope towards 0, and with it
-    the probabilities of a small cohort towards the share of the positive class.
+    0.9999, with the default L2 penalty of scikit-learn (``C=1``) on its slope. Platt
+    scaling has no penalty and smoothed labels; the penalty shrinks the slope towards
+    0, and so the probabilities of a small cohort towards the share of the positive
+    class.
 
     Parameters
     ----------
     known : ndarray, shape (n,)
-        Probabilities of training subjects, from models that did not learn from them.
+        Probabilities of training subjects, from models that were not trained on them.
     labels : array of 0 and 1, shape (n,)
+        Classes of these subjects.
     probabilities : ndarray, shape (m,)
-        To be calibrated.
+        Probabilities to calibrate.
 
     Returns
     -------
     ndarray, shape (m,)
+        Calibrated probabilities.
 
     References
     ----------
     Platt, Advances in Large Margin Classifiers 1999, pp. 61-74
     """
-    answer = LogisticRegression().fit(_log_odds(known), labels)
-    return answer.predict_proba(_log_odds(probabilities))[:, 1]
+    regression = LogisticRegression().fit(_log_odds(known), labels)
+    return regression.predict_proba(_log_odds(probabilities))[:, 1]
 
 
-def _log_odds(probabilities):
+def _log_odds(probabilities: np.ndarray) -> np.ndarray:
     clipped = np.clip(probabilities, 1e-4, 1 - 1e-4)
     return np.log(clipped / (1 - clipped))[:, None]

@@ -1,7 +1,8 @@
-"""Columns that are no features, by their names and values: row numbers, ids, and who the rows are of."""
+"""Find columns that are not features, by name and values: row numbers, ids and names of persons or files."""
 
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ _PEOPLE = (
     *("mrn", "pid", "ptid", "eid", "guid", "empi", "ssn", "subjectkey", "personnummer", "mouse", "rid"),
     *("donor", "pseudonym"),
 )
-"""Words that name a person, or another that is scanned."""
+"""Words for a person or another subject of a scan."""
 
 _CASES = ("case", "fall", "caso", "cas", "record", "dossier", "akte", "aktenzeichen", "study", "studien")
 _SHORT = ("pt", "pts", "sub", "vp", "nhs", "cpr", "hn")
@@ -30,7 +31,7 @@ _OTHERS = (
     *("sequence", "reader", "rater", "observer", "radiologist", "operator", "physician", "doctor", "cohort", "dataset"),
     *("project", "country", "city", "region", "class", "category", "type", "software", "version", "trial"),
 )
-"""Words of what many people have in common."""
+"""Words for what many subjects have in common."""
 
 _FILES = (
     *(
@@ -49,7 +50,7 @@ _FILES = (
     ),
     *("path", "filepath", "scan", "nifti", "datei", "dateiname", "bild"),
 )
-"""Names of columns that hold names of people or of files."""
+"""Names of columns with names of persons or files."""
 
 _UNNAMED = re.compile(
     r"\s*|[#№]|unnamed: ?\d+(_level_\d+)?(\.\d+)*|level_\d+|row[ _.-]?(names?|numbers?|nums?|ids?|index)", re.I
@@ -59,88 +60,93 @@ _ROWS = (
     *("nr", "no", "num", "number", "nummer", "sno", "slno", "srno", "zeile", "zeilennummer", "lfd", "lfdnr"),
     *("laufendenummer", "numero", "numer"),
 )
-"""Names that say nothing but a number: they count where no two rows have the same."""
+"""Names of row numbers, if all values differ."""
 
-_STEADY = 0.9
+_CONSTANT_SHARE = 0.9
 
 
-def is_id(name):
-    """Tell whether a column is named like an id, of whatever.
+def is_id(name: str) -> bool:
+    """Return whether the name of a column suggests an id.
 
     Parameters
     ----------
     name : str
+        Name of the column.
 
     Returns
     -------
     bool
+        True for names such as ``patient_id`` or ``uid``.
     """
     words = _words(name)
     return bool(words) and (words[-1] in _IDS or bool(_person(words)))
 
 
-def people_column(frame, *, besides=()):
-    """Find the column that is named like the id of a person and has rows in common.
+def people_column(frame: pd.DataFrame, *, exclude: Collection[str | None] = ()) -> str | None:
+    """Find the column that is named like the id of a person and has repeated values.
 
     Parameters
     ----------
     frame : DataFrame
-    besides : collection of str, default=()
-        Columns that are none.
+        Table to search.
+    exclude : collection of str, default=()
+        Columns to ignore.
 
     Returns
     -------
     str or None
-        Words such as patient go before case, and those before any other id, or name of a
-        file; columns of sites, scanners and the like are none.
+        Words such as patient have priority over case, and these over any other id or
+        name of a file; columns of sites, scanners and the like are ignored.
     """
-    found, files = {}, files_columns(frame, besides=besides)
+    found: dict[int, str] = {}
+    files = files_columns(frame, exclude=exclude)
     for name in frame:
-        strength = max(_person(_words(name)), int(name in files)) if name not in besides else 0
+        strength = max(_person(_words(name)), int(name in files)) if name not in exclude else 0
         values = frame[name].dropna()
         if strength and values.duplicated().any() and whole_or_text(values):
-            few = {3: 1, 2: 3, 1: max(10, len(values) / 10)}[strength]
-            if values.nunique() >= few:
+            fewest = {3: 1, 2: 3, 1: max(10, len(values) / 10)}[strength]
+            if values.nunique() >= fewest:
                 found.setdefault(strength, name)
     return found[max(found)] if found else None
 
 
-def files_columns(frame, *, besides=()):
-    """Find columns of text that are named like names of people or of files.
+def files_columns(frame: pd.DataFrame, *, exclude: Collection[str | None] = ()) -> list[str]:
+    """Find text columns whose names suggest names of persons or files.
 
     Parameters
     ----------
     frame : DataFrame
-    besides : collection of str, default=()
-        Columns that are none.
+        Table to search.
+    exclude : collection of str, default=()
+        Columns to ignore.
 
     Returns
     -------
     list of str
-        Such as ``filename``, ``Image`` and ``name``.
+        Columns such as ``filename``, ``Image`` and ``name``.
     """
-    named = [name for name in frame if name not in besides and _words(name) and set(_words(name)) <= set(_FILES)]
+    named = [name for name in frame if name not in exclude and _words(name) and set(_words(name)) <= set(_FILES)]
     return [name for name in named if frame[name].dropna().astype(str).str.contains("[^\\W\\d]").any()]
 
 
-def row_numbers(frame):
+def row_numbers(frame: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
     """Find columns that number the rows.
 
     Parameters
     ----------
     frame : DataFrame of float
-        In the order of the rows; NaN where missing.
+        Table in the original order of its rows; NaN where missing.
 
     Returns
     -------
-    sure : list of str
-        Numbers that go on by the same step, or whole ones that are named like a saved index.
+    certain : list of str
+        Columns with a constant step, or whole numbers with the name of a saved index.
     likely : dict of str to str
-        Others that follow the order of the rows, or are a permutation of their
-        numbers: name, and what they do. Where most columns are
-        permutations, they are ranks, and none of these.
+        Other columns that follow the order of the rows, or are a permutation of row
+        numbers, with the reason. If most columns are permutations, they are ranks and
+        not listed.
     """
-    sure, likely, permuted = [], {}, []
+    certain, likely, permuted = list[str](), dict[str, str](), list[str]()
     for name in frame:
         values = frame[name].to_numpy(float)
         values = values[np.isfinite(values)]
@@ -149,37 +155,39 @@ def row_numbers(frame):
         whole, unique = bool((values % 1 == 0).all()), len(np.unique(values)) == len(values)
         steps = np.diff(values)
         usual = steps[np.argmin(np.abs(steps - np.median(steps)))]
-        steady = usual != 0 and np.mean(np.isclose(steps, usual, rtol=1e-4, atol=0)) >= _STEADY
+        constant = usual != 0 and np.mean(np.isclose(steps, usual, rtol=1e-4, atol=0)) >= _CONSTANT_SHARE
         named = _UNNAMED.fullmatch(str(name)) or unique and "".join(_words(name)) in _ROWS
-        if steady or whole and named:
-            sure.append(name)
+        if constant or whole and named:
+            certain.append(name)
         elif whole and unique and ((steps > 0).all() or (steps < 0).all()):
             likely[name] = "follows the order of the rows"
         elif whole and unique and np.ptp(values) < 1.1 * len(frame):
             permuted.append(name)
     if len(permuted) < max(3, frame.shape[1] / 2):
-        likely |= dict.fromkeys(permuted, "holds each number of a row once")
-    return sure, likely
+        likely |= dict.fromkeys(permuted, "is a permutation of row numbers")
+    return certain, likely
 
 
-def whole_or_text(values):
-    """Tell whether values can be names: texts, or whole numbers.
+def whole_or_text(values: pd.Series) -> bool:
+    """Return whether all values are text or whole numbers, as names are.
 
     Parameters
     ----------
     values : Series
+        Values of a column.
 
     Returns
     -------
     bool
+        False if there is a number with decimals.
     """
     numbers = pd.to_numeric(values, errors="coerce")
     return bool((numbers.isna() | (numbers % 1 == 0)).all())
 
 
-def _person(words):
-    """How much a name says that it is the id of a person: 3 for patient, 2 for case, 1 for any id, 0."""
-    words = [part for word in words for part in _parted(word)]
+def _person(words: Sequence[str]) -> int:
+    """Rate how clearly a name is the id of a person: 3 for patient, 2 for case, 1 for any id, else 0."""
+    words = [part for word in words for part in _split_compound(word)]
     core = list(words)
     while core and core[-1] in _NUMBERED:
         core.pop()
@@ -199,16 +207,16 @@ def _person(words):
     return 1 if words[-1] in ids else 0
 
 
-def _words(name):
-    """Words of a name, in small letters and without accents, digits and signs."""
+def _words(name: str) -> list[str]:
+    """Split a name into words in lower case, without accents, digits and symbols."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", str(name).replace("ß", "ss"))
     text = unicodedata.normalize("NFKD", text)
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     return [word for word in re.split(r"[^a-z]+", text.casefold()) if word]
 
 
-def _parted(word):
-    """Part ``patientid`` into patient and id, and ``fallnummer`` into fall and nummer."""
+def _split_compound(word: str) -> list[str]:
+    """Split ``patientid`` into patient and id, and ``fallnummer`` into fall and nummer."""
     for end in sorted(_NUMBERED, key=len, reverse=True):
         start = word.removesuffix(end)
         if len(end) > 1 and start != word and _singular(start) in (*_PEOPLE, *_CASES, *_SHORT):
@@ -216,6 +224,6 @@ def _parted(word):
     return [word]
 
 
-def _singular(word):
+def _singular(word: str) -> str:
     known = (*_PEOPLE, *_CASES)
     return next((word[: len(word) - cut] for cut in (0, 1, 2) if word[: len(word) - cut] in known), word)

@@ -1,16 +1,18 @@
-"""Nested cross-validation by subject, and a scoreboard with everything that a score must stand beside."""
+"""Nested cross-validation by subject, and a scoreboard with baselines and probes."""
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
-from epitome_kit.files import whole_file, write_json, write_tsv
+from epitome_kit.files import Json, PathLike, whole_file, write_json, write_tsv
 from epitome_kit.grade.baselines import BASELINES
 from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_network
 from epitome_kit.grade.scores import score
@@ -22,90 +24,140 @@ from epitome_kit.workspace import Workspace
 
 
 def grade_features(
-    features, out, *, target="grade", balanced=True, epochs=30, seed=0, oracle_auc=None, beside=None, workers=1
-):
+    features: pd.DataFrame,
+    out: PathLike,
+    *,
+    target: str = "grade",
+    balanced: bool = True,
+    epochs: int = 30,
+    seed: int = 0,
+    oracle_auc: float | None = None,
+    beside: Mapping[str, pd.DataFrame] | None = None,
+    workers: int = 1,
+) -> Json:
     """Select features, train the ANN and score it, fold by fold.
 
-    Everything is chosen and learned from rows with role ``train``: features by
-    three methods, how many by inner folds, then filling, scaling, weights and
-    calibration. Rows with role ``test`` are only predicted. Finished folds are kept
-    in ``folds/``, so a call that was stopped goes on.
+    Everything is fitted to rows with role ``train``: features are selected by three
+    methods and their number by inner folds, then imputation, scaling, weights and
+    calibration are fitted. Rows with role ``test`` are only predicted. Finished folds
+    are kept in ``folds/``, so an interrupted call continues.
 
     Parameters
     ----------
     features : DataFrame
-        As :func:`epitome_kit.learn_features` returns it; see also
-        :func:`epitome_kit.learn.probes.add_probe`. A column ``group_id`` tells which rows
-        stay together.
+        Table from :func:`epitome_kit.learn_features`; see also
+        :func:`epitome_kit.learn.probes.add_probe`. Rows with the same ``group_id``, if
+        there is such a column, stay together.
     out : path
         Workspace: ``scores.json``, ``predictions.tsv``, ``rivals.tsv``,
-        ``selected.tsv``, ``ann.keras`` (of the last fold; takes the features that
-        ``ann.json`` lists).
+        ``selected.tsv``, ``ann.keras`` (of the last fold; its inputs are the features
+        in ``ann.json``).
     target : {"grade", "codeletion"}, default="grade"
+        Label to predict, which names the classes.
     balanced : bool, default=True
-        Balanced training.
+        Whether both classes have the same total weight in training.
     epochs : int, default=30
+        Number of training steps of the network.
     seed : int, default=0
+        Seed of selection, inner folds, networks, bootstrap and permutations.
     oracle_auc : float, default=None
-        Ceiling of any model, known for phantoms.
+        Upper limit of the AUC of any model, known for phantoms.
     beside : dict of str to DataFrame, default=None
-        Other tables of the same folds, each graded by the same network and
-        listed as a rival.
+        Other tables of the same folds, by name; each is graded by the same network
+        and listed as a baseline.
     workers : int, default=1
-        Processes.
+        Number of processes.
 
     Returns
     -------
     dict
-        As in ``scores.json``: see :func:`epitome_kit.grade.scores.score`; also
-        ``rivals`` and ``probes``, each with the same keys.
+        Contents of ``scores.json``: see :func:`epitome_kit.grade.scores.score`; also
+        ``rivals`` (the baselines) and ``probes``, with the same keys for each.
 
     Raises
     ------
-    Leak
-        A subject, or a group, is both in training and in test of a fold.
+    LeakageError
+        A subject, or a group, has both training and test rows in a fold.
+
+    See Also
+    --------
+    learn_features : Compute the features of the CNN.
+    grade_table : Grade any table of features.
+    epitome_kit.learn.add_probes : Add probes such as age to the features.
+
+    References
+    ----------
+    Varma and Simon, BMC Bioinformatics 2006, doi:10.1186/1471-2105-7-91
+
+    Examples
+    --------
+    Two folds of 24 subjects with one informative feature out of four:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import epitome_kit as ek
+    >>> label = np.arange(24) // 2 % 2
+    >>> values = np.random.default_rng(0).standard_normal((24, 4)) + 2 * label[:, None] * [1, 0, 0, 0]
+    >>> table = pd.DataFrame(values, columns=list("abcd")).assign(label=label)
+    >>> table.insert(0, "participant_id", [f"sub-{number:02d}" for number in range(24)])
+    >>> test = np.arange(24) % 2
+    >>> folds = [table.assign(fold=fold + 1, role=np.where(test == fold, "test", "train")) for fold in (0, 1)]
+    >>> scores = ek.grade_features(pd.concat(folds), tempfile.mkdtemp())
+    >>> scores["n"], scores["folds"], scores["auc"] > 0.7
+    (24, 2, True)
     """
-    how = {"balanced": balanced, "epochs": epochs, "seed": seed, "workers": workers}
+    grade = partial(cross_validate, out=Path(out), balanced=balanced, epochs=epochs, seed=seed, workers=workers)
     features = features[features.label.notna()]
-    answers, settings = cross_validate(features, Path(out), **how)
-    scores = build_scoreboard(answers, features, seed=seed)
+    results, settings = grade(features)
+    scores = build_scoreboard(results, features, seed=seed)
     for name, table in (beside or {}).items():
-        others, _ = cross_validate(table[table.label.notna()], Path(out), **how, rivals=False, name=name)
+        others, _ = grade(table[table.label.notna()], rivals=False, name=name)
         scores["rivals"][name] = score_models(others, seed)[scores["model"]]
     names = list(map(str, TARGETS[target]))
     scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
     scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
     last = features[(features.fold == features.fold.max()) & (features.role == "train")]
-    save_grading(Path(out), answers, scores, last, settings)
+    save_grading(Path(out), results, scores, last, settings)
     return scores
 
 
 def cross_validate(
-    table, out, *, balanced=True, epochs=30, seed=0, workers=1, rivals=True, network=True, name="features"
-):
-    """Grade every fold of a table; folds that were finished earlier, with the same rows and settings, are kept.
+    table: pd.DataFrame,
+    out: Path,
+    *,
+    balanced: bool = True,
+    epochs: int = 30,
+    seed: int = 0,
+    workers: int = 1,
+    rivals: bool = True,
+    network: bool = True,
+    name: str = "features",
+) -> tuple[list[Json], Settings]:
+    """Grade every fold of a table; finished folds with the same rows and settings are kept.
 
     Parameters
     ----------
     table : DataFrame
-        Rows of every subject in every fold, as for
-        :func:`epitome_kit.grade.nested.grade_fold`; all labelled.
+        Labelled rows of every subject in every fold, as for
+        :func:`epitome_kit.grade.nested.grade_fold`.
     out : Path
-        Workspace: ``folds/`` holds the finished ones.
+        Workspace, whose ``folds/`` has the finished folds.
     balanced, epochs, seed, workers
         As for :func:`grade_features`.
     rivals : bool, default=True
-        Whether to train rivals and probes as well.
-    name : str, default="features"
-        Tells the folds of one table from those of another in the same workspace.
+        Whether to train baselines and probes as well.
     network : bool, default=True
-        Whether to train the network; without it, a logistic regression selects and leads.
+        Whether to train the network; else a logistic regression takes its place.
+    name : str, default="features"
+        Name of the table, for its files in the workspace.
 
     Returns
     -------
-    answers : list of dict
-        As :func:`epitome_kit.grade.nested.grade_fold` gives them.
+    results : list of dict
+        Result of :func:`epitome_kit.grade.nested.grade_fold` for each fold.
     settings : Settings
+        Settings of all folds.
     """
     table = table if "repeat" in table else table.assign(repeat=1)
     folds = [rows for _, rows in table.groupby(["repeat", "fold"])]
@@ -120,35 +172,37 @@ def cross_validate(
     return for_each(grade, jobs, title=title, workers=workers), settings
 
 
-def build_scoreboard(answers, table, *, seed=0):
-    """Put together the scoreboard.
+def build_scoreboard(results: Sequence[Json], table: pd.DataFrame, *, seed: int = 0) -> Json:
+    """Build the scoreboard from the results of all folds.
 
     Parameters
     ----------
-    answers : list of dict
+    results : list of dict
         From :func:`cross_validate`.
     table : DataFrame
-        What was graded.
+        Table that was graded.
     seed : int, default=0
+        Seed of bootstrap and permutations.
 
     Returns
     -------
     dict
-        ``model``, the name of the leading model, and its scores; ``rivals`` and ``probes`` with the same keys each;
-        ``folds``, ``repeats``, ``seed``, ``features`` and ``selection``.
+        ``model``, the name of the primary model, and its scores; ``rivals`` (the
+        baselines) and ``probes`` with the same keys for each; ``folds``, ``repeats``,
+        ``seed``, ``features`` and ``selection``.
     """
-    scored = score_models(answers, seed)
-    leading = next(iter(scored))
-    selections = [each for answer in answers for each in answer["selected"]]
+    scored = score_models(results, seed)
+    primary = next(iter(scored))
+    selections = [each for result in results for each in result["selected"]]
     numbers = pd.Series([each["number"] for each in selections if each["method"] == METHODS[0]])
-    people = pd.concat([answer["predictions"] for answer in answers]).groupby("participant_id").first()
+    subjects = pd.concat([result["predictions"] for result in results]).groupby("participant_id").first()
     repeats = table["repeat"].nunique() if "repeat" in table else 1
     return {
-        "model": leading,
-        **scored[leading],
+        "model": primary,
+        **scored[primary],
         "rivals": {
-            "majority": majority(people.label, people.get(GROUP)),
-            **{name: scored[name] for name in BASELINES if name in scored and name != leading},
+            "majority": majority(subjects.label, subjects.get(GROUP)),
+            **{name: scored[name] for name in BASELINES if name in scored and name != primary},
         },
         "probes": {name: scored[name] for name in probe_columns(table)},
         "folds": int(table.fold.nunique()),
@@ -163,74 +217,82 @@ def build_scoreboard(answers, table, *, seed=0):
     }
 
 
-def score_models(answers, seed=0):
-    """Score every model of the answers.
+def score_models(results: Sequence[Json], seed: int = 0) -> dict[str, Json]:
+    """Score every model.
 
     Parameters
     ----------
-    answers : list of dict
+    results : list of dict
+        From :func:`cross_validate`.
     seed : int, default=0
+        Seed of bootstrap and permutations.
 
     Returns
     -------
     dict of str to dict
+        Scores by name of the model.
     """
-    everything = pd.concat([answer["predictions"] for answer in answers])
-    return {name: _score_model(rows, seed) for name, rows in everything.groupby("model", sort=False)}
+    predictions = pd.concat([result["predictions"] for result in results])
+    return {name: _score_model(rows, seed) for name, rows in predictions.groupby("model", sort=False)}
 
 
-def majority(labels, groups=None):
-    """Score who always names the commoner class, with its share as the probability.
+def majority(labels: ArrayLike, groups: ArrayLike | None = None) -> Json:
+    """Score the majority-class baseline, with the share of class 1 as the probability.
 
     Parameters
     ----------
     labels : array of 0 and 1, shape (n,)
+        Classes.
     groups : array, shape (n,), default=None
-        As for :func:`epitome_kit.grade.scores.score`.
+        Groups, as for :func:`epitome_kit.grade.scores.score`.
 
     Returns
     -------
     dict
-        As :func:`epitome_kit.grade.scores.score` gives it.
+        Scores as from :func:`epitome_kit.grade.scores.score`.
     """
     labels = np.asarray(labels, int)
     return score(labels, np.full(len(labels), labels.mean()), groups=groups)
 
 
-def save_grading(out, answers, scores, rows, settings):
-    """Write predictions, selected features, a network where one is trained, and, last, the scores.
+def save_grading(out: Path, results: Sequence[Json], scores: Json, rows: pd.DataFrame, settings: Settings) -> None:
+    """Write predictions, selected features, the network if there is one and, last, the scores.
 
     Parameters
     ----------
     out : Path
-    answers : list of dict
+        Workspace.
+    results : list of dict
+        From :func:`cross_validate`.
     scores : dict
+        Scoreboard.
     rows : DataFrame
-        Subjects to train the network on that is kept: ``ann.keras``, which takes
-        the features that ``ann.json`` lists.
+        Training set of the network ``ann.keras``, whose inputs are the features in
+        ``ann.json``.
     settings : Settings
+        Settings of the network.
     """
-    everything = pd.concat([answer["predictions"] for answer in answers]).sort_values(["repeat", "participant_id"])
-    ours = everything.model == settings.leading
-    write_tsv(Workspace(out).predictions, everything[ours].drop(columns="model"))
-    write_tsv(out / "rivals.tsv", everything[~ours])
-    write_tsv(Workspace(out).selected, _how_often(answers))
+    predictions = pd.concat([result["predictions"] for result in results]).sort_values(["repeat", "participant_id"])
+    of_primary = predictions.model == settings.primary
+    write_tsv(Workspace(out).predictions, predictions[of_primary].drop(columns="model"))
+    write_tsv(out / "rivals.tsv", predictions[~of_primary])
+    write_tsv(Workspace(out).selected, _selection_counts(results))
     if settings.network:
         _save_network(out, rows, settings)
     write_json(Workspace(out).scores, scores)
 
 
-def _save_network(out, rows, settings):
+def _save_network(out: Path, rows: pd.DataFrame, settings: Settings) -> None:
     columns = feature_columns(rows)
     x, y = rows[columns].to_numpy(np.float32), rows.label.to_numpy(int)
-    model, taken = train_network(x, y, settings, rows[GROUP].to_numpy() if GROUP in rows else None)
+    model, inputs = train_network(x, y, settings, rows[GROUP].to_numpy() if GROUP in rows else None)
     with whole_file(Workspace(out).ann) as path:
         model.save(path)
-    write_json(Workspace(out).ann_columns, {"features": [columns[index] for index in taken], "subjects": len(rows)})
+    write_json(Workspace(out).ann_columns, {"features": [columns[index] for index in inputs], "subjects": len(rows)})
 
 
-def _fold_record(folder, stem, rows, settings):
-    """Record of one graded fold, which holds its answer."""
+def _fold_record(folder: Path, stem: str, rows: pd.DataFrame, settings: Settings) -> Record:
+    """Return the record of one fold, which contains its result."""
     digest = sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
     digest.update(repr(list(rows.columns)).encode())
     path = folder / f"{stem}_repeat-{rows['repeat'].iloc[0]}_fold-{rows['fold'].iloc[0]}.json"
@@ -238,26 +300,26 @@ def _fold_record(folder, stem, rows, settings):
     return Record(path, {"version": __version__, **settings._asdict()}, inputs)
 
 
-def _grade_once(job, settings):
-    """Grade a fold, unless its record says that this is done."""
+def _grade_once(job: tuple[pd.DataFrame, Record], settings: Settings) -> Json:
+    """Grade a fold, or return the result in its record."""
     rows, record = job
-    answer = record.results()
-    if not answer:
-        answer = grade_fold(rows, settings)
-        record.finish(**{**answer, "predictions": answer["predictions"].to_dict("list")})
-        return answer
-    return {**answer, "predictions": pd.DataFrame(answer["predictions"])}
+    result = record.results()
+    if not result:
+        result = grade_fold(rows, settings)
+        record.finish(**{**result, "predictions": result["predictions"].to_dict("list")})
+        return result
+    return {**result, "predictions": pd.DataFrame(result["predictions"])}
 
 
-def _score_model(rows, seed):
+def _score_model(rows: pd.DataFrame, seed: int) -> Json:
     wide = rows.pivot(index="participant_id", columns="repeat")
     groups = wide[GROUP].iloc[:, 0] if GROUP in rows else None
     return score(wide["label"].iloc[:, 0], wide["probability"].T, wide["calibrated"].T, groups=groups, seed=seed)
 
 
-def _how_often(answers):
-    """How often each feature was selected: by each method, and the share of all selections."""
-    selections = [each for answer in answers for each in answer["selected"]]
+def _selection_counts(results: Sequence[Json]) -> pd.DataFrame:
+    """Count how often each method selected each feature, and the share of all selections."""
+    selections = [each for result in results for each in result["selected"]]
     pairs = [(name, each["method"]) for each in selections for name in each["features"]]
     counts = pd.DataFrame(pairs, columns=["feature", "method"]).value_counts().unstack(fill_value=0)
     counts = counts.reindex(columns=list(METHODS), fill_value=0)

@@ -1,45 +1,55 @@
-"""One fold of nested cross-validation: choose, learn, predict and calibrate, from training rows alone."""
+"""One fold of nested cross-validation: select features, train, predict and calibrate, on training rows alone."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
+from epitome_kit.files import Json
 from epitome_kit.folds import assign_folds, class_of_groups, require_apart
 from epitome_kit.grade.baselines import BASELINES, BaselineClassifier, calibrate
 from epitome_kit.grade.select import METHODS, choose_columns
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
 
+if TYPE_CHECKING:
+    from epitome_kit.backend import Model
+    from epitome_kit.grade.ann import Grader
+
 NUMBERS = (10, 20, 40, 80)
-"""Numbers of features to choose from."""
+"""Candidate numbers of features."""
 
 INNER_FOLDS = 4
+"""Number of inner folds."""
 
 ANN = "ann"
-"""Name of the network among the models."""
+"""Name of the network in the results."""
 
 BASELINE = "logistic"
-"""The baseline that selects and leads where the network is left out."""
+"""Baseline that takes the place of the network if none is trained."""
 
-_FILLING = SimpleImputer(strategy="median", keep_empty_features=True)
+_IMPUTER = SimpleImputer(strategy="median", keep_empty_features=True)
 
 
 class Settings(NamedTuple):
-    """What holds for every fold.
+    """Settings of all folds.
 
     Attributes
     ----------
     features, subjects : int
-        Most features that may be kept, and most training subjects of a fold.
+        Maximum number of selected features, and of training subjects of a fold.
     epochs : int
+        Number of training steps of the network.
     balanced : bool
+        Whether both classes have the same total weight.
     seed : int
+        Seed of selection, inner folds and networks.
     rivals : bool
-        Whether to train the rivals as well.
+        Whether to train the baselines as well.
     network : bool
         Whether to train the network; else :data:`BASELINE` takes its place.
     """
@@ -53,61 +63,67 @@ class Settings(NamedTuple):
     network: bool = True
 
     @property
-    def leading(self):
-        """Name of the model whose scores lead."""
+    def primary(self) -> str:
+        """Name of the primary model."""
         return ANN if self.network else BASELINE
 
 
+Selections = Sequence[np.ndarray | slice]
+"""Columns of several selections of features."""
+
+
 class Hyperparameters(NamedTuple):
-    """Features that were selected.
+    """Selected features.
 
     Attributes
     ----------
     numbers : list of int
-        How many by each method: the better half of :data:`NUMBERS`.
+        Numbers of features by each method: the better half of :data:`NUMBERS`.
     selections : list of ndarray of int
-        Columns that each of :data:`METHODS` selects on all that was given, for
-        each of the numbers.
-    inner : list of (learn, check, selections)
-        Masks of each inner fold, and what is selected on those it learns from.
+        Columns that each of :data:`METHODS` selects on all training rows, for each of
+        the numbers.
+    inner : sequence of (train, validation, selections)
+        Masks of each inner fold, and the columns selected on its training rows.
     probabilities : ndarray, shape (n,)
-        Of the leading model, out of the inner folds; NaN where there are none.
+        Probabilities of the primary model, out of the inner folds; NaN without inner folds.
     """
 
-    numbers: list
-    selections: list
-    inner: list
+    numbers: list[int]
+    selections: Selections
+    inner: Sequence[tuple[np.ndarray, np.ndarray, Selections]]
     probabilities: np.ndarray
 
-    def without_selection(self):
-        """Return the same inner folds, without any selection."""
-        whole = [slice(None)]
-        return self._replace(selections=whole, inner=[(learn, check, whole) for learn, check, _ in self.inner])
+    def without_selection(self) -> "Hyperparameters":
+        """Return the same inner folds with all columns."""
+        everything = [slice(None)]
+        inner = [(train, validation, everything) for train, validation, _ in self.inner]
+        return self._replace(selections=everything, inner=inner)
 
 
-def grade_fold(rows, settings):
-    """Learn from the training rows of a fold and predict its test rows.
+def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
+    """Train on the training rows of a fold and predict its test rows.
 
     Parameters
     ----------
     rows : DataFrame
         ``participant_id``, ``repeat``, ``fold``, ``role`` ("train" or "test"),
         ``label`` (0 or 1), features, and columns of probes. Rows with the same
-        ``group_id``, where there is one, stay together in the inner folds, too.
+        ``group_id``, if there is such a column, are in the same inner fold.
     settings : Settings
+        Settings of all folds.
 
     Returns
     -------
     dict
-        ``predictions``: DataFrame with a row a model and test subject, columns
+        ``predictions``: DataFrame with one row per model and test subject, columns
         ``model``, ``participant_id``, ``repeat``, ``fold``, ``label``,
         ``probability``, ``calibrated``. ``selected``: for each selection its
         ``method``, ``number`` and names of ``features``.
 
     Raises
     ------
-    Leak
-        A subject, or a group, is both in training and in test.
+    LeakageError
+        A subject, or a group, has both training and test rows.
     """
     train, test = rows[rows.role == "train"], rows[rows.role == "test"]
     require_apart(train.participant_id, test.participant_id, where=f"fold {rows.fold.iloc[0]}")
@@ -115,97 +131,111 @@ def grade_fold(rows, settings):
     if groups is not None:
         require_apart(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
     columns = feature_columns(rows)
-    x, y, unseen = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
-    choice = select_hyperparameters(x, y, settings, groups)
-    answers = {settings.leading: _answer(leading_model(settings), x, y, unseen, choice, known=choice.probabilities)}
+    x, y, x_test = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
+    chosen = select_hyperparameters(x, y, settings, groups)
+    model = primary_model(settings)
+    results = {settings.primary: _predict(model, x, y, x_test, chosen, known=chosen.probabilities)}
     if settings.rivals:
-        others = [name for name in BASELINES if name not in answers]
-        answers |= {name: _answer(BaselineClassifier(name, settings.seed), x, y, unseen, choice) for name in others}
-        for name, alone in probe_columns(rows).items():
-            known, new = train[alone].to_numpy(np.float32), test[alone].to_numpy(np.float32)
-            answers[name] = _answer(BaselineClassifier("logistic"), known, y, new, choice.without_selection())
-    told = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
-    parts = [told.assign(model=name, probability=p, calibrated=c) for name, (p, c) in answers.items()]
+        for name in [name for name in BASELINES if name not in results]:
+            results[name] = _predict(BaselineClassifier(name, settings.seed), x, y, x_test, chosen)
+        for name, probe in probe_columns(rows).items():
+            values, test_values = train[probe].to_numpy(np.float32), test[probe].to_numpy(np.float32)
+            classifier = BaselineClassifier("logistic")
+            results[name] = _predict(classifier, values, y, test_values, chosen.without_selection())
+    subjects = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
+    parts = [subjects.assign(model=name, probability=p, calibrated=c) for name, (p, c) in results.items()]
     return {
         "predictions": pd.concat(parts, ignore_index=True),
         "selected": [
-            {"method": method, "number": number, "features": [columns[index] for index in chosen]}
-            for (number, method), chosen in zip(product(choice.numbers, METHODS), choice.selections, strict=True)
+            {"method": method, "number": number, "features": np.array(columns)[selected].tolist()}
+            for (number, method), selected in zip(product(chosen.numbers, METHODS), chosen.selections, strict=True)
         ],
     }
 
 
-def select_hyperparameters(x, y, settings, groups=None):
-    """Select features by every method; choose how many by the AUC in inner folds.
+def select_hyperparameters(
+    x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None = None
+) -> Hyperparameters:
+    """Select features by every method, and the number of features by the AUC in inner folds.
 
-    Every selection trains a model, and their mean is the answer: each method, in
-    the better half of the numbers. To choose a single one on a few dozen subjects
-    would follow chance.
+    One model is trained for each selection, that is for each method and the better
+    half of the numbers, and their mean is the prediction. A single best selection
+    would depend on chance with a few dozen subjects.
 
     Parameters
     ----------
     x : ndarray, shape (n, p)
-        Training subjects; NaN where missing.
+        Features of the training subjects; NaN where missing.
     y : array of 0 and 1, shape (n,)
+        Labels.
     settings : Settings
+        Settings of all folds.
     groups : array, shape (n,), default=None
-        Rows of one group stay in one inner fold.
+        Group of each row; rows of one group are in one inner fold.
 
     Returns
     -------
-    Choice
-        With fewer than two subjects of a class: the smallest numbers.
+    Hyperparameters
+        The smaller numbers if a class has fewer than two subjects.
     """
     numbers = sorted({min(number, settings.features) for number in NUMBERS})
-    masks = _inner_folds(y, settings.seed, groups)
-    aucs, answers, selected = np.zeros(len(numbers)), np.full((len(numbers), len(y)), np.nan), {}
-    for fold, (learn, check) in enumerate(masks):
+    folds = _inner_folds(y, settings.seed, groups)
+    aucs, probabilities = np.zeros(len(numbers)), np.full((len(numbers), len(y)), np.nan)
+    selected: dict[tuple[int, int], list[np.ndarray]] = {}
+    for fold, (train, validation) in enumerate(folds):
         for n, number in enumerate(numbers):
-            selected[fold, n] = _select(x[learn], y[learn], number, settings.seed)
-            answers[n, check] = _mean_answer(leading_model(settings), x[learn], y[learn], x[check], selected[fold, n])
-            aucs[n] += roc_auc_score(y[check], answers[n, check])
+            columns = selected[fold, n] = _select(x[train], y[train], number, settings.seed)
+            probabilities[n, validation] = _mean_prediction(
+                primary_model(settings), x[train], y[train], x[validation], columns
+            )
+            aucs[n] += roc_auc_score(y[validation], probabilities[n, validation])
     better = sorted(np.argsort(-aucs, kind="stable")[: (len(numbers) + 1) // 2])
-    selections = [chosen for n in better for chosen in _select(x, y, numbers[n], settings.seed)]
-    inner = [(*both, [each for n in better for each in selected[fold, n]]) for fold, both in enumerate(masks)]
-    return Hyperparameters([numbers[n] for n in better], selections, inner, answers[better].mean(axis=0))
+    selections = [columns for n in better for columns in _select(x, y, numbers[n], settings.seed)]
+    inner = [(*masks, [each for n in better for each in selected[fold, n]]) for fold, masks in enumerate(folds)]
+    return Hyperparameters([numbers[n] for n in better], selections, inner, probabilities[better].mean(axis=0))
 
 
-def train_network(x, y, settings, groups=None):
-    """Choose, select and train on all that is given.
+def train_network(
+    x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None = None
+) -> tuple["Model", np.ndarray]:
+    """Select features and train the network on all subjects.
 
     Parameters
     ----------
     x : ndarray, shape (n, p)
-        NaN where missing.
+        Features; NaN where missing.
     y : array of 0 and 1, shape (n,)
+        Labels.
     settings : Settings
+        Settings of all folds.
     groups : array, shape (n,), default=None
-        As for :func:`select_hyperparameters`.
+        Groups, as for :func:`select_hyperparameters`.
 
     Returns
     -------
     model : keras.Model
-        Raw values of the columns in, (n, 1) probability out.
+        Maps raw values of the columns to the probability (n, 1).
     columns : ndarray of int
-        What it takes, in this order.
+        Input columns, in order.
     """
     from epitome_kit.grade.ann import join
 
-    choice = select_hyperparameters(x, y, settings, groups)
-    columns = np.unique(np.concatenate(choice.selections))
-    graders = [_new_network(settings).fit(x[:, chosen], y) for chosen in choice.selections]
-    places = [np.searchsorted(columns, chosen) for chosen in choice.selections]
+    chosen = select_hyperparameters(x, y, settings, groups)
+    selections = [np.arange(x.shape[1])[selected] for selected in chosen.selections]
+    columns = np.unique(np.concatenate(selections))
+    graders = [_new_network(settings).fit(x[:, selected], y) for selected in selections]
+    places = [np.searchsorted(columns, selected) for selected in selections]
     return join(graders, places, len(columns)), columns
 
 
-def leading_model(settings):
-    """Return the leading model of some settings; building a network takes longer than training it, so it is kept."""
+def primary_model(settings: Settings) -> "Grader | BaselineClassifier":
+    """Return the primary model; a network is cached, as building it takes longer than training."""
     if not settings.network:
         return BaselineClassifier(BASELINE, settings.seed)
-    return _kept_network(settings._replace(rivals=True))
+    return _cached_network(settings._replace(rivals=True))
 
 
-def _new_network(settings):
+def _new_network(settings: Settings) -> "Grader":
     from epitome_kit.grade.ann import Grader
 
     return Grader(
@@ -213,38 +243,48 @@ def _new_network(settings):
     )
 
 
-_kept_network = lru_cache(maxsize=2)(_new_network)
+_cached_network = lru_cache(maxsize=2)(_new_network)
 
 
-def _answer(model, x, y, unseen, choice, known=None):
-    """Probabilities of unseen subjects, as they are and calibrated.
+def _predict(
+    model: "Grader | BaselineClassifier",
+    x: np.ndarray,
+    y: np.ndarray,
+    x_test: np.ndarray,
+    chosen: Hyperparameters,
+    known: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of test subjects, raw and calibrated.
 
-    `known` are those of training subjects out of the inner folds; found here where they are not given.
+    `known` are the probabilities of the training subjects out of the inner folds;
+    None computes them.
     """
     if known is None:
         known = np.full(len(y), np.nan)
-        for learn, check, selections in choice.inner:
-            known[check] = _mean_answer(model, x[learn], y[learn], x[check], selections)
-    probability = _mean_answer(model, x, y, unseen, choice.selections)
-    return probability, calibrate(known, y, probability) if choice.inner else probability
+        for train, validation, selections in chosen.inner:
+            known[validation] = _mean_prediction(model, x[train], y[train], x[validation], selections)
+    probability = _mean_prediction(model, x, y, x_test, chosen.selections)
+    return probability, calibrate(known, y, probability) if chosen.inner else probability
 
 
-def _mean_answer(model, x, y, unseen, selections):
-    """Train on each selection, predict, and take the mean."""
-    return np.mean([model.fit(x[:, chosen], y).predict(unseen[:, chosen]) for chosen in selections], axis=0)
+def _mean_prediction(
+    model: "Grader | BaselineClassifier", x: np.ndarray, y: np.ndarray, x_test: np.ndarray, selections: Selections
+) -> np.ndarray:
+    """Train on each selection, and return the mean prediction."""
+    return np.mean([model.fit(x[:, columns], y).predict(x_test[:, columns]) for columns in selections], axis=0)
 
 
-def _select(x, y, number, seed):
-    filled = _FILLING.fit_transform(x)
-    return [choose_columns(filled, y, keep=number, method=method, seed=seed) for method in METHODS]
+def _select(x: np.ndarray, y: np.ndarray, number: int, seed: int) -> list[np.ndarray]:
+    imputed = _IMPUTER.fit_transform(x)
+    return [choose_columns(imputed, y, keep=number, method=method, seed=seed) for method in METHODS]
 
 
-def _inner_folds(y, seed, groups=None):
-    """Masks of the training subjects of each inner fold, and of the others."""
-    labels, groups = pd.Series(y), None if groups is None else pd.Series(groups)
-    units = labels if groups is None else class_of_groups(labels, groups)
+def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return masks of the training and validation rows of each inner fold."""
+    labels, group_of = pd.Series(y), None if groups is None else pd.Series(groups)
+    units = labels if group_of is None else class_of_groups(labels, group_of)
     folds = min(INNER_FOLDS, np.bincount(units, minlength=2).min())
     if folds < 2:
         return []
-    dealt = assign_folds(labels, folds=int(folds), seed=seed, groups=groups).to_numpy()
-    return [(dealt != fold, dealt == fold) for fold in range(folds)]
+    fold_of = assign_folds(labels, folds=int(folds), seed=seed, groups=group_of).to_numpy()
+    return [(fold_of != fold, fold_of == fold) for fold in range(folds)]

@@ -1,35 +1,49 @@
-"""Scores of out-of-fold probabilities, each with an interval."""
+"""Score out-of-fold probabilities, each score with an interval."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import beta, rankdata
 from sklearn.metrics import confusion_matrix
 
 from epitome_kit.confidence import interval_quantiles
+from epitome_kit.files import Json
 
 DRAWS = 2000
-"""Bootstrap and permutation draws."""
+"""Number of bootstrap and permutation draws."""
 
 
-def score(labels, probabilities, calibrated=None, *, groups=None, seed=0):
-    """Score out-of-fold probabilities, over one deal of the folds or several.
+def score(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    calibrated: ArrayLike | None = None,
+    *,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+) -> Json:
+    """Score out-of-fold probabilities, from one repeat of the folds or several.
 
-    A subject is called positive from a probability of 0.5 on. With several
-    deals each score is the mean over them: that of one model, not of a committee
-    of deals. Intervals are of :data:`~epitome_kit.confidence.SCORE_LEVEL`: of AUC, balanced accuracy and Brier score,
-    percentiles of a bootstrap over subjects, stratified by class; of accuracy,
-    sensitivity and specificity, Clopper-Pearson. Where several rows are of one
-    group, all of them are drawn and permuted together, and every interval is of the bootstrap.
+    A subject is predicted positive from a probability of 0.5. With several repeats
+    each score is the mean over them: that of one model, not of an ensemble of
+    repeats. Intervals have the level :data:`~epitome_kit.confidence.SCORE_LEVEL`: for
+    AUC, balanced accuracy and Brier score, percentiles of a bootstrap over subjects,
+    stratified by class; for accuracy, sensitivity and specificity, Clopper-Pearson.
+    If rows are grouped, whole groups are drawn and permuted, and every interval is
+    from the bootstrap.
 
     Parameters
     ----------
     labels : array of 0 and 1, shape (n,)
+        Classes.
     probabilities : array, shape (n,) or (repeats, n)
+        Probabilities of class 1.
     calibrated : array of the same shape, default=None
-        For the Brier score; None means that the probabilities are.
+        Calibrated probabilities, for the Brier score; None uses `probabilities`.
     groups : array, shape (n,), default=None
-        What rows have in common, such as the patient of several scans.
+        Group of each row, such as the patient of several scans.
     seed : int, default=0
-        Bootstrap and permutations.
+        Seed of bootstrap and permutations.
 
     Returns
     -------
@@ -59,7 +73,7 @@ def score(labels, probabilities, calibrated=None, *, groups=None, seed=0):
     rights = both @ np.concatenate(by_class)
     return {
         "n": len(labels),
-        **({"n_groups": int(groups.max()) + 1} if whole else {}),
+        **({"n_groups": int(groups.max()) + 1} if groups is not None else {}),
         "class_counts": np.bincount(labels, minlength=2).tolist(),
         "auc": auc,
         "auc_ci95": _interval(aucs),
@@ -80,14 +94,14 @@ def score(labels, probabilities, calibrated=None, *, groups=None, seed=0):
     }
 
 
-def _bootstrap_weights(labels, rng):
-    """How much each subject counts in each draw: negatives and positives, each of shape (draws, n of the class)."""
+def _bootstrap_weights(labels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the weight of each subject in each draw: negatives and positives, each (draws, n of the class)."""
     counts = np.bincount(labels, minlength=2)
     return [rng.multinomial(n, np.full(n, 1 / n), DRAWS) / len(labels) for n in counts]
 
 
-def _group_weights(labels, groups, rng):
-    """Weights as of :func:`_bootstrap_weights`, where whole groups are drawn, out of those with the same classes."""
+def _group_weights(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return weights like :func:`_bootstrap_weights` for draws of whole groups, stratified by their classes."""
     counts = np.stack([np.bincount(groups, labels == value) for value in (0, 1)])
     kinds, drawn = (counts[0] > 0) + 2 * (counts[1] > 0), np.zeros((DRAWS, counts.shape[1]))
     for kind in np.unique(kinds):
@@ -97,8 +111,8 @@ def _group_weights(labels, groups, rng):
     return [weights[:, labels == value] for value in (0, 1)]
 
 
-def _auc(labels, probabilities, weights):
-    """Mean AUC over the deals, and its bootstrap draws."""
+def _auc(labels: np.ndarray, probabilities: np.ndarray, weights: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
+    """Return the mean AUC over the repeats, and its bootstrap draws."""
     negative, positive = probabilities[:, labels == 0], probabilities[:, labels == 1]
     difference = positive[:, :, None] - negative[:, None, :]
     won = ((difference > 0) + 0.5 * (difference == 0)).mean(axis=0)
@@ -106,15 +120,21 @@ def _auc(labels, probabilities, weights):
     return float(won.mean()), ((high @ won) * low).sum(axis=1)
 
 
-def _class_means(by_class, weights=None):
-    """Mean of each class, as it is or in every bootstrap draw."""
+def _class_means(by_class: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Return the mean of each class, in every bootstrap draw if there are weights."""
     if weights is None:
         return [part.mean() for part in by_class]
     return [(part @ values) / part.sum(axis=1) for part, values in zip(weights, by_class, strict=True)]
 
 
-def _permutation_p(labels, probabilities, auc, rng, groups=None):
-    """Share of permutations whose AUC is as high; the real order counts as one of them."""
+def _permutation_p(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    auc: float,
+    rng: np.random.Generator,
+    groups: np.ndarray | None = None,
+) -> float:
+    """Return the share of permutations with at least this AUC; the actual order is one of them."""
     ranks = rankdata(probabilities, axis=1).mean(axis=0)
     if groups is None:
         positive, negative = labels.sum(), len(labels) - labels.sum()
@@ -128,8 +148,8 @@ def _permutation_p(labels, probabilities, auc, rng, groups=None):
     return float((1 + (aucs >= auc - 1e-12).sum()) / (1 + DRAWS))
 
 
-def _permuted_groups(labels, groups, rng):
-    """Labels of every permutation, in which a group takes the labels of another, as many as it has rows."""
+def _permuted_groups(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Permute labels between groups, repeated or cut to the number of rows, once per draw."""
     rows = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
     most = max(map(len, rows))
     patterns = np.stack([np.resize(labels[each], most) for each in rows])
@@ -138,12 +158,12 @@ def _permuted_groups(labels, groups, rng):
     return patterns[orders[:, groups], places]
 
 
-def _interval(draws):
+def _interval(draws: np.ndarray) -> list[float]:
     return np.quantile(draws, interval_quantiles()).round(12).tolist()
 
 
-def _clopper_pearson(right):
-    """Interval for a share; `right` holds 0 or 1 for each subject, or its mean over several deals."""
+def _clopper_pearson(right: np.ndarray) -> list[float]:
+    """Return the interval of a share; `right` is 0 or 1 for each subject, or its mean over several repeats."""
     n, hits, (below, above) = len(right), float(right.sum()), interval_quantiles()
     low = beta.ppf(below, hits, n - hits + 1) if hits > 0 else 0.0
     high = beta.ppf(above, hits + 1, n - hits) if hits < n else 1.0

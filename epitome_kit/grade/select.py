@@ -1,4 +1,4 @@
-"""Feature ranking and selection, on training subjects only."""
+"""Rank and select features on training subjects."""
 
 import numpy as np
 import pandas as pd
@@ -9,89 +9,94 @@ from epitome_kit.learn.probes import feature_columns
 from epitome_kit.metrics import auc_of_ranks
 
 METHODS = ("ranking", "redundancy", "stability")
-"""Ways to select; see :func:`select_features`."""
+"""Selection methods; see :func:`select_features`."""
 
 _REDUNDANT = 0.9
 _DRAWS = 100
 
 
-def rank_features(rows):
-    """Rank features by how well each alone tells the classes apart.
+def rank_features(rows: pd.DataFrame) -> pd.Series:
+    """Rank features by how well each alone separates the classes.
 
     Parameters
     ----------
     rows : DataFrame, shape (n, ...)
         Training rows of a table of features: ``label`` (0 or 1) and the
-        features, none missing.
+        features, without missing values.
 
     Returns
     -------
     Series
-        Strength of each feature, best first: twice the distance of its AUC
-        from one half, so 0 is chance and 1 is perfect. Constant features get 0.
+        Strength of each feature, best first: twice the distance of its AUC from
+        0.5, so 0 is chance and 1 is perfect. Constant features have strength 0.
 
     Raises
     ------
-    Leak
+    LeakageError
         A row is held out for testing.
 
     References
     ----------
     Hanley and McNeil, Radiology 1982, doi:10.1148/radiology.143.1.7063747
     """
-    columns = _learnable(rows, "rank_features")
+    columns = _training_columns(rows, "rank_features")
     strength = _strength(_ranks(rows[columns].to_numpy(float)), rows.label.to_numpy())
     return pd.Series(strength, index=columns).sort_values(ascending=False, kind="stable")
 
 
-def select_features(rows, *, keep=12, method="ranking", seed=0):
+def select_features(rows: pd.DataFrame, *, keep: int = 12, method: str = "ranking", seed: int = 0) -> list[str]:
     """Select features by one of three methods.
 
     Parameters
     ----------
     rows : DataFrame, shape (n, ...)
-        As for :func:`rank_features`.
+        Training rows, as for :func:`rank_features`.
     keep : int, default=12
-        Most features to keep. Constant ones are never kept.
+        Maximum number of features. Constant features are never selected.
     method : {"ranking", "redundancy", "stability"}, default="ranking"
-        The strongest features; the strongest that do not repeat each other
-        (absolute Spearman correlation up to 0.9); or those that are most often
-        among the strongest in random halves of the subjects.
+        The strongest features; the strongest features that are not redundant
+        (absolute Spearman correlation up to 0.9); or the features that are most
+        often among the strongest in random halves of the subjects.
     seed : int, default=0
-        Halves.
+        Seed of the random halves.
 
     Returns
     -------
     list of str
-        Names, best first.
+        Names of the features, best first.
 
     Raises
     ------
-    Leak
+    LeakageError
         A row is held out for testing.
     ParameterError
-        There is no such method.
+        `method` is unknown.
 
     References
     ----------
     Ding and Peng, J Bioinform Comput Biol 2005, doi:10.1142/S0219720005001004
     Meinshausen and Bühlmann, J R Stat Soc B 2010, doi:10.1111/j.1467-9868.2010.00740.x
     """
-    columns = _learnable(rows, "select_features")
-    chosen = choose_columns(rows[columns].to_numpy(float), rows.label.to_numpy(), keep=keep, method=method, seed=seed)
-    return [columns[index] for index in chosen]
+    columns = _training_columns(rows, "select_features")
+    selected = choose_columns(rows[columns].to_numpy(float), rows.label.to_numpy(), keep=keep, method=method, seed=seed)
+    return [columns[index] for index in selected]
 
 
-def choose_columns(values, labels, *, keep, method, seed=0):
-    """Select columns of an array, as :func:`select_features` does; training subjects only.
+def choose_columns(values: np.ndarray, labels: np.ndarray, *, keep: int, method: str, seed: int = 0) -> np.ndarray:
+    """Select columns of an array of training subjects, as :func:`select_features` does.
 
     Parameters
     ----------
     values : ndarray, shape (n, p)
+        Features, without missing values.
     labels : array of 0 and 1, shape (n,)
+        Classes.
     keep : int
+        Maximum number of columns.
     method : {"ranking", "redundancy", "stability"}
+        Selection method.
     seed : int, default=0
+        Seed of the random halves.
 
     Returns
     -------
@@ -105,39 +110,39 @@ def choose_columns(values, labels, *, keep, method, seed=0):
     order = np.argsort(-strength, kind="stable")
     order = order[ranks.std(axis=0)[order] > 0]
     if method == "redundancy":
-        order = _without_repeats(ranks, order, keep)
+        order = _without_redundant(ranks, order, keep)
     elif method == "stability":
-        often = _how_often(ranks, labels, keep, np.random.default_rng(seed))
-        order = order[np.argsort(-often[order], kind="stable")]
+        frequency = _selection_frequency(ranks, labels, keep, np.random.default_rng(seed))
+        order = order[np.argsort(-frequency[order], kind="stable")]
     return order[:keep]
 
 
-def _learnable(rows, where):
-    """Feature columns of training rows; complain of any other rows."""
-    held_out = rows.loc[rows.role == "test", "participant_id"] if "role" in rows else ()
+def _training_columns(rows: pd.DataFrame, where: str) -> list[str]:
+    """Return the feature columns; raise an error if there are test rows."""
+    held_out = rows[rows.role == "test"] if "role" in rows else rows[:0]
     if len(held_out):
         raise LeakageError(
             where,
-            "training rows only: what looks at labels may not look at those under test",
-            f"{len(held_out)} rows with role test, such as {held_out.iloc[0]}",
+            "training rows only: selection uses labels, which must not be those of test rows",
+            f"{len(held_out)} rows with role test, such as {held_out.participant_id.iloc[0]}",
             'pass `rows[rows.role == "train"]` of one fold',
         )
     return feature_columns(rows)
 
 
-def _ranks(values):
+def _ranks(values: np.ndarray) -> np.ndarray:
     return rankdata(values, axis=0)
 
 
-def _strength(ranks, labels):
+def _strength(ranks: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.abs(2 * auc_of_ranks(ranks, labels) - 1)
 
 
-def _without_repeats(ranks, order, keep):
-    """Walk down an order and pass over what is too like something already kept."""
+def _without_redundant(ranks: np.ndarray, order: np.ndarray, keep: int) -> np.ndarray:
+    """Go through the columns in order, skipping those correlated with a column already kept."""
     scaled = ranks[:, order] - ranks[:, order].mean(axis=0)
     scaled /= np.linalg.norm(scaled, axis=0)
-    free, kept = np.ones(len(order), bool), []
+    free, kept = np.ones(len(order), bool), list[int]()
     for place in range(len(order)):
         if free[place] and len(kept) < keep:
             kept.append(place)
@@ -145,8 +150,8 @@ def _without_repeats(ranks, order, keep):
     return order[kept]
 
 
-def _how_often(ranks, labels, keep, rng):
-    """Share of random halves in which each feature is among the `keep` strongest."""
+def _selection_frequency(ranks: np.ndarray, labels: np.ndarray, keep: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the share of random halves in which each feature is among the `keep` strongest."""
     labels = np.asarray(labels).astype(bool)
     halves = np.zeros((_DRAWS, len(labels)))
     for half in halves:

@@ -1,44 +1,47 @@
-"""The grade of one new head, by the networks of a workspace, and how far to believe it."""
+"""Grade one new scan with the networks of a workspace, and state how reliable the result is."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from epitome_kit.cohort import TARGETS
 from epitome_kit.errors import CohortError, ImageError
-from epitome_kit.files import read_json, read_tsv
+from epitome_kit.files import Json, PathLike, read_json, read_tsv
 from epitome_kit.learn.probes import feature_columns
+from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.workspace import Workspace, latest_run
 
 NEIGHBOURS = 10
-"""Subjects with the most similar probability, whose classes tell what that probability was worth."""
+"""Number of subjects with the most similar probability whose classes are counted."""
 
 
-def grading_files(workspace):
-    """List the files of a workspace from which one new scan is graded."""
-    run = Workspace(workspace)
+def grading_files(workspace: PathLike) -> list[Path]:
+    """List the files of a workspace that are needed to grade a new scan."""
+    run = Workspace(Path(workspace))
     return [run.features, run.handcrafted, run.ann_columns, run.ann, run.scores, run.predictions]
 
 
-def has_graded(workspace):
-    """Tell whether a workspace holds the networks that grade a head, and all that goes with them."""
+def has_graded(workspace: PathLike) -> bool:
+    """Return whether a workspace has all files that are needed to grade a new scan."""
     return all(path.is_file() for path in grading_files(workspace))
 
 
-def grade_head(files, workspace):
-    """Say how likely one new head is of the positive class, with all that the number must be read with.
+def grade_head(files: Preprocessed, workspace: PathLike) -> Json:
+    """Predict the probability of the positive class for one new scan, with its context.
 
-    The probability is that of ``ann.keras``, from features of the CNN that the
-    network learned with, calibrated on the predictions out of fold. A head is
-    called unusual when more of its features lie outside the range of the
-    training subjects than of any subject that was held out.
+    The probability is the output of ``ann.keras`` for the features of the CNN of the
+    last fold, calibrated on the out-of-fold predictions. A scan is unusual if more of
+    its features are outside the range of the training subjects than for any held-out
+    subject.
 
     Parameters
     ----------
     files : Preprocessed
-        The head, preprocessed at the voxel size of the workspace.
+        The subject, preprocessed at the voxel size of the workspace.
     workspace : path
-        Of a run that has graded its cohort.
+        Workspace of a run that has graded its cohort.
 
     Returns
     -------
@@ -46,20 +49,21 @@ def grade_head(files, workspace):
         ``probability`` (calibrated) and ``probability_uncalibrated`` of the class
         ``positive`` of ``target``; ``n``, ``class_counts``, ``auc``, ``auc_ci95``,
         ``majority_accuracy``, ``brier`` and ``oracle_auc`` of the model, out of
-        fold; ``trained_on``, the number of subjects it learned from; ``near`` and
-        ``near_positive``, how many subjects had the most similar probability, and
-        how many of those were of the positive class; ``contrasts`` of the model
-        and ``missing`` ones; ``features``, ``outside`` (those out of range),
-        ``outside_usual`` (the most of any held-out subject) and ``unusual``.
+        fold; ``trained_on``, the number of training subjects; ``near`` and
+        ``near_positive``, the number of subjects with the most similar probability,
+        and how many of them were of the positive class; ``contrasts`` of the model
+        and ``missing`` ones; the number of ``features``, of those ``outside`` the
+        range, ``outside_usual`` (the maximum of the held-out subjects), and
+        ``unusual``.
 
     Raises
     ------
     CohortError
         The workspace has not graded its cohort.
     ImageError
-        No contrast that the model looks at.
+        The subject has none of the contrasts of the model.
     ParameterError
-        Another grid than the model's.
+        The grid differs from that of the model.
     """
     workspace = Path(workspace)
     missing_files = [path.name for path in grading_files(workspace) if not path.is_file()]
@@ -76,45 +80,47 @@ def grade_head(files, workspace):
     table, network, contrasts = learned_features(workspace)
     missing = [name for name in contrasts if not files.scan(name).is_file()]
     if len(missing) == len(contrasts):
-        hint = "send one of them as well"
+        hint = "add a scan of one of them"
         raise ImageError("grade_head", f"a scan of {' or '.join(contrasts)}", "none of them", hint)
-    head = features_of_scan(files, network, contrasts)
+    features = features_of_scan(files, network, contrasts)
     run = Workspace(workspace)
-    chosen = read_json(run.ann_columns)["features"]
-    raw = load_grader(run.ann)([head[name] for name in chosen])
+    selected = read_json(run.ann_columns)["features"]
+    raw = load_grader(run.ann)([features[name] for name in selected])
     scores, predictions = read_json(run.scores), read_tsv(run.predictions)
     probability, near = calibrate_probability(predictions, raw)
-    told = ("n", "class_counts", "auc", "auc_ci95", "majority_accuracy", "brier", "oracle_auc")
+    context = ("n", "class_counts", "auc", "auc_ci95", "majority_accuracy", "brier", "oracle_auc")
     target = scores.get("target", "grade")
     return {
         "target": target,
         "positive": scores.get("positive", str(TARGETS[target][1])),
         "probability": probability,
         "probability_uncalibrated": raw,
-        **{name: scores.get(name) for name in told},
+        **{name: scores.get(name) for name in context},
         "trained_on": int((table.role == "train").sum()),
         **near,
         "contrasts": list(contrasts),
         "missing": missing,
-        **_compare_range(table, head),
+        **_compare_range(table, features),
     }
 
 
-def calibrate_probability(predictions, raw):
-    """Calibrate the answer for a new head, and look at what became of similar ones.
+def calibrate_probability(predictions: pd.DataFrame, raw: float) -> tuple[float, dict[str, int]]:
+    """Calibrate the probability of a new subject, and count the classes of subjects with similar ones.
 
     Parameters
     ----------
     predictions : DataFrame
-        As in ``predictions.tsv``: out of fold.
+        Out-of-fold predictions, as in ``predictions.tsv``.
     raw : float
         Probability before calibration.
 
     Returns
     -------
-    (float, dict)
-        The probability; ``near``, how many subjects got the most similar answer,
-        and ``near_positive``, how many of those were of the positive class.
+    probability : float
+        Calibrated probability.
+    counts : dict of str to int
+        ``near``, the number of subjects with the most similar probability, and
+        ``near_positive``, how many of them were of the positive class.
     """
     from epitome_kit.grade.baselines import calibrate
 
@@ -125,31 +131,32 @@ def calibrate_probability(predictions, raw):
     return probability, {"near": len(near), "near_positive": int(labels[near].sum())}
 
 
-def _compare_range(table, head):
-    """Count the features outside the range of the training subjects, beside how many that is for held-out ones."""
+def _compare_range(table: pd.DataFrame, features: Mapping[str, float]) -> dict[str, int | bool]:
+    """Count the features outside the range of the training subjects, compared with the held-out ones."""
     columns = feature_columns(table)
     train, test = (table.loc[table.role == role, columns].to_numpy(float) for role in ("train", "test"))
     low, high = train.min(axis=0), train.max(axis=0)
 
-    def outside(rows):
+    def outside(rows: np.ndarray) -> np.ndarray:
         return ((rows < low) | (rows > high)).sum(axis=-1)
 
-    mine = int(outside(np.array([head[name] for name in columns])))
+    count = int(outside(np.array([features[name] for name in columns])))
     usual = int(outside(test).max()) if len(test) else 0
-    return {"features": len(columns), "outside": mine, "outside_usual": usual, "unusual": mine > usual}
+    return {"features": len(columns), "outside": count, "outside_usual": usual, "unusual": count > usual}
 
 
-def find_trained_run(workspace):
-    """Choose the run whose networks grade one head: that of a workspace, else the latest one beside it.
+def find_trained_run(workspace: PathLike) -> Path | None:
+    """Find the run with the networks that grade one scan: a workspace, else the latest run in the same folder.
 
     Parameters
     ----------
     workspace : path
+        Workspace, which need not exist.
 
     Returns
     -------
     Path or None
-        None where neither has graded its cohort.
+        None if neither run has graded its cohort.
     """
     workspace = Path(workspace).absolute()
     runs = (workspace, latest_run(workspace.parent))

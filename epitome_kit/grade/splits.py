@@ -1,4 +1,4 @@
-"""Deals of the rows of a table into folds, and labels shuffled: whole groups stay together."""
+"""Assign the rows of a table to repeated folds, and shuffle labels; groups are never split."""
 
 import numpy as np
 import pandas as pd
@@ -7,25 +7,26 @@ from epitome_kit.folds import assign_folds
 from epitome_kit.learn.probes import GROUP
 
 
-def make_repeated_folds(features, *, repeats=4, folds=5, seed=0):
-    """Deal subjects into folds, several times, stratified by class.
+def make_repeated_folds(features: pd.DataFrame, *, repeats: int = 4, folds: int = 5, seed: int = 0) -> pd.DataFrame:
+    """Assign subjects to folds repeatedly, stratified by class.
 
     Parameters
     ----------
     features : DataFrame
         From :func:`epitome_kit.grade.table.read_features`; rows with the same
-        ``group_id``, where it has one, stand in one fold.
+        ``group_id``, if there is such a column, are in the same fold.
     repeats : int, default=4
-        Deals.
+        Number of repeats.
     folds : int, default=5
+        Number of folds.
     seed : int, default=0
-        Of the first deal; the next one takes the next seed.
+        Seed of the first repeat; each further repeat uses the next seed.
 
     Returns
     -------
     DataFrame
-        Every subject once in every fold of every deal, with ``repeat``, ``fold``
-        and ``role`` ("train" or "test").
+        Every subject once per fold and repeat, with ``repeat``, ``fold`` and
+        ``role`` ("train" or "test").
 
     Raises
     ------
@@ -35,28 +36,30 @@ def make_repeated_folds(features, *, repeats=4, folds=5, seed=0):
     rows = features.set_index("participant_id")
     parts = []
     for repeat in range(repeats):
-        dealt = assign_folds(rows.label, folds=folds, seed=seed + repeat, groups=rows.get(GROUP))
-        dealt = dealt.loc[features.participant_id].to_numpy()
+        fold_of = assign_folds(rows.label, folds=folds, seed=seed + repeat, groups=rows.get(GROUP))
+        test_fold = fold_of.loc[features.participant_id].to_numpy()
         for fold in range(folds):
-            role = np.where(dealt == fold, "test", "train")
-            told = pd.DataFrame({"repeat": repeat + 1, "fold": fold + 1, "role": role}, index=features.index)
-            parts.append(pd.concat([told, features], axis=1))
+            role = np.where(test_fold == fold, "test", "train")
+            split = pd.DataFrame({"repeat": repeat + 1, "fold": fold + 1, "role": role}, index=features.index)
+            parts.append(pd.concat([split, features], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 
-def shuffle_labels(features, *, seed=0):
-    """Shuffle the labels of a table: of rows, or of whole groups.
+def shuffle_labels(features: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Shuffle the labels of a table, by row or by group.
 
     Parameters
     ----------
     features : DataFrame
-        With ``label``, and ``group_id`` or not.
+        Table with ``label``, and optionally ``group_id``.
     seed : int, default=0
+        Seed of the shuffling.
 
     Returns
     -------
     DataFrame
-        A copy. A group takes the labels of another one, as many of them as it has rows.
+        A copy. Each group gets the labels of another group, repeated or cut to its
+        number of rows.
     """
     rng = np.random.default_rng(seed)
     if GROUP not in features:

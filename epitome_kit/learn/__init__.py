@@ -1,1 +1,5 @@
-"""Features learned by a compact 3-D CNN, kept out of fold."""
+"""Features of a compact 3-D CNN and handcrafted ones, out of fold; each function is loaded when it is first used."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,26 +1,38 @@
-"""Augmentation: new heads out of old ones."""
+"""Augment scans and masks by random affine transforms, mirroring and intensity changes."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-TURN_DEGREES, SCALE, SHIFT_MM, LIGHT = 5.0, 0.05, 3.0, 0.08
-"""Standard deviations of what is done to a head."""
+ROTATION_DEGREES, SCALE, SHIFT_MM, INTENSITY = 5.0, 0.05, 3.0, 0.08
+"""Standard deviations of the random changes."""
 
 
-def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0)):
-    """Turn, scale, shift, mirror and re-light one subject at random.
+def augment(
+    scans: np.ndarray,
+    masks: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    spacing_mm: Sequence[float] = (3.0, 3.0, 3.0),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotate, scale, shift, mirror and rescale the intensity of one subject at random.
 
-    The grid's first axis runs from left to right, so a mirror image is another
-    plausible head: tumours have no handedness. Heads are never upside down.
+    The first axis of the grid runs from left to right. A mirror image is a
+    plausible subject, as tumours have no preferred side; heads are never turned
+    upside down.
 
     Parameters
     ----------
     scans : ndarray of float32, shape (i, j, k, contrasts)
+        Scans of the subject.
     masks : ndarray of uint8, shape (i, j, k, channels)
+        Masks, which get the same affine transform.
     rng : numpy.random.Generator
+        Source of the random changes.
     spacing_mm : sequence of 3 float, default=(3.0, 3.0, 3.0)
-        Voxel size along each axis: what turns is the head, not the grid.
+        Voxel size along each axis, so that the transform is rigid in mm.
 
     Returns
     -------
@@ -31,36 +43,38 @@ def augment(scans, masks, rng, *, spacing_mm=(3.0, 3.0, 3.0)):
     centre = (np.array(scans.shape[:3]) - 1) / 2
     offset = centre - matrix @ (centre + shift)
     moved = _move(scans, matrix, offset, sitk.sitkLinear)
-    carried = _move(masks, matrix, offset, sitk.sitkNearestNeighbor)
-    gain, bias = (rng.normal(mean, LIGHT, scans.shape[-1]).astype(np.float32) for mean in (1, 0))
-    return (moved * gain + bias) * (moved != 0), carried
+    moved_masks = _move(masks, matrix, offset, sitk.sitkNearestNeighbor)
+    gain, bias = (rng.normal(mean, INTENSITY, scans.shape[-1:]).astype(np.float32) for mean in (1, 0))
+    return (moved * gain + bias) * (moved != 0), moved_masks
 
 
-def draw_movement(rng, spacing_mm):
-    """Draw a movement of the head: turned, scaled along its axes, mirrored or not, shifted.
+def draw_movement(rng: np.random.Generator, spacing_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a random rotation, scaling, mirroring and shift.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Source of the random numbers.
     spacing_mm : sequence of 3 float
+        Voxel size.
 
     Returns
     -------
     matrix : ndarray, shape (3, 3)
-        From a voxel of the moved head, counted from the middle, to the voxel that it was.
+        From voxels of the moved scan to those of the original, relative to the centre.
     shift : ndarray, shape (3,)
         In voxels.
     """
-    turn = Rotation.from_euler("xyz", rng.normal(0, TURN_DEGREES, 3), degrees=True).as_matrix()
-    matrix = turn @ np.diag(rng.normal(1, SCALE, 3))
+    rotation = Rotation.from_euler("xyz", rng.normal(0, ROTATION_DEGREES, 3), degrees=True).as_matrix()
+    matrix = rotation @ np.diag(rng.normal(1, SCALE, 3))
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
     spacing = np.asarray(spacing_mm, float)
     return matrix * spacing / spacing[:, None], rng.normal(0, SHIFT_MM, 3) / spacing
 
 
-def _move(volume, matrix, offset, interpolator):
-    """Fetch each voxel of a volume (i, j, k, channels) from elsewhere in it; SimpleITK counts axes backwards."""
+def _move(volume: np.ndarray, matrix: np.ndarray, offset: np.ndarray, interpolator: int) -> np.ndarray:
+    """Resample a volume (i, j, k, channels) by an affine; SimpleITK orders axes the other way round."""
     image = sitk.GetImageFromArray(volume, isVector=True)
     transform = sitk.AffineTransform(matrix[::-1, ::-1].ravel().tolist(), offset[::-1].tolist())
     return sitk.GetArrayFromImage(sitk.Resample(image, image, transform, interpolator)).reshape(volume.shape)

@@ -1,13 +1,16 @@
-"""Which contrast each input channel of a network is: kept with its weights, never read from the table of contrasts.
+"""Contrasts of the input channels of a network, which are kept with its weights and not read from a table.
 
-A network that is saved whole has it in the name of its input; the shipped ones, of
-which the weights alone are saved, have it in the ``.json`` beside them.
+A whole saved network has them in the name of its input; the shipped weights have
+them in a ``.json`` of the same name.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from epitome_kit.files import read_json, shipped_weights
+
+if TYPE_CHECKING:
+    from epitome_kit.backend import Model
 
 _PREFIX = "channels"
 
@@ -18,26 +21,28 @@ def input_name(contrasts: Iterable[str]) -> str:
     Parameters
     ----------
     contrasts : iterable of str
+        Contrasts of the channels, in order.
 
     Returns
     -------
     str
-        Such as ``"channels_T1ce_T2w"``.
+        Name such as ``"channels_T1ce_T2w"``.
     """
     return "_".join([_PREFIX, *contrasts])
 
 
-def read_channels(model: Any) -> tuple[str, ...]:
+def read_channels(model: "Model") -> tuple[str, ...]:
     """Read the channels of a network.
 
     Parameters
     ----------
     model : keras.Model
+        Network that was built with :func:`input_name`.
 
     Returns
     -------
     tuple of str
-        Empty where it does not tell: older versions did not record them.
+        Contrasts; empty for networks of older versions, which did not record them.
     """
     prefix, *contrasts = model.inputs[0].name.split("_")
     return tuple(contrasts) if prefix == _PREFIX else ()
@@ -49,10 +54,12 @@ def shipped_channels(name: str) -> tuple[str, ...]:
     Parameters
     ----------
     name : {"epitome_cnn", "tumour_unet"}
+        Name of the weights.
 
     Returns
     -------
     tuple of str
+        Contrasts, in the order of the channels.
     """
     with shipped_weights(name) as path:
         return tuple(read_json(path.with_name(f"{name}.json"))["channels"])

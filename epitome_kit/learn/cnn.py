@@ -1,7 +1,9 @@
-"""A compact 3D network that finds the tumour and describes what it sees there."""
+"""A compact 3-D network that segments the tumour and describes it."""
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -10,7 +12,7 @@ from epitome_kit.learn.channels import input_name
 from epitome_kit.simulate.tumour import LATENTS
 
 TRAITS = tuple(LATENTS)
-"""What the network estimates of a tumour: the numbers that simulated ones are grown from."""
+"""Traits of a tumour that the network estimates: the parameters of simulated tumours."""
 
 LEARNING_RATE = 1e-3
 """Learning rate of the first epoch of training."""
@@ -19,12 +21,13 @@ _PLACE = ("size", "lateral", "anterior", "superior")
 _STATISTICS = ("mean", "spread", "peak", "trough", "rim")
 
 
-def feature_names(contrasts):
-    """Name the features, in the order in which the network gives them.
+def feature_names(contrasts: Sequence[str]) -> list[str]:
+    """List the names of the features, in the order of the output of the network.
 
     Parameters
     ----------
     contrasts : sequence of str
+        Channels of the network.
 
     Returns
     -------
@@ -39,23 +42,23 @@ def feature_names(contrasts):
 class MaskedAverage(layers.Layer):
     """Average volumes under a soft map: (n, i, j, k, c) and (n, i, j, k, 1) to (n, c)."""
 
-    def call(self, values, weights):
-        """Weighted mean over space; 0 where all weights are 0."""
+    def call(self, values: keras.KerasTensor, weights: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the weighted mean over space; 0 where all weights are 0."""
         axes = (1, 2, 3)
         return ops.sum(values * weights, axes) / (ops.sum(weights, axes) + 1e-3)
 
 
 @keras.saving.register_keras_serializable("epitome_kit")
 class TumourStatistics(layers.Layer):
-    """Measure what lies under a soft map of the tumour, and at its rim.
+    """Measure the scans inside and at the rim of a soft map of the tumour.
 
     Log of the size, distance from the midline, position along the two other
     axes; then mean, spread, peak, trough and rim of each contrast. Peak and
-    trough are means that favour bright or dark voxels, so that a small bright
+    trough are means weighted towards bright or dark voxels, so that a small bright
     (enhancing) or dark (necrotic) part counts; the rim is where the map fades.
     """
 
-    def call(self, scans, tumour):
+    def call(self, scans: keras.KerasTensor, tumour: keras.KerasTensor) -> keras.KerasTensor:
         """Map (n, i, j, k, s) and (n, i, j, k, 1) to (n, 4 + 5s)."""
         average, inside = MaskedAverage(), core(tumour)
         bright = inside * ops.exp(ops.clip(2 * scans, -8, 8))
@@ -68,51 +71,51 @@ class TumourStatistics(layers.Layer):
         return ops.concatenate([size, ops.abs(x), y, z, *statistics], axis=-1)
 
 
-def core(tumour):
-    """Weights of the sure tumour: the fourth power keeps a faint map of the whole brain from outweighing it."""
+def core(tumour: keras.KerasTensor) -> keras.KerasTensor:
+    """Return weights of the certain tumour; the fourth power suppresses low probabilities all over the brain."""
     return tumour**4
 
 
-def rim(tumour):
-    """Weights of where the map fades."""
+def rim(tumour: keras.KerasTensor) -> keras.KerasTensor:
+    """Return weights of the region where the map fades."""
     return tumour - core(tumour)
 
 
-def _axes(shape):
-    """Position along each axis, from -1 to 1, each of shape (1, i, j, k, 1)."""
+def _axes(shape: Sequence[int]) -> list[keras.KerasTensor]:
+    """Return the position along each axis, from -1 to 1, each of shape (1, i, j, k, 1)."""
     lines = [ops.linspace(-1.0, 1.0, n) for n in shape]
     return [ops.broadcast_to(axis, shape)[None, ..., None] for axis in ops.meshgrid(*lines, indexing="ij")]
 
 
-def build_cnn(contrasts, shape):
-    """Network with two answers: where the tumour is, and how likely the positive label.
+def build_cnn(contrasts: Sequence[str], shape: Sequence[int]) -> Model:
+    """Build the network with two outputs: a map of the tumour and the probability of the positive label.
 
-    One part finds: convolutions that look at ever larger neighbourhoods, and
-    learn from tumour masks, of which every subject gives thousands of voxels.
-    The other describes: convolutions whose answer, averaged where the first
-    part says tumour, estimates the tumour's :data:`TRAITS`. No cohort of
-    patients has such numbers, so this part learns from simulated tumours alone
-    (:func:`epitome_kit.learn.pretrained.start_from_simulation`) and is frozen.
-    The label is a linear answer to traits and plain measurements, fitted apart
-    from the rest (:func:`fit_label`).
+    The first part segments: convolutions with growing receptive fields, trained on
+    tumour masks, of which every subject has thousands of voxels. The second part
+    describes: convolutions whose output, averaged under the map of the first part,
+    estimates the :data:`TRAITS` of the tumour. No cohort of patients has such
+    numbers, so this part is trained on simulated tumours alone
+    (:func:`epitome_kit.learn.pretrained.start_from_simulation`) and frozen. The
+    label is a linear function of traits and direct measurements, fitted separately
+    (:func:`fit_label`).
 
     Parameters
     ----------
     contrasts : sequence of str
         Channels of the input.
     shape : tuple of 3 int
-        Grid, multiples of 8.
+        Size of the grid, multiples of 8.
 
     Returns
     -------
     keras.Model
         Outputs ``tumour`` (n, i/2, j/2, k/2, 1), ``label`` (n, 1) and
-        ``features`` (n, p), named by :func:`feature_names`. Under one million
-        weights.
+        ``features`` (n, p), named by :func:`feature_names`. It has fewer than one
+        million weights.
     """
     inputs = layers.Input((*shape, len(contrasts)), name=input_name(contrasts))
     tumour = _find(inputs)
-    # Labels teach the map nothing: a few dozen would be learned by heart, and the features of training
+    # The map is not trained on labels: with a few dozen it would overfit, and the features of training
     # subjects would then look better than those of new ones.
     seen = ops.stop_gradient(tumour)
     measured = TumourStatistics(name="measure")(layers.AveragePooling3D(2)(inputs), seen)
@@ -122,37 +125,38 @@ def build_cnn(contrasts, shape):
     return Model(inputs, {"tumour": tumour, "label": label, "features": features}, name="epitome_cnn")
 
 
-def fit_label(model, features, labels):
-    """Fit the linear answer of the network: logistic regression, both classes counting the same.
+def fit_label(model: Model, features: np.ndarray, labels: np.ndarray) -> None:
+    """Fit the linear layer of the label by logistic regression with balanced class weights.
 
     Parameters
     ----------
     model : keras.Model
-        From :func:`build_cnn`.
+        From :func:`build_cnn`; its layer ``label`` is set.
     features : ndarray, shape (n, p)
-        What it says of the training subjects.
+        Its features of the training subjects.
     labels : array of 0 and 1, shape (n,)
+        Classes of the training subjects.
     """
     scaler = StandardScaler().fit(features)
-    answer = LogisticRegression(C=0.1, class_weight="balanced").fit(scaler.transform(features), labels)
-    kernel = answer.coef_[0] / scaler.scale_
-    model.get_layer("label").set_weights([kernel[:, None], answer.intercept_ - kernel @ scaler.mean_])
+    classifier = LogisticRegression(C=0.1, class_weight="balanced").fit(scaler.transform(features), labels)
+    kernel = classifier.coef_[0] / scaler.scale_
+    model.get_layer("label").set_weights([kernel[:, None], classifier.intercept_ - kernel @ scaler.mean_])
 
 
-def _find(inputs):
-    """Probability of tumour at half the resolution."""
+def _find(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the probability of tumour at half the resolution."""
     near = conv_block(conv_block(inputs, 16, "find_near_1", strides=2), 16, "find_near_2")
     middle = conv_block(conv_block(near, 32, "find_middle_1", strides=2), 32, "find_middle_2")
     far = conv_block(conv_block(middle, 64, "find_far_1", strides=2), 64, "find_far_2")
     context = conv_block(layers.Concatenate()([layers.UpSampling3D()(far), middle]), 32, "find_context")
     context = layers.UpSampling3D()(layers.Conv3D(16, 1, name="find_narrow")(context))
     joined = conv_block(layers.Concatenate()([context, near]), 16, "find_joined")
-    rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
+    rare = keras.initializers.Constant(-4.0)  # initially one voxel in fifty
     return layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(joined)
 
 
-def _describe(inputs, tumour, place):
-    """Estimated traits of the tumour, from what lies under its map, its size and place."""
+def _describe(inputs: keras.KerasTensor, tumour: keras.KerasTensor, place: keras.KerasTensor) -> keras.KerasTensor:
+    """Estimate the traits of the tumour from the scans under its map, its size and position."""
     texture = conv_block(inputs, 24, "describe_texture", strides=2)
     near = conv_block(layers.Concatenate()([texture, tumour]), 32, "describe_near")
     far = conv_block(near, 48, "describe_far", strides=2)
@@ -165,25 +169,26 @@ def _describe(inputs, tumour, place):
     return layers.Dense(len(TRAITS), name="describe_traits")(layers.Dropout(0.2)(hidden))
 
 
-def conv_block(x, filters, name, strides=1):
+def conv_block(x: keras.KerasTensor, filters: int, name: str, strides: int = 1) -> keras.KerasTensor:
     """Add a convolution of 3 x 3 x 3 with batch normalisation and ReLU, named ``name`` and ``name_scale``."""
     x = layers.Conv3D(filters, 3, strides=strides, padding="same", use_bias=False, name=name)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_scale")(x))
 
 
-def masked_dice_bce(truth, predicted):
-    """Cross-entropy plus Dice loss where the truth is known, one value a volume.
+def masked_dice_bce(truth: keras.KerasTensor, predicted: keras.KerasTensor) -> keras.KerasTensor:
+    """Compute cross-entropy plus Dice loss where the truth is known, one value per volume.
 
     Parameters
     ----------
     truth : tensor, shape (n, i, j, k, 2)
-        Tumour, and whether it is known.
+        Tumour mask, and 1 where it is known.
     predicted : tensor, shape (n, i / f, j / f, k / f, 1)
-        Probability, at the same resolution or coarser by a whole factor f.
+        Probability, at the same resolution or coarser by an integer factor f.
 
     Returns
     -------
     tensor, shape (n,)
+        Loss of each volume.
     """
     factor = truth.shape[1] // predicted.shape[1]
     if factor > 1:
@@ -198,8 +203,8 @@ def masked_dice_bce(truth, predicted):
     return entropy + 1 - dice
 
 
-def cosine_decay(epochs):
-    """Make a callback that lowers the learning rate from epoch to epoch, along a half cosine to nothing.
+def cosine_decay(epochs: int) -> keras.callbacks.LearningRateScheduler:
+    """Make a callback that lowers the learning rate per epoch along a half cosine to 0.
 
     Parameters
     ----------
@@ -209,8 +214,8 @@ def cosine_decay(epochs):
     Returns
     -------
     keras.callbacks.LearningRateScheduler
-        From :data:`LEARNING_RATE` on. Keras' own ``CosineDecay`` counts in
-        float32, so that its rates differ in their last bit.
+        Starts at :data:`LEARNING_RATE`. The ``CosineDecay`` of Keras computes in
+        float32, so that its rates differ in the last bit.
     """
     return keras.callbacks.LearningRateScheduler(
         lambda epoch, _: LEARNING_RATE * (1 + math.cos(math.pi * epoch / epochs)) / 2

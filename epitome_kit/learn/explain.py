@@ -1,5 +1,6 @@
-"""What the network looks at: its tumour map, occlusion, Grad-CAM, and what a network of shuffled weights looks at."""
+"""Explain the CNN: tumour map, occlusion and Grad-CAM, compared with a network of shuffled weights."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -8,59 +9,66 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from epitome_kit.backend import Model, gradient, keras, ops
-from epitome_kit.images import load_image
+from epitome_kit.images import ImageLike, load_image
+from epitome_kit.learn.arrays import Arrays
 from epitome_kit.parallel import for_each
 
+_Explainer = Callable[[Model, np.ndarray], np.ndarray]
 
-def tumour_maps(model, scans):
-    """Return where the network believes the tumours to be, at the resolution of the scans.
+
+def tumour_maps(model: Model, scans: np.ndarray) -> list[np.ndarray]:
+    """Predict the tumour maps of several subjects at the resolution of the scans.
 
     Parameters
     ----------
     model : keras.Model
         From :func:`epitome_kit.learn.cnn.build_cnn`.
     scans : ndarray, shape (n, i, j, k, contrasts)
+        Normalised scans.
 
     Returns
     -------
     list of ndarray of float32, shape (i, j, k)
-        Probability of tumour, one map a subject.
+        Probability of tumour, one map per subject.
     """
-    answers = np.asarray(model.predict(scans, batch_size=4, verbose=0)["tumour"])
-    return [_enlarge(coarse, scans.shape[1:4]) for coarse in answers[..., 0]]
+    maps = np.asarray(model.predict(scans, batch_size=4, verbose=0)["tumour"])
+    return [_enlarge(coarse, scans.shape[1:4]) for coarse in maps[..., 0]]
 
 
-def tumour_map(model, scans):
-    """Return where the network believes the tumour to be, at the resolution of the scans.
+def tumour_map(model: Model, scans: np.ndarray) -> np.ndarray:
+    """Predict the tumour map of one subject at the resolution of the scans.
 
     Parameters
     ----------
     model : keras.Model
         From :func:`epitome_kit.learn.cnn.build_cnn`.
     scans : ndarray, shape (i, j, k, contrasts)
+        Normalised scans.
 
     Returns
     -------
     ndarray of float32, shape (i, j, k)
+        Probability of tumour.
     """
     return tumour_maps(model, scans[None])[0]
 
 
-def occlusion_map(model, scans, *, patch=8):
-    """Hide one cube after another and note how far the probability falls.
+def occlusion_map(model: Model, scans: np.ndarray, *, patch: int = 8) -> np.ndarray:
+    """Mask one cube after another and measure the change of the probability.
 
     Parameters
     ----------
     model : keras.Model
         From :func:`epitome_kit.learn.cnn.build_cnn`.
     scans : ndarray, shape (i, j, k, contrasts)
+        Normalised scans.
     patch : int, default=8
-        Side of the cube in voxels; it is filled with 0, the brain's median.
+        Side of the cube in voxels; it is filled with 0, the median of the brain.
 
     Returns
     -------
     ndarray of float32, shape (i, j, k)
-        Absolute change of the label's probability when that cube is hidden.
+        Absolute change of the probability of the label when that cube is masked.
 
     References
     ----------
@@ -76,40 +84,40 @@ def occlusion_map(model, scans, *, patch=8):
         hidden = np.repeat(scans[None], len(boxes[start : start + 8]), axis=0)
         for copy, box in zip(hidden, boxes[start : start + 8], strict=True):
             copy[box] = 0
-        answers = model.predict(hidden, batch_size=8, verbose=0)["label"][:, 0]
-        for box, answer in zip(boxes[start : start + 8], answers, strict=True):
-            change[box] = abs(base - answer)
+        probabilities = model.predict(hidden, batch_size=8, verbose=0)["label"][:, 0]
+        for box, probability in zip(boxes[start : start + 8], probabilities, strict=True):
+            change[box] = abs(base - probability)
     return change * brain
 
 
-def grad_cam(model, scans, *, layer="describe_near", averaged=True):
-    """Weigh what the channels of a convolution see by how much they move the answer.
+def grad_cam(model: Model, scans: np.ndarray, *, layer: str = "describe_near", averaged: bool = True) -> np.ndarray:
+    """Weight the channels of a convolution by the gradient of the label.
 
-    The gradient of the label with respect to each channel says how much that
-    channel speaks for the class that the network finds more likely. Grad-CAM
-    averages it over space; the channels, weighted so and added up, make the
-    map, and what speaks against is cut to 0. The average forgets *where* a
-    channel counts. A network that looks through a tumour map, as that of
-    :func:`epitome_kit.learn.cnn.build_cnn`, then seems to look at every place
-    that looks like tumour. HiResCAM does not average.
+    The gradient of the label with respect to a channel measures how much the
+    channel supports the predicted class. Grad-CAM averages it over space, and the
+    map is the weighted sum of the channels, with negative values set to 0. The
+    average discards *where* a channel counts: a network that pools under a tumour
+    map, like that of :func:`epitome_kit.learn.cnn.build_cnn`, then seems to attend
+    to everything that resembles tumour. HiResCAM does not average.
 
-    Its label also rests on plain measurements under the tumour map, which pass
-    through no convolution: of them neither map says anything; occlusion does.
+    The label also depends on direct measurements under the tumour map, which pass
+    through no convolution. Neither map shows these; occlusion does.
 
     Parameters
     ----------
     model : keras.Model
         From :func:`epitome_kit.learn.cnn.build_cnn`.
     scans : ndarray, shape (i, j, k, contrasts)
+        Normalised scans.
     layer : str, default="describe_near"
-        Convolution whose block (convolution, scaling, activation) is looked at.
+        Convolution whose block (convolution, scaling, activation) is explained.
     averaged : bool, default=True
-        Whether to average the gradient over space; False gives HiResCAM.
+        Whether to average the gradient over space; False computes HiResCAM.
 
     Returns
     -------
     ndarray of float32, shape (i, j, k)
-        0 to 1.
+        Heat map, from 0 to 1.
 
     References
     ----------
@@ -123,11 +131,11 @@ def grad_cam(model, scans, *, layer="describe_near", averaged=True):
     channels = before(volume, training=False)
     kernel, constant = label.get_weights()
 
-    def evidence(seen):
-        return ops.sum(ops.matmul(after([volume, seen], training=False), kernel)) + constant[0]
+    def evidence(activation: keras.KerasTensor) -> keras.KerasTensor:
+        return ops.sum(ops.matmul(after([volume, activation], training=False), kernel)) + constant[0]
 
-    chosen = 1 if evidence(channels) > 0 else -1
-    weights = chosen * gradient(evidence, channels)
+    sign = 1 if evidence(channels) > 0 else -1
+    weights = sign * gradient(evidence, channels)
     if averaged:
         weights = weights.mean(axis=(1, 2, 3), keepdims=True)
     heat = np.maximum((ops.convert_to_numpy(channels) * weights).sum(axis=-1)[0], 0)
@@ -135,20 +143,23 @@ def grad_cam(model, scans, *, layer="describe_near", averaged=True):
     return heat / max(heat.max(), 1e-12)
 
 
-def randomised(model, *, seed=0):
-    """Copy a network and shuffle each of its weight arrays: the same numbers, nothing learned.
+def randomised(model: Model, *, seed: int = 0) -> Model:
+    """Copy a network and shuffle each of its weight arrays.
 
-    A map that looks the same for such a network shows the scan, not what was
-    learned.
+    A map that looks the same for the shuffled network shows the scan, not what the
+    network has learned.
 
     Parameters
     ----------
     model : keras.Model
+        Trained network.
     seed : int, default=0
+        Seed of the shuffling.
 
     Returns
     -------
     keras.Model
+        Network with the same weights in random order.
 
     References
     ----------
@@ -159,32 +170,34 @@ def randomised(model, *, seed=0):
     return copy
 
 
-def map_similarity(one, other, brain):
-    """Compare two heat maps by the order in which they rank the voxels of a brain.
+def map_similarity(one: np.ndarray, other: np.ndarray, brain: np.ndarray) -> float:
+    """Compute the rank correlation of two heat maps over the voxels of a brain.
 
     Parameters
     ----------
     one, other : ndarray, shape (i, j, k)
+        Heat maps.
     brain : ndarray of bool, shape (i, j, k)
+        Brain mask.
 
     Returns
     -------
     float
-        Spearman's rank correlation, -1 to 1; 0 where a map is the same
-        everywhere.
+        Spearman's rank correlation, -1 to 1; 0 if a map is constant.
     """
     one, other = one[brain], other[brain]
     return float(spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else 0.0
 
 
-def share_inside(heat, mask):
+def share_inside(heat: np.ndarray, mask: ImageLike | np.ndarray) -> float:
     """Compute the share of a heat map that lies inside a mask.
 
     Parameters
     ----------
     heat : ndarray, shape (i, j, k)
-        Not negative.
-    mask : Nifti1Image, path or ndarray, shape (i, j, k)
+        Heat map without negative values.
+    mask : image-like or ndarray, shape (i, j, k)
+        Region, on the grid of the map.
 
     Returns
     -------
@@ -195,12 +208,13 @@ def share_inside(heat, mask):
     return float(heat[inside > 0].sum() / max(heat.sum(), 1e-12))
 
 
-def share_by_chance(mask, brain):
-    """Compute the share of a brain that a mask covers: where heat spread evenly would lie.
+def share_by_chance(mask: np.ndarray, brain: np.ndarray) -> float:
+    """Compute the share of a uniform heat map that lies inside a mask.
 
     Parameters
     ----------
     mask, brain : ndarray, shape (i, j, k)
+        Region, and the brain over which the heat is uniform.
 
     Returns
     -------
@@ -210,33 +224,35 @@ def share_by_chance(mask, brain):
     return share_inside((brain > 0).astype(float), mask)
 
 
-def attention_table(model, arrays, subjects, *, patch=16, seed=0):
-    """Measure how much of each map lies in the annotated tumour, beside a network of shuffled weights.
+def attention_table(
+    model: Model, arrays: Arrays, subjects: Sequence[str], *, patch: int = 16, seed: int = 0
+) -> pd.DataFrame:
+    """Measure how much of each map lies in the annotated tumour, compared with a network of shuffled weights.
 
     Parameters
     ----------
     model : keras.Model
-        Network that never saw these subjects.
+        Network that was not trained on these subjects.
     arrays : Arrays
         From :func:`epitome_kit.learn.arrays.load_arrays`.
     subjects : sequence of str
-        Those without annotated tumour are left out.
+        Subjects; those without annotated tumour are skipped.
     patch : int, default=16
-        Side of the hidden cube in voxels, see :func:`occlusion_map`.
+        Side of the masked cube in voxels, see :func:`occlusion_map`.
     seed : int, default=0
-        Of the shuffled weights.
+        Seed of the shuffled weights.
 
     Returns
     -------
     DataFrame
-        One row a subject, ``method`` ("tumour map", "Grad-CAM", "HiResCAM",
-        "occlusion") and ``weights`` ("learned", "shuffled"):
-        ``participant_id``, ``share_inside`` and ``share_by_chance``, both where
-        it is known whether there is tumour, and ``similarity`` to the map of
-        the learned weights.
+        One row per subject, ``method`` ("tumour map", "Grad-CAM", "HiResCAM",
+        "occlusion") and ``weights`` ("learned", "shuffled"), with columns
+        ``participant_id``, ``share_inside`` and ``share_by_chance`` (both where
+        the annotation is known) and ``similarity`` to the map of the learned
+        weights.
     """
     networks = {"learned": model, "shuffled": randomised(model, seed=seed)}
-    methods = {
+    methods: dict[str, _Explainer] = {
         "tumour map": tumour_map,
         "Grad-CAM": grad_cam,
         "HiResCAM": partial(grad_cam, averaged=False),
@@ -244,24 +260,30 @@ def attention_table(model, arrays, subjects, *, patch=16, seed=0):
     }
     chosen = [name for name in subjects if arrays.tumour[arrays.ids.index(name)].any()]
     describe = partial(_attention, networks=networks, methods=methods, arrays=arrays)
-    parts = for_each(describe, chosen, title="Looking at what the network looks at")
+    parts = for_each(describe, chosen, title="Explaining the network")
     return pd.DataFrame([row for part in parts for row in part])
 
 
-def _attention(name, *, networks, methods, arrays):
+def _attention(
+    name: str,
+    *,
+    networks: Mapping[str, Model],
+    methods: Mapping[str, _Explainer],
+    arrays: Arrays,
+) -> list[dict[str, str | float]]:
     index = arrays.ids.index(name)
     scans, tumour, known = (part[index] for part in (arrays.scans, arrays.tumour[..., 0], arrays.known[..., 0]))
     brain = np.any(scans, axis=-1)
-    seen, rows = brain & (known > 0), []
-    for method, draw in methods.items():
-        maps = {weights: draw(network, scans) for weights, network in networks.items()}
+    visible, rows = brain & (known > 0), list[dict[str, str | float]]()
+    for method, explain in methods.items():
+        maps = {weights: explain(network, scans) for weights, network in networks.items()}
         rows += [
             {
                 "participant_id": name,
                 "method": method,
                 "weights": weights,
-                "share_inside": share_inside(heat * seen, tumour),
-                "share_by_chance": share_by_chance(tumour, seen),
+                "share_inside": share_inside(heat * visible, tumour),
+                "share_by_chance": share_by_chance(tumour, visible),
                 "similarity": map_similarity(maps["learned"], heat, brain),
             }
             for weights, heat in maps.items()
@@ -269,7 +291,7 @@ def _attention(name, *, networks, methods, arrays):
     return rows
 
 
-def _enlarge(coarse, shape):
-    """Bring a map to the resolution of the scans; a coarse voxel covers the same place as before."""
+def _enlarge(coarse: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Upsample a map to the grid of the scans, aligned at the borders of the voxels."""
     factors = [n / m for n, m in zip(shape, coarse.shape, strict=True)]
     return ndimage.zoom(coarse, factors, order=1, mode="nearest", grid_mode=True)

@@ -1,6 +1,7 @@
-"""Handcrafted features: what one would measure of a tumour without learning, the honest rival of the CNN."""
+"""Handcrafted features of the tumour, the baseline of the CNN: intensity, border, texture, shape and position."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from skimage import measure
 from skimage.feature import graycoprops
 
 from epitome_kit.backend import keras
+from epitome_kit.cohort import Cohort
 from epitome_kit.errors import CohortError
-from epitome_kit.files import read_tsv, write_tsv
+from epitome_kit.files import PathLike, read_tsv, write_tsv
 from epitome_kit.images import load_image, spacing_mm
-from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.arrays import Arrays, load_arrays
 from epitome_kit.learn.channels import read_channels
 from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
@@ -27,10 +29,10 @@ from epitome_kit.shapes import ellipsoid_axes, mesh_volume
 from epitome_kit.workspace import Workspace
 
 LEVELS = 16
-"""Grey levels that a region is cut into for its entropy and texture."""
+"""Number of grey levels for entropy and texture."""
 
 LAYER_MM = 5
-"""How thick the rim of a region is, and the layer around it; one voxel where voxels are larger."""
+"""Thickness of the rim of a region and of the layer around it; one voxel where voxels are larger."""
 
 _ROWS = ["participant_id", "fold", "role", "label"]
 _PERCENTILES = (2, 10, 50, 90, 98)
@@ -38,39 +40,39 @@ _TEXTURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation"
 _DIRECTIONS = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 
 
-def handcrafted_features(cohort, preprocessed, out):
-    """Describe every subject, for every fold, where the network of that fold sees the tumour.
+def handcrafted_features(cohort: Cohort, preprocessed: PathLike, out: PathLike) -> pd.DataFrame:
+    """Measure the tumour of every subject, for every fold, in the region that the network of that fold finds.
 
-    No manual mask is used: the region of a subject under test is found by a
-    network that never saw the subject. Finished work is kept as long as the
-    networks and the scans stay the same.
+    No manual mask is used: the region of a test subject is found by a network that
+    was not trained on it. The result is kept as long as networks and scans stay the
+    same.
 
     Parameters
     ----------
     cohort : Cohort
+        Cohort of the networks.
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+        Output folder of :func:`epitome_kit.preprocess_cohort`.
     out : path
-        Workspace of :func:`epitome_kit.learn_features`, which has to come
+        Workspace of :func:`epitome_kit.learn_features`, which has to be called
         first; ``handcrafted.tsv`` is written there.
 
     Returns
     -------
     DataFrame
-        The rows of ``features.tsv``, with its columns ``participant_id``,
-        ``fold``, ``role`` and ``label``, then what :func:`describe_region`
-        says.
+        Rows of ``features.tsv``, with its columns ``participant_id``, ``fold``,
+        ``role`` and ``label``, and the features of :func:`describe_region`.
 
     Raises
     ------
     CohortError
-        No CNN has been trained in this workspace, or nothing preprocessed.
+        The workspace has no trained CNN, or no subject has been preprocessed.
     """
     out, preprocessed = Path(out), Path(preprocessed)
     if not (Workspace(out).features).is_file():
         raise CohortError(
             "handcrafted_features",
-            "the networks that find the tumours",
+            "a workspace with trained networks",
             f"no features.tsv in {out}",
             "call `learn_features`, or run notebook 03, first",
         )
@@ -94,24 +96,24 @@ def handcrafted_features(cohort, preprocessed, out):
     return features
 
 
-def merge_features(cnn, handcrafted):
-    """Put the features of the CNN and the handcrafted ones side by side.
+def merge_features(cnn: pd.DataFrame, handcrafted: pd.DataFrame) -> pd.DataFrame:
+    """Merge the features of the CNN with the handcrafted ones.
 
     Parameters
     ----------
     cnn, handcrafted : DataFrame
         From :func:`epitome_kit.learn_features` and :func:`handcrafted_features`
-        of one workspace: one row a subject and fold.
+        of one workspace, with one row per subject and fold.
 
     Returns
     -------
     DataFrame
-        One row a subject and fold, in the order of `cnn`.
+        One row per subject and fold, in the order of `cnn`.
 
     Raises
     ------
     CohortError
-        The two do not speak of the same subjects, folds and roles.
+        The tables differ in subjects, folds or roles.
     """
     keys = ["participant_id", "fold", "role"]
     if set(cnn[keys].itertuples(index=False)) != set(handcrafted[keys].itertuples(index=False)):
@@ -119,50 +121,52 @@ def merge_features(cnn, handcrafted):
             "merge_features",
             "two tables of the same subjects, folds and roles",
             f"{len(cnn)} rows of the CNN and {len(handcrafted)} handcrafted ones",
-            "make both in one workspace, the CNN first",
+            "compute both in one workspace, the CNN first",
         )
     merged = cnn.merge(handcrafted.drop(columns="label"), on=keys, validate="one_to_one")
-    return merged.copy()  # in one piece: pandas warns of a table in a hundred
+    return merged.copy()  # defragmented, to avoid a warning of pandas
 
 
-def find_region(probability, brain):
-    """Cut the tumour out of a map: the largest piece that is more likely tumour than not.
+def find_region(probability: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """Threshold a tumour map at 0.5 and keep the largest connected component.
 
     Parameters
     ----------
     probability : ndarray, shape (i, j, k)
         From :func:`epitome_kit.learn.explain.tumour_map`.
     brain : ndarray of bool, shape (i, j, k)
+        Brain mask.
 
     Returns
     -------
     ndarray of bool, shape (i, j, k)
-        Where no voxel is likely: the most probable 0.5 % of the brain.
+        The most probable 0.5 % of the brain if no voxel exceeds the threshold.
     """
     likely = (probability > 0.5) & brain
     if not likely.any():
         return brain & (probability >= np.quantile(probability[brain], 0.995))
-    pieces, _ = ndimage.label(likely)
-    return pieces == np.bincount(pieces[likely]).argmax()
+    components, _ = ndimage.label(likely)
+    return components == np.bincount(components[likely]).argmax()
 
 
-def describe_region(scans, mask, spacing_mm, contrasts):
-    """Measure brightness, border, texture, shape and place of a region.
+def describe_region(
+    scans: np.ndarray, mask: np.ndarray, spacing_mm: float | Sequence[float], contrasts: Sequence[str]
+) -> dict[str, float]:
+    """Measure intensity, border, texture, shape and position of a region.
 
-    Everything is the same for the mirror image of a head. Brightness
-    (``first_``) and border are in standard deviations of the brain. Entropy and
-    texture look at 16 grey levels between the 2nd and 98th percentile of the
-    region, so they do not depend on its brightness; the texture is that of the
-    co-occurrence of all neighbours in 13 directions of space.
+    All features are invariant under mirroring. Intensity (``first_``) and border are
+    in standard deviations of the brain. Entropy and texture use 16 grey levels
+    between the 2nd and 98th percentile of the region, so they do not depend on its
+    intensity; texture is that of the co-occurrence matrix summed over all 13
+    directions in space.
 
     Parameters
     ----------
     scans : ndarray, shape (i, j, k, contrasts)
-        On the template grid, whose first axis runs from left to right, second
-        to the front, third upwards, with the midline in the middle; 0 outside
-        the brain.
+        On the template grid, with axes to the right, front and top, and the midline
+        in the middle; 0 outside the brain.
     mask : ndarray, shape (i, j, k)
-        The region. All numbers of an empty one are 0.
+        The region. All features of an empty one are 0.
     spacing_mm : float or (float, float, float)
         Voxel size.
     contrasts : sequence of str
@@ -181,9 +185,9 @@ def describe_region(scans, mask, spacing_mm, contrasts):
     """
     mask, steps = np.asarray(mask) > 0, np.broadcast_to(np.asarray(spacing_mm, float), 3)
     if not mask.any():
-        somewhere = np.zeros_like(mask)
-        somewhere[tuple(n // 2 for n in mask.shape)] = True
-        return dict.fromkeys(describe_region(scans, somewhere, spacing_mm, contrasts), 0.0)
+        voxel = np.zeros_like(mask)
+        voxel[tuple(n // 2 for n in mask.shape)] = True
+        return dict.fromkeys(describe_region(scans, voxel, spacing_mm, contrasts), 0.0)
     mirrored = scans[::-1][mask & ~mask[::-1] & np.any(scans[::-1], axis=-1)]
     thickness = max(LAYER_MM, steps.max())
     box = _box(mask, np.ceil(thickness / steps).astype(int) + 1)
@@ -192,19 +196,21 @@ def describe_region(scans, mask, spacing_mm, contrasts):
     found = {**_shape(inside, steps), **_position(mask, steps)}
     for channel, name in enumerate(contrasts):
         values = near[..., channel].astype(float)
-        against = mirrored[:, channel].mean() if len(mirrored) else 0.0
+        opposite = mirrored[:, channel].mean() if len(mirrored) else 0.0
         levels = _grey_levels(values, inside)
-        found |= {f"first_{name}_{what}": value for what, value in _first_order(values, inside, levels).items()}
-        found[f"first_{name}_asymmetry"] = values[inside].mean() - against
-        found |= {f"border_{name}_{what}": value for what, value in _border(values, layers, steps).items()}
-        found |= {f"texture_{name}_{what}": value for what, value in _texture(levels, inside).items()}
+        found |= {f"first_{name}_{key}": value for key, value in _first_order(values, inside, levels).items()}
+        found[f"first_{name}_asymmetry"] = values[inside].mean() - opposite
+        found |= {f"border_{name}_{key}": value for key, value in _border(values, layers, steps).items()}
+        found |= {f"texture_{name}_{key}": value for key, value in _texture(levels, inside).items()}
     for (one, first), (other, second) in itertools.combinations(enumerate(contrasts), 2):
         found[f"pair_{first}_{second}_correlation"] = _correlation(near[inside][:, one], near[inside][:, other])
     return {name: float(value) for name, value in found.items()}
 
 
-def _describe_fold(fold, *, networks, arrays, spacing_mm):
-    """Describe all subjects inside the map of one network."""
+def _describe_fold(
+    fold: int, *, networks: Mapping[int, Path], arrays: Arrays, spacing_mm: Sequence[float]
+) -> pd.DataFrame:
+    """Describe the regions of all subjects in the maps of one network."""
     model = keras.saving.load_model(networks[fold], compile=False)
     maps = tumour_maps(model, arrays.scans)
     regions = [find_region(heat, np.any(scans, axis=-1)) for heat, scans in zip(maps, arrays.scans, strict=True)]
@@ -215,27 +221,29 @@ def _describe_fold(fold, *, networks, arrays, spacing_mm):
     return pd.DataFrame(described).assign(participant_id=arrays.ids, fold=fold)
 
 
-def _box(mask, margin):
-    """Slices that hold a mask and a margin of voxels."""
+def _box(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...]:
+    """Return the bounding box of a mask with a margin of voxels."""
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     return tuple(slice(max(0, side.start - width), side.stop + width) for side, width in zip(box, margin, strict=True))
 
 
-def _layers(inside, brain, steps, thickness):
-    """Core, rim and surroundings of a region; a small one is all rim, and its own core."""
+def _layers(
+    inside: np.ndarray, brain: np.ndarray, steps: np.ndarray, thickness: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return core, rim and surroundings of a region; a thin region is both core and rim."""
     depth = ndimage.distance_transform_edt(np.pad(inside, 1), steps)[1:-1, 1:-1, 1:-1]
     away = ndimage.distance_transform_edt(~inside, steps)
     core, rim = depth > thickness, inside & (depth <= thickness)
     return core if core.any() else inside, rim, brain & ~inside & (away <= thickness)
 
 
-def _grey_levels(values, inside):
-    """Cut the grey values into levels, from 0 to one less than :data:`LEVELS`."""
+def _grey_levels(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Discretise grey values into levels from 0 to ``LEVELS - 1``."""
     low, high = np.percentile(values[inside], (2, 98))
     return np.clip((values - low) / max(high - low, 1e-6) * LEVELS, 0, LEVELS - 1).astype(int)
 
 
-def _first_order(values, inside, levels):
+def _first_order(values: np.ndarray, inside: np.ndarray, levels: np.ndarray) -> dict[str, float]:
     grey = values[inside]
     centred = grey - grey.mean()
     scaled = centred / max(grey.std(), 1e-6)
@@ -252,7 +260,9 @@ def _first_order(values, inside, levels):
     }
 
 
-def _border(values, layers, steps):
+def _border(
+    values: np.ndarray, layers: tuple[np.ndarray, np.ndarray, np.ndarray], steps: np.ndarray
+) -> dict[str, float]:
     core, rim, around = layers
     slope = np.sqrt(sum(part**2 for part in np.gradient(values, *steps)))
     return {
@@ -263,8 +273,8 @@ def _border(values, layers, steps):
     }
 
 
-def _texture(levels, inside):
-    """Properties of the co-occurrence of neighbouring grey levels, all directions together."""
+def _texture(levels: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+    """Return properties of the co-occurrence matrix of grey levels, summed over all directions."""
     counts = np.zeros(LEVELS * LEVELS)
     for step in _DIRECTIONS:
         here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(step, inside.shape, strict=True))
@@ -276,8 +286,8 @@ def _texture(levels, inside):
     return {name: graycoprops(matrix, name)[0, 0] for name in _TEXTURES}
 
 
-def _shape(inside, steps):
-    """Size and form, from the voxels and from a mesh around them."""
+def _shape(inside: np.ndarray, steps: np.ndarray) -> dict[str, float]:
+    """Return size and shape, from the voxels and from their surface mesh."""
     vertices, faces, _, _ = measure.marching_cubes(np.pad(inside, 1).astype(np.float32), 0.5, spacing=tuple(steps))
     volume = mesh_volume(vertices, faces)
     surface = measure.mesh_surface_area(vertices, faces)
@@ -299,15 +309,15 @@ def _shape(inside, steps):
     }
 
 
-def _axes(inside, steps):
-    """Axes of the solid ellipsoid with the same second moments, shortest first, in mm."""
+def _axes(inside: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return the axes of the solid ellipsoid with the same second moments, shortest first, in mm."""
     places = np.argwhere(inside) * steps
     spread = np.cov(places.T, bias=True) if len(places) > 1 else np.zeros((3, 3))
     return ellipsoid_axes(spread + np.diag(steps**2 / 12), convention="solid")
 
 
-def _position(mask, steps):
-    """Where the middle of the region is, and how much of it lies beyond the midline."""
+def _position(mask: np.ndarray, steps: np.ndarray) -> dict[str, float]:
+    """Return the centroid of the region relative to the centre, and the smaller of its shares left and right."""
     middle = (np.array(mask.shape) - 1) / 2
     places = (np.argwhere(mask) - middle) * steps
     lateral, anterior, superior = places.mean(axis=0)
@@ -320,6 +330,6 @@ def _position(mask, steps):
     }
 
 
-def _correlation(one, other):
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     spreads = one.std() * other.std()
     return ((one - one.mean()) * (other - other.mean())).mean() / spreads if spreads > 1e-6 else 0.0

@@ -1,21 +1,21 @@
-"""The weights that every cohort starts from, learned on simulated gliomas alone."""
+"""Initialise the CNN with the shipped weights, which were trained on simulated gliomas alone."""
 
-from epitome_kit.backend import layers
+from epitome_kit.backend import Model, layers
 from epitome_kit.files import shipped_weights
 from epitome_kit.learn.channels import read_channels, shipped_channels
 from epitome_kit.learn.cnn import build_cnn
 
-_SEE_CONTRASTS = ("find_near_1", "describe_texture")
+_FIRST_LAYERS = ("find_near_1", "describe_texture")
 
 
-def start_from_simulation(model):
-    """Give a network the shipped weights, and freeze the part that describes.
+def start_from_simulation(model: Model) -> None:
+    """Load the shipped weights into a network, and freeze the part that describes the tumour.
 
-    The shipped network knows several contrasts and was trained with some of them
-    left out, so leaving out their weights gives the network of fewer contrasts.
+    The shipped network has several contrasts and was trained with random subsets of
+    them, so for a network of fewer contrasts the weights of the others are dropped.
 
-    Normalisation is frozen as well, at what it learned on simulation: batches
-    of two subjects are too small to estimate it from.
+    Batch normalisation is frozen as well, with the statistics of the simulation:
+    batches of two subjects are too small to estimate them.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def start_from_simulation(model):
     shipped = build_cnn(channels, model.input_shape[1:4])
     with shipped_weights("epitome_cnn") as path:
         shipped.load_weights(path)
-    seen = [channels.index(name) for name in read_channels(model)]
+    used = [channels.index(name) for name in read_channels(model)]
     for layer in model.layers:
         if layer.name == "label" or not layer.weights:
             continue
         values = shipped.get_layer(layer.name).get_weights()
-        if layer.name in _SEE_CONTRASTS:
-            values[0] = values[0][:, :, :, seen]
+        if layer.name in _FIRST_LAYERS:
+            values[0] = values[0][:, :, :, used]
         layer.set_weights(values)
         layer.trainable = not (layer.name.startswith("describe") or isinstance(layer, layers.BatchNormalization))

@@ -1,35 +1,37 @@
-"""Probes: what should not suffice to tell the classes apart, and often does."""
+"""Probes: columns that should not separate the classes but often do, such as age or voxel size."""
 
 import numpy as np
 import pandas as pd
 
+from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.images import load_image
 
 _SEX = {"F": 0.0, "M": 1.0}
 
 
-def add_probes(features, cohort):
-    """Add what a cohort knows beside the pictures: age, sex, geometry of the scans, and the size of the tumour.
+def add_probes(features: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:
+    """Add probes: age, sex, geometry of the scans and size of the tumour.
 
-    Where one of these alone scores as well as the network, the network may have
-    learned no more than that.
+    If one of these alone scores as well as the network, the network may have
+    learned nothing else.
 
     Parameters
     ----------
     features : DataFrame
-        As :func:`epitome_kit.learn_features` returns it, or merged with others.
+        From :func:`epitome_kit.learn_features`, or merged with others.
     cohort : Cohort
+        Cohort with the participants and scans.
 
     Returns
     -------
     DataFrame
-        A copy with columns of probes; a probe that is the same for everybody, or
-        missing for most, is left out. The size is that of the network's own map.
+        A copy with columns of probes. A probe that is constant, or missing for half
+        of the subjects, is left out. The size is that of the map of the network.
     """
-    people = cohort.participants
+    participants = cohort.participants
     known = {
-        "age": pd.to_numeric(people["age"], errors="coerce") if "age" in people else None,
-        "sex": people["sex"].map(_SEX) if "sex" in people else None,
+        "age": pd.to_numeric(participants["age"], errors="coerce") if "age" in participants else None,
+        "sex": participants["sex"].map(_SEX) if "sex" in participants else None,
         "geometry": pd.DataFrame.from_dict({each.id: _geometry(each) for each in cohort}, orient="index"),
     }
     for name, values in known.items():
@@ -40,15 +42,15 @@ def add_probes(features, cohort):
     return features
 
 
-def add_probe(table, name, values):
-    """Add what should not be enough to tell the classes apart, such as age or the geometry of the scan.
+def add_probe(table: pd.DataFrame, name: str, values: pd.Series | pd.DataFrame) -> pd.DataFrame:
+    """Add a probe, which should not separate the classes, such as age or the geometry of the scan.
 
     Parameters
     ----------
     table : DataFrame
-        With ``participant_id``.
+        Table of features with ``participant_id``.
     name : str
-        Of the probe, without underscores.
+        Name of the probe, without underscores.
     values : Series or DataFrame
         Numbers, indexed by participant_id.
 
@@ -57,55 +59,57 @@ def add_probe(table, name, values):
     DataFrame
         A copy with columns ``probe_NAME_1``, ``probe_NAME_2``, ...
     """
-    values = values.to_frame() if values.ndim == 1 else values
-    matched = values.reindex(table.participant_id).to_numpy(float)
+    frame = values.to_frame() if isinstance(values, pd.Series) else values
+    matched = frame.reindex(table.participant_id).to_numpy(float)
     return table.assign(**{f"{PROBE}{name}_{number + 1}": column for number, column in enumerate(matched.T)})
 
 
-def probe_columns(table):
-    """Columns of each probe of a table.
+def probe_columns(table: pd.DataFrame) -> dict[str, list[str]]:
+    """List the columns of each probe of a table.
 
     Parameters
     ----------
     table : DataFrame
+        Table of features.
 
     Returns
     -------
     dict of str to list of str
-        By name of the probe.
+        Columns by name of the probe.
     """
-    probes = {}
+    probes: dict[str, list[str]] = {}
     for column in table.columns:
         if column.startswith(PROBE):
             probes.setdefault(column.removeprefix(PROBE).rpartition("_")[0], []).append(column)
     return probes
 
 
-def _geometry(subject):
-    """Size of the voxels and of the grid of a subject's first scan."""
+def _geometry(subject: Subject) -> np.ndarray:
+    """Return voxel size and grid of the first scan of a subject."""
     image = load_image(next(iter(subject.images.values())), check_voxels=False)
     return np.array([*image.header.get_zooms()[:3], *image.shape[:3]], float)
 
 
 GROUP = "group_id"
-"""Column of what several rows have in common, such as the patient of a scan; tables of one row a subject have none."""
+"""Column of the group of a row, such as the patient of a scan; tables with one row per subject have none."""
 
 NOT_FEATURES = ("participant_id", "repeat", "fold", "role", "label", "cnn_probability", GROUP)
 
 PROBE = "probe_"
-"""How the columns of probes begin; see :mod:`epitome_kit.learn.probes`."""
+"""Prefix of the columns of probes."""
 
 
-def feature_columns(table):
-    """List the features of a table as :func:`epitome_kit.learn_features` gives it.
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """List the feature columns of a table.
 
     Parameters
     ----------
     table : DataFrame
+        Table of features, such as from :func:`epitome_kit.learn_features`.
 
     Returns
     -------
     list of str
-        All columns that are neither in :data:`NOT_FEATURES` nor of a probe.
+        All columns except those in :data:`NOT_FEATURES` and those of probes.
     """
     return [name for name in table.columns if name not in NOT_FEATURES and not name.startswith(PROBE)]

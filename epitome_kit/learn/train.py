@@ -1,4 +1,4 @@
-"""Cross-fitting: train on some subjects, describe the others, for every fold."""
+"""Train the CNN out of fold: for every fold, train on the other folds and compute the features of all subjects."""
 
 import shutil
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from epitome_kit.cohort import Cohort
 from epitome_kit.errors import CohortError
-from epitome_kit.files import read_tsv, write_tsv
+from epitome_kit.files import PathLike, read_tsv, write_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
@@ -17,49 +18,78 @@ from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.workspace import Workspace
 
 
-def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs=5, seed=0):
-    """Train the CNN out of fold and save what it sees in every subject.
+def learn_features(
+    cohort: Cohort,
+    preprocessed: PathLike,
+    out: PathLike,
+    *,
+    target: str = "grade",
+    folds: int = 5,
+    epochs: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Train the CNN out of fold and save the features of every subject.
 
-    Each network starts from weights learned on simulated gliomas
-    (:mod:`epitome_kit.learn.pretrained`). For each fold it is trained on the
-    other folds and then describes all subjects. Rows with role ``test`` come
-    from a network that never saw the subject; rows with role ``train`` come
-    from the same network and are what a grader of that fold may learn from.
-    When to stop is learned from training subjects alone: see
-    :class:`epitome_kit.learn.fit.Trainer`.
+    Each network starts from weights trained on simulated gliomas
+    (:mod:`epitome_kit.learn.pretrained`). For each fold it is trained on the other
+    folds, then computes the features of all subjects. Rows with role ``test`` come
+    from a network that was not trained on the subject; rows with role ``train`` come
+    from the same network and are the training set of a grader of that fold. Early
+    stopping uses training subjects alone: see :class:`epitome_kit.learn.fit.Trainer`.
 
-    A call that is stopped, by Ctrl-C for instance, leaves the finished folds,
-    and of the one at work the best network so far. The next call with the same
-    settings goes on with that fold; once all are done, it keeps everything.
+    A call that is interrupted, for instance by Ctrl-C, leaves the finished folds and
+    the best network so far of the current one. The next call with the same settings
+    continues with that fold; once all are finished, it recomputes nothing.
 
     Parameters
     ----------
     cohort : Cohort
+        Subjects with labels, and tumour masks for some of them.
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+        Output folder of :func:`epitome_kit.preprocess_cohort`.
     out : path
         Workspace: ``features.tsv``, ``cnn.keras`` (trained on all subjects),
         ``cnn/`` with the networks of the folds and ``history.tsv`` (``fold``,
-        ``epoch``, ``loss`` and ``val_loss``, that of the stopping set).
+        ``epoch``, ``loss`` and ``val_loss``, that of the validation set).
     target : {"grade", "codeletion"}, default="grade"
+        Label to predict.
     folds : int, default=5
+        Number of folds, stratified by label.
     epochs : int, default=5
-        At most; the network for all subjects is trained for the median of what
-        was best in the folds.
+        Maximum number of epochs; the network of all subjects is trained for the
+        median of the best epochs of the folds.
     seed : int, default=0
+        Seed of folds and training.
 
     Returns
     -------
     DataFrame
         Columns ``participant_id``, ``fold``, ``role`` ("train" or "test"),
-        ``label`` (0, 1 or missing), ``cnn_probability`` and the features that
-        :func:`epitome_kit.learn.cnn.feature_names` names.
+        ``label`` (0, 1 or missing), ``cnn_probability`` and the features named by
+        :func:`epitome_kit.learn.cnn.feature_names`.
 
     Raises
     ------
     CohortError
-        One class only, fewer subjects of a class than folds, no tumour mask, or
-        nothing preprocessed.
+        There is one class only, a class with fewer subjects than folds, no tumour
+        mask, or no preprocessed subject.
+
+    See Also
+    --------
+    preprocess_cohort : Preprocess the cohort first.
+    epitome_kit.learn.handcrafted_features : Measure the tumours that the networks find.
+    grade_features : Predict the label from the features.
+
+    Examples
+    --------
+    Training takes minutes:
+
+    >>> import epitome_kit as ek
+    >>> cohort = ek.make_phantom_cohort("cohort", subjects=10)  # doctest: +SKIP
+    >>> _ = ek.preprocess_cohort(cohort, "run/preprocessed")  # doctest: +SKIP
+    >>> features = ek.learn_features(cohort, "run/preprocessed", "run", folds=2)  # doctest: +SKIP
+    >>> features.groupby("role").size().to_dict()  # doctest: +SKIP
+    {'test': 10, 'train': 10}
     """
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
     labels = cohort.labels(target)
@@ -73,9 +103,9 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     if not arrays.known.any():
         raise CohortError(
             "learn_features",
-            "tumour masks, at least on some slices of some subjects",
+            "tumour masks, on at least some slices of some subjects",
             f"none for the {len(arrays.ids)} subjects of {cohort.root}",
-            "add masks as data/README.md describes: the network learns from them where to look",
+            "add masks as data/README.md describes: the network is trained on them",
         )
     labels = labels[labels.index.isin(arrays.ids)]
     fold_of = assign_folds(labels, folds=folds, seed=seed, unlabelled=sorted(set(arrays.ids) - set(labels.index)))
@@ -89,29 +119,29 @@ def learn_features(cohort, preprocessed, out, *, target="grade", folds=5, epochs
     return read_tsv(Workspace(out).features)
 
 
-def fold_model_path(out, fold):
-    """Where a workspace keeps the network that never saw the subjects of a fold."""
-    return Workspace(out).cnn_folds / f"fold-{fold + 1}.keras"
+def fold_model_path(out: PathLike, fold: int) -> Path:
+    """Return the path of the network that was not trained on the subjects of a fold."""
+    return Workspace(Path(out)).cnn_folds / f"fold-{fold + 1}.keras"
 
 
-def _clear(out):
-    """Clear away what was learned with other settings."""
+def _clear(out: Path) -> None:
+    """Remove the results of other settings."""
     shutil.rmtree(Workspace(out).cnn_folds, ignore_errors=True)
     for path in (Workspace(out).cnn, Workspace(out).features):
         path.unlink(missing_ok=True)
 
 
-def _train(trainer, fold_of, folds, out):
-    """Train what is not there yet: a network a fold, and one on everybody for scans that are not of this cohort."""
+def _train(trainer: Trainer, fold_of: np.ndarray, folds: int, out: Path) -> None:
+    """Train the missing networks: one per fold, and one on all subjects, for scans of other cohorts."""
     try:
         _train_missing(trainer, fold_of, folds, out)
     except KeyboardInterrupt as error:
         done = sum(_part(out, fold, "features").is_file() for fold in range(folds))
-        error.add_note(f"{done} of {folds} folds are kept in {out / 'cnn'}; the same call goes on from there.")
+        error.add_note(f"{done} of {folds} folds are kept in {out / 'cnn'}; the same call continues from there.")
         raise
 
 
-def _train_missing(trainer, fold_of, folds, out):
+def _train_missing(trainer: Trainer, fold_of: np.ndarray, folds: int, out: Path) -> None:
     missing = [fold for fold in range(folds) if not _part(out, fold, "features").is_file()]
     with step_bar("Training the CNN", trainer.epochs * (len(missing) + 1)) as advance:
         for fold in missing:
@@ -124,7 +154,7 @@ def _train_missing(trainer, fold_of, folds, out):
     write_tsv(Workspace(out).cnn_folds / "history.tsv", history)
 
 
-def _table(trainer, features, test, fold):
+def _table(trainer: Trainer, features: np.ndarray, test: np.ndarray, fold: int) -> pd.DataFrame:
     table = pd.DataFrame(features, columns=feature_names(trainer.arrays.contrasts))
     table.insert(0, "participant_id", trainer.arrays.ids)
     table.insert(1, "fold", fold + 1)
@@ -134,9 +164,9 @@ def _table(trainer, features, test, fold):
     return table
 
 
-def _part(out, fold, name):
+def _part(out: Path, fold: int, name: str) -> Path:
     return Workspace(out).cnn_folds / f"fold-{fold + 1}_{name}.tsv"
 
 
-def _whole(out, folds, name):
+def _whole(out: Path, folds: int, name: str) -> pd.DataFrame:
     return pd.concat([read_tsv(_part(out, fold, name)) for fold in range(folds)], ignore_index=True)

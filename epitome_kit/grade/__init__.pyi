@@ -1,0 +1,10 @@
+from .evaluate import grade_features as grade_features
+from .leaks import find_leaks as find_leaks
+from .scores import score as score
+from .select import rank_features as rank_features
+from .select import select_features as select_features
+from .single_case import find_trained_run as find_trained_run
+from .single_case import grade_head as grade_head
+from .splits import make_repeated_folds as make_repeated_folds
+from .splits import shuffle_labels as shuffle_labels
+from .table import read_features as read_features

@@ -1,0 +1,17 @@
+from .arrays import load_arrays as load_arrays
+from .arrays import load_scans as load_scans
+from .augmentation import augment as augment
+from .cnn import build_cnn as build_cnn
+from .explain import attention_table as attention_table
+from .explain import grad_cam as grad_cam
+from .explain import map_similarity as map_similarity
+from .explain import occlusion_map as occlusion_map
+from .explain import randomised as randomised
+from .explain import tumour_map as tumour_map
+from .handcrafted import describe_region as describe_region
+from .handcrafted import handcrafted_features as handcrafted_features
+from .handcrafted import merge_features as merge_features
+from .probes import add_probe as add_probe
+from .probes import add_probes as add_probes
+from .probes import feature_columns as feature_columns
+from .train import learn_features as learn_features
