@@ -21,7 +21,7 @@ ROOMS = LAYERS["contracts"][0]["layers"][::-1]
 STUB = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
 VERBS = {verb: module for module, verb in re.findall(r"^from \.([\w.]+) import (\w+)", STUB, re.MULTILINE)}
 GUESTS = {
-    "ipywidgets": ("widgets/slice_viewer.py", "case/page.py"),
+    "ipywidgets": ("widgets/", "case/page.py"),
     "voila": ("case/server.py",),
     "anywidget": ("widgets/image_widget.py",),
     "ipyniivue": ("widgets/niivue.py",),

@@ -76,7 +76,7 @@ def test_the_list_runs_from_the_most_probable_and_marks_what_is_wrong(explorer):
     assert [line.split()[1] for line in lines if "wrong" in line] == ["sub-02", "sub-04"]
     explorer.subject.value = 3
     assert explorer.readout.value == explorer.curve.text
-    assert explorer.readout.value == ("sub-04: truly grade 3; probability of grade 3 0.40, so wrongly called grade 2")
+    assert explorer.readout.value.startswith("sub-04: true class grade 3; probability of grade 3 0.40, wrongly")
 
 
 def test_the_curve_and_the_list_go_together(explorer):

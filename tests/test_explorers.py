@@ -114,7 +114,7 @@ def test_the_scan_follows_the_levels():
     truth = drift(0.2)
     explorer = bias_explorer(HEAD, [drift(0.1), truth, drift(0.4)], BRAIN, truth, start=2)
     scan, inside = HEAD.get_fdata(), np.asarray(BRAIN.dataobj) > 0
-    assert explorer.readout.value.endswith("bias left 0.000 (sd of the log)")
+    assert explorer.readout.value.endswith("residual bias 0.000 (sd of the log)")
     before = explorer.picture.value
     for levels, strength in ((0, 0), (1, 0.1), (3, 0.4)):
         explorer.levels.value = levels
@@ -122,8 +122,8 @@ def test_the_scan_follows_the_levels():
         assert np.allclose(explorer.stack.volumes["after N4"], scan / field, rtol=1e-5)
         assert np.allclose(explorer.stack.volumes["field"], field * inside, rtol=1e-5)
         left = (np.log(field) - np.log(truth.get_fdata()))[inside].std()
-        assert explorer.readout.value.endswith(f"bias left {left:.3f} (sd of the log)")
-    assert "from 0.7" in explorer.readout.value
+        assert explorer.readout.value.endswith(f"residual bias {left:.3f} (sd of the log)")
+    assert "field 0.7" in explorer.readout.value
     assert explorer.picture.value != before
     explorer.levels.value = 2
     assert explorer.picture.value == before
@@ -131,7 +131,7 @@ def test_the_scan_follows_the_levels():
 
 def test_levels_without_a_truth():
     explorer = bias_explorer(HEAD, [drift(0.1)], BRAIN, start=0)
-    assert explorer.readout.value == "the field goes from 1.00 to 1.00"
+    assert explorer.readout.value == "range of the field 1.00 to 1.00"
     assert explorer.levels.max == 1
 
 

@@ -14,15 +14,15 @@ from epitome_kit.teach.mistakes import explain_field, explain_mask, explain_numb
 @pytest.mark.parametrize(
     "value, expected, words",
     [
-        (34000, 34, "1000 times too large: is it mm³ against mL?"),
-        (0.034, 34, "1000 times too small: is it mm³ against mL?"),
-        (82, 0.82, "per cent against a fraction"),
-        (4.5, 45, "10 times too small: is it mm against cm?"),
-        (20, 10, "a radius against a diameter"),
+        (34000, 34, "1000 times too large: did you use mm³ in place of mL"),
+        (0.034, 34, "1000 times too small: did you use mm³ in place of mL"),
+        (82, 0.82, "per cent in place of a fraction"),
+        (4.5, 45, "10 times too small: did you use mm in place of cm"),
+        (20, 10, "a radius in place of a diameter"),
         (70, 10, "about 7 times too large"),
         (11.5, 10, "too large by about 15%"),
         (8.5, 10, "too small by about 15%"),
-        (-10, 10, "check the sign"),
+        (-10, 10, "wrong sign"),
         (0, 10, "go through the steps"),
         (3, 0, "go through the steps"),
     ],
@@ -57,26 +57,26 @@ def moved(x=0, y=0, z=0):
 )
 def test_a_shifted_mask(shift, side):
     text = explain_mask(mask(moved(*shift)), TRUE, GRID, 0.9)
-    assert text == f"Its size is about right, but it lies 9 mm too far towards the {side}."
+    assert text == f"Its size is about right, but it is 9 mm too far towards the {side}."
     assert "voxels too far" in explain_mask(mask(moved(*shift)), TRUE, mark_voxel_size_unknown(GRID), 0.9)
 
 
 def test_a_mask_too_large_or_too_small():
-    assert "too large, 2.1 times the truth; the extra voxels lie on all sides" in explain_mask(
+    assert "too large, 2.1 times the truth; the extra voxels are on all sides" in explain_mask(
         mask(radius=18), TRUE, GRID, 0.9
     )
-    assert "too small, 37% of the truth; the missed voxels lie on all sides" in explain_mask(
+    assert "too small, 37% of the truth; the missed voxels are on all sides" in explain_mask(
         mask(radius=10), TRUE, GRID, 0.9
     )
 
 
 def test_extra_voxels_on_one_side():
     text = explain_mask(TRUE | mask(moved(y=-12)), TRUE, GRID, 0.9)
-    assert "too large" in text and "extra voxels lie mostly towards the back of the head" in text
+    assert "too large" in text and "extra voxels are mostly towards the back of the head" in text
 
 
 def test_a_mask_inside_out_or_mirrored():
-    assert "inside out" in explain_mask(~TRUE, TRUE, GRID, 0.9)
+    assert "inverted" in explain_mask(~TRUE, TRUE, GRID, 0.9)
     for axis in range(3):
         assert f"mirrored along axis {'ijk'[axis]}" in explain_mask(np.flip(TRUE, axis), TRUE, GRID, 0.9)
 
@@ -93,7 +93,7 @@ LOG_FIELD = 0.2 * np.sin(np.linspace(0, 6, 500))
 @pytest.mark.parametrize(
     "found, words",
     [
-        (-LOG_FIELD + 1, "upside down"),
+        (-LOG_FIELD + 1, "inverted"),
         (0.3 * LOG_FIELD, "too flat"),
         (np.zeros(500), "too flat"),
         (2.5 * LOG_FIELD, "too strong"),

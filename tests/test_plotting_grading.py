@@ -42,12 +42,12 @@ def test_every_model_stands_with_its_value_and_interval(graded):
     _, scores, _ = graded
     figure = baselines_chart(scores)
     texts = _texts(figure)
-    names = ["neural network", "always the commoner class", "logistic regression", "age alone"]
+    names = ["neural network", "majority class", "logistic regression", "age alone"]
     assert [text for text in texts if text in names] == names
     assert any(text.startswith(f"{scores['auc']:.3f}") for text in texts)
     assert "best possible, 0.90" in texts and "n = 60" in figure.axes[0].get_title()
     left = figure.axes[0].get_xlim()[0]
-    assert left <= scores["rivals"]["logistic"]["auc_ci95"][0], "a rival below chance stays inside the frame"
+    assert left <= scores["rivals"]["logistic"]["auc_ci95"][0], "a baseline below chance stays inside the frame"
 
 
 def test_without_a_ceiling_none_is_drawn(graded):

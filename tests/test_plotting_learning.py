@@ -71,7 +71,7 @@ def test_the_features_chosen_most_often_come_first():
     figure = selection_frequency(shares, top=3)
     assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([100, 60, 20])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["necrosis", "T2w_mean", "growth"]
-    assert "Features chosen, 3 of n = 3 that were ever chosen" in words(figure)
+    assert any("3 of n = 3" in word for word in words(figure))
 
 
 def attention(subjects=3):
@@ -97,7 +97,8 @@ def test_shares_inside_the_tumour_are_drawn_in_times_of_chance():
     assert points["learned weights"] == pytest.approx([2, 4, 6])
     assert points["shuffled weights"] == pytest.approx([0.01] * 3), "nothing inside stands at the edge"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Grad-CAM", "occlusion"]
-    assert {"What the maps point at, n = 3 subjects", "by chance", "learned weights"} <= set(words(figure))
+    text = words(figure)
+    assert {"by chance", "learned weights"} <= set(text) and any("n = 3 subjects" in word for word in text)
 
 
 def test_no_subject_has_a_tumour_to_look_at():

@@ -59,7 +59,7 @@ def test_what_is_left_of_the_bias_at_each_level():
     (left,) = curves(figure)
     sd = np.log(truth.get_fdata())[INSIDE].std()
     assert np.allclose(left, [(0, sd), (1, sd / 2), (2, 0), (3, sd)], atol=1e-4)
-    assert {"truth", "1 level", "3 levels", "bias left (sd of the log)", "R", "L", "ratio"} <= set(words(figure))
+    assert {"truth", "1 level", "3 levels", "residual bias (sd of the log)", "R", "L", "ratio"} <= set(words(figure))
 
 
 def test_strength_of_the_field_where_no_truth_is_known():
@@ -73,9 +73,9 @@ def test_each_correction_is_measured_against_the_scan_without_its_bias():
     field = drift(0.2)
     biased = image_like((HEAD.get_fdata() * field.get_fdata()).astype(np.float32), HEAD)
     text = words(compare_corrections(biased, {"perfect": HEAD, "none": biased}, field, BRAIN))
-    numbers = [word for word in text if word.startswith("bias left")]
-    assert numbers[1] == "bias left 0.000\ndetail changed 0.000"
-    assert numbers[0] == numbers[2] and numbers[0] > "bias left 0.05"
+    numbers = [word for word in text if word.startswith("residual bias")]
+    assert numbers[1] == "residual bias 0.000\nchange of detail 0.000"
+    assert numbers[0] == numbers[2] and numbers[0] > "residual bias 0.05"
     assert {"scan", "perfect", "none", "R", "L", "ratio"} <= set(text)
 
 

@@ -28,19 +28,19 @@ def _segments(figure):
     }
 
 
-def test_rivals_are_one_dot_a_subject_and_their_mean():
+def test_methods_are_one_dot_a_subject_and_their_mean():
     figure = compare_segmentations(TUMOURS)
     _, dots, mean = figure.axes[0].lines
     assert dots.get_xdata().tolist() == [0.4, 0.6, 0.2] and dots.get_ydata().tolist() == [0.9, 0.5, 0.8]
     assert (mean.get_xdata()[0], mean.get_ydata()[0]) == pytest.approx((0.4, 2.2 / 3))
-    assert "Network and symmetry, n = 3\nthe network is better in 2" in words(figure)
+    assert "Network and symmetry, n = 3\nthe network is better for 2" in words(figure)
 
 
 def test_intervals_stand_in_the_order_of_size_each_in_its_colour():
     figure = volume_intervals(TUMOURS)
     text = words(figure)
-    assert {"holds the reference: 2", "misses it: 1", "volume (voxels)", "reference"} <= set(text)
-    assert "Volume and its 90 % interval, n = 3: it holds 67%" in text
+    assert {"contains the reference: 2", "misses it: 1", "volume (voxels)", "reference"} <= set(text)
+    assert "Volume and its 90 % interval, n = 3, coverage 67%" in text
     references = next(line for line in figure.axes[0].lines if line.get_label() == "reference")
     assert references.get_ydata().tolist() == [20, 90, 300]
     assert figure.axes[0].get_yscale() == "log"

@@ -94,13 +94,12 @@ def tiny(tmp_path_factory):
     return cohort, ready
 
 
-def test_scans_are_blurred_in_2018_and_divided_by_the_bias_field_once_mended(tiny, monkeypatch):
+def test_scans_are_blurred_in_2018_and_divided_by_the_bias_field_once_fixed(tiny, monkeypatch):
     monkeypatch.setattr(seed2018, "isotropic_smooth", lambda volume, spacing: volume + 1)
     cohort, ready = tiny
     shape = (8, 8, SHAPE[2])
     seed, unbiased = (
-        seed2018.read_scans(cohort, ready, list(cohort.subjects), shape=shape, mended=mended)
-        for mended in ((), ("bias",))
+        seed2018.read_scans(cohort, ready, list(cohort.subjects), shape=shape, fixed=fixed) for fixed in ((), ("bias",))
     )
     assert seed.shape == unbiased.shape == (4, *shape, 1)
     first = next(iter(cohort))
@@ -118,10 +117,10 @@ def test_the_blur_is_half_as_high_at_half_its_width():
     assert np.allclose([blurred[19, 15, 15], blurred[15, 17, 15], blurred[15, 15, 16]], peak / 2, rtol=0.03)
 
 
-def test_the_mended_grid_is_cubic_and_normalised(tiny):
+def test_the_fixed_grid_is_cubic_and_normalised(tiny):
     cohort, ready = tiny
     names = list(cohort.subjects)[::-1]
-    volumes = seed2018.read_scans(cohort, ready, names, grid_mm=12.0, mended=("grid",))
+    volumes = seed2018.read_scans(cohort, ready, names, grid_mm=12.0, fixed=("grid",))
     saved = load_image(Preprocessed(ready, names[0]).scan("FLAIR")).get_fdata()
     assert np.allclose(volumes[0, ..., 0], saved, atol=1e-4)
 

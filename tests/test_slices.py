@@ -153,5 +153,5 @@ def test_a_constant_volume_has_a_window_too(value):
 
 @pytest.mark.parametrize("window", ["bright", (5, 3), (1, 2, 3)])
 def test_unknown_window(window):
-    with raises_three_lines(ParameterError, "two rising intensities", window):
+    with raises_three_lines(ParameterError, "intensities", window):
         display_windows({"scan": np.ones((2, 2, 2))}, window)

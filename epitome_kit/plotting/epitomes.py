@@ -1,24 +1,43 @@
-"""Pictures and charts of learned epitomes: what they look like, rebuild, explain and tell apart."""
+"""Draw learned epitomes, tumours reconstructed from them, and how well they fit."""
+
+from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, Normalize
 
+from epitome_kit.epitome.model import LearnedEpitome
+from epitome_kit.files import Json
 from epitome_kit.plotting.panels import draw_letters, draw_outline, draw_scale_bar, finish, image_axes, show_picture
 from epitome_kit.plotting.slices import Stack, slice_view
-from epitome_kit.plotting.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, ORANGE, in_house_style, new_figure
+from epitome_kit.plotting.style import (
+    BLUE,
+    CLASS_COLOURS,
+    CLASS_MARKERS,
+    GREY,
+    ORANGE,
+    DescribedFigure,
+    in_house_style,
+    new_figure,
+)
 
 UNIT = "robust sd"
 """Unit of normalised intensity: 0 is the median of the brain, 1 its robust standard deviation."""
 
 METHOD_NAMES = {"epitome": "epitome", "kmeans": "k-means", "random": "random patches"}
-"""How the charts call the ways to spend voxels."""
+"""Names of the codebooks in charts."""
 
 _WIDTH = 10.5
 
+_Strip = tuple[str, np.ndarray, str, Normalize, str]
+"""Label, volume, colour map, norm and unit of a row of slices."""
+
 
 @in_house_style
-def epitome_picture(epitome, *, title="Learned epitome"):
+def epitome_picture(epitome: LearnedEpitome, *, title: str = "Learned epitome") -> DescribedFigure:
     """Show all slices of a learned epitome: the mean and the variance of each contrast.
 
     Parameters
@@ -28,12 +47,12 @@ def epitome_picture(epitome, *, title="Learned epitome"):
 
     Returns
     -------
-    Figure
-        A row for each mean and variance, its slices along the third axis from
-        left to right, laid as axial slices of a scan, and its colour bar. The
-        epitome wraps around: what leaves a slice on one side goes on at the other.
+    DescribedFigure
+        A row with a colour bar for each mean and variance: the slices along the
+        third axis from left to right, oriented as axial slices of a scan. The
+        epitome wraps around: opposite sides of a slice continue each other.
     """
-    rows = []
+    rows: list[_Strip] = []
     for number, contrast in enumerate(epitome.contrasts):
         mean, variance = epitome.mean[..., number], epitome.variance[..., number]
         rows += [(f"{contrast}, mean", mean, "gray", _window(mean), UNIT)]
@@ -45,25 +64,33 @@ def epitome_picture(epitome, *, title="Learned epitome"):
 
 
 @in_house_style
-def epitome_difference(negative, positive, *, names=("grade II", "grade III"), counts=None, title="Epitomes"):
+def epitome_difference(
+    negative: LearnedEpitome,
+    positive: LearnedEpitome,
+    *,
+    names: Sequence[str] = ("grade II", "grade III"),
+    counts: Sequence[int] | None = None,
+    title: str = "Epitomes",
+) -> DescribedFigure:
     """Show the epitomes of two classes, slice under slice, and their difference.
 
     Parameters
     ----------
     negative, positive : LearnedEpitome
-        That began with a common one, so that the same place means the same part.
+        Epitomes learned from the same initial one, so that their voxels correspond.
     names : (str, str), default=("grade II", "grade III")
+        Names of the classes.
     counts : (int, int), default=None
-        Subjects that each was learned from.
+        Number of subjects from which each was learned.
     title : str, default="Epitomes"
 
     Returns
     -------
-    Figure
-        Three rows for each contrast: one mean, the other, and the other less
-        the one, each with its colour bar.
+    DescribedFigure
+        Three rows for each contrast, with colour bars: the mean of the negative
+        class, that of the positive class, and positive minus negative.
     """
-    rows = []
+    rows: list[_Strip] = []
     for number, contrast in enumerate(negative.contrasts):
         low, high = negative.mean[..., number], positive.mean[..., number]
         window, change = _window(np.stack([low, high])), high - low
@@ -74,29 +101,39 @@ def epitome_difference(negative, positive, *, names=("grade II", "grade III"), c
         rows += [(f"{contrast}\ndifference", change, "berlin", limit, UNIT)]
     figure = _strips(rows)
     numbers = f", n = {counts[0]} and {counts[1]} subjects" if counts is not None else ""
-    figure.suptitle(f"{title}: {names[0]}, {names[1]}, and {names[1]} less {names[0]}{numbers}")
+    figure.suptitle(f"{title}: {names[0]}, {names[1]}, and {names[1]} minus {names[0]}{numbers}")
     return figure
 
 
 @in_house_style
-def rebuilt_tumour(scans, rebuilt, mask, affine, contrasts, *, title="Rebuilt from the epitome"):
-    """Show a tumour beside what an epitome makes of it.
+def rebuilt_tumour(
+    scans: np.ndarray,
+    rebuilt: np.ndarray,
+    mask: np.ndarray,
+    affine: np.ndarray,
+    contrasts: Sequence[str],
+    *,
+    title: str = "Rebuilt from the epitome",
+) -> DescribedFigure:
+    """Show a tumour and its reconstruction from an epitome.
 
     Parameters
     ----------
     scans, rebuilt : ndarray, shape (i, j, k, contrasts)
-        `rebuilt` as :func:`epitome_kit.epitome.model.reconstruct` gives it.
+        Scans, and the output of :func:`epitome_kit.epitome.model.reconstruct`.
     mask : ndarray of bool, shape (i, j, k)
+        Tumour mask.
     affine : ndarray, shape (4, 4)
     contrasts : sequence of str
+        Names along the last axis.
     title : str, default="Rebuilt from the epitome"
 
     Returns
     -------
-    Figure
-        A row for each contrast, the axial slice with most tumour: the scan, the
-        scan rebuilt, and rebuilt less scan, with the mean squared error inside
-        the tumour.
+    DescribedFigure
+        A row for each contrast, the axial slice with the largest tumour area:
+        scan, reconstruction, and reconstruction minus scan, with the mean
+        squared error inside the tumour.
     """
     covered = np.isfinite(rebuilt)
     parts = {
@@ -114,11 +151,11 @@ def rebuilt_tumour(scans, rebuilt, mask, affine, contrasts, *, title="Rebuilt fr
         before, after = (stack.volumes[f"{name} {number}"] for name in ("scan", "rebuilt"))
         error = np.mean((after - before)[stack.masks["tumour"]] ** 2)
         window, change = _window(before[np.isfinite(before)]), view.cut(after - before, index)
-        reach = max(float(np.nanpercentile(np.abs(change), 99)), 1e-6)
-        shown = [
-            (f"{contrast}", view.cut(before, index), "gray", window),
+        limit = max(float(np.nanpercentile(np.abs(change), 99)), 1e-6)
+        shown: list[tuple[str, np.ndarray, str, Normalize]] = [
+            (contrast, view.cut(before, index), "gray", window),
             ("rebuilt", view.cut(after, index), "gray", window),
-            (f"rebuilt − scan, mean square {error:.2f}", change, "berlin", CenteredNorm(0, reach)),
+            (f"rebuilt − scan, mean square {error:.2f}", change, "berlin", CenteredNorm(0, limit)),
         ]
         for panel, (heading, picture, colours, norm) in zip(panels, shown, strict=True):
             drawn = show_picture(panel, view, picture, cmap=colours, norm=norm)
@@ -126,25 +163,25 @@ def rebuilt_tumour(scans, rebuilt, mask, affine, contrasts, *, title="Rebuilt fr
             draw_letters(panel, view)
             panel.set_title(heading)
             if panel is not panels[0]:
-                _colour_bar(figure, drawn, panel, UNIT, shrink=0.8, anchor=(0, 1), panchor=False)
+                _colour_bar(figure, drawn, panel, UNIT, top=True)
         draw_scale_bar(panels[0], view)
     finish(figure, f"{title}, {view.position(index)}", stack.roles)
     return figure
 
 
 @in_house_style
-def error_chart(table, *, title="New patches explained"):
-    """Draw how well an epitome, k-means and random patches explain what was held out, at the same budget.
+def error_chart(table: pd.DataFrame, *, title: str = "Reconstruction of held-out patches") -> DescribedFigure:
+    """Draw how well an epitome, k-means and random patches of the same size reconstruct held-out patches.
 
     Parameters
     ----------
     table : DataFrame
-        Columns ``mse_epitome``, ``mse_kmeans`` and ``mse_random``, one row a subject.
-    title : str, default="New patches explained"
+        Columns ``mse_epitome``, ``mse_kmeans`` and ``mse_random``, one row per subject.
+    title : str, default="Reconstruction of held-out patches"
 
     Returns
     -------
-    Figure
+    DescribedFigure
         A line for each subject, and the mean of each method.
     """
     errors = table[[f"mse_{name}" for name in METHOD_NAMES]].dropna().to_numpy(float)
@@ -156,7 +193,7 @@ def error_chart(table, *, title="New patches explained"):
         axes.plot([place - 0.16, place + 0.16], [mean, mean], color=ORANGE, lw=3.2, solid_capstyle="butt", zorder=3)
         label = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
         axes.text(place + 0.2, mean, f"mean {mean:.3f}", va="center", weight="bold", bbox=label, zorder=4)
-    won = [int((errors[:, 0] < rival).sum()) for rival in errors[:, 1:].T]
+    won = [int((errors[:, 0] < baseline).sum()) for baseline in errors[:, 1:].T]
     axes.set_xticks(places, METHOD_NAMES.values())
     axes.set(xlim=(-0.4, 2.75), ylim=(0, None), ylabel=f"mean squared error ({UNIT}²)")
     axes.set_xlabel(f"epitome better than k-means for {won[0]} subjects, than random patches for {won[1]}")
@@ -166,45 +203,53 @@ def error_chart(table, *, title="New patches explained"):
 
 
 @in_house_style
-def ratio_chart(ratios, labels, scores, *, names=("grade II", "grade III"), title="Which epitome fits better?"):
+def ratio_chart(
+    ratios: np.ndarray,
+    labels: np.ndarray,
+    scores: Json,
+    *,
+    names: Sequence[str] = ("grade II", "grade III"),
+    title: str = "Which epitome fits better?",
+) -> DescribedFigure:
     """Draw the log-likelihood ratio of each subject, by class.
 
     Parameters
     ----------
     ratios, labels : array, shape (n,)
-        In nats per patch; 0 or 1.
+        Log-likelihood ratios in nats per patch, and classes (0 or 1).
     scores : dict
         ``auc``, ``auc_ci95``, ``balanced_accuracy``, ``accuracy`` and ``majority_accuracy``.
     names : (str, str), default=("grade II", "grade III")
+        Names of classes 0 and 1.
     title : str, default="Which epitome fits better?"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     ratios, labels = np.asarray(ratios, float), np.asarray(labels, int)
     figure, ((axes,),) = new_figure(size=(7.6, 3.5))
     axes.axvline(0, color=GREY, lw=1.2, ls="--")
-    for own, (colour, marker) in enumerate(zip(CLASS_COLOURS, CLASS_MARKERS, strict=True)):
-        values = np.sort(ratios[labels == own])
+    for label, (colour, marker) in enumerate(zip(CLASS_COLOURS, CLASS_MARKERS, strict=True)):
+        values = np.sort(ratios[labels == label])
         spread = 0.28 * np.sin(2.4 * np.arange(len(values)))
-        axes.plot(values, own + spread, marker, color=colour, ms=6, alpha=0.75)
-        axes.plot([np.median(values)] * 2, [own - 0.36, own + 0.36], color=colour, lw=2.4)
-    axes.set_yticks([0, 1], [f"{name}, n = {int((labels == own).sum())}" for own, name in enumerate(names)])
+        axes.plot(values, label + spread, marker, color=colour, ms=6, alpha=0.75)
+        axes.plot([np.median(values)] * 2, [label - 0.36, label + 0.36], color=colour, lw=2.4)
+    axes.set_yticks([0, 1], [f"{name}, n = {int((labels == label).sum())}" for label, name in enumerate(names)])
     axes.set(
         ylim=(-0.6, 1.6),
         xlabel=f"← {names[0]} fits better      log-likelihood ratio (nats per patch)      {names[1]} fits better →",
     )
     axes.grid(axis="x")
     low, high = scores["auc_ci95"]
-    figures = f"AUC {scores['auc']:.2f} ({low:.2f} to {high:.2f}), chance 0.50"
-    figures += f"; accuracy {scores['accuracy']:.2f}, majority {scores['majority_accuracy']:.2f}"
-    axes.set_title(f"{title} n = {len(ratios)} held-out subjects\n{figures}")
+    summary = f"AUC {scores['auc']:.2f} ({low:.2f} to {high:.2f}), chance 0.50"
+    summary += f"; accuracy {scores['accuracy']:.2f}, majority {scores['majority_accuracy']:.2f}"
+    axes.set_title(f"{title} n = {len(ratios)} held-out subjects\n{summary}")
     return figure
 
 
-def _strips(rows):
-    """Draw volumes as rows of slices: (label, volume, colours, norm, unit)."""
+def _strips(rows: Sequence[_Strip]) -> DescribedFigure:
+    """Draw volumes as rows of slices."""
     tallest = _WIDTH / max(volume.shape[2] for _, volume, *_ in rows)
     figure, axes = new_figure(len(rows), 1, size=(_WIDTH + 1.8, len(rows) * (tallest + 0.12) + 0.5))
     for (panel,), (label, volume, colours, norm, unit) in zip(axes, rows, strict=True):
@@ -218,12 +263,13 @@ def _strips(rows):
     return figure
 
 
-def _window(volume):
+def _window(volume: np.ndarray) -> Normalize:
     low, high = np.percentile(volume, (1, 99))
     return Normalize(low, max(high, low + 1e-6))
 
 
-def _colour_bar(figure, drawn, panel, unit, **options):
-    bar = figure.colorbar(drawn, ax=panel, pad=0.01, label=unit, **options)
+def _colour_bar(figure: DescribedFigure, drawn: ScalarMappable, panel: Axes, unit: str, *, top: bool = False) -> None:
+    shrink, anchor, panchor = (0.8, (0, 1), False) if top else (1, (0, 0.5), (1, 0.5))
+    bar = figure.colorbar(drawn, ax=panel, pad=0.01, label=unit, shrink=shrink, anchor=anchor, panchor=panchor)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=9)

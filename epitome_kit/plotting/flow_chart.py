@@ -1,11 +1,17 @@
-"""The flow of subjects: how many were found, left out and analysed."""
+"""Draw the flow of subjects: numbers found, left out and analysed."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
+from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.plotting.style import CLASS_COLOURS, GREY, in_house_style, new_figure
+from epitome_kit.plotting.style import CLASS_COLOURS, GREY, DescribedFigure, in_house_style, new_figure
+
+Stages = Sequence[tuple[str, int, Mapping[str, int]]]
+"""Stages of a flow: what the subjects are called, their number, and the number left out by reason."""
 
 LINE, PAD, GAP = 0.21, 0.12, 0.4
 """Height of a line of text, space above and below it, and space between two boxes, in inches."""
@@ -17,24 +23,30 @@ _MOST_FOLDS = 10
 
 
 @in_house_style
-def flow(stages, analysed, *, folds=None, title="Flow of subjects"):
+def flow(
+    stages: Stages,
+    analysed: Mapping[str, int],
+    *,
+    folds: Mapping[str, Sequence[int]] | None = None,
+    title: str = "Flow of subjects",
+) -> DescribedFigure:
     """Draw the flow of subjects from those found to those analysed, as CONSORT does for trials.
 
     Parameters
     ----------
     stages : sequence of (str, int, dict of str to int)
-        From top to bottom: what the subjects of a stage are called, how many
-        they are, and how many are left out before the next stage, by reason.
+        From top to bottom: the name of the subjects of a stage, their number,
+        and the number left out before the next stage, by reason.
     analysed : dict of str to int
-        Subjects of each of the two classes that were analysed; empty when
-        nothing was analysed yet.
+        Number of analysed subjects of each of the two classes; empty before the
+        analysis.
     folds : dict of str to sequence of int, default=None
-        Subjects of each class in the test part of each fold.
+        Number of subjects of each class in the test set of each fold.
     title : str, default="Flow of subjects"
 
     Returns
     -------
-    Figure
+    DescribedFigure
 
     Raises
     ------
@@ -75,14 +87,14 @@ def flow(stages, analysed, *, folds=None, title="Flow of subjects"):
     return figure
 
 
-def describe_flow(stages, analysed):
-    """Say in words what :func:`flow` shows, as its text alternative.
+def describe_flow(stages: Stages, analysed: Mapping[str, int]) -> str:
+    """Return the text alternative of :func:`flow`.
 
     Parameters
     ----------
     stages : sequence of (str, int, dict of str to int)
     analysed : dict of str to int
-        Both as :func:`flow` takes them.
+        See :func:`flow`.
 
     Returns
     -------
@@ -97,7 +109,7 @@ def describe_flow(stages, analysed):
     return f"Flow of subjects. {'. '.join([*steps, ending])}."
 
 
-def _require_sums(stages, analysed):
+def _require_sums(stages: Stages, analysed: Mapping[str, int]) -> None:
     following = [n for _, n, _ in stages[1:]] + ([sum(analysed.values())] if analysed else [])
     for (label, n, reasons), after in zip(stages, following, strict=False):
         if n - sum(reasons.values()) != after:
@@ -105,45 +117,56 @@ def _require_sums(stages, analysed):
                 "flow",
                 "counts that add up from one stage to the next",
                 f"{n} {label.lower()}, {sum(reasons.values())} left out, and {after} after that",
-                "give every subject that was left out a reason",
+                "give a reason for every subject that was left out",
             )
 
 
-def _left_out(reasons):
-    """Text of the box at the side: the commonest reasons, one a paragraph."""
-    reasons = sorted(((reason, n) for reason, n in reasons.items() if n), key=lambda pair: -pair[1])
-    if not reasons:
+def _left_out(reasons: Mapping[str, int]) -> str:
+    """Return the text of the box at the side: the commonest reasons, one per paragraph."""
+    counts = sorted(((reason, n) for reason, n in reasons.items() if n), key=lambda pair: -pair[1])
+    if not counts:
         return "Left out: none"
-    shown, rest = reasons[:_MOST_REASONS], reasons[_MOST_REASONS:]
+    shown, rest = counts[:_MOST_REASONS], counts[_MOST_REASONS:]
     if rest:
         shown.append(("for other reasons", sum(n for _, n in rest)))
-    lines = [f"Left out: {sum(n for _, n in reasons)}"]
+    lines = [f"Left out: {sum(n for _, n in counts)}"]
     for reason, n in shown:
         lines += textwrap.wrap(f"{n}  {reason}", 46, subsequent_indent="    ", max_lines=3, placeholder=" …")
     return "\n".join(lines)
 
 
-def _class_text(name, n, folds):
-    """Text of the box of one class, with how many of it each fold tests."""
+def _class_text(name: str, n: int, folds: Sequence[int]) -> str:
+    """Return the text of the box of one class, with its number of test subjects in each fold."""
     if len(folds) > _MOST_FOLDS:
         return f"{name}\nn = {n}\n{len(folds)} test folds of {min(folds)} to {max(folds)}"
     return f"{name}\nn = {n}" + (f"\ntest folds of {', '.join(map(str, folds))}" if len(folds) else "")
 
 
-def _height(text):
+def _height(text: str) -> float:
     return LINE * len(text.splitlines()) + 2 * PAD if text else 0
 
 
-def _box(axes, left, top, width, text, *, colour=_INK, align="center"):
-    """Draw a box around text; return where it ends."""
-    bottom = top + _height(text)
-    style = {"boxstyle": "round,pad=0,rounding_size=0.07", "facecolor": "white", "edgecolor": colour}
-    axes.add_patch(FancyBboxPatch((left, top), width, _height(text), linewidth=1.5, **style))
+def _box(
+    axes: Axes,
+    left: float,
+    top: float,
+    width: float,
+    text: str,
+    *,
+    colour: str = _INK,
+    align: Literal["left", "center"] = "center",
+) -> float:
+    """Draw a box around text; return its lower end."""
+    bottom, shape = top + _height(text), "round,pad=0,rounding_size=0.07"
+    box = FancyBboxPatch(
+        (left, top), width, _height(text), boxstyle=shape, linewidth=1.5, facecolor="white", edgecolor=colour
+    )
+    axes.add_patch(box)
     place = left + (width / 2 if align == "center" else PAD)
     axes.text(place, (top + bottom) / 2, text, ha=align, va="center", linespacing=1.3)
     return bottom
 
 
-def _arrow(axes, start, end, colour=_INK):
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = _INK) -> None:
     style = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 11}
     axes.annotate("", xy=end, xytext=start, arrowprops=style)

@@ -1,17 +1,19 @@
-"""Charts of grading: the network beside its rivals, its probabilities and its features."""
+"""Draw the scores of the grading network and its baselines, its calibration and its features."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 
 from epitome_kit.confidence import interval_label
-from epitome_kit.files import read_json, read_tsv
-from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, in_house_style, new_figure
+from epitome_kit.files import Json, PathLike, read_json, read_tsv
+from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, DescribedFigure, in_house_style, new_figure
 from epitome_kit.workspace import Workspace
 
 _NAMES = {
     "ann": "neural network",
-    "majority": "always the commoner class",
+    "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",
 }
@@ -19,40 +21,41 @@ _SCORES = ("balanced_accuracy", "sensitivity", "specificity", "accuracy")
 
 
 @in_house_style
-def baselines_chart(scores, *, title="AUC of the network and its rivals"):
-    """Draw the AUC of the network beside rivals and probes, each with its interval.
+def baselines_chart(scores: Json, *, title: str = "AUC of the network and its baselines") -> DescribedFigure:
+    """Draw the AUC of the network, the baselines and the probes, each with its interval.
 
     Parameters
     ----------
     scores : dict
-        As in ``scores.json``.
-    title : str
+        Content of ``scores.json``.
+    title : str, default="AUC of the network and its baselines"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     rows = _rows(scores)
     figure, ((axes,),) = new_figure(size=(8.4, 1.3 + 0.36 * len(rows)))
-    _draw_rivals(axes, rows, scores)
+    _draw_baselines(axes, rows, scores)
     axes.set_title(f"{title}, n = {scores['n']}")
     return figure
 
 
 @in_house_style
-def calibration_chart(predictions, scores, *, title="Calibration"):
-    """Draw the observed share against the probability, before and after calibration.
+def calibration_chart(predictions: pd.DataFrame, scores: Json, *, title: str = "Calibration") -> DescribedFigure:
+    """Draw the observed share against the predicted probability, before and after calibration.
 
     Parameters
     ----------
     predictions : DataFrame
-        As in ``predictions.tsv``.
+        Content of ``predictions.tsv``.
     scores : dict
+        Content of ``scores.json``.
     title : str, default="Calibration"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     figure, ((axes,),) = new_figure(size=(5.2, 4.8))
     _draw_calibration(axes, predictions, scores)
@@ -61,30 +64,30 @@ def calibration_chart(predictions, scores, *, title="Calibration"):
 
 
 @in_house_style
-def grading_board(folder, *, title):
-    """Draw all that a score must stand beside on one page.
+def grading_board(folder: PathLike, *, title: str) -> DescribedFigure:
+    """Draw the scores of a grading, its baselines, calibration and features on one page.
 
     Parameters
     ----------
     folder : path
-        With ``scores.json``, ``predictions.tsv`` and ``selected.tsv``.
+        Folder with ``scores.json``, ``predictions.tsv`` and ``selected.tsv``.
     title : str
-        What was graded.
+        Name of the graded table.
 
     Returns
     -------
-    Figure
-        AUC of the network and its rivals; its other scores beside the majority;
-        calibration; features that were selected most often.
+    DescribedFigure
+        AUC of the network and its baselines; its other scores and those of the
+        majority class; calibration; the features selected most often.
     """
     folder = Path(folder)
     scores, predictions = read_json(Workspace(folder).scores), read_tsv(Workspace(folder).predictions)
     selected, rows = read_tsv(Workspace(folder).selected).head(15), _rows(scores)
-    figure, ((rivals, others), (calibration, chosen)) = new_figure(
+    figure, ((baselines, others), (calibration, chosen)) = new_figure(
         2, 2, size=(13, 9.6), width_ratios=(1.15, 1), height_ratios=(1, 1.25)
     )
-    _draw_rivals(rivals, rows, scores)
-    rivals.set_title(f"AUC, with {interval_label()}")
+    _draw_baselines(baselines, rows, scores)
+    baselines.set_title(f"AUC, with {interval_label()}")
     _draw_scores(others, scores)
     _draw_calibration(calibration, predictions, scores)
     names = [name if len(name) <= 44 else f"{name[:20]}…{name[-23:]}" for name in selected.feature.astype(str)]
@@ -94,18 +97,18 @@ def grading_board(folder, *, title):
     chosen.set(xlim=(0, 100), xlabel="share of the selections (%)")
     chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
-    deals = f"{scores['folds']} folds, {scores['repeats']} deal{'s' * (scores['repeats'] > 1)}"
-    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {deals}; permutation p = {scores['permutation_p']:.4f}")
+    splits = f"{scores['folds']} folds, {scores['repeats']} repeat{'s' * (scores['repeats'] > 1)}"
+    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {splits}; permutation p = {scores['permutation_p']:.4f}")
     return figure
 
 
-def _rows(scores):
+def _rows(scores: Json) -> dict[str, Json]:
     models = {scores.get("model", "ann"): scores, **scores.get("rivals", {}), **scores.get("probes", {})}
     probes = {name: f"{name} alone" for name in scores.get("probes", {})}
     return {{**_NAMES, **probes}.get(name, name): model for name, model in models.items()}
 
 
-def _draw_rivals(axes, rows, scores):
+def _draw_baselines(axes: Axes, rows: dict[str, Json], scores: Json) -> None:
     for place, row in enumerate(rows.values()):
         colour = BLUE if place == 0 else GREY
         axes.plot(row["auc_ci95"], [place, place], color=colour, lw=2.4, solid_capstyle="butt")
@@ -125,24 +128,24 @@ def _draw_rivals(axes, rows, scores):
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_scores(axes, scores):
-    """Other scores of the network: hits beside what the majority gets, and the Brier score, of which less is better."""
-    always = {name: scores["rivals"]["majority"][name] for name in (*_SCORES, "brier")} if "rivals" in scores else {}
+def _draw_scores(axes: Axes, scores: Json) -> None:
+    """Draw the other scores of the network, with those of the majority class."""
+    majority = {name: scores["rivals"]["majority"][name] for name in (*_SCORES, "brier")} if "rivals" in scores else {}
     for place, name in enumerate((*_SCORES, "brier")):
         low, high = scores[f"{name}_ci95"]
         axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")
         axes.plot(scores[name], place, "o", color=BLUE, ms=7)
-        axes.plot(always.get(name, np.nan), place, "|", color=GREY, ms=16, mew=2.2)
+        axes.plot(majority.get(name, np.nan), place, "|", color=GREY, ms=16, mew=2.2)
         text = f"{scores[name]:.2f}  ({low:.2f} to {high:.2f})"
         axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
-    axes.set_yticks(range(5), [*(name.replace("_", " ") for name in _SCORES), "Brier (less is better)"])
-    axes.set(ylim=(4.6, -0.6), xlim=(-0.01, 1.01), xlabel="grey: always the commoner class")
+    axes.set_yticks(range(5), [*(name.replace("_", " ") for name in _SCORES), "Brier (lower is better)"])
+    axes.set(ylim=(4.6, -0.6), xlim=(-0.01, 1.01), xlabel="grey: majority class")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.set_title(f"Scores of the {_NAMES[scores.get('model', 'ann')]}, with {interval_label()}")
 
 
-def _draw_calibration(axes, predictions, scores, bins=6):
+def _draw_calibration(axes: Axes, predictions: pd.DataFrame, scores: Json, bins: int = 6) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1, label="perfectly calibrated")
     styles = (
         ("probability", ORANGE, "s", "brier_uncalibrated", "before"),
@@ -158,4 +161,4 @@ def _draw_calibration(axes, predictions, scores, bins=6):
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
-    axes.set_title("Calibration, sixths of the predictions")
+    axes.set_title("Calibration in six groups of equal size")

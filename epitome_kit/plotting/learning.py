@@ -1,28 +1,45 @@
-"""Charts of learning: how training went, and which features came of it."""
+"""Draw training curves, learned features and the attention of a network."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from epitome_kit.errors import ParameterError
 from epitome_kit.learn.probes import feature_columns
-from epitome_kit.plotting.style import BLUE, CLASS_COLOURS, CLASS_MARKERS, GREY, RED, in_house_style, new_figure
+from epitome_kit.plotting.style import (
+    BLUE,
+    CLASS_COLOURS,
+    CLASS_MARKERS,
+    GREY,
+    RED,
+    DescribedFigure,
+    in_house_style,
+    new_figure,
+)
 
 
 @in_house_style
-def training_curves(history, *, title="Training"):
-    """Draw how each measure went over the epochs, a line a fold.
+def training_curves(history: pd.DataFrame, *, title: str = "Training") -> DescribedFigure:
+    """Draw each measure over the epochs, one line per fold.
 
     Parameters
     ----------
     history : DataFrame
-        Columns epoch, optionally fold, and one a measure. ``val_loss`` shares
-        the panel of ``loss``, dashed.
+        Columns epoch, optionally fold, and one per measure. ``val_loss`` is
+        drawn dashed in the panel of ``loss``.
     title : str, default="Training"
 
     Returns
     -------
-    Figure
+    DescribedFigure
+
+    Raises
+    ------
+    ParameterError
+        There is no column ``epoch`` or no measure.
     """
     names = [name for name in history.columns if name not in ("epoch", "fold")]
     measures = list(dict.fromkeys(name.removeprefix("val_") for name in names))
@@ -56,24 +73,35 @@ def training_curves(history, *, title="Training"):
 
 
 @in_house_style
-def feature_map(features, labels, names=("class 0", "class 1"), *, title="CNN features"):
-    """Draw the learned features as a heat map and by their two main directions.
+def feature_map(
+    features: pd.DataFrame,
+    labels: pd.Series,
+    names: Sequence[str] = ("class 0", "class 1"),
+    *,
+    title: str = "CNN features",
+) -> DescribedFigure:
+    """Draw the learned features as a heat map, and their first two principal components.
 
     Parameters
     ----------
     features : DataFrame
-        One row a subject, as :func:`epitome_kit.learn_features` gives them.
+        One row per subject, as returned by :func:`epitome_kit.learn_features`.
     labels : Series of int
         0 or 1, on the index of `features`; subjects without a label are left out.
     names : (str, str)
-        What 0 and 1 stand for.
+        Names of classes 0 and 1.
     title : str, default="CNN features"
 
     Returns
     -------
-    Figure
+    DescribedFigure
         Left: z-scores, subjects by class, similar features side by side.
         Right: the first two principal components.
+
+    Raises
+    ------
+    ParameterError
+        There are no features, or fewer than three labelled subjects.
     """
     columns = feature_columns(features)
     shared = features.index.intersection(labels.index)
@@ -104,20 +132,20 @@ def feature_map(features, labels, names=("class 0", "class 1"), *, title="CNN fe
 
 
 @in_house_style
-def selection_frequency(frequency, *, top=20, title="Features chosen"):
-    """Draw how often each feature was chosen over the folds and methods.
+def selection_frequency(frequency: pd.Series, *, top: int = 20, title: str = "Selected features") -> DescribedFigure:
+    """Draw how often each feature was selected over the folds and methods.
 
     Parameters
     ----------
     frequency : Series of float
         Share of the selections, 0 to 1, by feature name.
     top : int, default=20
-        How many to draw.
-    title : str, default="Features chosen"
+        Maximum number of features to draw.
+    title : str, default="Selected features"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     shown = frequency.sort_values(ascending=False, kind="stable").head(top)
     figure, ((axes,),) = new_figure(size=(6.2, 0.9 + 0.24 * len(shown)))
@@ -126,26 +154,31 @@ def selection_frequency(frequency, *, top=20, title="Features chosen"):
     axes.invert_yaxis()
     axes.margins(y=0.01)
     axes.set(xlim=(0, 100), xlabel="share of the selections (%); dark: in more than half")
-    axes.set_title(f"{title}, {len(shown)} of n = {int((frequency > 0).sum())} that were ever chosen")
+    axes.set_title(f"{title}, {len(shown)} of n = {int((frequency > 0).sum())} selected at least once")
     return figure
 
 
 @in_house_style
-def attention_shares(table, *, title="What the maps point at"):
-    """Draw how many times more of each map lies in the tumour than chance would put there.
+def attention_shares(table: pd.DataFrame, *, title: str = "Attention inside the tumour") -> DescribedFigure:
+    """Draw the share of each map that lies in the tumour, relative to chance.
 
     Parameters
     ----------
     table : DataFrame
-        From :func:`epitome_kit.learn.explain.attention_table`.
-    title : str, default="What the maps point at"
+        Table returned by :func:`epitome_kit.learn.explain.attention_table`.
+    title : str, default="Attention inside the tumour"
 
     Returns
     -------
-    Figure
-        A row for each method: one point a subject, of the learned weights and
-        of shuffled ones, and a bar at their median. Below a hundredth of
-        chance, points stand at the left edge.
+    DescribedFigure
+        A row for each method: one point per subject for the learned and for
+        shuffled weights, and a bar at their median. Points below a hundredth of
+        chance are drawn at the left edge.
+
+    Raises
+    ------
+    ParameterError
+        The table is empty.
     """
     if table.empty:
         raise ParameterError(
@@ -168,19 +201,20 @@ def attention_shares(table, *, title="What the maps point at"):
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_yticks(range(len(methods)), methods)
     axes.invert_yaxis()
-    axes.set_xlabel("share of the map inside the tumour, times what chance would put there")
+    axes.set_xlabel("share of the map inside the tumour, relative to chance")
     axes.set_title(f"{title}, n = {table['participant_id'].nunique()} subjects")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
-def _draw_components(axes, scores, codes, names):
+def _draw_components(axes: Axes, scores: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> None:
     left, sizes, _ = np.linalg.svd(scores, full_matrices=False)
     share = sizes**2 / (sizes**2).sum()
     for code, name in enumerate(names):
         points = (left[:, :2] * sizes[:2])[codes == code]
         axes.scatter(
-            *points.T,
+            points[:, 0],
+            points[:, 1],
             color=CLASS_COLOURS[code],
             marker=CLASS_MARKERS[code],
             s=34,

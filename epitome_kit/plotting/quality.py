@@ -1,15 +1,18 @@
-"""Picture of one preprocessed subject for quality control: the outline of the brain, before and after."""
+"""Draw the brain outline of one subject before and after preprocessing, for quality control."""
 
 from functools import lru_cache
 
 import nibabel as nib
 import numpy as np
+from matplotlib.axes import Axes
 
+from epitome_kit.cohort import Subject
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.plotting.panels import draw_slice, finish, image_axes
-from epitome_kit.plotting.slices import PLANES, slice_view, stack_images
-from epitome_kit.plotting.style import in_house_style
+from epitome_kit.plotting.slices import PLANES, MaskLike, SliceView, Stack, slice_view, stack_images
+from epitome_kit.plotting.style import DescribedFigure, in_house_style
+from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.preprocess.pipeline import assign_nominal_voxel_size, registration_reference
 from epitome_kit.preprocess.registration import load_template
 
@@ -17,38 +20,40 @@ _WIDTH = 2.5
 
 
 @in_house_style
-def quality_picture(subject, files):
-    """Draw the outline of the brain on the scan as it came, and on what became of it.
+def quality_picture(subject: Subject, files: Preprocessed) -> DescribedFigure:
+    """Draw the outline of the brain on the original and on the preprocessed scans.
 
     Parameters
     ----------
     subject : Subject
     files : Preprocessed
-        Its derivative.
+        Derivative of the subject.
 
     Returns
     -------
-    Figure
-        Three planes through the middle of the brain: of the scan that leads,
-        before; of the same, after; of the other contrasts, after, in turn.
-        After, the outline of the template's brain is shown as well.
+    DescribedFigure
+        Three planes through the middle of the brain, in rows: the reference
+        contrast before preprocessing, the same after, and the other contrasts
+        after. After preprocessing the outline of the template's brain is shown
+        as well.
 
     Raises
     ------
     ImageError
         A file of the derivative is missing or cannot be read.
     """
-    lead = registration_reference(subject)
-    others = [name for name in subject.images if name != lead]
+    reference = registration_reference(subject)
+    others = [name for name in subject.images if name != reference]
     outlined = "brain" if read_json(files.record)["settings"]["steps"]["strip"] else "head"
-    scan = assign_nominal_voxel_size(load_image(subject.images[lead], where="quality_picture"))
-    found = assign_nominal_voxel_size(load_mask(files.mask("desc-brain", space=lead), where="quality_picture"))
+    scan = assign_nominal_voxel_size(load_image(subject.images[reference], where="quality_picture"))
+    found = assign_nominal_voxel_size(load_mask(files.mask("desc-brain", space=reference), where="quality_picture"))
     brain = load_mask(files.mask("desc-brain"), where="quality_picture")
     template = _template_brain(brain.shape, *brain.affine.ravel().tolist())
-    masks = {outlined: brain, "template's brain": (template, "template")}
-    before = stack_images({lead: scan}, {outlined: found}, where="quality_picture")
-    after = stack_images({name: files.scan(name) for name in (lead, *others)}, masks, where="quality_picture")
-    rows = [(before, "before", [lead]), (after, "after", [lead]), *([(after, "after", others)] if others else [])]
+    masks: dict[str, MaskLike] = {outlined: brain, "template's brain": (template, "template")}
+    before = stack_images({reference: scan}, {outlined: found}, where="quality_picture")
+    after = stack_images({name: files.scan(name) for name in (reference, *others)}, masks, where="quality_picture")
+    rows = [(before, "before", [reference]), (after, "after", [reference])]
+    rows += [(after, "after", others)] if others else []
     views = [slice_view(after.grid, plane) for plane in PLANES]
     figure, axes = image_axes(len(rows), len(PLANES), _WIDTH, views, legend=True)
     for panels, (stack, when, names) in zip(axes, rows, strict=True):
@@ -59,8 +64,8 @@ def quality_picture(subject, files):
     return figure
 
 
-def describe_picture(subject):
-    """Say what the picture of a subject shows, for readers who cannot see it.
+def describe_picture(subject: Subject) -> str:
+    """Return the text alternative of :func:`quality_picture`.
 
     Parameters
     ----------
@@ -70,16 +75,16 @@ def describe_picture(subject):
     -------
     str
     """
-    lead = registration_reference(subject)
-    others = ", ".join(name for name in subject.images if name != lead)
+    reference = registration_reference(subject)
+    others = ", ".join(name for name in subject.images if name != reference)
     return (
-        f"{subject.id}: the outline of the brain on axial, coronal and sagittal slices of {lead}, above as it came,"
-        f" below on the template grid together with the outline of the template's brain"
-        f"{f', and there on {others} as well' if others else ''}."
+        f"{subject.id}: the outline of the brain on axial, coronal and sagittal slices of {reference}, before"
+        f" preprocessing (above) and on the template grid (below), with the outline of the template's brain"
+        f"{f'; below also on {others}' if others else ''}."
     )
 
 
-def _draw(panel, stack, view, name, when):
+def _draw(panel: Axes, stack: Stack, view: SliceView, name: str, when: str) -> None:
     brain, volume = next(iter(stack.masks.values())), stack.volumes[name]
     index = round(float(np.nonzero(brain)[view.axis].mean()))
     low, high = np.nanpercentile(volume[brain], (1, 99))
@@ -89,7 +94,7 @@ def _draw(panel, stack, view, name, when):
 
 
 @lru_cache
-def _template_brain(shape, *affine):
-    """Brain of the template on a grid."""
+def _template_brain(shape: tuple[int, int, int], *affine: float) -> nib.Nifti1Image:
+    """Return the brain mask of the template on a grid."""
     on_grid = resample(load_template()[1], np.array(affine).reshape(4, 4), shape)
     return nib.Nifti1Image((np.asarray(on_grid.dataobj) > 0.5).astype(np.uint8), on_grid.affine)

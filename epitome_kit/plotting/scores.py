@@ -1,16 +1,28 @@
-"""Charts of results: how good a grade, a probability or a tumour mask is."""
+"""Draw ROC curves, confusion matrices, calibration, scores, and the accuracy of tumour masks."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import binomtest, norm
 from sklearn.metrics import brier_score_loss, roc_curve
 
 from epitome_kit.confidence import SCORE_LEVEL, interval_label
-from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, in_house_style, new_figure
+from epitome_kit.files import Json
+from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, DescribedFigure, in_house_style, new_figure
 
 
 @in_house_style
-def roc(y, scores, auc, ci, *, oracle=None, title="ROC curve"):
+def roc(
+    y: np.ndarray,
+    scores: np.ndarray,
+    auc: float,
+    ci: Sequence[float],
+    *,
+    oracle: float | None = None,
+    title: str = "ROC curve",
+) -> DescribedFigure:
     """Draw the ROC curve with its area and interval.
 
     Parameters
@@ -18,18 +30,19 @@ def roc(y, scores, auc, ci, *, oracle=None, title="ROC curve"):
     y : array of int, shape (n,)
         0 or 1.
     scores : array of float, shape (n,)
-        Higher means class 1.
+        Scores that are higher for class 1.
     auc : float
+        Area under the curve.
     ci : (float, float)
-        95% interval of the AUC.
+        95 % interval of the AUC.
     oracle : float, optional
-        AUC of the best possible classifier, drawn as the curve that two equally
-        wide normal distributions give.
+        AUC of the best possible classifier, drawn as the curve of two normal
+        distributions of equal variance.
     title : str, default="ROC curve"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     y = np.asarray(y)
     false, true, _ = roc_curve(y, scores)
@@ -53,7 +66,12 @@ def roc(y, scores, auc, ci, *, oracle=None, title="ROC curve"):
 
 
 @in_house_style
-def confusion(matrix, names=("class 0", "class 1"), *, title="Confusion matrix"):
+def confusion(
+    matrix: np.ndarray | Sequence[Sequence[int]],
+    names: Sequence[str] = ("class 0", "class 1"),
+    *,
+    title: str = "Confusion matrix",
+) -> DescribedFigure:
     """Draw a confusion matrix with counts and shares of each true class.
 
     Parameters
@@ -61,12 +79,12 @@ def confusion(matrix, names=("class 0", "class 1"), *, title="Confusion matrix")
     matrix : array of int, shape (2, 2)
         Rows are true classes: [[tn, fp], [fn, tp]].
     names : (str, str)
-        What 0 and 1 stand for.
+        Names of classes 0 and 1.
     title : str, default="Confusion matrix"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     matrix = np.asarray(matrix, int)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -93,8 +111,10 @@ def confusion(matrix, names=("class 0", "class 1"), *, title="Confusion matrix")
 
 
 @in_house_style
-def reliability(y, probabilities, *, bins=5, title="Calibration"):
-    """Draw how often what was said to be probable came true.
+def reliability(
+    y: np.ndarray, probabilities: np.ndarray, *, bins: int = 5, title: str = "Calibration"
+) -> DescribedFigure:
+    """Draw the observed share of class 1 against its predicted probability.
 
     Parameters
     ----------
@@ -103,13 +123,13 @@ def reliability(y, probabilities, *, bins=5, title="Calibration"):
     probabilities : array of float, shape (n,)
         Predicted probability of class 1.
     bins : int, default=5
-        Groups of about equally many subjects.
+        Number of groups of about equal size.
     title : str, default="Calibration"
 
     Returns
     -------
-    Figure
-        Observed against predicted share with Wilson 95% intervals, and every
+    DescribedFigure
+        Observed against predicted share with Wilson 95 % intervals, and every
         prediction as a tick below.
     """
     order = np.argsort(probabilities, kind="stable")
@@ -141,8 +161,8 @@ def reliability(y, probabilities, *, bins=5, title="Calibration"):
 
 
 @in_house_style
-def scoreboard(rows, *, n=None, title="Scoreboard"):
-    """Draw scores with their intervals beside the baseline, as a forest plot.
+def scoreboard(rows: Mapping[str, Json], *, n: int | None = None, title: str = "Scoreboard") -> DescribedFigure:
+    """Draw scores with their intervals and baselines as a forest plot.
 
     Parameters
     ----------
@@ -155,7 +175,7 @@ def scoreboard(rows, *, n=None, title="Scoreboard"):
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     figure, ((axes,),) = new_figure(size=(8.4, 1.3 + 0.42 * len(rows)))
     marks = {"baseline": ("|", GREY, "baseline"), "ceiling": ("D", ORANGE, "best possible")}
@@ -183,21 +203,22 @@ def scoreboard(rows, *, n=None, title="Scoreboard"):
 
 
 @in_house_style
-def dice_and_volume(tumours, *, title="Tumour masks"):
-    """Draw how well tumour masks overlap with the reference, and how well sizes agree.
+def dice_and_volume(tumours: pd.DataFrame, *, title: str = "Tumour masks") -> DescribedFigure:
+    """Draw the overlap of tumour masks with the reference, and their volumes against it.
 
     Parameters
     ----------
     tumours : DataFrame
-        Columns dice, reference, volume_error_pct and reference_volume_ml; where
-        the voxel size is unknown, reference_volume_voxels instead.
+        Columns dice, reference, volume_error_pct and reference_volume_ml, or
+        reference_volume_voxels if the voxel size is unknown.
     title : str, default="Tumour masks"
 
     Returns
     -------
-    Figure
-        Left: Dice of each subject. Right: volume against the reference. Both
-        only where there is a reference, which may be the annotated slices alone.
+    DescribedFigure
+        Left: Dice of each subject. Right: volume against the reference.
+        Subjects without a reference are left out; it may consist of the
+        annotated slices only.
     """
     in_ml = "reference_volume_ml" in tumours and tumours["reference_volume_ml"].notna().any()
     unit = "ml" if in_ml else "voxels"
@@ -214,17 +235,17 @@ def dice_and_volume(tumours, *, title="Tumour masks"):
     ranks.grid(axis="y")
     ranks.legend(loc="lower right")
     ranks.set_title(f"{title}{where}, n = {len(dice)}")
-    reach = np.array([min(*reference, *found), max(*reference, *found)]) if len(compared) else np.array([0.0, 1.0])
-    sizes.plot(reach, reach, color=GREY, ls="--", lw=1, label="equal")
+    limits = np.array([min(*reference, *found), max(*reference, *found)]) if len(compared) else np.array([0.0, 1.0])
+    sizes.plot(limits, limits, color=GREY, ls="--", lw=1, label="equal")
     sizes.plot(reference, found, "o", color=BLUE, ms=5, alpha=0.8)
-    if len(compared) and reach[0] > 0:
+    if len(compared) and limits[0] > 0:
         sizes.set(xscale="log", yscale="log")
         for axis in (sizes.xaxis, sizes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
     shown = {"ml": "mL"}.get(unit, unit)
-    sizes.set(xlabel=f"reference volume ({shown})", ylabel=f"volume found there ({shown})")
+    sizes.set(xlabel=f"reference volume ({shown})", ylabel=f"segmented volume ({shown})")
     sizes.grid()
     sizes.legend(loc="upper left")
     sizes.set_title(f"Volume{where}, n = {len(compared)}; median error {np.median(np.abs(error_pct)):.0f} %")

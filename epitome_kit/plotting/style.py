@@ -1,40 +1,44 @@
-"""Style of every figure: one palette, one look, one way to save."""
+"""Palette, look and saving of figures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from epitome_kit.errors import ParameterError
 from epitome_kit.extras import needs
-from epitome_kit.files import text_digest, whole_file
+from epitome_kit.files import PathLike, text_digest, whole_file
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
 PURPLE, YELLOW, RED, GREY = "#CC79A7", "#F0E442", "#D55E00", "#6E6E6E"
-"""The palette of Okabe and Ito, told apart by colour-blind readers, and a grey."""
+"""Okabe and Ito's palette, distinguishable with colour blindness, and a grey."""
 
 CYCLE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
-"""Colours of lines and points on a white page, in order."""
+"""Order of colours for lines and points on a white background."""
 
 CLASS_COLOURS = (BLUE, RED)
 CLASS_MARKERS = ("o", "^")
-"""Colour and marker of the negative and of the positive class."""
+"""Colour and marker of the negative and the positive class."""
 
 
 class MaskStyle(NamedTuple):
-    """How masks of one role are drawn.
+    """Colour and line of the masks of one role.
 
     Attributes
     ----------
     colour : str
-        Hexadecimal, readable on black.
+        Hexadecimal colour that is readable on black.
     line : str, default="solid"
-        Line style of matplotlib, for outlines.
+        Matplotlib line style of outlines.
     """
 
     colour: str
@@ -60,11 +64,11 @@ MASK_ROLES: dict[str, MaskStyle] = {
     "extra": MaskStyle(RED),
     **_UNNAMED,
 }
-"""Colour and line of each role of a mask, in figures, widgets and NiiVue; the last six are for masks without a role."""
+"""Colour and line of each mask role, in figures, widgets and NiiVue; the last six are for masks without a role."""
 
 _VERSION = "Style"
 _DRAWING = 1
-"""To be raised when pictures that are kept have to be drawn again though neither colours nor the look have changed."""
+"""Increase this number to redraw saved figures when neither colours nor the look have changed."""
 
 _LOOK = {
     "figure.facecolor": "white",
@@ -86,49 +90,49 @@ _LOOK = {
 
 
 class DescribedFigure(Figure):
-    """A figure that shows itself in a notebook together with what it shows, for readers who cannot see it.
+    """Figure that notebooks display with a text alternative.
 
     Attributes
     ----------
     alt : str or None
-        Text alternative, as given to :func:`save_figure`; until then the
-        titles of the figure stand in.
+        Text alternative given to :func:`save_figure`; before that, the titles
+        of the figure are used.
     """
 
-    alt = None
+    alt: str | None = None
 
-    def _repr_mimebundle_(self, **_):
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         with needs("lab"):
             from IPython.core.pylabtools import print_figure
 
         return {"image/png": print_figure(self, base64=True)}, {"image/png": {"alt": self.alt or self._titles()}}
 
-    def _titles(self):
+    def _titles(self) -> str:
         texts = [self.get_suptitle(), *(axes.get_title() or axes.get_title("left") for axes in self.axes)]
         return "; ".join(" ".join(text.split()) for text in texts if text.strip()) or "Figure"
 
 
 def mask_roles(names: Iterable[str], roles: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Find the role of each mask that is shown together with others.
+    """Find the role of each mask in one figure.
 
     Parameters
     ----------
     names : iterable of str
-        What the masks are called.
+        Names of the masks.
     roles : dict of str to str, default=None
-        Role of a mask by its name; a mask without an entry has the role of its name, if there is one.
+        Role of each mask by name. A mask without an entry has the role that equals its name, if there is one.
 
     Returns
     -------
     dict of str to str
-        Name to a key of :data:`MASK_ROLES`. A mask of no role, or whose colour
-        another mask already has, gets one of ``"other 1"`` to ``"other 6"``:
+        Name to a key of :data:`MASK_ROLES`. A mask without a role, or with the
+        colour of an earlier mask, gets one of ``"other 1"`` to ``"other 6"``:
         no colour is used twice among the first six masks.
 
     Raises
     ------
     ParameterError
-        No such role.
+        A role is unknown.
     """
     roles = dict(roles or {})
     if unknown := [role for role in roles.values() if role not in MASK_ROLES]:
@@ -138,15 +142,15 @@ def mask_roles(names: Iterable[str], roles: Mapping[str, str] | None = None) -> 
     taken: set[str] = set()
     for name in names:
         role = roles.get(name, name)
-        own = role in MASK_ROLES and MASK_ROLES[role].colour not in taken
-        found[name] = role if own else None
-        taken |= {MASK_ROLES[role].colour} if own else set()
+        usable = role in MASK_ROLES and MASK_ROLES[role].colour not in taken
+        found[name] = role if usable else None
+        taken |= {MASK_ROLES[role].colour} if usable else set()
     free = cycle([role for role, style in _UNNAMED.items() if style.colour not in taken] or _UNNAMED)
     return {name: next(free) if role is None else role for name, role in found.items()}
 
 
 def style_version() -> str:
-    """Fingerprint of how pictures are drawn: it changes with the colours, the roles of masks and the look.
+    """Return a fingerprint of the drawing style, which changes with the colours, the mask roles and the look.
 
     Returns
     -------
@@ -157,17 +161,17 @@ def style_version() -> str:
 
 
 def is_drawn_as_now(path: Path) -> bool:
-    """Check that :func:`save_figure` wrote a picture with the present :func:`style_version`.
+    """Check that :func:`save_figure` wrote a file with the current :func:`style_version`.
 
     Parameters
     ----------
     path : Path
-        A PNG.
+        PNG file.
 
     Returns
     -------
     bool
-        False as well where there is no such picture.
+        False if the file is missing, too.
     """
     if not path.is_file():
         return False
@@ -175,74 +179,88 @@ def is_drawn_as_now(path: Path) -> bool:
         return picture.info.get(_VERSION) == style_version()
 
 
-def in_house_style(draw):
-    """Decorate a function that returns a figure, so that it draws in the kit's look."""
+def in_house_style(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function so that it draws with the kit's matplotlib settings."""
 
     @wraps(draw)
-    def styled(*args, **kwargs):
-        with plt.rc_context(_LOOK):
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with plt.style.context(_LOOK):
             return draw(*args, **kwargs)
 
     return styled
 
 
-def new_figure(rows=1, columns=1, *, size, **options):
-    """Make a figure that shows once: where its cell returns it.
+def new_figure(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    size: tuple[float, float],
+    sharey: bool = False,
+    width_ratios: Sequence[float] | None = None,
+    height_ratios: Sequence[float] | None = None,
+) -> tuple[DescribedFigure, np.ndarray]:
+    """Make a figure that a notebook displays only if the cell returns it.
 
     Parameters
     ----------
     rows, columns : int, default=1
+        Number of axes.
     size : (float, float)
         Width and height in inches.
-    **options
-        Passed on to :func:`matplotlib.pyplot.subplots`.
+    sharey, width_ratios, height_ratios
+        See :func:`matplotlib.pyplot.subplots`.
 
     Returns
     -------
-    (DescribedFigure, ndarray of Axes)
-        Axes of shape (rows, columns).
+    figure : DescribedFigure
+        Closed figure with constrained layout.
+    axes : ndarray of Axes, shape (rows, columns)
+        Axes of the figure.
     """
-    look = {"figsize": size, "layout": "constrained", "FigureClass": DescribedFigure}
-    figure, axes = plt.subplots(rows, columns, squeeze=False, **look, **options)
+    figure = cast(DescribedFigure, plt.figure(figsize=size, layout="constrained", FigureClass=DescribedFigure))
+    axes = figure.subplots(
+        rows, columns, squeeze=False, sharey=sharey, width_ratios=width_ratios, height_ratios=height_ratios
+    )
     plt.close(figure)
     return figure, axes
 
 
-def save_figure(figure, path, alt, *, dpi=110):
-    """Save a figure as PNG with its text alternative inside.
+def save_figure(figure: DescribedFigure, path: PathLike, alt: str, *, dpi: float = 110) -> DescribedFigure:
+    """Save a figure as PNG with a text alternative in its metadata.
 
     Parameters
     ----------
-    figure : Figure
+    figure : DescribedFigure
+        Figure made by a function of :mod:`epitome_kit.plotting`.
     path : path
         File name ending in ``.png``.
     alt : str
-        What the figure shows, for readers who cannot see it; kept under
-        ``Description`` in the PNG metadata, beside the :func:`style_version`.
+        Text alternative for readers who cannot see the figure; saved as
+        ``Description`` in the PNG metadata, with the :func:`style_version`.
     dpi : float, default=110
-        Pixels an inch.
+        Pixels per inch.
 
     Returns
     -------
-    Figure
-        The same, so that a cell that ends here shows it.
+    DescribedFigure
+        The same figure, so that a cell that ends with this call displays it.
 
     Raises
     ------
     ParameterError
-        No `alt`, or another ending than ``.png``.
+        `alt` is empty, or `path` does not end in ``.png``.
     OutputError
-        The folder cannot be written to.
+        The folder is not writable.
     """
     path = Path(path)
     if path.suffix != ".png":
         raise ParameterError("save_figure", "a file name ending in .png", str(path), "save the figure as PNG")
     if not str(alt).strip():
         raise ParameterError(
-            "save_figure", "a text alternative", f"an empty `alt` for {path.name}", "say in one sentence what is seen"
+            "save_figure", "a text alternative", f"an empty `alt` for {path.name}", "describe the figure in a sentence"
         )
     figure.alt = str(alt).strip()
     with whole_file(path) as temporary:
-        kept = {"Description": figure.alt, _VERSION: style_version()}
-        figure.savefig(temporary, dpi=dpi, format="png", metadata=kept)
+        metadata = {"Description": figure.alt, _VERSION: style_version()}
+        figure.savefig(temporary, dpi=dpi, format="png", metadata=metadata)
     return figure

@@ -1,25 +1,28 @@
-"""The chart of a sweep: every run a row, its scores with their intervals."""
+"""Draw the scores of the runs of a sweep with their intervals."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from epitome_kit.confidence import interval_label
-from epitome_kit.plotting.style import BLUE, GREEN, GREY, in_house_style, new_figure
+from epitome_kit.plotting.style import BLUE, GREEN, GREY, DescribedFigure, in_house_style, new_figure
 
 
 @in_house_style
-def sweep_chart(table, varied):
+def sweep_chart(table: pd.DataFrame, varied: Sequence[str]) -> DescribedFigure:
     """Draw AUC, Dice and duration of the runs of a sweep side by side.
 
     Parameters
     ----------
     table : DataFrame
-        As :func:`epitome_kit.run.sweep.sweep_notebooks` returns it.
+        Table returned by :func:`epitome_kit.run.sweep.sweep_notebooks`.
     varied : sequence of str
-        Parameters that tell the runs apart.
+        Parameters that differ between the runs.
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     figure, (axes,) = new_figure(1, 3, size=(10.5, 1.6 + 0.34 * len(table)), sharey=True, width_ratios=(3, 3, 2))
     rows = np.arange(len(table))

@@ -1,12 +1,13 @@
+from .charts import fix_chart as fix_chart
 from .charts import leak_chart as leak_chart
-from .charts import mend_chart as mend_chart
 from .charts import reading_chart as reading_chart
 from .checks import check_choice as check_choice
-from .checks import check_field as check_field
-from .checks import check_mask as check_mask
 from .checks import check_model as check_model
 from .checks import check_names as check_names
 from .checks import check_number as check_number
 from .checks import check_split as check_split
-from .checks import check_transform as check_transform
+from .image_checks import check_field as check_field
+from .image_checks import check_mask as check_mask
+from .image_checks import check_transform as check_transform
 from .questions import quiz as quiz
+from .seed2018_conclusions import try_conclusions as try_conclusions

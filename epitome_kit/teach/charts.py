@@ -1,29 +1,34 @@
-"""Charts of the labs: what a leak adds to a score, and what a mended fault changes."""
+"""Draw the results of the labs: scores with and without leaks, and after each fix."""
+
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from epitome_kit.confidence import interval_label
-from epitome_kit.plotting.style import BLUE, GREY, ORANGE, in_house_style, new_figure
+from epitome_kit.plotting.style import BLUE, GREY, ORANGE, DescribedFigure, in_house_style, new_figure
 from epitome_kit.teach.leakage import mean_interval
 
 
 @in_house_style
-def leak_chart(measured, *, n, title="What each leak adds"):
-    """Draw scores with and without each leak, and how far they lie apart.
+def leak_chart(
+    measured: Mapping[str, pd.DataFrame], *, n: int, title: str = "Scores with and without leaks"
+) -> DescribedFigure:
+    """Draw scores with and without each leak, and their difference.
 
     Parameters
     ----------
     measured : dict of str to DataFrame
-        By name of the leak: columns ``honest`` and ``leaking``, one row a repeat.
+        By name of the leak: columns ``honest`` and ``leaking``, one row per repeat.
     n : int
-        Subjects.
-    title : str, default="What each leak adds"
+        Number of subjects.
+    title : str, default="Scores with and without leaks"
 
     Returns
     -------
-    Figure
-        Means and their 95 % intervals over the repeats; at the right the mean
-        difference of the pairs with its interval.
+    DescribedFigure
+        Means and their 95 % intervals over the repeats; on the right the mean
+        paired difference with its interval.
     """
     figure, ((axes,),) = new_figure(size=(9.4, 1.5 + 0.44 * len(measured)))
     axes.axvline(0.5, color=GREY, ls="--", lw=1, label="chance")
@@ -48,24 +53,24 @@ def leak_chart(measured, *, n, title="What each leak adds"):
 
 
 @in_house_style
-def mend_chart(stages, *, majority, title="One fault mended after the other"):
-    """Draw accuracy and AUC after each mend, with their intervals and what guessing gets.
+def fix_chart(stages: pd.DataFrame, *, majority: float, title: str = "Scores after each fix") -> DescribedFigure:
+    """Draw accuracy and AUC after each fix, with their intervals and baselines.
 
     Parameters
     ----------
     stages : DataFrame
         Indexed by name, in order. Columns ``n``, ``accuracy``, ``accuracy_ci95``,
-        ``auc``, ``auc_ci95`` as :func:`epitome_kit.grade.evaluate.score` gives them.
+        ``auc``, ``auc_ci95`` as returned by :func:`epitome_kit.grade.evaluate.score`.
     majority : float
-        Accuracy of always naming the larger class.
-    title : str, default="One fault mended after the other"
+        Accuracy of always predicting the larger class.
+    title : str, default="Scores after each fix"
 
     Returns
     -------
-    Figure
+    DescribedFigure
     """
     figure, (panels,) = new_figure(1, 2, size=(10.4, 1.3 + 0.42 * len(stages)), sharey=True)
-    lines = {"accuracy": (majority, f"always the larger class: {majority:.2f}"), "auc": (0.5, "guessing: 0.50")}
+    lines = {"accuracy": (majority, f"majority class: {majority:.2f}"), "auc": (0.5, "chance: 0.50")}
     for axes, (measure, (line, label)) in zip(panels, lines.items(), strict=True):
         axes.axvline(line, color=ORANGE, lw=2, ls="--", label=label)
         for place, (value, (low, high)) in enumerate(zip(stages[measure], stages[f"{measure}_ci95"], strict=True)):
@@ -85,20 +90,20 @@ def mend_chart(stages, *, majority, title="One fault mended after the other"):
 
 
 @in_house_style
-def reading_chart(read, *, title="What the network got"):
-    """Draw one slice of the first subject as each way of reading leaves it.
+def reading_chart(read: Mapping[str, np.ndarray], *, title: str = "Input of the network") -> DescribedFigure:
+    """Draw one slice of the first subject as read in each way.
 
     Parameters
     ----------
     read : dict of str to ndarray
-        By name: shape (n, i, j, k, 1).
-    title : str, default="What the network got"
+        Scans by name, each of shape (n, i, j, k, 1).
+    title : str, default="Input of the network"
 
     Returns
     -------
-    Figure
-        The slice with most in it, front up; grey values from the darkest to the
-        brightest one percent of the volume.
+    DescribedFigure
+        The slice with the most non-zero voxels, anterior on top; grey values
+        from percentile 1 to 99 of the volume.
     """
     figure, (panels,) = new_figure(1, len(read), size=(2.6 * len(read), 3.4))
     for axes, (name, volumes) in zip(panels, read.items(), strict=True):

@@ -1,17 +1,21 @@
-"""What a check says: right, not yet, or blank; in words and a picture, never as an exception."""
+"""Results of checks: right, not yet, or blank, with a message and a figure."""
 
 import base64
 import html
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from typing import ParamSpec
 
 from matplotlib.figure import Figure
 
 from epitome_kit.plotting.style import GREEN, GREY, ORANGE
 
+_P = ParamSpec("_P")
+
 MIME = "application/vnd.epitome-kit.check+json"
-"""Under which a check stands in the output of a cell as data: its state and message."""
+"""MIME type of the state and message of a check in the output of a cell."""
 
 MARKS = {True: ("✓", "Right", GREEN), False: ("✗", "Not yet", ORANGE), None: ("○", "Blank", GREY)}
 """Mark, word and colour of a right, a wrong and a blank answer."""
@@ -19,18 +23,18 @@ MARKS = {True: ("✓", "Right", GREEN), False: ("✗", "Not yet", ORANGE), None:
 
 @dataclass(frozen=True)
 class Check:
-    """What a check found.
+    """Result of a check.
 
     Attributes
     ----------
     passed : bool
-        False for a blank answer too.
+        Whether the answer is right; False for a blank answer, too.
     message : str
         One or two sentences for the student.
     figure : Figure or None
-        Where the answer is right and where it is off.
+        Where the answer is right and where it is wrong.
     blank : bool
-        There was no answer to check.
+        Whether there was no answer to check.
     """
 
     passed: bool
@@ -38,19 +42,19 @@ class Check:
     figure: Figure | None = None
     blank: bool = False
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         mark, word, _ = self._mark
         return f"{mark} {word}. {self.message}"
 
     @property
-    def state(self):
+    def state(self) -> str:
         """``"right"``, ``"not yet"`` or ``"blank"``."""
         return self._mark[1].lower()
 
-    def _repr_mimebundle_(self, **options):
+    def _repr_mimebundle_(self, **options: object) -> dict[str, dict[str, str]]:
         return {MIME: {"state": self.state, "message": self.message}}
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         mark, word, colour = self._mark
         picture = ""
         if self.figure is not None:
@@ -65,34 +69,40 @@ class Check:
         )
 
     @property
-    def _mark(self):
+    def _mark(self) -> tuple[str, str, str]:
         return MARKS[None if self.blank else self.passed]
 
 
 class WrongAnswer(Exception):
-    """An answer that is wrong, or blank, with what to say of it."""
+    """A wrong or blank answer, with a message for the student."""
 
-    def __init__(self, message, *, blank=False):
+    def __init__(self, message: str, *, blank: bool = False) -> None:
         super().__init__(message)
         self.blank = blank
 
 
-def never_raises(check):
-    """Decorate a check, so that a wrong or blank answer is said, not raised."""
+def never_raises(check: Callable[_P, Check]) -> Callable[_P, Check]:
+    """Decorate a check so that a wrong or blank answer is returned, not raised."""
 
     @wraps(check)
-    def checked(*args, **kwargs):
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> Check:
         try:
             return check(*args, **kwargs)
-        except WrongAnswer as off:
-            return Check(False, str(off), blank=off.blank)
+        except WrongAnswer as error:
+            return Check(False, str(error), blank=error.blank)
 
     return checked
 
 
-def require_answer(*answers):
-    """End a check kindly where an answer is still None."""
+def require_answer(*answers: object) -> None:
+    """Raise :class:`WrongAnswer` if an answer is still None."""
     if any(answer is None for answer in answers):
         raise WrongAnswer(
-            "Nothing to check yet: write your answer into the cell of the exercise. The rest runs.", blank=True
+            "Nothing to check yet: write your answer into the cell of the exercise. The other cells run without it.",
+            blank=True,
         )
+
+
+def start_sentence(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]

@@ -1,11 +1,13 @@
-"""A quiz at the end of a notebook: open an answer, and read why it is right or wrong."""
+"""Show a quiz at the end of a notebook, with the reason why each answer is right or wrong."""
 
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from epitome_kit.errors import ParameterError
+from epitome_kit.files import Json
 from epitome_kit.plotting.style import GREEN, ORANGE
 
 _FOLDER = resources.files("epitome_kit") / "teach" / "quizzes"
@@ -13,7 +15,7 @@ _FOLDER = resources.files("epitome_kit") / "teach" / "quizzes"
 
 @dataclass(frozen=True)
 class Quiz:
-    """Questions that show themselves; plain HTML, so that they answer in an exported page as well.
+    """Questions of a quiz, shown as plain HTML that works in exported pages, too.
 
     Attributes
     ----------
@@ -22,15 +24,15 @@ class Quiz:
         ``right`` (bool) and ``why`` (str), in the order shown.
     """
 
-    questions: list
+    questions: Sequence[Json]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n\n".join(
             "\n".join([f"{number}. {asked['question']}", *(f"   - {each['answer']}" for each in asked["answers"])])
             for number, asked in enumerate(self.questions, 1)
         )
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return "".join(
             f"<p style='margin:12px 0 4px'><b>{number}. {html.escape(asked['question'])}</b></p>"
             + "".join(map(_folded, asked["answers"]))
@@ -38,16 +40,16 @@ class Quiz:
         )
 
 
-def quiz(name):
-    """Ask two or three questions about a notebook, to be answered by oneself.
+def quiz(name: str) -> Quiz:
+    """Return two or three questions about a notebook, for self-assessment.
 
-    An answer opens with a click and says at once whether it is right, and why.
-    Nothing is counted or kept, no kernel and no network are needed.
+    A click on an answer shows whether it is right, and why. Nothing is counted
+    or stored; no kernel and no network connection are needed.
 
     Parameters
     ----------
     name : str
-        Of the notebook, without ending.
+        Name of the notebook, without suffix.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def quiz(name):
     Raises
     ------
     ParameterError
-        There is no quiz of that name.
+        There is no quiz with this name.
     """
     file = _FOLDER / f"{name}.json"
     if not file.is_file():
@@ -65,7 +67,7 @@ def quiz(name):
     return Quiz(json.loads(file.read_text(encoding="utf-8")))
 
 
-def _folded(answer):
+def _folded(answer: Json) -> str:
     mark, word, colour = ("✓", "Right", GREEN) if answer["right"] else ("✗", "Not quite", ORANGE)
     return (
         f"<details style='margin:2px 0 2px 16px'><summary>{html.escape(answer['answer'])}</summary>"

@@ -1,5 +1,6 @@
-"""The 2018 student project, rebuilt with its faults, so that each can be mended and measured."""
+"""The 2018 student project, rebuilt with its errors, so that the effect of fixing each can be measured."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from epitome_kit.backend import Model, keras, layers
+from epitome_kit.cohort import Cohort, Subject
+from epitome_kit.files import PathLike
 from epitome_kit.images import image_like, load_image, resample, spacing_mm
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.metrics import auc, bootstrap_change
@@ -16,17 +19,30 @@ from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.preprocess.registration import template_grid
 
 SHAPE = (64, 64, 20)
-"""Input of the 2018 network: columns, rows, and slices averaged in chunks."""
+"""Input of the 2018 network: columns, rows, and chunks of averaged slices."""
 
 WEIGHTS = 42_016_257
-"""Weights of the 2018 network, as its saved file counts them."""
+"""Number of weights in the saved 2018 network."""
+
+_Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class AutopsySize:
-    """How far the project is shrunk, so that many networks can be trained."""
+    """Size of the reduced project, so that many networks can be trained.
 
-    shape: tuple
+    Attributes
+    ----------
+    shape : (int, int, int)
+        Input of the network.
+    dense : int
+        Units of the first dense layer.
+    grid_mm : float
+        Voxel size when the grid is fixed.
+    epochs : int
+    """
+
+    shape: _Shape
     dense: int
     grid_mm: float
     epochs: int
@@ -37,24 +53,27 @@ SIZES = {
     "quick": AutopsySize((32, 32, 20), 128, 6.0, 5),
     "full": AutopsySize(SHAPE, 512, 4.0, 5),
 }
-"""Input, dense layer, voxels once mended, and epochs, by profile; ``full`` is not shrunk."""
+"""Size of the project by profile; ``full`` is the original size."""
 
 
-def build_seed_network(shape=SHAPE, *, activation=None, flatten=True, dense=512):
-    """Build the network of 2018: two convolutions, two poolings, three dense layers.
+def build_seed_network(
+    shape: _Shape = SHAPE, *, activation: str | None = None, flatten: bool = True, dense: int = 512
+) -> Model:
+    """Build the network of 2018: two convolutions, two pooling layers, three dense layers.
 
-    Kernels of 3 x 3 x 3 that keep the size, and pooling by 2, follow from its
-    number of weights. That the pooling took the maximum, and that the dense
-    layers had ReLU and the last a sigmoid, is taken from the tutorials of its
-    time.
+    Padded kernels of 3 x 3 x 3 and pooling by 2 follow from its number of
+    weights. Maximum pooling, ReLU in the dense layers and a sigmoid in the last
+    are assumptions, taken from the tutorials of its time.
 
     Parameters
     ----------
     shape : tuple of 3 int, default=(64, 64, 20)
+        Input of the network.
     activation : str, default=None
-        Of the convolutions. The project gave none.
+        Activation of the convolutions. The project had none.
     flatten : bool, default=True
-        Give the first dense layer every voxel; False: the mean of each filter.
+        Connect the first dense layer to every voxel; False: to the mean of each
+        filter.
     dense : int, default=512
         Units of the first dense layer.
 
@@ -74,25 +93,26 @@ def build_seed_network(shape=SHAPE, *, activation=None, flatten=True, dense=512)
     return Model(inputs, layers.Dense(1, activation="sigmoid", name="answer")(x), name="seed_2018")
 
 
-def count_weights(shape=SHAPE, *, flatten=True, dense=512):
-    """Count the weights of each layer without making room for them: 42 million take half a gigabyte.
+def count_weights(shape: _Shape = SHAPE, *, flatten: bool = True, dense: int = 512) -> dict[str, int]:
+    """Count the weights of each layer without allocating them: 42 million take half a gigabyte.
 
     Parameters
     ----------
     shape, flatten, dense
-        As for :func:`build_seed_network`.
+        See :func:`build_seed_network`.
 
     Returns
     -------
     dict of str to int
+        Number of weights by layer.
     """
     small = [build_seed_network(shape, flatten=flatten, dense=units) for units in (1, 2)]
     one, two = ({layer.name: layer.count_params() for layer in model.layers if layer.weights} for model in small)
     return {name: count + (dense - 1) * (two[name] - count) for name, count in one.items()}
 
 
-def merge_convolutions(first, second):
-    """Merge two convolutions that have nothing between them into the one that they add up to.
+def merge_convolutions(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Merge two successive convolutions without an activation into the single one that is equal to them.
 
     Parameters
     ----------
@@ -109,13 +129,14 @@ def merge_convolutions(first, second):
     return merged
 
 
-def chunk_slices(volume, shape=SHAPE):
-    """Squeeze a volume into a box as the project did, whatever the size of its voxels.
+def chunk_slices(volume: np.ndarray, shape: _Shape = SHAPE) -> np.ndarray:
+    """Resize a volume as the project did, regardless of its voxel size.
 
     Parameters
     ----------
     volume : ndarray, shape (i, j, k)
     shape : tuple of 3 int, default=(64, 64, 20)
+        Shape of the result.
 
     Returns
     -------
@@ -128,8 +149,8 @@ def chunk_slices(volume, shape=SHAPE):
     return np.stack(chunks, axis=-1).astype(np.float32)
 
 
-def isotropic_smooth(volume, spacing, *, fwhm_mm=4.0):
-    """Blur a volume by the same width in every direction, as the project did for want of a bias correction.
+def isotropic_smooth(volume: np.ndarray, spacing: Sequence[float], *, fwhm_mm: float = 4.0) -> np.ndarray:
+    """Blur a volume isotropically, as the project did in place of a bias correction.
 
     Parameters
     ----------
@@ -146,28 +167,37 @@ def isotropic_smooth(volume, spacing, *, fwhm_mm=4.0):
     return ndimage.gaussian_filter(volume, fwhm_mm / np.sqrt(8 * np.log(2)) / np.array(spacing))
 
 
-def read_scans(cohort, preprocessed, ids, *, shape=SHAPE, grid_mm=4.0, mended=()):
-    """Read the scans that lead as the project did, or with some of its faults mended.
+def read_scans(
+    cohort: Cohort,
+    preprocessed: PathLike,
+    ids: Sequence[str],
+    *,
+    shape: _Shape = SHAPE,
+    grid_mm: float = 4.0,
+    fixed: Collection[str] = (),
+) -> np.ndarray:
+    """Read the scans of the reference contrast as the project did, or with some of its errors fixed.
 
-    The project took away what is not brain, blurred the scan under the name of
-    inhomogeneity correction, and squeezed the grey values, as they came, into a
-    box.
+    The project removed non-brain tissue, blurred the scan under the name of
+    inhomogeneity correction, and resized the unscaled grey values to a fixed
+    shape.
 
     Parameters
     ----------
     cohort : Cohort
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote: brain masks,
-        bias fields and mended scans are taken from there.
+        Folder written by :func:`epitome_kit.preprocess_cohort`, which holds the
+        brain masks, bias fields and preprocessed scans.
     ids : sequence of str
         Subjects to read.
     shape : tuple of 3 int, default=(64, 64, 20)
+        Shape of each scan unless the grid is fixed.
     grid_mm : float, default=4.0
-        Voxel size where the grid is mended.
-    mended : sequence out of {"normalise", "bias", "grid"}, default=()
+        Voxel size if the grid is fixed.
+    fixed : sequence out of {"normalise", "bias", "grid"}, default=()
         ``normalise``: median 0 and robust standard deviation 1 in the brain;
-        ``bias``: divided by the bias field instead of blurred; ``grid``: all
-        three, on the template in cubic voxels, instead of chunks of slices.
+        ``bias``: divided by the bias field instead of blurred; ``grid``: both,
+        and on the template in cubic voxels instead of chunks of slices.
 
     Returns
     -------
@@ -175,26 +205,37 @@ def read_scans(cohort, preprocessed, ids, *, shape=SHAPE, grid_mm=4.0, mended=()
         In the order of `ids`.
     """
     folder = Path(preprocessed)
-    volumes = [_read_scan(cohort[name], Preprocessed(folder, name), shape, grid_mm, mended) for name in ids]
+    volumes = [_read_scan(cohort[name], Preprocessed(folder, name), shape, grid_mm, fixed) for name in ids]
     return np.stack(volumes)[..., None]
 
 
-def cross_validate(model, scans, labels, fold_of, *, tested=None, epochs=5, batch=2, seed=0):
-    """Train a network afresh for each fold, and predict the fold after every epoch.
+def cross_validate(
+    model: Model,
+    scans: np.ndarray,
+    labels: np.ndarray,
+    fold_of: np.ndarray,
+    *,
+    tested: np.ndarray | None = None,
+    epochs: int = 5,
+    batch: int = 2,
+    seed: int = 0,
+) -> np.ndarray:
+    """Train a network from the same initial weights for each fold, and predict the fold after every epoch.
 
     Parameters
     ----------
     model : keras.Model
-        From :func:`build_seed_network`; left with the weights it came with.
-        Adam at 1e-4, as in 2018.
+        From :func:`build_seed_network`; its weights are restored at the end. It
+        is trained by Adam at 1e-4, as in 2018.
     scans : ndarray, shape (n, i, j, k, 1)
     labels : array of 0 and 1, shape (n,)
     fold_of : array of int, shape (n,)
         The fold in which each subject is tested.
     tested : ndarray, default=None
-        What test subjects are predicted from; None means `scans`.
+        Scans from which test subjects are predicted. Default: `scans`.
     epochs : int, default=5
     batch : int, default=2
+        Batch size.
     seed : int, default=0
 
     Returns
@@ -204,20 +245,22 @@ def cross_validate(model, scans, labels, fold_of, *, tested=None, epochs=5, batc
     """
     tested, labels, fold_of = scans if tested is None else tested, np.asarray(labels), np.asarray(fold_of)
     model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy")
-    state, answers = snapshot(model), np.zeros((len(scans), epochs), np.float32)
+    state, probabilities = snapshot(model), np.zeros((len(scans), epochs), np.float32)
     for fold in np.unique(fold_of):
         reset_model(model, state)
         keras.utils.set_random_seed(seed)
         train, test = fold_of != fold, fold_of == fold
         for epoch in range(epochs):
             model.fit(scans[train], labels[train].astype(np.float32), batch_size=batch, epochs=1, verbose=0)
-            answers[test, epoch] = model.predict(tested[test], batch_size=8, verbose=0)[:, 0]
+            probabilities[test, epoch] = model.predict(tested[test], batch_size=8, verbose=0)[:, 0]
     reset_model(model, state)
-    return answers
+    return probabilities
 
 
-def auc_change(labels, before, after, *, draws=2000, seed=0):
-    """Change of the AUC from one set of answers to another, for the same subjects.
+def auc_change(
+    labels: np.ndarray, before: np.ndarray, after: np.ndarray, *, draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the change of the AUC between two sets of predictions for the same subjects.
 
     Parameters
     ----------
@@ -237,18 +280,20 @@ def auc_change(labels, before, after, *, draws=2000, seed=0):
     return bootstrap_change(auc, labels, np.asarray(before), np.asarray(after), draws=draws, rng=rng)
 
 
-def _read_scan(subject, files, shape, grid_mm, mended):
-    """One volume, as the project would have read it or better."""
-    lead = registration_reference(subject)
-    if "grid" in mended:
-        return np.asarray(resample(load_image(files.scan(lead)), *template_grid(grid_mm), smooth=True).dataobj)
-    image, brain = load_image(subject.images[lead]), load_image(files.mask("desc-brain", space=lead))
-    data = np.asarray(image.dataobj, np.float32)
+def _read_scan(
+    subject: Subject, files: Preprocessed, shape: _Shape, grid_mm: float, fixed: Collection[str]
+) -> np.ndarray:
+    """Read one scan as the project did, or with errors fixed."""
+    reference = registration_reference(subject)
+    if "grid" in fixed:
+        return np.asarray(resample(load_image(files.scan(reference)), *template_grid(grid_mm), smooth=True).dataobj)
+    image, brain = load_image(subject.images[reference]), load_image(files.mask("desc-brain", space=reference))
+    data: np.ndarray = np.asarray(image.dataobj, np.float32)
     inside = np.asarray(brain.dataobj) > 0
-    if "bias" in mended:
-        data = data / np.asarray(load_image(files.bias(lead)).dataobj, np.float32) * inside
+    if "bias" in fixed:
+        data = data / np.asarray(load_image(files.bias(reference)).dataobj, np.float32) * inside
     else:
         data = isotropic_smooth(data * inside, spacing_mm(image))
-    if "normalise" in mended:
+    if "normalise" in fixed:
         data = np.asarray(normalise_intensity(image_like(data, image), brain).dataobj)
     return chunk_slices(data, shape)

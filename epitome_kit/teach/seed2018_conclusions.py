@@ -1,10 +1,12 @@
-"""The four conclusions of the 2018 project, each put to a test."""
+"""Test the four conclusions of the 2018 project."""
 
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
 
+from epitome_kit.files import Json
 from epitome_kit.grade.ann import Grader
 from epitome_kit.grade.select import choose_columns
 from epitome_kit.learn.probes import feature_columns
@@ -12,11 +14,16 @@ from epitome_kit.metrics import auc, bootstrap_change
 
 _SAME = 0.05
 
-HOLDS, FAILS, OPEN = "holds here", "does not hold here", "cannot be told from so few subjects"
+_Order = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+HOLDS, FAILS, OPEN = "holds here", "does not hold here", "undecided with so few subjects"
+
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""Takes labels and probabilities, returns a score."""
 
 
-def try_conclusions(features, *, keep=10, seed=0):
-    """Test on one table what the 2018 project concluded without a test.
+def try_conclusions(features: pd.DataFrame, *, keep: int = 10, seed: int = 0) -> pd.DataFrame:
+    """Test the untested conclusions of the 2018 project on one table.
 
     Each is a difference between two ways to train the same network in the same
     folds, with a 95 % interval: over subjects by a stratified bootstrap, for time
@@ -25,36 +32,36 @@ def try_conclusions(features, *, keep=10, seed=0):
     Parameters
     ----------
     features : DataFrame
-        As :func:`epitome_kit.learn_features` returns it.
+        Table returned by :func:`epitome_kit.learn_features`.
     keep : int, default=10
-        Features that selection keeps; fixed beforehand.
+        Number of features to select, fixed beforehand.
     seed : int, default=0
 
     Returns
     -------
     DataFrame
-        A row a conclusion: ``conclusion``, ``measure``, ``without``, ``with``,
-        ``difference``, ``low``, ``high``, ``n`` and ``answer``.
+        One row per conclusion: ``conclusion``, ``measure``, ``without``,
+        ``with``, ``difference``, ``low``, ``high``, ``n`` and ``answer``.
     """
     features = features[features.label.notna()]
     folds = [rows for _, rows in features.groupby("fold")]
     columns = feature_columns(features)
     few = min(keep, len(columns))
-    ways = {
+    variants: dict[str, tuple[int, bool, _Order]] = {
         "given": (len(columns), True, lambda x, y: np.arange(len(columns))),
         "ranked": (len(columns), True, lambda x, y: _ranked(x, y, len(columns))),
         "selected": (few, True, lambda x, y: _ranked(x, y, few)),
         "unbalanced": (few, False, lambda x, y: _ranked(x, y, few)),
     }
-    found = {name: _out_of_fold(folds, columns, *way, seed=seed) for name, way in ways.items()}
+    found = {name: _out_of_fold(folds, columns, *variant, seed=seed) for name, variant in variants.items()}
     labels = found["given"][0]
-    told = {name: (labels, probability) for name, (_, probability, _) in found.items()}
-    rng = np.random.default_rng(seed)
+    predicted = {name: (labels, probability) for name, (_, probability, _) in found.items()}
+    gap, rng = "gap between specificity and sensitivity", np.random.default_rng(seed)
     rows = [
-        _compare("Balancing prevents bias", "gap between specificity and sensitivity", _gap, told, "unbalanced", rng),
-        _compare("Ranking alone does not help", "AUC", auc, told, "given", rng, with_it="ranked"),
+        _compare("Balancing prevents bias", gap, _gap, predicted, "unbalanced", rng),
+        _compare("Ranking alone does not help", "AUC", auc, predicted, "given", rng, with_it="ranked"),
         _compare_times(found["given"][2], found["selected"][2]),
-        _compare("Selection improves accuracy", "AUC", auc, told, "given", rng),
+        _compare("Selection improves accuracy", "AUC", auc, predicted, "given", rng),
     ]
     rows[0]["answer"] = _answer(-rows[0]["high"], -rows[0]["low"])
     rows[1]["answer"] = HOLDS if max(abs(rows[1]["low"]), abs(rows[1]["high"])) < _SAME else OPEN
@@ -64,14 +71,16 @@ def try_conclusions(features, *, keep=10, seed=0):
     ]
 
 
-def _ranked(x, y, keep):
-    """Order columns by strength; constant ones come last."""
+def _ranked(x: np.ndarray, y: np.ndarray, keep: int) -> np.ndarray:
+    """Order columns by the strength of their association with the label, constant ones last."""
     best = choose_columns(x, y, keep=keep, method="ranking")
     return np.concatenate([best, np.setdiff1d(np.arange(x.shape[1]), best)])[:keep]
 
 
-def _out_of_fold(folds, columns, features, balanced, order, *, seed):
-    """Labels, out-of-fold probabilities, and the seconds of each training after the first, which compiles."""
+def _out_of_fold(
+    folds: Sequence[pd.DataFrame], columns: Sequence[str], features: int, balanced: bool, order: _Order, *, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels, out-of-fold probabilities, and the seconds of each training after the first, which compiles."""
     most = max(int((rows.role == "train").sum()) for rows in folds)
     grader = Grader(features, most, balanced=balanced, seed=seed)
     labels, probabilities, seconds = [], [], []
@@ -87,20 +96,29 @@ def _out_of_fold(folds, columns, features, balanced, order, *, seed):
     return np.concatenate(labels[1:]), np.concatenate(probabilities[1:]), np.array(seconds[1:])
 
 
-def _gap(labels, probabilities):
-    """How much better the commoner class is recognised."""
+def _gap(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the recall of the larger class minus that of the smaller."""
     hit = (probabilities >= 0.5) == labels
     common = int(np.mean(labels) >= 0.5)
     return hit[labels == common].mean() - hit[labels != common].mean()
 
 
-def _compare(conclusion, measure, score, told, without, rng, *, with_it="selected"):
-    (labels, before), (_, after) = told[without], told[with_it]
+def _compare(
+    conclusion: str,
+    measure: str,
+    score: Score,
+    predicted: dict[str, tuple[np.ndarray, np.ndarray]],
+    without: str,
+    rng: np.random.Generator,
+    *,
+    with_it: str = "selected",
+) -> Json:
+    (labels, before), (_, after) = predicted[without], predicted[with_it]
     values = score(labels, before), score(labels, after)
     return _row(conclusion, measure, *values, *bootstrap_change(score, labels, before, after, rng=rng))
 
 
-def _compare_times(before, after):
+def _compare_times(before: np.ndarray, after: np.ndarray) -> Json:
     ratios = after / before
     spread = 1.96 * ratios.std(ddof=1) / np.sqrt(len(ratios)) if len(ratios) > 1 else np.inf
     low, high = ratios.mean() - 1 - spread, ratios.mean() - 1 + spread
@@ -110,12 +128,14 @@ def _compare_times(before, after):
     return {**row, "measure": "seconds a fold (difference: share)", "answer": _answer(-high, -low)}
 
 
-def _row(conclusion, measure, without, with_it, difference, low, high):
+def _row(
+    conclusion: str, measure: str, without: float, with_it: float, difference: float, low: float, high: float
+) -> Json:
     values = {"without": without, "with": with_it, "difference": difference, "low": low, "high": high}
     return {"conclusion": conclusion, "measure": measure, **{name: float(value) for name, value in values.items()}}
 
 
-def _answer(low, high):
+def _answer(low: float, high: float) -> str:
     if low > 0:
         return HOLDS
     return FAILS if high < 0 else OPEN

@@ -1,13 +1,18 @@
-"""Explorers of a cohort: one subject is in memory at a time, opened when it is chosen."""
+"""Viewers with a list of subjects, which load one subject at a time."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageDraw
 
+from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import TableError
+from epitome_kit.files import Json, PathLike
+from epitome_kit.images import ImageLike
 from epitome_kit.plotting.scores import roc
 from epitome_kit.plotting.style import RED
 from epitome_kit.preprocess.derivative import Preprocessed
@@ -17,9 +22,12 @@ from epitome_kit.widgets.slice_viewer import SliceViewer
 
 _DPI, _RING = 96, 9
 
+_Files = tuple[Mapping[str, ImageLike], Mapping[str, ImageLike] | None]
+"""Scans and masks of a subject."""
 
-def cohort_explorer(cohort, *, size=320):
-    """Look through the scans of a cohort, subject by subject.
+
+def cohort_explorer(cohort: Cohort, *, size: int = 320) -> SliceViewer:
+    """View the scans of a cohort, subject by subject.
 
     Parameters
     ----------
@@ -30,10 +38,10 @@ def cohort_explorer(cohort, *, size=320):
     Returns
     -------
     SliceViewer
-        With one more attribute: ``subject`` (list to choose from).
+        With an additional attribute: ``subject`` (list of subjects).
     """
 
-    def files(subject):
+    def files(subject: Subject) -> _Files:
         return subject.images, {"annotation": subject.annotation} if subject.annotation else None
 
     subjects = list(cohort)
@@ -42,42 +50,51 @@ def cohort_explorer(cohort, *, size=320):
         "Subject",
         [subject.id for subject in subjects],
         lambda: viewer.load(*files(cohort[viewer.subject.value])),
-        tip="Subject whose scans are shown",
+        tip="Subject to show",
     )
     return viewer
 
 
-def prediction_explorer(predictions, scores, preprocessed, *, names=None, size=260):
-    """Pick a subject on the ROC curve, and see what the network was right or wrong about.
+def prediction_explorer(
+    predictions: pd.DataFrame,
+    scores: Json,
+    preprocessed: PathLike,
+    *,
+    names: Sequence[str] | None = None,
+    size: int = 260,
+) -> SliceViewer:
+    """Select a subject on the ROC curve and view its scans and prediction.
 
-    The list runs from the highest probability to the lowest. So does the
-    curve: calling everybody positive down to the chosen subject gives the ring.
+    Subjects are listed from the highest to the lowest probability. The ring on
+    the curve is the threshold at which the selected subject is the last to be
+    called positive.
 
     Parameters
     ----------
     predictions : DataFrame
-        As in ``predictions.tsv``; of several repeats the first is shown.
+        Content of ``predictions.tsv``; only the first repeat is shown.
     scores : dict
-        As in ``scores.json``.
+        Content of ``scores.json``.
     preprocessed : path
         Derivative with the scans and annotations.
     names : (str, str), optional
-        What label 0 and 1 stand for. Default: as `scores` counts them.
+        Names of classes 0 and 1. Default: those in `scores`.
     size : int, default=260
         Pixels of the longest side of a scan.
 
     Returns
     -------
     SliceViewer
-        With three more attributes: ``subject`` (list to choose from), ``curve``
-        (picture to click on) and ``readout`` (what was said of the subject).
+        With three additional attributes: ``subject`` (list of subjects),
+        ``curve`` (ROC curve to click on) and ``readout`` (prediction of the
+        subject).
 
     Raises
     ------
     TableError
-        No prediction, or only of one class.
+        There are no predictions, or only those of one class.
     ImageError
-        A scan of the chosen subject cannot be read.
+        A scan of the selected subject cannot be read.
     """
     table = (
         predictions[predictions["repeat"] == predictions["repeat"].min()] if "repeat" in predictions else predictions
@@ -88,41 +105,41 @@ def prediction_explorer(predictions, scores, preprocessed, *, names=None, size=2
             "prediction_explorer",
             "predictions of both classes",
             f"{len(table)} predictions, labels {sorted(table.label.unique().tolist())}",
-            "pass the whole of predictions.tsv",
+            "pass all of predictions.tsv",
         )
-    names = names or tuple(scores["class_counts"])
-    ground, points = _draw_curve(table, scores)
+    classes = names or tuple(scores["class_counts"])
+    curve, points = _draw_curve(table, scores)
 
-    def files(row):
-        of = Preprocessed(Path(preprocessed), table.participant_id[row])
-        scans = {name: of.scan(name) for name in CONTRASTS if of.scan(name).is_file()}
-        drawn = of.mask("label-tumour")
-        return scans, {"annotation": drawn} if drawn.is_file() else None
+    def files(row: int) -> _Files:
+        derivative = Preprocessed(Path(preprocessed), table.participant_id[row])
+        scans = {name: derivative.scan(name) for name in CONTRASTS if derivative.scan(name).is_file()}
+        annotation = derivative.mask("label-tumour")
+        return scans, {"annotation": annotation} if annotation.is_file() else None
 
-    def mark():
+    def mark() -> None:
         row = viewer.subject.value
-        viewer.curve.value = _ring(ground, points[row])
+        viewer.curve.value = _draw_ring(curve, points[row])
         viewer.curve.index = row
-        viewer.curve.text = viewer.readout.value = _say(table.iloc[row], names)
+        viewer.curve.text = viewer.readout.value = _describe(table.iloc[row], classes)
 
-    def choose():
+    def choose() -> None:
         mark()
         viewer.load(*files(viewer.subject.value))
 
-    def step():
+    def step() -> None:
         viewer.subject.value = viewer.curve.index
 
-    def pick():
-        place = np.multiply(viewer.curve.clicked, ground.shape[1::-1])
+    def pick() -> None:
+        place = np.multiply(viewer.curve.clicked, curve.shape[1::-1])
         viewer.subject.value = int(np.linalg.norm(points - place, axis=1).argmin())
 
     viewer = SliceViewer(*files(0), size=size)
     viewer.curve = Picture(label="ROC curve", last=len(table) - 1, layout={"width": "auto"})
     viewer.subject = viewer.add_list(
         "Subject",
-        [(_line(row, names), place) for place, row in table.iterrows()],
+        [(_line(row, classes), place) for place, row in table.iterrows()],
         choose,
-        tip="Subject whose scans are shown, the most probable first",
+        tip="Subject to show, in order of probability",
         rows=16,
         beside=viewer.curve,
     )
@@ -133,26 +150,26 @@ def prediction_explorer(predictions, scores, preprocessed, *, names=None, size=2
     return viewer
 
 
-def _called(row):
+def _predicted(row: pd.Series) -> int:
     return int(row.probability >= 0.5)
 
 
-def _line(row, names):
-    wrong = "" if _called(row) == row.label else "  ✗ wrong"
+def _line(row: pd.Series, names: Sequence[str]) -> str:
+    wrong = "" if _predicted(row) == row.label else "  ✗ wrong"
     return f"{row.probability:.2f}  {row.participant_id}  {names[int(row.label)]}{wrong}"
 
 
-def _say(row, names):
-    """Say what the network said of a subject, and whether it was right."""
-    verdict = "rightly" if _called(row) == row.label else "wrongly"
+def _describe(row: pd.Series, names: Sequence[str]) -> str:
+    """Describe the prediction of a subject, and whether it was right."""
+    outcome = "correctly" if _predicted(row) == row.label else "wrongly"
     return (
-        f"{row.participant_id}: truly {names[int(row.label)]}; probability of {names[1]} {row.probability:.2f}, "
-        f"so {verdict} called {names[_called(row)]}"
+        f"{row.participant_id}: true class {names[int(row.label)]}; probability of {names[1]} "
+        f"{row.probability:.2f}, {outcome} predicted as {names[_predicted(row)]}"
     )
 
 
-def _draw_curve(table, scores):
-    """Draw the ROC curve once; return its pixels, and the pixel (x, y) of each subject's threshold."""
+def _draw_curve(table: pd.DataFrame, scores: Json) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the ROC curve; return its pixels, and the pixel (x, y) of the threshold of each subject."""
     figure = roc(table.label, table.probability, scores["auc"], scores["auc_ci95"], oracle=scores.get("oracle_auc"))
     figure.set_dpi(_DPI)
     canvas = FigureCanvasAgg(figure)
@@ -164,9 +181,9 @@ def _draw_curve(table, scores):
     return pixels, np.stack([across, len(pixels) - up], axis=1)
 
 
-def _ring(ground, place):
-    """Mark a place on the curve."""
-    image = Image.fromarray(ground)
+def _draw_ring(curve: np.ndarray, place: np.ndarray) -> bytes:
+    """Draw a ring on the curve, and return the picture as JPEG."""
+    image = Image.fromarray(curve)
     box = [*(place - _RING), *(place + _RING)]
     ImageDraw.Draw(image).ellipse(box, outline=RED, width=4)
     return encode_jpeg(np.asarray(image))

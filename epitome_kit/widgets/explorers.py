@@ -1,19 +1,28 @@
-"""Explorers: viewers with one more slider, that compares or does a step anew and says what comes of it."""
+"""Viewers with an additional slider that compares scans or changes a setting of a step."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, image_like, load_image, load_mask
 from epitome_kit.metrics import dice
-from epitome_kit.plotting.slices import stack_images
+from epitome_kit.plotting.slices import MasksLike, Window, stack_images
 from epitome_kit.preprocess.quality import log_residual_sd
 from epitome_kit.preprocess.skull_stripping import THRESHOLD, mask_above
 from epitome_kit.tumour.measure import size_text
 from epitome_kit.widgets.slice_viewer import SliceViewer
 
 
-def before_after_wipe(before, after, masks=None, *, labels=("before", "after"), window="shared"):
-    """Slide a line over a scan: one step's input on its left, the output on its right.
+def before_after_wipe(
+    before: ImageLike,
+    after: ImageLike,
+    masks: MasksLike | None = None,
+    *,
+    labels: tuple[str, str] = ("before", "after"),
+    window: Window = "shared",
+) -> SliceViewer:
+    """Show the input of a step to the left of a movable line, and its output to the right.
 
     Parameters
     ----------
@@ -21,18 +30,19 @@ def before_after_wipe(before, after, masks=None, *, labels=("before", "after"), 
         `after` is brought onto the grid of `before`.
     masks : dict of str to image or path, or one of these, optional
     labels : (str, str), default=("before", "after")
+        Names of the two.
     window : {"shared", "robust"} or (float, float), default="shared"
-        ``"robust"`` where the two have no common scale of intensity.
+        Use ``"robust"`` if the two have no common scale of intensity.
 
     Returns
     -------
     SliceViewer
-        With one more attribute: ``wipe`` (slider, 0 to 1).
+        With an additional attribute: ``wipe`` (slider, 0 to 1).
     """
     images = dict(zip(labels, (before, after), strict=True))
     viewer = SliceViewer(images, masks, window=window, size=400)
 
-    def combine(panels):
+    def combine(panels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         first, second = panels.values()
         border = round(viewer.wipe.value * first.shape[1])
         picture = np.concatenate([first[:, :border], second[:, border:]], axis=1)
@@ -46,28 +56,35 @@ def before_after_wipe(before, after, masks=None, *, labels=("before", "after"), 
     return viewer
 
 
-def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=None):
-    """Choose a threshold, and see at once what lies above it.
+def threshold_explorer(
+    image: ImageLike,
+    brain_mask: ImageLike,
+    truth: ImageLike | None = None,
+    *,
+    annotated: ImageLike | None = None,
+    start: float | None = None,
+) -> SliceViewer:
+    """Change a threshold and see the voxels above it.
 
     Parameters
     ----------
     image : image or path
     brain_mask : image or path
-        Only voxels inside count.
+        Only voxels inside this mask count.
     truth : image or path, optional
-        Mask to compare with: Dice is shown.
+        True mask, to show Dice.
     annotated : image or path, optional
-        Mask of the voxels where `truth` was drawn; elsewhere it is unknown, and
-        does not count for Dice. Default: it was drawn everywhere.
+        Mask of the annotated voxels. Elsewhere `truth` is unknown and does not
+        count for Dice. Default: all voxels.
     start : float, optional
-        First threshold, in the intensities of `image`. Default: their median
+        Initial threshold, in the intensities of `image`. Default: their median
         inside the brain.
 
     Returns
     -------
     SliceViewer
-        With two more attributes: ``threshold`` (slider) and ``readout`` (size
-        and Dice).
+        With two additional attributes: ``threshold`` (slider) and ``readout``
+        (size and Dice).
 
     Raises
     ------
@@ -77,20 +94,20 @@ def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=N
     masks = {"above the threshold": (brain_mask, "answer")}
     viewer = SliceViewer({"scan": image}, masks if truth is None else {"truth": truth, **masks}, size=400)
     stack = viewer.stack
-    volume, brain, truth = stack.volumes["scan"], stack.masks["above the threshold"], stack.masks.get("truth")
+    volume, brain, true = stack.volumes["scan"], stack.masks["above the threshold"], stack.masks.get("truth")
     if not brain.any():
-        raise ParameterError("threshold_explorer", "a brain mask", "an empty one", "strip the skull again")
+        raise ParameterError("threshold_explorer", "a brain mask", "an empty mask", "strip the skull again")
     counted = brain if annotated is None else brain & stack_images(stack.grid, annotated).masks["mask"]
     low, middle, high = (float(value) for value in np.nanpercentile(volume[brain], (1, 50, 99.9)))
 
-    def apply():
+    def apply() -> None:
         above = brain & (volume >= viewer.threshold.value)
         stack.masks["above the threshold"] = above
-        said = [f"above the threshold: {size_text(np.count_nonzero(above), stack.grid)}"]
-        if truth is not None:
-            said.append(f"truth: {size_text(np.count_nonzero(truth), stack.grid)}")
-            said.append(f"Dice {dice(above & counted, truth):.2f}" + " where annotated" * (annotated is not None))
-        viewer.readout.value = "; ".join(said)
+        parts = [f"above the threshold: {size_text(np.count_nonzero(above), stack.grid)}"]
+        if true is not None:
+            parts.append(f"truth: {size_text(np.count_nonzero(true), stack.grid)}")
+            parts.append(f"Dice {dice(above & counted, true):.2f}" + " where annotated" * (annotated is not None))
+        viewer.readout.value = "; ".join(parts)
 
     step = (high - low) / 200 or 1
     viewer.threshold = viewer.add_slider(
@@ -108,22 +125,22 @@ def threshold_explorer(image, brain_mask, truth=None, *, annotated=None, start=N
     return viewer
 
 
-def strip_explorer(image, probability, truth=None):
-    """Choose the probability above which a voxel counts as brain, and see the mask that follows.
+def strip_explorer(image: ImageLike, probability: ImageLike, truth: ImageLike | None = None) -> SliceViewer:
+    """Change the threshold of the brain probability and see the mask.
 
     Parameters
     ----------
     image : image or path
     probability : image or path
-        Of brain, on the grid of `image`: see
+        Brain probability on the grid of `image`, from
         :func:`~epitome_kit.preprocess.skull_stripping.skull_strip_probability`.
     truth : image or path, optional
-        Mask to compare with: Dice is shown.
+        True mask, to show Dice.
 
     Returns
     -------
     SliceViewer
-        With two more attributes: ``threshold`` (slider, 0.05 to 0.95) and
+        With two additional attributes: ``threshold`` (slider, 0.05 to 0.95) and
         ``readout`` (size and Dice).
 
     Raises
@@ -131,20 +148,20 @@ def strip_explorer(image, probability, truth=None):
     ImageError
         An image cannot be read.
     """
-    probability = load_image(probability, where="strip_explorer", check_voxels=False)
-    masks = {"brain": mask_above(probability)}
+    likely = load_image(probability, where="strip_explorer", check_voxels=False)
+    masks: dict[str, ImageLike] = {"brain": mask_above(likely)}
     viewer = SliceViewer({"scan": image}, masks if truth is None else {**masks, "truth": truth}, size=400)
-    viewer.opacity.value = 0  # outlines, which leave the edge of the brain to be seen
-    stack, truth = viewer.stack, viewer.stack.masks.get("truth")
+    viewer.opacity.value = 0  # outlines only, so that the edge of the brain is visible
+    stack, true = viewer.stack, viewer.stack.masks.get("truth")
 
-    def apply():
-        brain = np.asarray(mask_above(probability, viewer.threshold.value).dataobj) > 0
+    def apply() -> None:
+        brain = np.asarray(mask_above(likely, viewer.threshold.value).dataobj) > 0
         stack.masks["brain"] = brain
-        said = [f"brain: {size_text(np.count_nonzero(brain), stack.grid)}"]
-        if truth is not None:
-            said.append(f"truth: {size_text(np.count_nonzero(truth), stack.grid)}")
-            said.append(f"Dice {dice(brain, truth):.3f}")
-        viewer.readout.value = "; ".join(said)
+        parts = [f"brain: {size_text(np.count_nonzero(brain), stack.grid)}"]
+        if true is not None:
+            parts.append(f"truth: {size_text(np.count_nonzero(true), stack.grid)}")
+            parts.append(f"Dice {dice(brain, true):.3f}")
+        viewer.readout.value = "; ".join(parts)
 
     viewer.threshold = viewer.add_slider(
         "Probability",
@@ -162,53 +179,60 @@ def strip_explorer(image, probability, truth=None):
     return viewer
 
 
-def bias_explorer(image, fields, mask, truth=None, *, start=3):
-    """Choose how fine a bias field may be, and see the scan that is left when it is divided out.
+def bias_explorer(
+    image: ImageLike,
+    fields: Sequence[ImageLike],
+    mask: ImageLike,
+    truth: ImageLike | None = None,
+    *,
+    start: int = 3,
+) -> SliceViewer:
+    """Change the detail of a bias field and see the corrected scan.
 
     Parameters
     ----------
     image : image or path
     fields : sequence of image or path
-        Fields that N4 found on the grid of `image` with one level of detail,
-        with two, and so on.
+        Fields found by N4 on the grid of `image` with one level of detail, with
+        two, and so on.
     mask : image or path
         Brain mask; the field is shown inside.
     truth : image or path, optional
-        The true field: what is left of it is shown.
+        True field, to show the residual bias.
     start : int, default=3
-        Levels at first; 0 is no correction.
+        Initial number of levels; 0 is no correction.
 
     Returns
     -------
     SliceViewer
-        With two more attributes: ``levels`` (slider, 0 to the number of
-        `fields`) and ``readout`` (range of the field, and what is left).
+        With two additional attributes: ``levels`` (slider, 0 to the number of
+        `fields`) and ``readout`` (range of the field, and residual bias).
 
     Raises
     ------
     ImageError
         An image cannot be read.
     """
-    image = load_image(image, where="bias_explorer")
-    inside = np.asarray(load_mask(mask, like=image, where="bias_explorer").dataobj) > 0
-    scan = np.asarray(image.dataobj, np.float32)
+    original = load_image(image, where="bias_explorer")
+    inside = np.asarray(load_mask(mask, like=original, where="bias_explorer").dataobj) > 0
+    scan = np.asarray(original.dataobj, np.float32)
     found = [np.ones_like(scan), *(np.asarray(load_image(field).dataobj, np.float32) for field in fields)]
     true = None if truth is None else np.asarray(load_image(truth).dataobj, np.float32)[inside]
 
-    def shown(levels):
+    def correct(levels: int) -> dict[str, np.ndarray]:
         return {"after N4": scan / found[levels], "field": found[levels] * inside}
 
-    images = {name: image_like(part, image) for name, part in shown(start).items()}
-    viewer = SliceViewer({"scan": image, **images}, size=300)
+    images = {name: image_like(part, original) for name, part in correct(start).items()}
+    viewer = SliceViewer({"scan": original, **images}, size=300)
 
-    def apply():
+    def apply() -> None:
         levels = round(viewer.levels.value)
-        viewer.stack.volumes.update(shown(levels))
+        viewer.stack.volumes.update(correct(levels))
         low, high = np.percentile(found[levels][inside], (1, 99))
-        said = [f"the field goes from {low:.2f} to {high:.2f}"]
+        parts = [f"range of the field {low:.2f} to {high:.2f}"]
         if true is not None:
-            said.append(f"bias left {log_residual_sd(found[levels][inside], true):.3f} (sd of the log)")
-        viewer.readout.value = "; ".join(said)
+            parts.append(f"residual bias {log_residual_sd(found[levels][inside], true):.3f} (sd of the log)")
+        viewer.readout.value = "; ".join(parts)
 
     viewer.levels = viewer.add_slider(
         "Levels",

@@ -1,4 +1,4 @@
-"""A picture that follows the mouse wheel, the arrow keys and a click, and stays on the page when exported."""
+"""Show a picture that responds to the mouse wheel, the arrow keys and clicks, and is kept in exported pages."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -8,29 +8,30 @@ from epitome_kit.extras import needs
 with needs("lab"):
     import anywidget
     import traitlets as tr
+    from ipywidgets import Widget
 
 
 class Picture(anywidget.AnyWidget):
-    """Show one JPEG of several; the wheel and the arrow keys go through them.
+    """Show one of several JPEGs; the wheel and the arrow keys step through them.
 
-    A new picture takes the place of the old one without a blank between. A scroll
-    of the page that began elsewhere goes on across the picture; Ctrl and the
-    wheel still zoom. To a screen reader it is a slider that says where it stands.
+    Pictures are swapped without flicker. A scroll of the page that began
+    elsewhere continues across the picture; Ctrl and the wheel still zoom. Screen
+    readers present it as a slider with its position.
 
     Attributes
     ----------
     value : bytes
         The JPEG.
     index, last : int
-        Which of the pictures 0 to `last` this is; the browser sets `index`.
+        Index of the picture, from 0 to `last`; the browser sets `index`.
     playing : bool
-        Whether the browser runs through the pictures, round and round.
+        Whether the browser plays the pictures in a loop.
     label : str
-        What the picture is, for readers who cannot see it.
+        Name of the picture, for screen readers.
     text : str
-        What it shows now.
-    clicked : tuple of float
-        Where it was clicked last, as shares of its width and height.
+        Description of the current picture.
+    clicked : list of float
+        Last click, as fractions of the width and height.
     """
 
     _esm = Path(__file__).with_suffix(".js")
@@ -44,9 +45,16 @@ class Picture(anywidget.AnyWidget):
     clicked = tr.List(tr.Float()).tag(sync=True)
 
 
-class PngFallbackMixin:
-    """Mixed into a widget with a :class:`Picture` as its `picture`: pages without a kernel show that one."""
+class PngFallbackMixin(Widget):
+    """Mixin for a widget with a :class:`Picture` as its `picture`, which pages without a kernel show.
 
-    def _repr_mimebundle_(self, **options):
+    Attributes
+    ----------
+    picture : Picture
+    """
+
+    picture: Picture
+
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, dict[str, str]]]:
         data = {**super()._repr_mimebundle_(**options), "image/jpeg": b64encode(self.picture.value).decode()}
         return data, {"image/jpeg": {"alt": f"{self.picture.label}: {self.picture.text}"}}

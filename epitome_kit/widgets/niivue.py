@@ -1,26 +1,31 @@
-"""A head in three dimensions, turned by the mouse: NiiVue, an optional extra."""
+"""Show scans in three dimensions with NiiVue (optional extra `view3d`)."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import to_rgb
 
 from epitome_kit.extras import needs
-from epitome_kit.images import image_like
-from epitome_kit.plotting.slices import display_windows, stack_images
+from epitome_kit.images import ImageLike, image_like
+from epitome_kit.plotting.slices import MasksLike, Stack, display_windows, stack_images
 from epitome_kit.plotting.style import MASK_ROLES
 
+if TYPE_CHECKING:
+    from ipyniivue import NiiVue
 
-def view_3d(image, masks=None, *, height=480):
-    """Show a scan and masks in three dimensions, beside its three planes.
 
-    Drawn by the browser (WebGL 2), without the network.
+def view_3d(image: ImageLike, masks: MasksLike | None = None, *, height: int = 480) -> "NiiVue":
+    """Show a scan and masks in three dimensions, with its three planes.
+
+    The browser draws the scan (WebGL 2), without a network connection.
 
     Parameters
     ----------
     image : image or path
     masks : dict of str to image or path, optional
-        Coloured as in every figure.
+        Shown in the colours of their roles, as in all figures.
     height : int, default=480
-        Pixels.
+        Height of the viewer in pixels.
 
     Returns
     -------
@@ -52,5 +57,5 @@ def view_3d(image, masks=None, *, height=480):
     return viewer
 
 
-def _bytes(volume, stack):
+def _bytes(volume: np.ndarray, stack: Stack) -> bytes:
     return image_like(volume, stack.grid).to_bytes()

@@ -1,6 +1,7 @@
-"""Pictures of slices made with NumPy and Pillow, fast enough to follow a slider."""
+"""Render slices with NumPy and Pillow, fast enough to follow a slider."""
 
 import io
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import matplotlib as mpl
@@ -10,13 +11,21 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 BORDER = 22
-"""Pixels of black around each panel, for its letters."""
+"""Width in pixels of the black border around each panel, for its orientation letters."""
 
 _QUALITY = 92
 
 
-def render_panel(cut, window, overlays=(), *, size, opacity=0.4, heat=None):
-    """Make the colour picture of one slice.
+def render_panel(
+    cut: np.ndarray,
+    window: tuple[float, float],
+    overlays: Sequence[tuple[np.ndarray, str]] = (),
+    *,
+    size: tuple[int, int],
+    opacity: float = 0.4,
+    heat: tuple[np.ndarray, float] | None = None,
+) -> np.ndarray:
+    """Render one slice as a colour picture.
 
     Parameters
     ----------
@@ -29,10 +38,10 @@ def render_panel(cut, window, overlays=(), *, size, opacity=0.4, heat=None):
     size : (int, int)
         Height and width of the picture in pixels.
     opacity : float, default=0.4
-        How much the inside of a mask is coloured; its edge always is.
+        Opacity of the inside of masks; their edges are opaque.
     heat : (ndarray of float, float), optional
-        Strength from 0 (clear) to 1, of the shape of `cut`, and the opacity of 1.
-        Lies below the masks.
+        Strength from 0 (clear) to 1, of the shape of `cut`, and the opacity of
+        strength 1. Drawn below the masks.
 
     Returns
     -------
@@ -43,15 +52,15 @@ def render_panel(cut, window, overlays=(), *, size, opacity=0.4, heat=None):
     grey = _resize(np.clip(grey, 0, 255).astype(np.uint8), size, Image.Resampling.BILINEAR)
     picture = np.repeat(grey[..., None], 3, axis=2)
     if heat is not None:
-        _warm(picture, *heat, size)
+        _blend_heat(picture, *heat, size)
     for inside, colour in overlays:
         if inside.any():
             _colour(picture, _resize(inside.astype(np.uint8), size, Image.Resampling.NEAREST) > 0, colour, opacity)
     return picture
 
 
-def assemble(panels, letters):
-    """Put panels side by side on black, each under its name and among its letters.
+def assemble(panels: Mapping[str, np.ndarray], letters: Mapping[str, str]) -> np.ndarray:
+    """Join panels side by side on black, each with its name and orientation letters.
 
     Parameters
     ----------
@@ -72,30 +81,30 @@ def assemble(panels, letters):
     return canvas
 
 
-def encode_jpeg(picture):
-    """Encode an RGB array as JPEG with colours in full resolution, so that the edge of a mask stays sharp."""
+def encode_jpeg(picture: np.ndarray) -> bytes:
+    """Encode an RGB array as JPEG without chroma subsampling, so that the edges of masks stay sharp."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=_QUALITY, subsampling=0)
     return stream.getvalue()
 
 
-def _resize(pixels, size, resampling):
-    if pixels.shape == tuple(size):
+def _resize(pixels: np.ndarray, size: tuple[int, int], resampling: Image.Resampling) -> np.ndarray:
+    if pixels.shape == size:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size[::-1], resampling))
 
 
-def _colour(picture, inside, colour, opacity):
-    """Blend a colour into the pixels inside, and draw it fully on their edge."""
-    colour = np.round(255 * np.array(to_rgb(colour)))
-    picture[inside] = ((1 - opacity) * picture[inside] + opacity * colour).astype(np.uint8)
+def _colour(picture: np.ndarray, inside: np.ndarray, colour: str, opacity: float) -> None:
+    """Blend a colour into the pixels inside, and draw their edge opaque."""
+    rgb = np.round(255 * np.array(to_rgb(colour)))
+    picture[inside] = ((1 - opacity) * picture[inside] + opacity * rgb).astype(np.uint8)
     padded = np.pad(inside, 1)
     core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    picture[inside & ~core] = colour
+    picture[inside & ~core] = rgb
 
 
-def _warm(picture, strength, opacity, size):
-    """Blend the colours of heat into a picture, the more the stronger."""
+def _blend_heat(picture: np.ndarray, strength: np.ndarray, opacity: float, size: tuple[int, int]) -> None:
+    """Blend heat colours into a picture, in proportion to their strength."""
     levels = np.nan_to_num(255 * np.clip(strength, 0, 1)).astype(np.uint8)
     levels = _resize(levels, size, Image.Resampling.BILINEAR)
     share = (levels * np.float32(opacity / 255))[..., None]
@@ -103,15 +112,15 @@ def _warm(picture, strength, opacity, size):
 
 
 @lru_cache
-def _heat_colours():
-    """Purple to yellow, told apart by colour-blind readers; without the darkest ones, which hide a scan."""
+def _heat_colours() -> np.ndarray:
+    """Return colours from purple to yellow, safe for colour blindness, without the darkest, which hide a scan."""
     return (255 * mpl.colormaps["inferno"](np.linspace(0.35, 1, 256))[:, :3]).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
-def _background(names, height, width, letters):
-    """Draw the names and letters, which do not change from slice to slice."""
-    step, letters = width + 2 * BORDER, dict(letters)
+def _background(names: tuple[str, ...], height: int, width: int, sides: tuple[tuple[str, str], ...]) -> np.ndarray:
+    """Draw the names and letters, which are the same for all slices."""
+    step, letters = width + 2 * BORDER, dict(sides)
     image = Image.new("RGB", (step * len(names), height + 3 * BORDER))
     pen, name_font, font = ImageDraw.Draw(image), _font(15), _font(13)
     for position, name in enumerate(names):
@@ -125,5 +134,5 @@ def _background(names, height, width, letters):
 
 
 @lru_cache
-def _font(size):
+def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(findfont("DejaVu Sans"), size)

@@ -8,25 +8,25 @@ WRONG = {
         "my_baseline": (
             "per cent in place of a share",
             "my_baseline = 100 * max(labels.mean(), 1 - labels.mean())",
-            "100 times too large: is it per cent",
+            "100 times too large: did you use per cent",
         ),
         "my_share": (
             "the number of slices, not their share",
             "my_share = len(subject.annotated_slices)",
             "times too large",
         ),
-        "my_liar": ("the bright one", "my_liar = 'B'", "“B” is not it. Look at the figure"),
+        "my_liar": ("the bright one", "my_liar = 'B'", "“B” is not right. Look at the figure"),
     },
     "02_preprocess": {
         "my_mask": (
             "a threshold alone, scalp and eyes included",
             "my_mask = np.asarray(scan.dataobj) > 0.25 * np.quantile(scan.dataobj, 0.99)",
-            "0.80 is asked for",
+            "at least 0.80",
         ),
         "my_field": (
             "what corrects the bias, not the bias",
             "my_field = image_like(corrected.get_fdata() / np.maximum(scan.get_fdata(), 1), scan)",
-            "upside down",
+            "inverted",
         ),
         "my_transform": (
             "shifted the other way",
@@ -51,7 +51,7 @@ WRONG = {
         "my_train, my_test": (
             "everybody trains",
             "my_train, my_test = list(fold_of.index), list(fold_of.index[fold_of == 0])",
-            "on both sides",
+            "in both sets",
         ),
         "my_auc": (
             "the AUC of the lower class",
@@ -61,7 +61,7 @@ WRONG = {
         ),
     },
     "04_grade_with_ann": {
-        "my_features": ("the first columns, not the best", "my_features = list(columns[:5])", "not among them: "),
+        "my_features": ("the first columns, not the best", "my_features = list(columns[:5])", "wrong: "),
         "my_balanced": (
             "columns taken for rows: precision",
             "(tn, fp), (fn, tp) = scores['confusion_matrix']\n"
@@ -84,7 +84,7 @@ WRONG = {
             "mm³ called mL",
             "mask = load_mask(found)\n"
             "my_volume = float(np.sum(mask.dataobj) * abs(np.linalg.det(mask.affine[:3, :3])))",
-            "1000 times too large: is it mm³ against mL?",
+            "1000 times too large: did you use mm³ in place of mL",
         ),
         "my_part": (
             "the share of the slices, not of the tumour",
@@ -117,7 +117,7 @@ WRONG = {
     },
     "leakage": {
         "my_train, my_test": (
-            "slices dealt one by one",
+            "slices split one by one",
             "my_test = names[::5]\nmy_train = [name for name in names if name not in my_test]",
             "Split by subject, not by slice",
         ),
@@ -132,7 +132,7 @@ WRONG = {
         "my_alarms": (
             "every leak that was made",
             "my_alarms = ['slices', 'selection', *experiments]",
-            "not among them: ",
+            "wrong: ",
         ),
     },
     "seed_autopsy": {
