@@ -9,7 +9,13 @@ from spoiled_heads import CUT, FINE, KINDS, NO_HEAD, SPOILED, TURNED, spoil
 from epitome_kit.errors import ImageError
 from epitome_kit.images import load_image, load_mask, mark_voxel_size_unknown
 from epitome_kit.metrics import dice
-from epitome_kit.preprocess.alarms import doubts, outliers, uncovered, unlike_template, was_stripped
+from epitome_kit.preprocess.alarms import (
+    coverage_warnings,
+    mask_warnings,
+    outlier_warnings,
+    template_warnings,
+    was_stripped,
+)
 from epitome_kit.preprocess.skull_stripping import StripWarning, skull_strip, strip_with_warnings
 
 RIGHT = 0.9
@@ -78,8 +84,8 @@ def test_outliers_change_nothing_and_are_told(outcomes, kind):
         ("missing slices", "blank"),
         ("sides x 0.75", "brains of adults have 900 to 1900 mL"),
         ("sides x 2 1 1", "a voxel size wrong"),
-        ("axes 1 0 2", "axes may be exchanged"),
-        ("upside down", "front and back, top and bottom may be exchanged"),
+        ("axes 1 0 2", "axes may be swapped"),
+        ("upside down", "front and back, top and bottom may be swapped"),
         ("sphere", "hardly any structure"),
         ("only noise", "unsure"),
     ],
@@ -102,18 +108,18 @@ def test_no_simulated_head_raises_an_alarm(phantom):
 
 def test_a_mask_by_another_tool_is_looked_at_as_well(whole):
     scan, brain = whole
-    assert doubts(scan, brain) == []
+    assert mask_warnings(scan, brain) == []
     cut_scan, cut_brain = spoil("back 50%", *whole)
-    assert "front edge of the scan" in " ".join(doubts(cut_scan, cut_brain))
+    assert "front edge of the scan" in " ".join(mask_warnings(cut_scan, cut_brain))
     nothing = nib.Nifti1Image(np.zeros(scan.shape, np.uint8), scan.affine)
-    assert "smaller than a voxel" in doubts(scan, nothing)[0]
+    assert "smaller than a voxel" in mask_warnings(scan, nothing)[0]
 
 
 def test_without_a_voxel_size_no_size_is_doubted(whole):
     scan, brain = spoil("sides x 0.75", *whole)
     lost, affine = mark_voxel_size_unknown(scan), brain.affine
-    assert "mL" in " ".join(doubts(scan, brain))
-    assert doubts(lost, nib.Nifti1Image(np.asarray(brain.dataobj), affine)) == []
+    assert "mL" in " ".join(mask_warnings(scan, brain))
+    assert mask_warnings(lost, nib.Nifti1Image(np.asarray(brain.dataobj), affine)) == []
 
 
 def test_a_bare_brain_is_dark_around_and_a_head_is_not():
@@ -127,19 +133,21 @@ def test_a_bare_brain_is_dark_around_and_a_head_is_not():
 
 
 def test_outliers_are_counted():
-    assert outliers(0) == []
-    assert outliers(1)[0].startswith("1 voxel lies far away") and outliers(7)[0].startswith("7 voxels lie far away")
+    assert outlier_warnings(0) == []
+    assert outlier_warnings(1)[0].startswith("1 voxel lies far away") and outlier_warnings(7)[0].startswith(
+        "7 voxels lie far away"
+    )
 
 
 def test_a_scan_that_shows_a_part_of_the_brain_is_named():
     brain = nib.Nifti1Image(np.ones((10, 10, 10), np.uint8), np.diag([3.0, 3.0, 3.0, 1]))
     scan = nib.Nifti1Image(np.ones((10, 10, 10), np.float32), np.diag([3.0, 3.0, 3.0, 1]))
     half = scan.slicer[:, :, :5]
-    assert uncovered({"T1w": (scan, np.eye(4)), "FLAIR": (half, np.eye(4))}, brain) == [
-        "FLAIR: the scan shows 50% of the brain only."
+    assert coverage_warnings({"T1w": (scan, np.eye(4)), "FLAIR": (half, np.eye(4))}, brain) == [
+        "FLAIR: the scan shows only 50% of the brain."
     ]
 
 
 def test_a_poor_fit_to_the_template_is_said():
-    assert unlike_template(None) == [] and unlike_template(0.93) == []
-    assert "Dice 0.60" in unlike_template(0.6)[0]
+    assert template_warnings(None) == [] and template_warnings(0.93) == []
+    assert "Dice 0.60" in template_warnings(0.6)[0]

@@ -24,7 +24,7 @@ from epitome_kit.grade.single_case import calibrate_probability, grade_head
 from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.preprocess.skull_stripping import Stripped
+from epitome_kit.preprocess.skull_stripping import SkullStripResult
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.tumour.segment import read_card
 
@@ -56,7 +56,7 @@ def known_brain(subject):
         patch.setattr(
             preprocessing,
             "strip_with_warnings",
-            lambda image, method: Stripped(image_like(np.asarray(brain.dataobj), image), "head", (DOUBT,)),
+            lambda image, method: SkullStripResult(image_like(np.asarray(brain.dataobj), image), "head", (DOUBT,)),
         )
         yield
 

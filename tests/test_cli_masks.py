@@ -82,7 +82,7 @@ def test_which_affine_counts_is_asked_and_obeyed(epitome, two_sizes):
 def test_strip_asks_and_obeys_as_well(epitome, two_sizes, tmp_path, monkeypatch):
     from epitome_kit.preprocess import skull_stripping as skull_strip
 
-    stripped = skull_strip.Stripped
+    stripped = skull_strip.SkullStripResult
     monkeypatch.setattr(skull_strip, "strip_with_warnings", lambda head, method: stripped(head, "head", []))
     out = tmp_path / "mask.nii.gz"
     asked = epitome("strip", two_sizes, "--mask", out)

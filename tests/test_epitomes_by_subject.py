@@ -104,7 +104,7 @@ def test_a_subject_without_an_epitome_is_named_with_its_reason(ready):
     assert "tumour mask" in table.note["sub-00"] and "T1ce" in table.note["sub-01"]
     assert table.mse_epitome.notna().tolist() == [False, False, True]
     with raises_three_lines(CohortError, "learn_epitomes", "sub-00", "patches in each half"):
-        learn_epitomes(cohort, folder, out, **{**SMALL, "fewest": 60}, drawn=True)
+        learn_epitomes(cohort, folder, out, **{**SMALL, "fewest": 60}, use_annotations=True)
 
 
 def test_the_mask_is_carried_to_the_template(ready):
@@ -114,7 +114,7 @@ def test_the_mask_is_carried_to_the_template(ready):
     grey, tumour = draw_head(0)
     assert np.array_equal(mask, np.roll(tumour, 1, axis=0) > 0), "one voxel of 12 mm"
     assert scans.shape == (*SHAPE, 2) and np.array_equal(scans[..., 0], grey["FLAIR"])
-    assert np.array_equal(load_tumour(cohort["sub-00"], folder, out, ("FLAIR",), drawn=True)[1], tumour > 0)
+    assert np.array_equal(load_tumour(cohort["sub-00"], folder, out, ("FLAIR",), use_annotations=True)[1], tumour > 0)
     with raises_three_lines(ImageError, "load_tumour", "T2w", "sub-00"):
         load_tumour(cohort["sub-00"], folder, out, ("FLAIR", "T2w"))
 

@@ -79,7 +79,7 @@ def test_a_tool_that_fails_says_why(install):
 
 def test_a_tool_that_leaves_no_mask_says_what_it_said(install):
     install("synthstrip", "print('nothing to do')")
-    with raises_three_lines(ToolError, "none in mask.nii.gz", "nothing to do"):
+    with raises_three_lines(ToolError, "no mask.nii.gz", "nothing to do"):
         strip_with_tool(SCAN, "synthstrip")
 
 
@@ -96,9 +96,9 @@ def test_a_mask_on_another_grid_is_a_failure(install):
 
 
 def test_a_tool_that_hangs_is_stopped(install, monkeypatch):
-    monkeypatch.setattr("epitome_kit.preprocess.external._LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr("epitome_kit.preprocess.external._TIMEOUT_SECONDS", 0.5)
     install("fsl", "import time; time.sleep(60)")
-    with raises_three_lines(ToolError, "no answer within"):
+    with raises_three_lines(ToolError, "no result within"):
         strip_with_tool(SCAN, "fsl")
 
 

@@ -13,7 +13,7 @@ from epitome_kit.tumour.intervals import (
     VOLUME_LEVEL,
     add_intervals,
     describe_volume,
-    score_misfits,
+    score_volumes,
 )
 from epitome_kit.tumour.sparse_volume import estimate_volume_from_slices
 
@@ -39,7 +39,7 @@ def test_the_levels():
 
 
 def test_each_subject_is_calibrated_by_the_others():
-    off = score_misfits(TUMOURS)
+    off = score_volumes(TUMOURS)
     assert np.isnan(off[0]) and np.isfinite(off[1:]).all()
     found = add_intervals(TUMOURS)
     for row in range(21):

@@ -287,7 +287,7 @@ def test_a_whole_mask_has_no_slab():
 @pytest.mark.parametrize("slices", [(), (4, 12), (-1,)])
 def test_slices_that_are_not_there_are_three_lines(slices):
     for measure in (measure_tumour, count_voxels):
-        with raises_three_lines(ParameterError, "annotated slices out of 0 to 11"):
+        with raises_three_lines(ParameterError, "annotated slices in the range 0 to 11"):
             measure(_box(), annotated_slices=slices)
 
 

@@ -21,7 +21,7 @@ from epitome_kit.preprocess.pipeline import (
     preprocess_cohort,
     registration_error_mm,
 )
-from epitome_kit.preprocess.quality import SAID
+from epitome_kit.preprocess.quality import REMARKS
 from epitome_kit.preprocess.registration import load_template, template_grid
 
 UNUSABLE = {
@@ -86,7 +86,7 @@ def sizeless(phantom, tmp_path_factory):
 
 def test_the_truth_is_met(phantom, preprocessed):
     quality = read_tsv(preprocessed / "quality.tsv")
-    assert list(quality.columns) == ["participant_id", *QUALITY, *SAID]
+    assert list(quality.columns) == ["participant_id", *QUALITY, *REMARKS]
     assert list(quality.participant_id) == list(phantom.subjects)
     assert quality.brain_mask_dice.mean() >= 0.95
     assert quality.bias_residual_sd.mean() < 0.035, "the raw fields have 0.10"
@@ -167,7 +167,7 @@ def test_a_subject_that_was_finished_before_warnings_were_recorded_is_kept(phant
     shutil.copytree(preprocessed, tmp_path / "out")
     record = Preprocessed(tmp_path / "out", "sub-004").record
     found = read_json(record)
-    for name in SAID:
+    for name in REMARKS:
         del found["quality"][name]
     write_json(record, found)
     before = _contents(tmp_path / "out" / "sub-004")

@@ -11,8 +11,8 @@ from epitome_kit.errors import ParameterError
 from epitome_kit.images import image_like, mark_voxel_size_unknown
 from epitome_kit.metrics import dice
 from epitome_kit.plotting.preprocessing import ablation_chart, bias_levels, compare_corrections, strip_thresholds
-from epitome_kit.preprocess.ablation import WITHOUT_TRUTH
-from epitome_kit.preprocess.quality import OF_TRUTH
+from epitome_kit.preprocess.ablation import COHORT_MEASURES
+from epitome_kit.preprocess.quality import TRUTH_MEASURES
 
 HEAD, BRAIN = ellipsoids.head(), ellipsoids.brain()
 INSIDE = np.asarray(BRAIN.dataobj) > 0
@@ -82,8 +82,8 @@ def test_each_correction_is_measured_against_the_scan_without_its_bias():
 def ablation(*, truth):
     rows = [(step, subject) for step in ("none", "strip", "bias") for subject in ("sub-1", "sub-2")]
     table = pd.DataFrame(rows, columns=["left_out", "participant_id"])
-    for place, name in enumerate((*OF_TRUTH, *WITHOUT_TRUTH)):
-        table[name] = np.arange(len(rows)) + place if truth or name in WITHOUT_TRUTH else np.nan
+    for place, name in enumerate((*TRUTH_MEASURES, *COHORT_MEASURES)):
+        table[name] = np.arange(len(rows)) + place if truth or name in COHORT_MEASURES else np.nan
     return table
 
 
@@ -101,7 +101,7 @@ def test_a_step_left_out(truth, unit):
 
 def test_a_variant_that_failed_is_named_and_nothing_at_all_is_an_error():
     table = ablation(truth=False)
-    table.loc[table["left_out"] == "strip", list(WITHOUT_TRUTH)] = np.nan
+    table.loc[table["left_out"] == "strip", list(COHORT_MEASURES)] = np.nan
     assert words(ablation_chart(table)).count("failed") == 4
     with raises_three_lines(ParameterError, "a measure"):
-        ablation_chart(table.assign(**dict.fromkeys(WITHOUT_TRUTH, np.nan)))
+        ablation_chart(table.assign(**dict.fromkeys(COHORT_MEASURES, np.nan)))

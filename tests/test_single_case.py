@@ -16,7 +16,7 @@ from epitome_kit.errors import ImageError, ParameterError, noticed
 from epitome_kit.images import load_image, load_mask, same_grid
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.preprocess.skull_stripping import Stripped
+from epitome_kit.preprocess.skull_stripping import SkullStripResult
 from epitome_kit.simulate.phantom import make_phantom_cohort
 from epitome_kit.tumour.single_case import (
     SPACING_MM,
@@ -77,10 +77,10 @@ def test_contrasts_come_in_their_order_and_what_is_said_outright_counts():
     [
         (["t1.nii.gz", "mprage.nii.gz"], ("mprage.nii.gz", "a second T1w", "epitome cohort bids")),
         (["t1.nii.gz", "T1w=other.nii.gz"], ("other.nii.gz", "a second T1w")),
-        (["scan_3.nii.gz"], ("scan_3.nii.gz, whose contrast cannot be told", "`FLAIR=scan_3.nii.gz`")),
+        (["scan_3.nii.gz"], ("scan_3.nii.gz, of unknown contrast", "`FLAIR=scan_3.nii.gz`")),
         (["T1_w_wo.nii.gz"], ("T1_w_wo.nii.gz", "w and wo", "`T1w=T1_w_wo.nii.gz` or `T1ce=T1_w_wo.nii.gz`")),
-        (["T2_mask.nii.gz"], ("T2_mask.nii.gz, which is none of them", "mask")),
-        (["DWI=b0.nii.gz"], ("DWI=b0.nii.gz, which is none of them", "b0")),
+        (["T2_mask.nii.gz"], ("T2_mask.nii.gz, of another contrast", "mask")),
+        (["DWI=b0.nii.gz"], ("DWI=b0.nii.gz, of another contrast", "b0")),
         (["no/such/folder"], ("folder", "T1w, T1ce, T2w, FLAIR")),
     ],
 )
@@ -131,7 +131,9 @@ def outlined(tmp_path_factory):
     subject = make_phantom_cohort(folder / "cohort", **grid)["sub-001"]
     known = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preprocessing, "strip_with_warnings", lambda image, method: Stripped(known, "head", (DOUBT,)))
+        patch.setattr(
+            preprocessing, "strip_with_warnings", lambda image, method: SkullStripResult(known, "head", (DOUBT,))
+        )
         scans = {name: str(path) for name, path in subject.images.items()}
         return replace(subject, truth=None), folder / "out", segment_head(scans, folder / "out")
 

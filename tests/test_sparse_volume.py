@@ -11,7 +11,7 @@ from tiny import raises_three_lines
 
 from epitome_kit.cohort import read_annotated_slices
 from epitome_kit.errors import EpitomeWarning, ImageError
-from epitome_kit.tumour.sparse_volume import annotated_slices_beside, estimate_volume_from_slices
+from epitome_kit.tumour.sparse_volume import estimate_volume_from_slices, find_annotated_slices
 
 
 def _bodies(number, roughness, seed=0):
@@ -91,19 +91,19 @@ def _mask(folder, slices, affine=None, name="mask.nii.gz"):
 @pytest.mark.parametrize(("slices", "expected"), [([1, 2], (1, 2)), ("all", None)])
 def test_the_sidecar_is_read(tmp_path, slices, expected, name):
     mask = _mask(tmp_path, slices, name=name)
-    assert annotated_slices_beside(mask) == read_annotated_slices(mask) == expected
+    assert find_annotated_slices(mask) == read_annotated_slices(mask) == expected
 
 
 def test_no_sidecar_means_all_slices(tmp_path):
-    assert annotated_slices_beside(tmp_path / "mask.nii.gz") is None
+    assert find_annotated_slices(tmp_path / "mask.nii.gz") is None
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_an_empty_sidecar_says_nothing_which_is_said(tmp_path, content):
     mask = _mask(tmp_path, "all")
     (tmp_path / "mask.json").write_text(content, encoding="utf-8")
-    with pytest.warns(EpitomeWarning, match="mask.json beside mask.nii.gz is empty"):
-        assert annotated_slices_beside(mask) is None
+    with pytest.warns(EpitomeWarning, match="mask.json of mask.nii.gz is empty"):
+        assert find_annotated_slices(mask) is None
 
 
 @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"AnnotatedSlices": "some"}'])
@@ -111,16 +111,16 @@ def test_a_damaged_sidecar_is_three_lines_in_the_name_of_measure(tmp_path, conte
     mask = _mask(tmp_path, "all")
     (tmp_path / "mask.json").write_text(content, encoding="utf-8")
     with raises_three_lines(ImageError, "measure: ", "mask.json", "--slices"):
-        annotated_slices_beside(mask)
+        find_annotated_slices(mask)
 
 
 def test_the_sidecar_of_a_name_in_capitals_is_found(tmp_path):
     mask = _mask(tmp_path, [1, 2])
     (tmp_path / "mask.json").rename(tmp_path / "MASK.json")
-    assert annotated_slices_beside(mask.rename(tmp_path / "MASK.NII.GZ")) == (1, 2)
+    assert find_annotated_slices(mask.rename(tmp_path / "MASK.NII.GZ")) == (1, 2)
 
 
 def test_a_sidecar_counts_along_the_third_axis_which_has_to_be_axial(tmp_path):
     coronal = _mask(tmp_path, [1, 2], np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]))
     with raises_three_lines(ImageError, "RSA", "--slices"):
-        annotated_slices_beside(coronal)
+        find_annotated_slices(coronal)

@@ -13,7 +13,7 @@ from epitome_kit.images import load_image, load_mask
 from epitome_kit.preprocess.deformation import resample_deformed
 from epitome_kit.preprocess.pipeline import STEPS, Preprocessed, preprocess_cohort
 from epitome_kit.preprocess.registration import centre_on_template, load_template
-from epitome_kit.preprocess.skull_stripping import METHODS, Stripped
+from epitome_kit.preprocess.skull_stripping import METHODS, SkullStripResult
 from epitome_kit.preprocess.subject import describe_steps, preprocess_subject
 from epitome_kit.sidecars import sidecar_path
 
@@ -170,7 +170,7 @@ def test_two_threads_write_the_same_bytes_as_one(single, tmp_path, monkeypatch):
     """The brain is known beforehand: it is found before there are threads."""
     (subject,) = single
     known = load_mask(next(subject.truth.glob("*T2w_desc-brain_mask.nii.gz")))
-    stripped = Stripped(known, "head", ())
+    stripped = SkullStripResult(known, "head", ())
     monkeypatch.setattr("epitome_kit.preprocess.subject.strip_with_warnings", lambda image, method: stripped)
     written = []
     for threads in (1, 2):

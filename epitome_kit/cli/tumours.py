@@ -121,10 +121,10 @@ def measure(
     - `epitome measure BraTS_seg.nii.gz --mask-labels brats21:TC`
     """
     from epitome_kit.tumour.measure import count_voxels, measure_tumour
-    from epitome_kit.tumour.sparse_volume import annotated_slices_beside
+    from epitome_kit.tumour.sparse_volume import find_annotated_slices
 
     with noticed() as remarks:
-        annotated = annotated_slices_beside(mask, trust=trust) if slices is None else _indices(slices)
+        annotated = find_annotated_slices(mask, trust=trust) if slices is None else _indices(slices)
         measure_mask = count_voxels if voxels else measure_tumour
         size = measure_mask(mask, annotated_slices=annotated, labels=mask_labels, trust=trust)
     if slices is None and annotated is not None:

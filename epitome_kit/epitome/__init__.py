@@ -1,1 +1,5 @@
-"""The epitome of a tumour: its region cut out of every contrast, and the learned epitome."""
+"""Cut tumour regions out of scans, and learn epitomes; each function is loaded when it is first used."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,20 +1,22 @@
-"""Codebooks: what else the voxels of an epitome could be spent on, and who explains more."""
+"""Compare epitomes with baseline codebooks of the same number of voxels."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from epitome_kit.epitome.model import learn_epitome, reconstruction_error
+from epitome_kit.epitome.model import LearnedEpitome, learn_epitome, reconstruction_error
 
 METHODS = ("epitome", "kmeans", "random")
-"""Ways to spend the voxels, the columns ``mse_...`` of every comparison."""
+"""Methods compared, the suffixes of the columns ``mse_...``."""
 
 _DRAWS = 5
 _STARTS = 2
 _STEPS = 30
 
 
-def codebook_size(shape, size):
-    """Count the patches that have as many voxels as an epitome, at least one.
+def codebook_size(shape: Sequence[int], size: Sequence[int]) -> int:
+    """Return the number of patches with as many voxels as an epitome, at least one.
 
     Parameters
     ----------
@@ -24,24 +26,27 @@ def codebook_size(shape, size):
     Returns
     -------
     int
+        Number of entries of a codebook.
     """
     return max(1, int(np.prod(shape) // np.prod(size)))
 
 
-def kmeans_patches(patches, count, *, seed=0):
-    """Find the patches that k-means explains the others by.
+def kmeans_patches(patches: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
+    """Compute a codebook of patches by k-means.
 
     Parameters
     ----------
     patches : ndarray, shape (n, a, b, c, contrasts)
+        Training patches.
     count : int
-        Number of clusters; at most n are made.
+        Number of clusters, at most the number of distinct patches.
     seed : int, default=0
-        Beginnings: k-means++, the better of two.
+        Seed of k-means++; the better of two runs is returned.
 
     Returns
     -------
     ndarray, shape (count, a, b, c, contrasts)
+        Cluster centres.
 
     References
     ----------
@@ -55,13 +60,15 @@ def kmeans_patches(patches, count, *, seed=0):
     return min(books, key=lambda book: baseline_error(book, patches).mean())
 
 
-def baseline_error(book, patches):
-    """Mean squared error of each patch, replaced by the most similar one of a codebook.
+def baseline_error(book: np.ndarray, patches: np.ndarray) -> np.ndarray:
+    """Return the mean squared error of each patch, replaced by the nearest entry of a codebook.
 
     Parameters
     ----------
     book : ndarray, shape (count, a, b, c, contrasts)
+        Codebook.
     patches : ndarray, shape (n, a, b, c, contrasts)
+        Patches to approximate.
 
     Returns
     -------
@@ -73,34 +80,43 @@ def baseline_error(book, patches):
     return np.maximum(squared.min(axis=1), 0) / flat.shape[1]
 
 
-def compare_codebooks(train, test, shape, *, epitome=None, iterations=15, seed=0):
-    """Spend the same number of voxels in three ways, and see which explains new patches best.
+def compare_codebooks(
+    train: np.ndarray,
+    test: np.ndarray,
+    shape: int | Sequence[int],
+    *,
+    epitome: LearnedEpitome | None = None,
+    iterations: int = 15,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Compare the reconstruction errors of three codebooks with the same number of voxels.
 
-    An epitome; the centres of k-means; and training patches taken at random,
-    the mean over five draws. Each patch is replaced by the most similar part or
-    patch. The budget is of voxels, not of bits: an epitome has as many parts as
-    voxels, so that naming one takes more bits than naming one patch of a few.
+    The codebooks are an epitome, the centres of k-means, and random training patches
+    (mean over five draws). Each patch is replaced by its nearest part or entry. The
+    budget is in voxels, not in bits: an epitome has as many parts as voxels, so that the
+    index of a part takes more bits than that of an entry.
 
     Parameters
     ----------
     train, test : ndarray, shape (n, a, b, c, contrasts)
-        Patches to learn from, and others, which must share no voxel with them.
+        Training and test patches, which must share no voxel.
     shape : int or (int, int, int)
-        Sides of the epitome, whose voxels are the budget.
+        Sides of the epitome, whose number of voxels is the budget.
     epitome : LearnedEpitome, default=None
-        One that was learned from `train`; None: learn it.
+        Epitome learned from `train`; None: learn it.
     iterations : int, default=15
         As for :func:`epitome_kit.learn_epitome`.
     seed : int, default=0
+        Seed of all three codebooks.
 
     Returns
     -------
     dict of str to ndarray, shape (n of test,)
         Mean squared error of each test patch, by :data:`METHODS`.
     """
-    shape = tuple(np.broadcast_to(shape, 3))
-    count = codebook_size(shape, np.shape(train)[1:4])
-    epitome = learn_epitome(train, shape, iterations=iterations, seed=seed) if epitome is None else epitome
+    grid = tuple(np.broadcast_to(shape, 3))
+    count = codebook_size(grid, np.shape(train)[1:4])
+    epitome = learn_epitome(train, grid, iterations=iterations, seed=seed) if epitome is None else epitome
     rng = np.random.default_rng(seed)
     draws = [train[rng.permutation(len(train))[:count]] for _ in range(_DRAWS)]
     return {

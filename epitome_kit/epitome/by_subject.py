@@ -1,5 +1,7 @@
-"""An epitome learned from each subject's tumour, and what it explains of the half that it did not see."""
+"""Learn an epitome from every tumour, and test it on held-out halves of the tumour."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from zlib import crc32
@@ -8,12 +10,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from epitome_kit.cohort import annotation_path
+from epitome_kit.cohort import Cohort, Subject, annotation_path
 from epitome_kit.epitome.baselines import METHODS, compare_codebooks
 from epitome_kit.epitome.files import record_path, save_epitome
-from epitome_kit.epitome.model import learn_epitome
+from epitome_kit.epitome.model import LearnedEpitome, learn_epitome
 from epitome_kit.epitome.patches import split_halves, take_patches
 from epitome_kit.errors import CohortError, EpitomeError, ImageError
+from epitome_kit.files import Json, PathLike
 from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
@@ -25,71 +28,95 @@ COLUMNS = ["participant_id", "n_patches", *(f"mse_{name}" for name in METHODS), 
 _DIGITS = 6
 
 
-def learn_epitomes(
-    cohort,
-    preprocessed,
-    out,
-    *,
-    shape=8,
-    patch=3,
-    iterations=15,
-    fewest=60,
-    most=300,
-    drawn=False,
-    seed=0,
-    workers=1,
-):
-    """Learn an epitome of every tumour, and test each on the half of the tumour that it was not learned from.
+@dataclass(frozen=True)
+class _Places:
+    """Folders and contrasts of a cohort."""
 
-    A tumour is cut across its longest axis. What is learned from one half is
-    tested on the other, and the other way round; the errors are the means of
-    both. The epitome that is kept is learned from the whole tumour. Finished
-    subjects are kept on the next call as long as scans, mask and settings are
-    the same.
+    preprocessed: Path
+    out: Path
+    contrasts: Sequence[str]
+
+
+def learn_epitomes(
+    cohort: Cohort,
+    preprocessed: PathLike,
+    out: PathLike,
+    *,
+    shape: int = 8,
+    patch: int = 3,
+    iterations: int = 15,
+    fewest: int = 60,
+    most: int = 300,
+    use_annotations: bool = False,
+    seed: int = 0,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Learn an epitome from every tumour, with a test on held-out halves of the tumour.
+
+    Each tumour is split across its longest axis. An epitome is learned from each half and
+    tested on the other; the errors are the means of both. The saved epitome is learned
+    from the whole tumour. Finished subjects are kept on the next call if scans, mask and
+    settings are unchanged.
 
     Parameters
     ----------
     cohort : Cohort
+        Segmented subjects.
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+        Folder written by :func:`epitome_kit.preprocess_cohort`.
     out : path
-        Workspace with the ``masks/`` of :func:`epitome_kit.segment_cohort`;
-        gets ``epitomes/sub-*/``.
+        Workspace with the ``masks/`` of :func:`epitome_kit.segment_cohort`, to which
+        ``epitomes/sub-*/`` are written.
     shape, patch : int, default=8 and 3
         Sides of the epitome and of a patch, in voxels of the template grid.
     iterations : int, default=15
+        Number of iterations, as for :func:`learn_epitome`.
     fewest : int, default=60
-        Patches that each half of a tumour must hold.
+        Minimum number of patches in each half of a tumour.
     most : int, default=300
-        Patches to learn from, drawn at random where there are more.
-    drawn : bool, default=False
-        Take the annotated masks instead of those that were found.
+        Maximum number of training patches, drawn at random if there are more.
+    use_annotations : bool, default=False
+        Use the annotated masks instead of the segmented ones.
     seed : int, default=0
-        Whatever the number of workers, a seed gives the same epitomes.
+        Seed; results do not depend on the number of workers.
     workers : int, default=1
-        Processes.
+        Number of processes.
 
     Returns
     -------
     DataFrame
         ``participant_id``; ``n_patches`` in the whole tumour; ``mse_epitome``,
         ``mse_kmeans``, ``mse_random``: see
-        :func:`epitome_kit.epitome.baselines.compare_codebooks`; and ``note``, why a
-        subject has none.
+        :func:`epitome_kit.epitome.baselines.compare_codebooks`; and ``note``, the reason
+        why a subject has no epitome.
 
     Raises
     ------
     CohortError
         No subject has an epitome.
+
+    See Also
+    --------
+    learn_epitome : Learn one epitome from patches.
+    learn_grade_epitomes : Learn one epitome for each class.
+
+    Examples
+    --------
+    Segmentation takes a minute for each subject:
+
+    >>> import epitome_kit as ek
+    >>> cohort = ek.open_cohort("bids")  # doctest: +SKIP
+    >>> tumours = ek.predict_tumours(cohort, "run/preprocessed", "run")  # doctest: +SKIP
+    >>> errors = ek.learn_epitomes(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     settings = {
         **{"shape": shape, "patch": patch, "iterations": iterations},
-        **{"fewest": fewest, "most": most, "drawn": drawn, "seed": seed},
+        **{"fewest": fewest, "most": most, "drawn": use_annotations, "seed": seed},
     }
-    places = {"preprocessed": Path(preprocessed), "out": Path(out), "contrasts": cohort.contrasts}
-    jobs = [(each, _record(each, settings=settings, **places)) for each in cohort]
+    places = _Places(Path(preprocessed), Path(out), cohort.contrasts)
+    jobs = [(each, _record(each, places, settings)) for each in cohort]
     report_again("learn_epitomes", [record.difference() for _, record in jobs])
-    work = partial(_learn_one, settings=settings, **places)
+    work = partial(_learn_one, places=places, settings=settings)
     rows = pd.DataFrame(for_each(work, jobs, title="Learning epitomes", workers=workers), columns=COLUMNS)
     if rows.mse_epitome.isna().all():
         first = rows.iloc[0]
@@ -97,26 +124,35 @@ def learn_epitomes(
             "learn_epitomes",
             "at least one tumour that an epitome can be learned from",
             f"{len(rows)} without; {first.participant_id}: {first.note}",
-            "segment the cohort first with `epitome extract COHORT OUT`, or look at its masks",
+            "segment the cohort first with `epitome extract COHORT OUT`, or inspect its masks",
         )
     return rows
 
 
-def load_tumour(subject, preprocessed, out, contrasts, *, drawn=False):
+def load_tumour(
+    subject: Subject, preprocessed: PathLike, out: PathLike, contrasts: Sequence[str], *, use_annotations: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Load a subject's scans and tumour on the template grid.
 
     Parameters
     ----------
     subject : Subject
+        Subject of a cohort.
     preprocessed, out : path
+        As for :func:`learn_epitomes`.
     contrasts : sequence of str
-    drawn : bool, default=False
+        Contrasts to load.
+    use_annotations : bool, default=False
         As for :func:`learn_epitomes`.
 
     Returns
     -------
-    (ndarray of float32, shape (i, j, k, contrasts), ndarray of bool, shape (i, j, k), ndarray, shape (4, 4))
-        Normalised scans, tumour mask, and the affine of the grid.
+    scans : ndarray of float32, shape (i, j, k, contrasts)
+        Normalised scans.
+    mask : ndarray of bool, shape (i, j, k)
+        Tumour mask.
+    affine : ndarray, shape (4, 4)
+        Affine of the grid.
 
     Raises
     ------
@@ -125,7 +161,7 @@ def load_tumour(subject, preprocessed, out, contrasts, *, drawn=False):
     """
     files = Preprocessed(Path(preprocessed), subject.id)
     paths = {name: files.scan(name) for name in contrasts}
-    mask = _mask_path(subject, files, out, drawn)
+    mask = _mask_path(subject, files, Path(out), use_annotations)
     missing = [name for name, path in {**paths, "tumour mask": mask}.items() if not path.is_file()]
     if missing:
         raise ImageError(
@@ -133,7 +169,7 @@ def load_tumour(subject, preprocessed, out, contrasts, *, drawn=False):
         )
     images = [load_image(path, where="load_tumour") for path in paths.values()]
     grid, tumour = images[0], load_mask(mask, where="load_tumour")
-    if not drawn:
+    if not use_annotations:
         to_template = np.loadtxt(files.transform(registration_reference(subject)))
         on_scan = nib.Nifti1Image(np.asarray(tumour.dataobj), assign_nominal_voxel_size(tumour).affine)
         tumour = resample(on_scan, grid.affine, grid.shape, transform=to_template, smooth=True)
@@ -141,49 +177,66 @@ def load_tumour(subject, preprocessed, out, contrasts, *, drawn=False):
     return scans, np.asarray(tumour.dataobj) > 0.5, grid.affine
 
 
-def draw_patches(subject, preprocessed, out, contrasts, *, patch, most, seed, drawn=False):
-    """Draw some of the patches of a subject's tumour.
+def draw_patches(
+    subject: Subject,
+    preprocessed: PathLike,
+    out: PathLike,
+    contrasts: Sequence[str],
+    *,
+    patch: int,
+    most: int,
+    seed: int,
+    use_annotations: bool = False,
+) -> np.ndarray:
+    """Draw a random sample of the patches of a subject's tumour.
 
     Parameters
     ----------
     subject : Subject
+        Subject of a cohort.
     preprocessed, out : path
+        As for :func:`learn_epitomes`.
     contrasts : sequence of str
+        Contrasts to load.
     patch : int
+        Side of a patch in voxels.
     most : int
-        All patches where there are fewer.
+        Maximum number of patches.
     seed : int
-        Together with the name of the subject.
-    drawn : bool, default=False
+        Seed, combined with the name of the subject.
+    use_annotations : bool, default=False
         As for :func:`learn_epitomes`.
 
     Returns
     -------
     ndarray of float32, shape (n, a, b, c, contrasts)
-        None at all, n = 0, of a subject without scans or tumour.
+        Empty, n = 0, for a subject without scans or tumour.
     """
     try:
-        scans, mask, _ = load_tumour(subject, preprocessed, out, contrasts, drawn=drawn)
+        scans, mask, _ = load_tumour(subject, preprocessed, out, contrasts, use_annotations=use_annotations)
     except EpitomeError:
         return np.zeros((0, patch, patch, patch, len(contrasts)), np.float32)
-    return _some(take_patches(scans, mask, patch), most, own_generator(subject.id, seed))
+    return _sample(take_patches(scans, mask, patch), most, subject_generator(subject.id, seed))
 
 
-def own_generator(name, seed):
-    """Random numbers that depend on a name and the seed alone, not on the order of work."""
+def subject_generator(name: str, seed: int) -> np.random.Generator:
+    """Return a generator that depends on a name and the seed, not on the order of processing."""
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
-def _learn_one(job, *, preprocessed, out, contrasts, settings):
+def _learn_one(job: tuple[Subject, Record], *, places: _Places, settings: Json) -> Json:
     subject, record = job
-    if row := record.results().get("row"):
-        return row
+    if finished := record.results().get("row"):
+        return finished
     record.path.unlink(missing_ok=True)
-    row = {"participant_id": subject.id, "n_patches": 0}
+    row: Json = {"participant_id": subject.id, "n_patches": 0}
     try:
-        scans, mask, affine = load_tumour(subject, preprocessed, out, contrasts, drawn=settings["drawn"])
+        scans, mask, affine = load_tumour(
+            subject, places.preprocessed, places.out, places.contrasts, use_annotations=settings["drawn"]
+        )
         row["n_patches"] = int(mask.sum())
-        epitome, errors = _learn_and_test(scans, mask, contrasts, settings, own_generator(subject.id, settings["seed"]))
+        rng = subject_generator(subject.id, settings["seed"])
+        epitome, errors = _learn_and_test(scans, mask, places.contrasts, settings, rng)
     except EpitomeError as error:
         row["note"] = error.reason
         record.finish(row=row)
@@ -194,7 +247,9 @@ def _learn_one(job, *, preprocessed, out, contrasts, settings):
     return row
 
 
-def _learn_and_test(scans, mask, contrasts, settings, rng):
+def _learn_and_test(
+    scans: np.ndarray, mask: np.ndarray, contrasts: Sequence[str], settings: Json, rng: np.random.Generator
+) -> tuple[LearnedEpitome, Json]:
     patches = take_patches(scans, mask, settings["patch"])
     halves = [patches[half] for half in split_halves(mask, settings["patch"])]
     smallest = min(map(len, halves))
@@ -205,27 +260,33 @@ def _learn_and_test(scans, mask, contrasts, settings, rng):
             f"{smallest} in the smaller of {len(patches)} in all",
             "use smaller patches or a finer grid",
         )
-    halves = [_some(half, settings["most"], rng) for half in halves]
-    how = {"iterations": settings["iterations"], "seed": settings["seed"]}
-    tested = [compare_codebooks(*order, settings["shape"], **how) for order in (halves, halves[::-1])]
+    halves = [_sample(half, settings["most"], rng) for half in halves]
+    shape, iterations, seed = settings["shape"], settings["iterations"], settings["seed"]
+    tested = [
+        compare_codebooks(train, test, shape, iterations=iterations, seed=seed)
+        for train, test in (halves, halves[::-1])
+    ]
     errors = {f"mse_{name}": round(float(np.mean([each[name].mean() for each in tested])), _DIGITS) for name in METHODS}
-    chosen = _some(patches, settings["most"], rng)
-    return learn_epitome(chosen, settings["shape"], contrasts=contrasts, **how), errors
+    chosen = _sample(patches, settings["most"], rng)
+    return learn_epitome(chosen, shape, contrasts=contrasts, iterations=iterations, seed=seed), errors
 
 
-def _some(patches, most, rng):
+def _sample(patches: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     return patches if len(patches) <= most else patches[np.sort(rng.permutation(len(patches))[:most])]
 
 
-def _mask_path(subject, files, out, drawn):
-    return files.mask("label-tumour") if drawn else Workspace(out).masks / annotation_path("", subject.id).name
+def _mask_path(subject: Subject, files: Preprocessed, out: Path, use_annotations: bool) -> Path:
+    return (
+        files.mask("label-tumour") if use_annotations else Workspace(out).masks / annotation_path("", subject.id).name
+    )
 
 
-def _record(subject, *, preprocessed, out, contrasts, settings):
-    """Record of the epitome of a subject, which holds its row of the table."""
-    files = Preprocessed(preprocessed, subject.id)
-    inputs = [*map(files.scan, contrasts), _mask_path(subject, files, out, settings["drawn"])]
+def _record(subject: Subject, places: _Places, settings: Json) -> Record:
+    """Return the record of the epitome of a subject, which stores its row of the table."""
+    files = Preprocessed(places.preprocessed, subject.id)
+    mask = _mask_path(subject, files, places.out, settings["drawn"])
+    inputs = [*map(files.scan, places.contrasts), mask]
     if not settings["drawn"]:
         inputs.append(files.transform(registration_reference(subject)))
-    path = record_path(Workspace(out).epitomes / subject.id, subject.id)
-    return Record(path, {**settings, "contrasts": list(contrasts)}, checksums(*inputs))
+    path = record_path(Workspace(places.out).epitomes / subject.id, subject.id)
+    return Record(path, {**settings, "contrasts": list(places.contrasts)}, checksums(*inputs))

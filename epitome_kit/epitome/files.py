@@ -1,5 +1,6 @@
-"""Learned epitomes on disk: NIfTI images for each contrast, and a record beside them."""
+"""Save and load learned epitomes: NIfTI images for each contrast, and a JSON record."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -8,35 +9,44 @@ import numpy as np
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.epitome.model import LearnedEpitome
 from epitome_kit.errors import ImageError
-from epitome_kit.files import read_json, write_json
+from epitome_kit.files import Json, PathLike, read_json, write_json
 from epitome_kit.images import load_image, save_image
 
 _FIELDS = ("mean", "variance")
 
 
-def record_path(folder, name):
-    """Path of the record of a learned epitome, the file that is written last."""
+def record_path(folder: PathLike, name: str) -> Path:
+    """Return the path of the record of a learned epitome, which is written last."""
     return Path(folder) / f"{name}_desc-epitome.json"
 
 
-def save_epitome(epitome, folder, name, *, spacing_mm, notes=None):
+def save_epitome(
+    epitome: LearnedEpitome,
+    folder: PathLike,
+    name: str,
+    *,
+    spacing_mm: float | Sequence[float] | np.ndarray,
+    notes: Json | None = None,
+) -> dict[str, Path]:
     """Write a learned epitome as NIfTI: mean and variance of each contrast, and the usage.
 
     Parameters
     ----------
     epitome : LearnedEpitome
+        From :func:`epitome_kit.learn_epitome`.
     folder : path
+        Folder to write to.
     name : str
-        What the file names begin with, such as ``"sub-001"`` or ``"grade-2"``.
+        Prefix of the file names, such as ``"sub-001"`` or ``"grade-2"``.
     spacing_mm : float or (float, float, float)
-        Voxel size of the scans that it was learned from.
+        Voxel size of the scans from which it was learned.
     notes : dict, default=None
-        More to keep in the record.
+        Additional entries of the record.
 
     Returns
     -------
     dict of str to Path
-        ``"mean T2w"``, ``"variance T2w"`` and so on, and ``"usage"``.
+        Paths by ``"mean T2w"``, ``"variance T2w"`` and so on, and ``"usage"``.
     """
     affine = np.diag([*np.broadcast_to(spacing_mm, 3), 1.0])
     images = {
@@ -53,22 +63,25 @@ def save_epitome(epitome, folder, name, *, spacing_mm, notes=None):
     return paths
 
 
-def load_epitome(folder, name):
-    """Read a learned epitome that :func:`save_epitome` wrote.
+def load_epitome(folder: PathLike, name: str) -> LearnedEpitome:
+    """Load a learned epitome written by :func:`save_epitome`.
 
     Parameters
     ----------
     folder : path
+        Folder of the epitome.
     name : str
+        Prefix of the file names.
 
     Returns
     -------
     LearnedEpitome
+        Means, variances and usage.
 
     Raises
     ------
     ImageError
-        No such epitome, or one of its images is missing.
+        The epitome or one of its images is missing.
     """
     path = record_path(folder, name)
     if not path.is_file():
@@ -84,15 +97,15 @@ def load_epitome(folder, name):
     return LearnedEpitome(mean, variance, usage, tuple(about["patch"]), contrasts, tuple(about["history"]))
 
 
-def _image_path(folder, name, key):
-    """File name with the entities of BIDS, such as ``sub-001_stat-mean_desc-epitome_T2w.nii.gz``."""
+def _image_path(folder: PathLike, name: str, key: str) -> Path:
+    """Return a path with BIDS entities, such as ``sub-001_stat-mean_desc-epitome_T2w.nii.gz``."""
     field, _, contrast = key.partition(" ")
     bids = CONTRASTS[contrast].bids if contrast in CONTRASTS else contrast or "usage"
     *entities, suffix = bids.split("_")
-    told = [f"stat-{field}"] if contrast else []
-    return Path(folder) / ("_".join([name, *entities, *told, "desc-epitome", suffix]) + ".nii.gz")
+    statistic = [f"stat-{field}"] if contrast else []
+    return Path(folder) / ("_".join([name, *entities, *statistic, "desc-epitome", suffix]) + ".nii.gz")
 
 
-def _read(folder, name, key):
+def _read(folder: PathLike, name: str, key: str) -> np.ndarray:
     image = load_image(_image_path(folder, name, key), where="load_epitome", check_voxels=False)
     return np.asarray(image.dataobj, float)

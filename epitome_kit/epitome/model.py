@@ -1,7 +1,8 @@
-"""The learned epitome: a small image whose parts explain the patches of a tumour."""
+"""Learn an epitome: a small image from whose parts the patches of a tumour can be rebuilt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy import fft
@@ -10,7 +11,7 @@ from epitome_kit.epitome.patches import assemble_patches, take_patches
 from epitome_kit.errors import ParameterError
 
 FLOOR = 0.05
-"""Least variance of a voxel: with less, one patch alone could claim it."""
+"""Minimum variance of a voxel; with less, a voxel could fit a single patch."""
 
 _AXES, _LAST = (-4, -3, -2), (-3, -2, -1)
 _NOISE = 0.1
@@ -20,77 +21,102 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class LearnedEpitome:
-    """A small image that wraps around: its last voxel stands beside its first.
+    """A small image with periodic boundaries.
 
     Attributes
     ----------
     mean, variance : ndarray, shape (i, j, k, contrasts)
-        Of the grey value at each voxel, in the units of the patches, and those squared.
+        Mean and variance of the intensity at each voxel, in units of the patches and
+        their squares.
     usage : ndarray, shape (i, j, k)
-        Share of the patches that begin at each voxel; sums to 1.
+        Proportion of patches whose corner is at each voxel; sums to 1.
     patch : (int, int, int)
-        Sides of the patches it was learned from.
+        Sides of the training patches.
     contrasts : tuple of str
-        In the order of the last axis.
+        Names of the last axis.
     history : tuple of float
-        Mean log-likelihood of a patch, in nats, before the first step of
-        learning and after each; it never falls.
+        Mean log-likelihood of a patch, in nats, initially and after each iteration.
     """
 
     mean: np.ndarray
     variance: np.ndarray
     usage: np.ndarray
-    patch: tuple
-    contrasts: tuple
-    history: tuple
+    patch: tuple[int, ...]
+    contrasts: tuple[str, ...]
+    history: tuple[float, ...]
 
 
-def learn_epitome(patches, shape=12, *, contrasts=None, iterations=15, seed=0, start=None):
+def learn_epitome(
+    patches: np.ndarray,
+    shape: int | Sequence[int] = 12,
+    *,
+    contrasts: Sequence[str] | None = None,
+    iterations: int = 15,
+    seed: int = 0,
+    start: LearnedEpitome | None = None,
+) -> LearnedEpitome:
     """Learn an epitome from patches by expectation-maximisation.
 
-    Each patch is thought to be a noisy copy of some part of the epitome, of
-    which part is not known. The E-step weighs all parts for every patch; the
-    M-step makes each voxel the weighted mean and variance of what was laid on
-    it. It begins with random patches side by side, and a little noise.
+    Each patch is modelled as a noisy copy of an unknown part of the epitome. The E-step
+    computes the posterior of all parts for every patch; the M-step sets each voxel to the
+    weighted mean and variance of the patch voxels assigned to it. The epitome is
+    initialised with a tiling of random patches and a little noise.
 
     Parameters
     ----------
     patches : ndarray, shape (n, a, b, c, contrasts)
-        As :func:`epitome_kit.epitome.patches.take_patches` cuts them out.
+        As returned by :func:`epitome_kit.epitome.patches.take_patches`.
     shape : int or (int, int, int), default=12
         Voxels along each side of the epitome.
     contrasts : sequence of str, default=None
         Names of the last axis; None numbers them from 1.
     iterations : int, default=15
+        Number of iterations of expectation-maximisation.
     seed : int, default=0
-        Patches and noise of the beginning.
+        Seed of the initialisation.
     start : LearnedEpitome, default=None
-        Begin with this one instead, which keeps its parts in their places.
+        Initial epitome, whose layout is kept; None for a random initialisation.
 
     Returns
     -------
     LearnedEpitome
+        Means, variances and usage.
 
     Raises
     ------
     ParameterError
-        No patches, patches that are larger than the epitome, or a `start` of
-        another shape.
+        There are no patches, they are larger than the epitome, or `start` has another shape.
+
+    See Also
+    --------
+    learn_epitomes : Learn an epitome from every tumour of a cohort.
+    extract_epitome : Cut the tumour region itself out of the scans.
 
     References
     ----------
     Jojic, Frey and Kannan, ICCV 2003, doi:10.1109/ICCV.2003.1238311
     Dempster, Laird and Rubin, J R Stat Soc B 1977, doi:10.1111/j.2517-6161.1977.tb01600.x
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import epitome_kit as ek
+    >>> from epitome_kit.epitome import take_patches
+    >>> rng = np.random.default_rng(0)
+    >>> scans = rng.normal(size=(10, 10, 10, 2))
+    >>> epitome = ek.learn_epitome(take_patches(scans, np.ones((10, 10, 10), bool), size=3), shape=6, iterations=2)
+    >>> epitome.mean.shape, epitome.contrasts, len(epitome.history)
+    ((6, 6, 6, 2), ('1', '2'), 3)
     """
     patches = np.asarray(patches, float)
-    shape = tuple(int(side) for side in np.broadcast_to(shape, 3))
-    _check(patches, shape, start)
+    grid = tuple(int(side) for side in np.broadcast_to(shape, 3))
+    _check(patches, grid, start)
     size, names = patches.shape[1:4], contrasts or range(1, patches.shape[-1] + 1)
     if start is None:
-        mean, variance = _begin(patches, shape, np.random.default_rng(seed))
+        mean, variance = _initialise(patches, grid, np.random.default_rng(seed))
     else:
         mean, variance = start.mean, start.variance
-    spectra = _Spectra.of(patches, shape, np.complex64)
+    spectra = _Spectra.of(patches, grid, np.complex64)
     weights, fit = _expect(spectra, mean, variance)
     history = [fit.mean()]
     for _ in range(iterations):
@@ -101,15 +127,17 @@ def learn_epitome(patches, shape=12, *, contrasts=None, iterations=15, seed=0, s
     return LearnedEpitome(mean, variance, usage, size, tuple(map(str, names)), tuple(map(float, history)))
 
 
-def squared_distances(patches, mean, precision=None):
-    """Compare every patch with every part of an image that wraps around, by FFT.
+def squared_distances(patches: np.ndarray, mean: np.ndarray, precision: np.ndarray | None = None) -> np.ndarray:
+    """Compute the distances between all patches and all parts of a periodic image, by FFT.
 
     Parameters
     ----------
     patches : ndarray, shape (n, a, b, c, contrasts)
+        Patches.
     mean : ndarray, shape (i, j, k, contrasts)
+        Periodic image.
     precision : ndarray of the same shape, default=None
-        Weight of each voxel of the image; None weighs all alike.
+        Weight of each voxel of the image; None for equal weights.
 
     Returns
     -------
@@ -120,13 +148,15 @@ def squared_distances(patches, mean, precision=None):
     return _distances(spectra, mean, np.ones_like(mean) if precision is None else precision)
 
 
-def posteriors(epitome, patches):
-    """Tell how likely it is that each patch comes from each part of an epitome.
+def posteriors(epitome: LearnedEpitome, patches: np.ndarray) -> np.ndarray:
+    """Compute the posterior probability of each part of an epitome for each patch.
 
     Parameters
     ----------
     epitome : LearnedEpitome
+        From :func:`learn_epitome`.
     patches : ndarray, shape (n, a, b, c, contrasts)
+        Patches with the contrasts of the epitome.
 
     Returns
     -------
@@ -137,13 +167,15 @@ def posteriors(epitome, patches):
     return _expect(spectra, epitome.mean, epitome.variance)[0]
 
 
-def log_likelihood(epitome, patches):
-    """Log-likelihood of each patch under an epitome, in nats, all parts equally likely.
+def log_likelihood(epitome: LearnedEpitome, patches: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of each patch under an epitome, in nats, with a uniform prior of parts.
 
     Parameters
     ----------
     epitome : LearnedEpitome
+        From :func:`learn_epitome`.
     patches : ndarray, shape (n, a, b, c, contrasts)
+        Patches with the contrasts of the epitome.
 
     Returns
     -------
@@ -154,13 +186,15 @@ def log_likelihood(epitome, patches):
     return np.concatenate([_expect(spectra, epitome.mean, epitome.variance)[1] for spectra in parts])
 
 
-def reconstruction_error(epitome, patches):
-    """Mean squared error of each patch, replaced by the most similar part of an epitome.
+def reconstruction_error(epitome: LearnedEpitome, patches: np.ndarray) -> np.ndarray:
+    """Return the mean squared error of each patch, replaced by the nearest part of an epitome.
 
     Parameters
     ----------
     epitome : LearnedEpitome
+        From :func:`learn_epitome`.
     patches : ndarray, shape (n, a, b, c, contrasts)
+        Patches with the contrasts of the epitome.
 
     Returns
     -------
@@ -172,16 +206,18 @@ def reconstruction_error(epitome, patches):
     return np.maximum(np.concatenate(nearest), 0) / np.prod(np.shape(patches)[1:])
 
 
-def reconstruct(epitome, scans, mask):
-    """Rebuild a tumour out of the parts of an epitome.
+def reconstruct(epitome: LearnedEpitome, scans: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Reconstruct a tumour from the parts of an epitome.
 
-    Each patch becomes the mean of all parts, weighed by how likely it comes
-    from them, and where patches overlap they are averaged.
+    Each patch is replaced by the posterior mean of all parts; overlapping patches are
+    averaged.
 
     Parameters
     ----------
     epitome : LearnedEpitome
+        From :func:`learn_epitome`.
     scans : ndarray, shape (i, j, k, contrasts)
+        Scans with the contrasts of the epitome.
     mask : ndarray of bool, shape (i, j, k)
         The tumour.
 
@@ -201,20 +237,19 @@ def reconstruct(epitome, scans, mask):
 
 
 class _Spectra(NamedTuple):
-    """Fourier transforms of patches, of their squares and of a patch of ones, in a corner of the epitome's grid.
+    """Fourier transforms of patches, of their squares and of a patch of ones, zero-padded to the epitome's grid.
 
-    Contrasts come first here, shape (contrasts, n, ...), so that the long axes
-    lie together in memory. They are what takes the memory: where many are kept,
-    as `kind` says, in single precision, they are used block by block in double.
+    Contrasts are the first axis, shape (contrasts, n, ...), so that the long axes are contiguous.
+    They may be kept in single precision (`kind`) to save memory; blocks are processed in double.
     """
 
     first: np.ndarray
     second: np.ndarray
     box: np.ndarray
-    shape: tuple
+    shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, patches, shape, kind=np.complex128):
+    def of(cls, patches: np.ndarray, shape: tuple[int, ...], kind: type[np.complexfloating] = np.complex128) -> Self:
         box = fft.rfftn(np.ones(patches.shape[1:4]), shape)
         first, second = np.empty((2, patches.shape[-1], len(patches), *box.shape), kind)
         for block in _blocks(len(patches)):
@@ -223,8 +258,8 @@ class _Spectra(NamedTuple):
         return cls(first, second, box, shape)
 
 
-def _distances(spectra, mean, precision):
-    """Open the square: patches squared on the precision, less twice patches on the mean, plus the mean squared."""
+def _distances(spectra: _Spectra, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Expand the square: p * patch**2 - 2 * p * mean * patch + p * mean**2, summed over each part."""
     once, twice = (np.conj(fft.rfftn(np.moveaxis(field, -1, 0), axes=_LAST)) for field in (precision * mean, precision))
     fields = (*twice, *(-2 * once))
     fit = np.empty((spectra.first.shape[1], *spectra.shape))
@@ -236,13 +271,13 @@ def _distances(spectra, mean, precision):
     return fit
 
 
-def _window_sums(spectra, field):
-    """Sum of a field over each part of the epitome, all contrasts together, shape (i, j, k)."""
+def _window_sums(spectra: _Spectra, field: np.ndarray) -> np.ndarray:
+    """Sum a field over each part of the epitome and all contrasts, shape (i, j, k)."""
     return fft.irfftn(np.conj(spectra.box) * fft.rfftn(field.sum(axis=-1)), spectra.shape)
 
 
-def _expect(spectra, mean, variance):
-    """Posterior of every part for each patch, shape (n, i, j, k), and the log-likelihood of each patch."""
+def _expect(spectra: _Spectra, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the posteriors of the parts for each patch, shape (n, i, j, k), and its log-likelihood."""
     fit = _distances(spectra, mean, 1 / variance)
     fit += _window_sums(spectra, np.log(2 * np.pi * variance))
     fit *= -0.5
@@ -254,16 +289,18 @@ def _expect(spectra, mean, variance):
     return weights, (best + np.log(total)).ravel() - np.log(np.prod(spectra.shape))
 
 
-def _maximise(spectra, weights, mean, variance):
-    """Weighted mean and variance of what is laid on each voxel; a voxel that is hardly used stays as it is."""
-    count, *laid = _lay(spectra, weights)
+def _maximise(
+    spectra: _Spectra, weights: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean and variance at each voxel; voxels that are hardly used are unchanged."""
+    count, *sums = _weighted_sums(spectra, weights)
     used, safe = count[..., None] > _UNUSED, np.maximum(count, _UNUSED)
-    first, second = np.moveaxis(np.split(np.array(laid) / safe, 2), 1, -1)
+    first, second = np.moveaxis(np.array(np.split(np.array(sums) / safe, 2)), 1, -1)
     return np.where(used, first, mean), np.where(used, np.maximum(second - first**2, FLOOR), variance)
 
 
-def _lay(spectra, weights):
-    """Sum up what is laid on all parts by its weights: ones, then the patches by contrast, then their squares."""
+def _weighted_sums(spectra: _Spectra, weights: np.ndarray) -> np.ndarray:
+    """Sum ones, patches by contrast, and their squares over all parts, weighted by posteriors."""
     contrasts = len(spectra.first)
     total = np.zeros((1 + 2 * contrasts, *spectra.box.shape), complex)
     for block in _blocks(len(weights)):
@@ -274,8 +311,8 @@ def _lay(spectra, weights):
     return fft.irfftn(total, spectra.shape, axes=_LAST)
 
 
-def _begin(patches, shape, rng):
-    """Lay random patches side by side and add noise; every voxel varies as the patches do."""
+def _initialise(patches: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Tile random patches and add noise; all voxels have the variance of the patches."""
     size, spread = patches.shape[1:4], np.maximum(patches.var(axis=(0, 1, 2, 3)), FLOOR)
     counts = [-(-side // width) for side, width in zip(shape, size, strict=True)]
     chosen = patches[rng.integers(len(patches), size=np.prod(counts))].reshape(*counts, *patches.shape[1:])
@@ -285,17 +322,17 @@ def _begin(patches, shape, rng):
     return mean + noise, np.broadcast_to(spread, mean.shape).copy()
 
 
-def _blocks(count):
+def _blocks(count: int) -> list[slice]:
     return [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
 
 
-def _check(patches, shape, start):
+def _check(patches: np.ndarray, shape: tuple[int, ...], start: LearnedEpitome | None) -> None:
     if patches.ndim != 5 or not len(patches):
         raise ParameterError(
             "learn_epitome",
             "patches of shape (n, a, b, c, contrasts), at least one",
             f"shape {patches.shape}",
-            "cut them out with `take_patches`",
+            "extract them with `take_patches`",
         )
     if any(side < width for side, width in zip(shape, patches.shape[1:4], strict=True)):
         raise ParameterError(
@@ -309,5 +346,5 @@ def _check(patches, shape, start):
             "learn_epitome",
             f"a `start` of shape {(*shape, patches.shape[-1])}",
             f"shape {start.mean.shape}",
-            "give the same `shape`, and patches of the same contrasts",
+            "use the same `shape`, and patches of the same contrasts",
         )

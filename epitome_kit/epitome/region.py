@@ -1,42 +1,65 @@
-"""The tumour's epitome: the region itself, cut out of every contrast."""
+"""Cut the tumour region out of every contrast."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.cohort import annotation_path
+from epitome_kit.cohort import Cohort, Subject, annotation_path
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like, load_image, load_mask, resample, save_image
+from epitome_kit.files import PathLike
+from epitome_kit.images import ImageLike, image_like, load_image, load_mask, resample, save_image
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.workspace import Workspace
 
 
-def extract_epitome(images, mask, *, margin=5):
+def extract_epitome(
+    images: Mapping[str, ImageLike], mask: ImageLike, *, margin: int | Sequence[int] | np.ndarray = 5
+) -> dict[str, nib.Nifti1Image]:
     """Cut the tumour and a margin around it out of every contrast.
+
+    The bounding box of the mask is enlarged by the margin and cropped from each image.
 
     Parameters
     ----------
-    images : dict of str to Nifti1Image or path
+    images : dict of str to image-like
         Contrasts on one grid.
-    mask : Nifti1Image or path
+    mask : image-like
         Tumour mask on the same grid.
     margin : int or sequence of 3 int, default=5
-        Voxels to keep on each side.
+        Margin on each side, in voxels.
 
     Returns
     -------
     dict of str to Nifti1Image
-        The contrasts, and ``"mask"``; each knows where in the head it was.
+        The cropped contrasts, and ``"mask"``; their affines keep the position in the head.
 
     Raises
     ------
     ImageError
-        Empty mask, or contrasts on different grids.
+        The mask is empty, or the images are on different grids.
+
+    See Also
+    --------
+    extract_epitomes : Cut the tumours out of a cohort.
+    learn_epitome : Learn a small image from the patches of a tumour.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> import numpy as np
+    >>> import epitome_kit as ek
+    >>> scan = nib.Nifti1Image(np.random.default_rng(0).random((20, 20, 20), np.float32), np.eye(4))
+    >>> tumour = np.zeros(scan.shape, np.uint8)
+    >>> tumour[8:12, 8:12, 8:12] = 1
+    >>> crops = ek.extract_epitome({"FLAIR": scan}, nib.Nifti1Image(tumour, scan.affine), margin=2)
+    >>> {name: crop.shape for name, crop in crops.items()}
+    {'FLAIR': (8, 8, 8), 'mask': (8, 8, 8)}
     """
     mask = load_mask(mask, where="extract_epitome")
     inside = np.argwhere(np.asarray(mask.dataobj) > 0)
@@ -45,7 +68,7 @@ def extract_epitome(images, mask, *, margin=5):
             "extract_epitome",
             "a mask with at least one voxel inside",
             f"an empty mask, {mask.get_filename() or 'in memory'}",
-            "lower the threshold, or look at the scan",
+            "lower the threshold, or inspect the scan",
         )
     low = np.maximum(inside.min(0) - margin, 0)
     high = np.minimum(inside.max(0) + margin + 1, mask.shape)
@@ -59,45 +82,62 @@ def extract_epitome(images, mask, *, margin=5):
     return crops
 
 
-def extract_epitomes(cohort, preprocessed, out, *, margin_mm=8.0, workers=1):
-    """Cut every tumour that was found out of all contrasts of its subject; what is finished is kept.
+def extract_epitomes(
+    cohort: Cohort, preprocessed: PathLike, out: PathLike, *, margin_mm: float = 8.0, workers: int = 1
+) -> dict[str, dict[str, Path]]:
+    """Cut every segmented tumour out of all contrasts of its subject.
 
-    The other contrasts are brought onto the grid of the scan that leads, the
-    one that the mask lies on.
+    The contrasts are resampled to the grid of the mask, that of the reference contrast.
+    Finished subjects are kept on the next call if scans, mask and margin are unchanged.
 
     Parameters
     ----------
     cohort : Cohort
+        Segmented subjects.
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote: its transforms
-        bring the contrasts together.
+        Folder written by :func:`epitome_kit.preprocess_cohort`, with the transforms
+        between the contrasts.
     out : path
-        Workspace with the ``masks/`` of :func:`epitome_kit.segment_cohort`;
-        gets ``epitomes/sub-*/``.
+        Workspace with the ``masks/`` of :func:`epitome_kit.segment_cohort`, to which
+        ``epitomes/sub-*/`` are written.
     margin_mm : float, default=8.0
-        Kept around the tumour on each side.
+        Margin on each side of the tumour.
     workers : int, default=1
-        Processes.
+        Number of processes.
 
     Returns
     -------
     dict of str to dict of str to Path
-        Files by subject and contrast; a subject whose mask is empty is absent.
+        Files by subject and contrast, without subjects with an empty mask.
+
+    See Also
+    --------
+    extract_epitome : Cut a tumour out of the images of one subject.
+    learn_epitomes : Learn an epitome from every tumour.
+
+    Examples
+    --------
+    Segmentation takes a minute for each subject:
+
+    >>> import epitome_kit as ek
+    >>> cohort = ek.open_cohort("bids")  # doctest: +SKIP
+    >>> tumours = ek.predict_tumours(cohort, "run/preprocessed", "run")  # doctest: +SKIP
+    >>> files = ek.extract_epitomes(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
-    places = {"preprocessed": Path(preprocessed), "out": Path(out)}
-    jobs = [(each, _record(each, **places, margin_mm=margin_mm)) for each in cohort]
+    preprocessed, out = Path(preprocessed), Path(out)
+    jobs = [(each, _record(each, preprocessed=preprocessed, out=out, margin_mm=margin_mm)) for each in cohort]
     report_again("extract_epitomes", [record.difference() for _, record in jobs])
-    work = partial(_extract_one, **places, margin_mm=margin_mm)
+    work = partial(_extract_one, preprocessed=preprocessed, out=out, margin_mm=margin_mm)
     found = for_each(work, jobs, title="Extracting epitomes", workers=workers)
     return {subject.id: files for subject, files in zip(cohort, found, strict=True) if files}
 
 
-def _mask_path(out, subject_id):
+def _mask_path(out: Path, subject_id: str) -> Path:
     return Workspace(out).masks / annotation_path("", subject_id).name
 
 
-def _crop_paths(out, subject):
-    """Where the crops of a subject go: the contrast that leads first, the mask last."""
+def _crop_paths(out: Path, subject: Subject) -> dict[str, Path]:
+    """Return the paths of the crops of a subject: the reference contrast first, the mask last."""
     lead = registration_reference(subject)
     stems = {
         lead: CONTRASTS[lead].bids,
@@ -107,8 +147,8 @@ def _crop_paths(out, subject):
     return {name: Workspace(out).epitomes / subject.id / f"{subject.id}_{stem}.nii.gz" for name, stem in stems.items()}
 
 
-def _record(subject, *, preprocessed, out, margin_mm):
-    """Record of what is cut out of one subject."""
+def _record(subject: Subject, *, preprocessed: Path, out: Path, margin_mm: float) -> Record:
+    """Return the record of the crops of one subject."""
     transforms = map(Preprocessed(preprocessed, subject.id).transform, subject.images)
     inputs = checksums(_mask_path(out, subject.id), *subject.images.values(), *transforms)
     crops = _crop_paths(out, subject).values()
@@ -116,7 +156,9 @@ def _record(subject, *, preprocessed, out, margin_mm):
     return Record(path, {"margin_mm": margin_mm, "lead": registration_reference(subject)}, inputs, list(crops))
 
 
-def _extract_one(job, *, preprocessed, out, margin_mm):
+def _extract_one(
+    job: tuple[Subject, Record], *, preprocessed: Path, out: Path, margin_mm: float
+) -> dict[str, Path] | None:
     subject, record = job
     mask_path = _mask_path(out, subject.id)
     if not mask_path.is_file() or not np.any(load_mask(mask_path).dataobj):

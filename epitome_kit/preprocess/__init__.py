@@ -1,1 +1,5 @@
-"""Preprocessing: skull strip, bias field, registration and intensity, joined in one pipeline."""
+"""Strip, correct, register and normalise scans; each function is loaded when it is first used."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,5 +1,6 @@
-"""Alarms of preprocessing: what makes it doubtful that a mask is a whole brain, the right way round."""
+"""Checks of preprocessing: warn if a mask may not show a whole, correctly oriented brain."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import nibabel as nib
@@ -12,28 +13,33 @@ from epitome_kit.preprocess.head import coarse_scan, find_head, largest_piece
 from epitome_kit.preprocess.registration import load_template
 
 _INSIDE = 0.5
-_LARGEST_BARE_BRAIN, _DARK = 1.4, 0.15
+_MAX_STRIPPED_RATIO, _DARK = 1.4, 0.15
 _TOUCHES, _FLAT_AT_EDGE, _FLAT_ANYWHERE, _NEAR_EDGE = 0.2, 0.38, 0.45, 2
 _BRAIN_ML = (900, 2200)
-_SHORTEST, _LONGEST = 0.98, (1.65, 1.95)
-_TURNED = -0.02
-_UNSURE, _CERTAIN = 8.0, 0.8
-_SECOND_PIECE, _RAGGED, _EVEN, _EMPTY_BESIDE = 0.03, 10.3, 0.025, 0.15
-_CONSTANT, _DIM, _MOST_DIM = 1e-3, 0.3, 2
-_FULL = 0.8
-_COVERED, _TEMPLATE_DICE = 0.9, 0.8
+_MIN_LENGTH_RATIO, _MAX_LENGTH_RATIOS = 0.98, (1.65, 1.95)
+_MIN_FLIP_GAIN = -0.02
+_MAX_UNCERTAIN, _MIN_CERTAIN = 8.0, 0.8
+_MAX_SECOND_COMPONENT, _MAX_SURFACE, _MIN_VARIATION, _MAX_EMPTY_RIM = 0.03, 10.3, 0.025, 0.15
+_CONSTANT, _DIM, _MAX_DIM_SLICES = 1e-3, 0.3, 2
+_MAX_FILLED = 0.8
+_MIN_COVERAGE, _MIN_TEMPLATE_DICE = 0.9, 0.8
 _SIDES = (("left", "right"), ("back", "front"), ("bottom", "top"))
 _MIRRORED = {(1,): "front and back", (2,): "top and bottom", (1, 2): "front and back, top and bottom"}
 
 
-def doubts(image, mask, small=None, probability=None):
-    """List what speaks against a brain mask.
+def mask_warnings(
+    image: nib.Nifti1Image,
+    mask: nib.Nifti1Image,
+    small: nib.Nifti1Image | None = None,
+    probability: np.ndarray | None = None,
+) -> list[str]:
+    """List reasons to doubt a brain mask.
 
-    The thresholds lie outside of what 58 whole heads of people (51 clinical FLAIR
-    scans, a clinical exam of four contrasts, three others) and 56 simulated heads
-    show, and were set on them and on heads that were cut, spoiled and turned on
-    purpose. A whole head of another kind may raise an alarm; a mask without one
-    need not be right.
+    The thresholds were set on 58 real whole heads (51 clinical FLAIR scans, a clinical
+    exam of four contrasts, three others) and 56 simulated heads, none of which raises a
+    warning, and on heads that were truncated, corrupted and rotated on purpose. An
+    unusual whole head may raise a warning; a mask without warnings is not necessarily
+    right.
 
     Parameters
     ----------
@@ -42,80 +48,82 @@ def doubts(image, mask, small=None, probability=None):
     mask : Nifti1Image
         Brain mask on its grid.
     small : Nifti1Image, default=None
-        The scan at 4 mm in RAS order, from 0 to 1; None: it is made here.
+        The scan at 4 mm in RAS order, from 0 to 1; None: computed from `image`.
     probability : ndarray, default=None
-        Of brain, by a network, on the grid of `small`; None: there was no network.
+        Probability of brain predicted by the network, on the grid of `small`; None if
+        no network was used.
 
     Returns
     -------
     list of str
-        A sentence each.
+        One sentence for each reason.
     """
-    certain = probability is not None
-    if not certain:
+    predicted = probability is not None
+    if small is None or probability is None:
         small = coarse_scan(image)
         probability = np.asarray(resample(mask, small.affine, small.shape).dataobj)
     brain = largest_piece(probability > _INSIDE)
     if not brain.any():
-        return ["What was taken for the brain is smaller than a voxel of 4 mm."]
-    seen = _field_of_view(image, small)
+        return ["The brain mask is smaller than a voxel of 4 mm."]
+    visible = _field_of_view(image, small)
     data, bare = np.asarray(small.dataobj), was_stripped(small, probability)
-    blank = _has_constant_slices(image, mask) or (not bare and _has_dark_slices(brain, data, seen))
-    cut = _cut(brain, data, seen, _touched(mask))
+    blank = _has_constant_slices(image, mask) or (not bare and _has_dark_slices(brain, data, visible))
+    cut = _truncation_warnings(brain, data, visible, _touched_area(mask))
     cut += ["Some slices through the brain are blank or nearly so."] if blank else []
-    said = [
+    found = [
         *cut,
-        *_wrong_size(image, mask, brain, small.affine),
-        *([] if cut else _turned(brain, small, seen)),  # half a brain is like none that is mirrored
-        *_unlike_a_brain(brain, probability, data),
-        *([] if bare else _empty_beside(brain, data, seen)),
+        *_size_warnings(image, mask, brain, small.affine),
+        *([] if cut else _orientation_warnings(brain, small, visible)),  # a truncated brain cannot be compared
+        *_shape_warnings(brain, probability, data),
+        *([] if bare else _rim_warnings(brain, data, visible)),
     ]
-    return said + _unsure(brain, probability) if certain else said
+    return found + _confidence_warnings(brain, probability) if predicted else found
 
 
-def was_stripped(small, probability):
-    """Tell a scan that holds a brain and nothing around it.
+def was_stripped(small: nib.Nifti1Image, probability: np.ndarray) -> bool:
+    """Check whether a scan shows a brain without the head around it.
 
-    A head has about twice the volume of its brain, less where it is cut: so the
-    space 8 to 12 mm outside the brain must be dark as well.
+    A head has about twice the volume of its brain, but less if it is truncated.
+    Therefore the space 8 to 12 mm outside the brain must be dark as well.
 
     Parameters
     ----------
     small : Nifti1Image
         The scan at 4 mm, from 0 to 1.
     probability : ndarray
-        Of brain, on its grid.
+        Probability of brain on its grid.
 
     Returns
     -------
     bool
     """
     data, inside = np.asarray(small.dataobj), probability > _INSIDE
-    if np.count_nonzero(_head(small)) >= _LARGEST_BARE_BRAIN * np.count_nonzero(inside):
+    if np.count_nonzero(_head(small)) >= _MAX_STRIPPED_RATIO * np.count_nonzero(inside):
         return False
     brain = largest_piece(inside)
     around = data[_shell(brain, 2)]
-    return not around.size or around.mean() < _DARK * data[brain].mean()
+    return bool(not around.size or around.mean() < _DARK * data[brain].mean())
 
 
-def outliers(count):
-    """Say that voxels were cut off by :func:`epitome_kit.preprocess.head.cut_outliers`.
+def outlier_warnings(count: int) -> list[str]:
+    """Report voxels clipped by :func:`epitome_kit.preprocess.head.cut_outliers`.
 
     Parameters
     ----------
     count : int
+        Number of clipped voxels.
 
     Returns
     -------
     list of str
-        Empty for none.
+        Empty if `count` is 0.
     """
     voxels, were = ("1 voxel lies", "was") if count == 1 else (f"{count} voxels lie", "were")
-    return [f"{voxels} far away from all other values and {were} cut off."] if count else []
+    return [f"{voxels} far away from all other values and {were} clipped."] if count else []
 
 
-def uncovered(scans, brain):
-    """Say which scans do not show the whole brain.
+def coverage_warnings(scans: Mapping[str, tuple[nib.Nifti1Image, np.ndarray]], brain: nib.Nifti1Image) -> list[str]:
+    """Report scans that do not show the whole brain.
 
     Parameters
     ----------
@@ -127,74 +135,76 @@ def uncovered(scans, brain):
     Returns
     -------
     list of str
+        One sentence for each such scan.
     """
-    inside, said = np.asarray(brain.dataobj) > 0, []
+    inside, found = np.asarray(brain.dataobj) > 0, []
     for name, (scan, to_template) in scans.items():
         ones = nib.Nifti1Image(np.ones(scan.shape, np.float32), scan.affine)
         shown = np.asarray(resample(ones, brain.affine, brain.shape, transform=to_template).dataobj)[inside] > _INSIDE
-        if inside.any() and shown.mean() < _COVERED:
-            said.append(f"{name}: the scan shows {shown.mean():.0%} of the brain only.")
-    return said
+        if inside.any() and shown.mean() < _MIN_COVERAGE:
+            found.append(f"{name}: the scan shows only {shown.mean():.0%} of the brain.")
+    return found
 
 
-def unlike_template(overlap):
-    """Say that a brain fits the brain of the template poorly, once it was registered.
+def template_warnings(overlap: float | None) -> list[str]:
+    """Report a registered brain that fits the brain of the template poorly.
 
     Parameters
     ----------
     overlap : float or None
-        Dice of the two masks.
+        Dice of the two masks; None if it was not measured.
 
     Returns
     -------
     list of str
+        Empty if the overlap is good.
     """
-    if overlap is None or overlap >= _TEMPLATE_DICE:
+    if overlap is None or overlap >= _MIN_TEMPLATE_DICE:
         return []
     return [f"The brain fits that of the template poorly (Dice {overlap:.2f}, usually above 0.9)."]
 
 
-def _head(small):
+def _head(small: nib.Nifti1Image) -> np.ndarray:
     return np.asarray(find_head(small).dataobj) > 0
 
 
-def _shell(brain, distance):
-    """Voxels that are further from the brain than so many voxels, by one at most."""
+def _shell(brain: np.ndarray, distance: float) -> np.ndarray:
+    """Return the voxels at `distance` to `distance` + 1 voxels from the brain."""
     away = ndimage.distance_transform_edt(~brain)
     return (away > distance) & (away <= distance + 1)
 
 
-def _field_of_view(image, small):
-    """Voxels of the coarse grid that lie within the scan."""
+def _field_of_view(image: nib.Nifti1Image, small: nib.Nifti1Image) -> np.ndarray:
+    """Return the voxels of the coarse grid that lie within the scan."""
     ones = nib.Nifti1Image(np.ones(image.shape, np.float32), image.affine)
     return np.asarray(resample(ones, small.affine, small.shape, order=0).dataobj) > _INSIDE
 
 
-def _touched(mask):
-    """Area of the mask on each face of the scan, as a share of its largest section, by RAS side."""
+def _touched_area(mask: nib.Nifti1Image) -> np.ndarray:
+    """Return the area of the mask on each face of the scan, relative to its largest section, by RAS side."""
     inside = np.asarray(nib.as_closest_canonical(mask).dataobj) > 0
     areas = [inside.sum(tuple({0, 1, 2} - {axis})) for axis in range(3)]
     return np.array([(area[0], area[-1]) for area in areas]) / np.array([[area.max()] for area in areas])
 
 
-def _cut(brain, data, seen, touched):
-    """Brain that ends at the edge of the scan, or flat: on each of the six sides."""
-    said = []
+def _truncation_warnings(brain: np.ndarray, data: np.ndarray, visible: np.ndarray, touched: np.ndarray) -> list[str]:
+    """Report sides on which the brain reaches the edge of the scan or ends in a plane."""
+    found = []
     for axis, names in enumerate(_SIDES):
         area = brain.sum(tuple({0, 1, 2} - {axis}))
-        filled, edges = np.flatnonzero(area), _edges(data, seen, axis)
+        filled, edges = np.flatnonzero(area), _nonconstant_range(data, visible, axis)
         for side, (end, last) in enumerate(((filled[0], area[filled[:2]]), (filled[-1], area[filled[-2:]]))):
             flat = last.max() / area.max()
             near = abs(end - edges[side]) <= _NEAR_EDGE
             if touched[axis, side] > _TOUCHES or (near and flat > _FLAT_AT_EDGE):
-                said.append(f"The brain reaches the {names[side]} edge of the scan: part of it may lie outside.")
+                found.append(f"The brain reaches the {names[side]} edge of the scan: part of it may lie outside.")
             elif flat > _FLAT_ANYWHERE:
-                said.append(f"The brain ends in a straight cut at its {names[side]}.")
-    return said
+                found.append(f"The brain ends in a straight cut at its {names[side]}.")
+    return found
 
 
-def _has_constant_slices(image, mask):
-    """Tell whether slices through the brain hold one value, across any axis of the scan."""
+def _has_constant_slices(image: nib.Nifti1Image, mask: nib.Nifti1Image) -> bool:
+    """Check for constant slices through the brain, along any axis of the scan."""
     scan, inside = np.asarray(image.dataobj), np.asarray(mask.dataobj) > 0
     for axis in range(3):
         across = tuple({0, 1, 2} - {axis})
@@ -205,93 +215,95 @@ def _has_constant_slices(image, mask):
     return False
 
 
-def _has_dark_slices(brain, data, seen):
-    """Tell whether 12 mm or more of slices through the brain are far darker than the brain, across any axis."""
+def _has_dark_slices(brain: np.ndarray, data: np.ndarray, visible: np.ndarray) -> bool:
+    """Check for 12 mm or more of slices through the brain far darker than it, along any axis."""
     for axis in range(3):
         through = np.flatnonzero(brain.any(tuple({0, 1, 2} - {axis})))
-        slices = [np.take(data, i, axis)[np.take(seen, i, axis)] for i in through]
+        slices = [np.take(data, i, axis)[np.take(visible, i, axis)] for i in through]
         dark = [np.percentile(part, 98) < _DIM * data[brain].mean() for part in slices if part.size]
-        if sum(dark) > _MOST_DIM:
+        if sum(dark) > _MAX_DIM_SLICES:
             return True
     return False
 
 
-def _edges(data, seen, axis):
-    """First and last slice that hold more than one value."""
-    slices = zip(np.moveaxis(data, axis, 0), np.moveaxis(seen, axis, 0), strict=True)
+def _nonconstant_range(data: np.ndarray, visible: np.ndarray, axis: int) -> np.ndarray:
+    """Return the first and the last slice with more than one value."""
+    slices = zip(np.moveaxis(data, axis, 0), np.moveaxis(visible, axis, 0), strict=True)
     return np.flatnonzero([shown.any() and np.ptp(part[shown]) > _CONSTANT for part, shown in slices])[[0, -1]]
 
 
-def _wrong_size(image, mask, brain, affine):
-    """Volume and sides, where voxels have a size."""
+def _size_warnings(image: nib.Nifti1Image, mask: nib.Nifti1Image, brain: np.ndarray, affine: np.ndarray) -> list[str]:
+    """Check volume and proportions, if the voxel size is known."""
     if not voxel_size_known(image):
         return []
-    said = []
+    found = []
     volume_ml = np.count_nonzero(mask.dataobj) * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
     if not _BRAIN_ML[0] < volume_ml < _BRAIN_ML[1]:
-        said.append(
-            f"What was taken for the brain has {volume_ml:.0f} mL; brains of adults have 900 to 1900 mL. Look at it."
-        )
+        found.append(f"The brain mask has {volume_ml:.0f} mL; adult brains have 900 to 1900 mL. Inspect the mask.")
     wide, long, high = nib.affines.apply_affine(affine, np.argwhere(brain)).std(0)
-    if long < _SHORTEST * max(wide, high) or long > _LONGEST[0] * wide or long > _LONGEST[1] * high:
+    if (
+        long < _MIN_LENGTH_RATIO * max(wide, high)
+        or long > _MAX_LENGTH_RATIOS[0] * wide
+        or long > _MAX_LENGTH_RATIOS[1] * high
+    ):
         sides = np.ptp(np.argwhere(brain), axis=0) * GRID_MM + GRID_MM
-        said.append(
+        found.append(
             "The brain is {:.0f} mm wide, {:.0f} mm long and {:.0f} mm high: part of it may be missing, axes may be"
-            " exchanged, or a voxel size wrong.".format(*sides)
+            " swapped, or a voxel size may be wrong.".format(*sides)
         )
-    return said
+    return found
 
 
-def _turned(brain, small, seen):
-    """Compare with the template's brain, and with that mirrored; a face is in front of and below a brain."""
+def _orientation_warnings(brain: np.ndarray, small: nib.Nifti1Image, visible: np.ndarray) -> list[str]:
+    """Compare with the template's brain and its mirror images; the face lies in front of and below the brain."""
     head = _head(small)
-    middle = np.argwhere(brain).mean(0)
-    away = np.zeros(3)
-    if np.count_nonzero(head & seen) < _FULL * np.count_nonzero(seen):
-        away = (middle - np.argwhere(head).mean(0)) / (np.ptp(np.argwhere(brain), axis=0) + 1)
-    shape, template = _on_own_axes(brain, np.eye(4)), _template_on_own_axes()
-    right = dice(shape, template)
-    signs = {1: away[1], 2: -away[2]}
-    found = {
-        axes: dice(shape, np.flip(template, axes)) - right + sum(signs[axis] for axis in axes) for axes in _MIRRORED
+    centre = np.argwhere(brain).mean(0)
+    offset = np.zeros(3)
+    if np.count_nonzero(head & visible) < _MAX_FILLED * np.count_nonzero(visible):
+        offset = (centre - np.argwhere(head).mean(0)) / (np.ptp(np.argwhere(brain), axis=0) + 1)
+    shape, template = _standardise(brain, np.eye(4)), _standardised_template()
+    overlap = dice(shape, template)
+    signs = {1: offset[1], 2: -offset[2]}
+    gains = {
+        axes: dice(shape, np.flip(template, axes)) - overlap + sum(signs[axis] for axis in axes) for axes in _MIRRORED
     }
-    best = max(found, key=found.get)
-    if found[best] <= _TURNED:
+    best = max(gains, key=lambda axes: gains[axes])
+    if gains[best] <= _MIN_FLIP_GAIN:
         return []
-    return [f"The head looks turned or mirrored: {_MIRRORED[best]} may be exchanged in the header."]
+    return [f"The head looks turned or mirrored: {_MIRRORED[best]} may be swapped in the header."]
 
 
-def _unlike_a_brain(brain, probability, data):
-    said = []
+def _shape_warnings(brain: np.ndarray, probability: np.ndarray, data: np.ndarray) -> list[str]:
+    found = []
     pieces = np.sort(np.bincount(ndimage.label(probability > _INSIDE)[0].ravel())[1:])
-    if len(pieces) > 1 and pieces[-2] > _SECOND_PIECE * pieces[-1]:
-        said.append("What looks like brain lies in several pieces; the largest was kept.")
+    if len(pieces) > 1 and pieces[-2] > _MAX_SECOND_COMPONENT * pieces[-1]:
+        found.append("The predicted brain has several components; the largest was kept.")
     surface = sum(np.count_nonzero(np.diff(brain.astype(np.int8), axis=axis)) for axis in range(3))
-    if surface > _RAGGED * np.count_nonzero(brain) ** (2 / 3):
-        said.append("The outline of the brain is ragged.")
+    if surface > _MAX_SURFACE * np.count_nonzero(brain) ** (2 / 3):
+        found.append("The outline of the brain is ragged.")
     core = data[ndimage.binary_erosion(brain, iterations=2)]
-    if not core.size or core.std() < _EVEN * max(core.mean(), 1e-6):
-        said.append("There is hardly any structure inside what was taken for the brain.")
-    return said
+    if not core.size or core.std() < _MIN_VARIATION * max(core.mean(), 1e-6):
+        found.append("There is hardly any structure inside the brain mask.")
+    return found
 
 
-def _empty_beside(brain, data, seen):
-    beside = data[_shell(brain, 1) & seen]
-    if not beside.size or np.mean(beside <= _CONSTANT) <= _EMPTY_BESIDE:
+def _rim_warnings(brain: np.ndarray, data: np.ndarray, visible: np.ndarray) -> list[str]:
+    rim = data[_shell(brain, 1) & visible]
+    if not rim.size or np.mean(rim <= _CONSTANT) <= _MAX_EMPTY_RIM:
         return []
-    return ["Beside the brain, where its skull should be, the scan is empty: part of it may be missing."]
+    return ["The scan is empty next to the brain, where the skull should be: part of it may be missing."]
 
 
-def _unsure(brain, probability):
+def _confidence_warnings(brain: np.ndarray, probability: np.ndarray) -> list[str]:
     between = np.count_nonzero((probability > 0.1) & (probability < 0.9))
     certain = np.mean(probability[brain] > 0.95)
-    if between <= _UNSURE * np.count_nonzero(brain) ** (2 / 3) and certain >= _CERTAIN:
+    if between <= _MAX_UNCERTAIN * np.count_nonzero(brain) ** (2 / 3) and certain >= _MIN_CERTAIN:
         return []
-    return [f"The network is unsure where the brain ends: certain in {certain:.0%} of it, usually above 85 %."]
+    return [f"The network is uncertain about the brain's outline: certain in {certain:.0%}, usually above 85 %."]
 
 
-def _on_own_axes(mask, affine):
-    """Resample a mask on a cube around its middle, scaled by its standard deviation along each axis."""
+def _standardise(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Resample a mask to a cube around its centre, scaled by its standard deviation along each axis."""
     points = nib.affines.apply_affine(affine, np.argwhere(mask))
     line = np.linspace(-2.4, 2.4, 24)
     places = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1) * points.std(0) + points.mean(0)
@@ -300,6 +312,6 @@ def _on_own_axes(mask, affine):
 
 
 @lru_cache(maxsize=1)
-def _template_on_own_axes():
+def _standardised_template() -> np.ndarray:
     template = nib.as_closest_canonical(load_template()[1])
-    return _on_own_axes(np.asarray(template.dataobj) > _INSIDE, template.affine)
+    return _standardise(np.asarray(template.dataobj) > _INSIDE, template.affine)

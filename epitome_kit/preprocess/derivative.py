@@ -1,18 +1,22 @@
-"""The preprocessed cohort on disk: a BIDS derivative, and where it keeps each file."""
+"""Paths and descriptions of the BIDS derivative written by preprocessing."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from epitome_kit import __version__
-from epitome_kit.cohort import BIDS_VERSION
+from epitome_kit.cohort import BIDS_VERSION, Cohort
 from epitome_kit.contrast_table import CONTRASTS
-from epitome_kit.files import write_json, write_text, write_tsv
+from epitome_kit.files import Json, write_json, write_text, write_tsv
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.resume import read_record
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
-_MADE_HERE = re.compile("_(space|from|desc)-")
+Steps = Mapping[str, Json | None]
+"""Parameters of each preprocessing step; None for a step that is left out."""
+
+_OUTPUT_NAME = re.compile("_(space|from|desc)-")
 _BEYOND_BIDS = (
     *("*.html", QUALITY_TABLE, EXCLUDED_TABLE, "figures"),
     *("*_quality.json", "*_timing.json", "*_biasfield*", "*_xfm.*"),
@@ -21,79 +25,83 @@ _BEYOND_BIDS = (
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """Where the derivative of one subject keeps its files.
+    """Paths of the files of one subject in the derivative.
 
     Attributes
     ----------
     folder : Path
+        Folder of the derivative.
     id : str
+        Subject, such as ``"sub-001"``.
     """
 
     folder: Path
     id: str
 
-    def scan(self, contrast):
+    def scan(self, contrast: str) -> Path:
         """Normalised scan on the template grid."""
         *entities, suffix = CONTRASTS[contrast].bids.split("_")
         return self._file("_".join([*entities, f"space-{SPACE}", "desc-preproc", suffix]))
 
-    def mask(self, name, *, space=SPACE):
+    def mask(self, name: str, *, space: str = SPACE) -> Path:
         """Mask such as ``desc-brain``, ``label-tumour`` or ``desc-annotated``."""
         return self._file(f"space-{space}_{name}_mask")
 
-    def bias(self, contrast):
+    def bias(self, contrast: str) -> Path:
         """Bias field of one contrast on the grid of its scan."""
         return self._file(f"space-{contrast}_biasfield")
 
-    def transform(self, contrast):
+    def transform(self, contrast: str) -> Path:
         """Affine from scan mm to ICBM152 mm, as text."""
         return self._file(f"from-{contrast}_to-{SPACE}_mode-image_xfm", ".txt")
 
-    def deformation(self, contrast):
-        """Displacement on the template, in mm, that the affine leaves over."""
+    def deformation(self, contrast: str) -> Path:
+        """Displacement field on the template grid, in mm, to apply after the affine."""
         return self._file(f"from-{contrast}_to-{SPACE}_mode-image_desc-deformable_xfm")
 
     @property
-    def record(self):
-        """Settings and quality, written when everything else is."""
+    def record(self) -> Path:
+        """Settings, inputs and quality; written last."""
         return self._file("desc-preproc_quality", ".json")
 
     @property
-    def timing(self):
-        """How long the subject took: the one file that is another each time."""
+    def timing(self) -> Path:
+        """Computing time, the only file that differs between runs."""
         return self._file("desc-preproc_timing", ".json")
 
     @property
-    def picture(self):
-        """Where the picture for quality control goes."""
+    def picture(self) -> Path:
+        """Picture for quality control."""
         return self.folder / "figures" / f"{self.id}_desc-preproc_quality.png"
 
     @property
-    def warnings(self):
-        """Sentences that say what makes the results of the subject doubtful, as its record has them."""
+    def warnings(self) -> list[str]:
+        """Warnings about the results of the subject, as recorded."""
         return (read_record(self.record).get("quality") or {}).get("warnings", [])
 
-    def clear(self):
-        """Remove what an earlier call made of the subject, the record first; other files stay."""
+    def clear(self) -> None:
+        """Remove the outputs of an earlier call, the record first; other files stay."""
         self.record.unlink(missing_ok=True)
         self.picture.unlink(missing_ok=True)
         for path in self.record.parent.glob(f"{self.id}_*"):
-            if _MADE_HERE.search(path.name):
+            if _OUTPUT_NAME.search(path.name):
                 path.unlink()
 
-    def _file(self, name, suffix=".nii.gz"):
+    def _file(self, name: str, suffix: str = ".nii.gz") -> Path:
         return self.folder / self.id / "anat" / f"{self.id}_{name}{suffix}"
 
 
-def describe_derivative(out, cohort, steps):
-    """Write the files that make the folder a BIDS derivative.
+def describe_derivative(out: Path, cohort: Cohort, steps: Steps) -> None:
+    """Write the dataset-level files of the BIDS derivative.
 
     Parameters
     ----------
-    out : path
+    out : Path
+        Folder of the derivative.
     cohort : Cohort
+        The cohort that was preprocessed.
     steps : dict of str to dict or None
-        Parameters of each step, None where it was left out.
+        Parameters of each step; None for a step that was left out.
     """
     done = ", ".join(name for name, parameters in steps.items() if parameters is not None) or "none"
     left_out = ", ".join(name for name, parameters in steps.items() if parameters is None) or "none"

@@ -1,9 +1,10 @@
-"""Skull stripping by a tool that the user has installed, called as its manual says."""
+"""Skull stripping with external tools: FSL, HD-BET and SynthStrip."""
 
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,27 +12,27 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import ToolError
-from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, image_like, load_image, load_mask
 
 _SCAN = "scan.nii.gz"
-_LONGEST_SECONDS = 3600
+_TIMEOUT_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Tool:
-    """How a tool is called, and how to get it.
+    """Command line of an external tool, and how to install it.
 
     Attributes
     ----------
     command : tuple of str
-        Program and arguments; it runs in a folder with the scan in ``scan.nii.gz``.
+        Program and arguments, run in a folder that contains the scan as ``scan.nii.gz``.
     mask : str
-        File that the brain mask is then found in.
+        File to which the tool writes the brain mask.
     source : str
-        How to install it, as a clause that begins with a verb.
+        How to install it, starting with a verb.
     """
 
-    command: tuple
+    command: tuple[str, ...]
     mask: str
     source: str
 
@@ -45,7 +46,7 @@ TOOLS = {
     "hd-bet": Tool(
         ("hd-bet", "-i", _SCAN, "-o", "brain.nii.gz", "-device", "cpu", "--disable_tta", "--save_bet_mask"),
         "brain_bet.nii.gz",
-        "install HD-BET 2 (https://github.com/MIC-DKFZ/HD-BET) with `pip install hd-bet` in an environment of its own,"
+        "install HD-BET 2 (https://github.com/MIC-DKFZ/HD-BET) with `pip install hd-bet` in a separate environment,"
         " and put its `bin` on the PATH",
     ),
     "synthstrip": Tool(
@@ -54,15 +55,16 @@ TOOLS = {
         "install FreeSurfer 7.3 or later (https://surfer.nmr.mgh.harvard.edu) and source its `SetUpFreeSurfer.sh`",
     ),
 }
-"""Tools by the name of their method."""
+"""External tools by method name."""
 
 
-def find_tool(method):
+def find_tool(method: str) -> str:
     """Find the program of a tool.
 
     Parameters
     ----------
     method : {"fsl", "hd-bet", "synthstrip"}
+        Name of the tool.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def find_tool(method):
     Raises
     ------
     ToolError
-        It is not on the PATH.
+        The program is not on the PATH.
     """
     tool = TOOLS[method]
     program = shutil.which(tool.command[0])
@@ -83,17 +85,17 @@ def find_tool(method):
     return program
 
 
-def strip_with_tool(image, method):
-    """Find the brain with a tool of the user's own.
+def strip_with_tool(image: ImageLike, method: str) -> nib.Nifti1Image:
+    """Find the brain with an external tool.
 
-    The scan is written to a temporary folder, where the tool is run and leaves
-    its mask.
+    The scan is written to a temporary folder, in which the tool runs and writes its mask.
 
     Parameters
     ----------
-    image : Nifti1Image or path
+    image : image-like
         Shape (i, j, k).
     method : {"fsl", "hd-bet", "synthstrip"}
+        Name of the tool.
 
     Returns
     -------
@@ -103,7 +105,7 @@ def strip_with_tool(image, method):
     Raises
     ------
     ToolError
-        The tool is not installed, ends with an error or without a mask.
+        The tool is not installed, fails, or writes no mask.
     ImageError
         The scan cannot be read, or the mask is on another grid.
 
@@ -117,33 +119,42 @@ def strip_with_tool(image, method):
     tool, program = TOOLS[method], find_tool(method)
     with tempfile.TemporaryDirectory(prefix="epitome-strip-") as folder:
         nib.save(image, Path(folder, _SCAN))
-        said = _call([program, *tool.command[1:]], folder, method)
+        output = _call([program, *tool.command[1:]], folder, method)
         if not Path(folder, tool.mask).is_file():
-            raise _failed(method, f"a mask from {method}", f"none in {tool.mask}; it said: {said}")
+            raise _failed(method, f"a mask from {method}", f"no {tool.mask}; its output: {output}")
         mask = load_mask(Path(folder, tool.mask), like=image, where=f"skull_strip, {method}")
         inside = np.array(mask.dataobj)
     if not inside.any():
-        raise _failed(method, "some brain in the mask", f"an empty mask from {method}; it said: {said}")
+        raise _failed(method, "a non-empty brain mask", f"an empty mask from {method}; its output: {output}")
     return image_like(inside, image)
 
 
-def _call(command, folder, method):
-    """Run a tool to its end; return the end of what it said."""
+def _call(command: Sequence[str], folder: str, method: str) -> str:
+    """Run a tool, and return the last 300 characters of its output."""
     environment = {**os.environ, "FSLOUTPUTTYPE": "NIFTI_GZ"}
-    options = {"cwd": folder, "env": environment, "stdin": subprocess.DEVNULL, "timeout": _LONGEST_SECONDS}
     expected = f"{method} to find the brain"
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, **options)
+        ended = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
-        raise _failed(method, expected, f"no answer within {_LONGEST_SECONDS // 60} minutes") from error
+        raise _failed(method, expected, f"no result within {_TIMEOUT_SECONDS // 60} minutes") from error
     except OSError as error:
         raise _failed(method, expected, f"{command[0]}, which cannot be run ({error.strerror})") from error
-    said = " ".join((ended.stderr.strip() or ended.stdout.strip() or "nothing").split())[-300:]
+    output = " ".join((ended.stderr.strip() or ended.stdout.strip() or "nothing").split())[-300:]
     if ended.returncode:
-        raise _failed(method, expected, f"exit code {ended.returncode}; it said: {said}")
-    return said
+        raise _failed(method, expected, f"exit code {ended.returncode}; its output: {output}")
+    return output
 
 
-def _failed(method, expected, received):
+def _failed(method: str, expected: str, received: str) -> ToolError:
     command = " ".join(TOOLS[method].command)
     return ToolError("skull_strip", expected, received, f"run `{command}` by hand, or choose `network`")

@@ -1,4 +1,4 @@
-"""The head against the air around it: a threshold between the darkest and the brightest voxels."""
+"""Separate the head from the surrounding air, and clip outlying intensities."""
 
 from itertools import combinations
 
@@ -6,15 +6,15 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.images import GRID_MM, image_like, load_image, resample_isotropic, unit_range
+from epitome_kit.images import GRID_MM, ImageLike, image_like, load_image, resample_isotropic, unit_range
 
 _ABOVE_DARK = 0.1
-_FEW, _FAR_BELOW, _FAR_ABOVE = 0.001, 1.0, 4.0
-_AIR_ON_EDGES, _DARKER = 0.9, 0.01
+_TAIL, _MAX_RANGES_BELOW, _MAX_RANGES_ABOVE = 0.001, 1.0, 4.0
+_AIR_ON_EDGES, _DARK_QUANTILE = 0.9, 0.01
 
 
-def robust_range(data):
-    """Darkest, threshold and brightest intensity of a scan, as BET takes them.
+def robust_range(data: np.ndarray) -> tuple[float, float, float]:
+    """Return the robust minimum, the head threshold and the robust maximum of a scan, as defined by BET.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def robust_range(data):
     Returns
     -------
     dark, threshold, bright : float
-        Percentiles 2 and 98, and a tenth of the way between them.
+        Percentiles 2 and 98; the threshold lies a tenth of the way between them.
 
     References
     ----------
@@ -33,8 +33,8 @@ def robust_range(data):
     return dark, dark + _ABOVE_DARK * (bright - dark), bright
 
 
-def without_outliers(image):
-    """Cut the outliers of a scan, see :func:`cut_outliers`.
+def without_outliers(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, int]:
+    """Clip the outliers of a scan, see :func:`cut_outliers`.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def without_outliers(image):
     Returns
     -------
     image : Nifti1Image
-        The same one where nothing was cut.
+        The same object if nothing was clipped.
     count : int
-        Voxels that were cut.
+        Number of clipped voxels.
     """
     data, count = cut_outliers(np.asarray(image.dataobj))
     if not count:
@@ -53,12 +53,12 @@ def without_outliers(image):
     return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map), count
 
 
-def cut_outliers(data):
-    """Cut off voxels that lie so far away from all others that they would set the scale of a scan.
+def cut_outliers(data: np.ndarray) -> tuple[np.ndarray, int]:
+    """Clip voxels so far from all others that they would determine the scale of a scan.
 
-    Such voxels come from spikes, damaged files and failed reconstructions. Of 201
-    clinical and simulated scans none had any; in the brightest of them one voxel
-    lay 4.8 times the range above the median.
+    Such voxels come from spikes, damaged files and failed reconstructions. None of 201
+    clinical and simulated scans had any; the most extreme voxel among them was 4.8
+    times the range above the median.
 
     Parameters
     ----------
@@ -67,23 +67,23 @@ def cut_outliers(data):
     Returns
     -------
     data : ndarray, shape (i, j, k)
-        The same array where nothing was cut; else float32, with the percentiles 0.1
-        or 99.9 in the place of what lay more than the range between them below the
-        lower, or more than four times that range above the upper.
+        The same array if nothing was clipped; otherwise float32. Values more than the
+        range between the percentiles 0.1 and 99.9 below the lower one, or more than
+        four times that range above the upper one, are replaced by that percentile.
     count : int
-        Voxels that were cut.
+        Number of clipped voxels.
     """
-    low, high = (float(value) for value in np.quantile(data, (_FEW, 1 - _FEW)))
+    low, high = (float(value) for value in np.quantile(data, (_TAIL, 1 - _TAIL)))
     spread = high - low
-    below, above = data < low - _FAR_BELOW * spread, data > high + _FAR_ABOVE * spread
-    count = np.count_nonzero(below) + np.count_nonzero(above)
+    below, above = data < low - _MAX_RANGES_BELOW * spread, data > high + _MAX_RANGES_ABOVE * spread
+    count = int(np.count_nonzero(below) + np.count_nonzero(above))
     if not (spread and count):
         return data, 0
     return np.where(below, low, np.where(above, high, data)).astype(np.float32), count
 
 
-def darken_air(image):
-    """Make the air of a scan its darkest value, as in standard scores of a stripped brain it is not.
+def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Set the background of a scan to its lowest value, which it is not in a z-scored stripped brain.
 
     Parameters
     ----------
@@ -92,30 +92,30 @@ def darken_air(image):
     Returns
     -------
     Nifti1Image
-        The same one, unless its twelve edges hold one value and a part of
-        the scan is clearly darker.
+        The same object, unless the twelve edges of the volume hold one value and a
+        part of the scan is clearly darker.
     """
     data = np.asarray(image.dataobj)
     edges = np.concatenate([data.take((0, -1), a).take((0, -1), b).ravel() for a, b in combinations(range(3), 2)])
     air = np.median(edges)
     if np.mean(edges == air) < _AIR_ON_EDGES:
         return image
-    low, dark, high = np.quantile(data, (_FEW, _DARKER, 1 - _FEW))
+    low, dark, high = np.quantile(data, (_TAIL, _DARK_QUANTILE, 1 - _TAIL))
     if air - dark <= _ABOVE_DARK * (high - low):
         return image
     data = np.where(data == air, data.min(), data)
     return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
 
 
-def coarse_scan(image, *, multiple=1):
-    """Resample a scan to 4 mm in RAS order, scaled to 0 to 1: what the networks and the alarms look at.
+def coarse_scan(image: nib.Nifti1Image, *, multiple: int = 1) -> nib.Nifti1Image:
+    """Resample a scan to 4 mm in RAS order, scaled to 0 to 1, as input to the network and the checks.
 
     Parameters
     ----------
     image : Nifti1Image
         Any orientation and voxel size.
     multiple : int, default=1
-        Every side of the result is a multiple of this many voxels.
+        The number of voxels along each axis is a multiple of this.
 
     Returns
     -------
@@ -125,19 +125,20 @@ def coarse_scan(image, *, multiple=1):
     return resample_isotropic(scaled, GRID_MM, multiple=multiple)
 
 
-def find_head(image):
-    """Mark everything that is not air: the head, or the brain where a scan was stripped before.
+def find_head(image: ImageLike) -> nib.Nifti1Image:
+    """Segment the head from air; in a stripped scan, the brain.
 
     Parameters
     ----------
-    image : Nifti1Image or path
+    image : image-like
         Shape (i, j, k).
 
     Returns
     -------
     Nifti1Image
-        uint8 on the grid of the scan: the largest piece above the threshold of
-        :func:`robust_range`, and what it encloses in any slice.
+        uint8 on the grid of the scan: the largest connected component above the
+        threshold of :func:`robust_range`, with holes filled slice by slice along
+        each axis.
 
     Raises
     ------
@@ -148,13 +149,13 @@ def find_head(image):
     data = np.asarray(image.dataobj, np.float32)
     inside = largest_piece(data > robust_range(data)[1])
     for axis in range(3):
-        for part in np.moveaxis(inside, axis, 0):
-            part |= ndimage.binary_fill_holes(part)
+        for section in np.moveaxis(inside, axis, 0):
+            section |= ndimage.binary_fill_holes(section)
     return image_like(inside.astype(np.uint8), image)
 
 
-def largest_piece(mask):
-    """Keep the largest connected piece of a mask, and fill its holes.
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """Keep the largest connected component of a mask, and fill its holes.
 
     Parameters
     ----------

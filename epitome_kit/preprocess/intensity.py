@@ -1,36 +1,55 @@
-"""Intensity normalisation: one scale for all scans."""
+"""Normalise the intensities of scans to a common scale."""
 
+import nibabel as nib
 import numpy as np
 
-from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, image_like, load_image, load_mask
 
 _LIMIT = 6.0
 PARAMETERS = {"limit": _LIMIT}
-"""What the pipeline normalises with."""
+"""Settings recorded by the pipeline."""
 
 
-def normalise_intensity(image, mask):
+def normalise_intensity(image: ImageLike, mask: ImageLike) -> nib.Nifti1Image:
     """Centre and scale a scan by its brain: median 0, robust standard deviation 1.
 
-    The median and the interquartile range hardly notice a tumour, which a mean
-    and a standard deviation would follow.
+    Median and interquartile range are little affected by a tumour, unlike mean and
+    standard deviation.
 
     Parameters
     ----------
-    image : Nifti1Image or path
+    image : image-like
         Shape (i, j, k).
-    mask : Nifti1Image or path
+    mask : image-like
         Brain mask on the same grid.
 
     Returns
     -------
     Nifti1Image
-        float32, limited to -6 to 6 inside the mask, 0 outside.
+        Image of float32, clipped to -6 to 6 inside the mask, 0 outside.
 
     Raises
     ------
     ImageError
-        Unreadable scan, or a mask on another grid.
+        The scan cannot be read, or the mask is on another grid.
+
+    See Also
+    --------
+    correct_bias : Correct inhomogeneity first.
+    preprocess_cohort : Run all steps for every subject of a cohort.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> import numpy as np
+    >>> import epitome_kit as ek
+    >>> scan = nib.Nifti1Image(np.arange(512, dtype=np.float32).reshape(8, 8, 8), np.eye(4))
+    >>> inside = np.zeros(scan.shape, np.uint8)
+    >>> inside[2:6, 2:6, 2:6] = 1
+    >>> mask = nib.Nifti1Image(inside, scan.affine)
+    >>> normalised = np.asarray(ek.normalise_intensity(scan, mask).dataobj)
+    >>> print(f"median {np.median(normalised[inside > 0]):.2f}")
+    median 0.00
     """
     image = load_image(image, where="normalise_intensity")
     inside = np.asarray(load_mask(mask, like=image, where="normalise_intensity").dataobj) > 0

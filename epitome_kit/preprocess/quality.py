@@ -1,80 +1,85 @@
-"""Quality of preprocessing: what the truth says where it is known, and what can be told without it."""
+"""Measure the quality of preprocessing, with and without ground truth."""
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.images import load_image, load_mask, resample, voxel_size_known
+from epitome_kit.cohort import Subject
+from epitome_kit.images import ImageLike, load_image, load_mask, resample, voxel_size_known
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.registration import load_template
 
-OF_TRUTH = ("brain_mask_dice", "bias_residual_sd", "registration_error_mm")
-"""Measured where the truth is known."""
+TRUTH_MEASURES = ("brain_mask_dice", "bias_residual_sd", "registration_error_mm")
+"""Measures that need ground truth."""
 
-QUALITY = (*OF_TRUTH, "brain_volume_ml", "template_dice", "bias_field_sd")
-"""What is measured of each subject."""
+QUALITY = (*TRUTH_MEASURES, "brain_volume_ml", "template_dice", "bias_field_sd")
+"""All measures of a subject."""
 
-SAID = ("taken_as", "warnings")
-"""What is said of each subject in words: what its scan was taken as, and what makes its results doubtful."""
+REMARKS = ("taken_as", "warnings")
+"""Remarks in words: what the scan was taken as, and warnings about the results."""
 
 
-def compare_with_truth(subject, lead, mask, field, to_template):
-    """Compare the results of one subject with its truth.
+def compare_with_truth(
+    subject: Subject, lead: str, mask: nib.Nifti1Image, field: nib.Nifti1Image | None, to_template: np.ndarray
+) -> dict[str, float | None]:
+    """Compare the results of one subject with the ground truth.
 
     Parameters
     ----------
     subject : Subject
     lead : str
-        Contrast that leads.
+        Reference contrast.
     mask : Nifti1Image
-        Brain mask that was found, on the scan that leads.
+        Estimated brain mask on the reference scan.
     field : Nifti1Image or None
-        Bias field that was found there; None: no correction.
+        Estimated bias field on the reference scan; None without correction.
     to_template : ndarray, shape (4, 4)
         Scan mm to ICBM152 mm.
 
     Returns
     -------
     dict of str to float or None
-        The measures of :data:`OF_TRUTH`; None where no truth is known.
+        The measures of :data:`TRUTH_MEASURES`; None without ground truth.
     """
     if subject.truth is None:
-        return dict.fromkeys(OF_TRUTH)
+        return dict.fromkeys(TRUTH_MEASURES)
     prefix = f"{subject.id}_space-{lead}"
     brain = np.asarray(load_mask(subject.truth / f"{prefix}_desc-brain_mask.nii.gz").dataobj) > 0
     bias = np.asarray(load_image(subject.truth / f"{prefix}_biasfield.nii.gz").dataobj)
-    found = 1 if field is None else np.asarray(field.dataobj)[brain]
+    found: np.ndarray | float = 1 if field is None else np.asarray(field.dataobj)[brain]
     truth = np.loadtxt(subject.truth / f"{subject.id}_from-{lead}_to-{SPACE}_mode-image_xfm.txt")
     measures = (
         dice(brain, np.asarray(mask.dataobj) > 0),
         log_residual_sd(found, bias[brain]),
         registration_error_mm(to_template, truth, mask),
     )
-    return dict(zip(OF_TRUTH, measures, strict=True))
+    return dict(zip(TRUTH_MEASURES, measures, strict=True))
 
 
-def measure_without_truth(mask, field, brain, *, stripped=True):
-    """Measure what tells an odd subject from the others of its cohort.
+def measure_without_truth(
+    mask: nib.Nifti1Image, field: nib.Nifti1Image | None, brain: nib.Nifti1Image, *, stripped: bool = True
+) -> dict[str, float | None]:
+    """Measure quantities by which outliers of a cohort can be found.
 
     Parameters
     ----------
     mask : Nifti1Image
-        Brain mask on the scan that leads.
+        Brain mask on the reference scan.
     field : Nifti1Image or None
-        Bias field that was found there.
+        Estimated bias field on the reference scan.
     brain : Nifti1Image
-        The mask, carried to the template grid.
+        The mask, resampled to the template grid.
     stripped : bool, default=True
-        Whether the mask is of the brain, not of the head.
+        Whether the mask shows the brain rather than the head.
 
     Returns
     -------
     dict of str to float or None
-        ``brain_volume_ml``, None where the voxel size is unknown;
-        ``template_dice``, overlap of the carried mask with the template's
-        brain; ``bias_field_sd``, sd of the logarithm of the field inside the
-        mask. None where there is nothing to measure.
+        ``brain_volume_ml``, None if the voxel size is unknown;
+        ``template_dice``, overlap of the resampled mask with the template's
+        brain; ``bias_field_sd``, standard deviation of the log field inside the
+        mask. None for measures that do not apply.
     """
     inside = np.asarray(mask.dataobj) > 0
     volume_ml = float(inside.sum() * abs(np.linalg.det(mask.affine[:3, :3])) / 1000)
@@ -86,13 +91,15 @@ def measure_without_truth(mask, field, brain, *, stripped=True):
     }
 
 
-def registration_error_mm(estimated, truth, mask):
-    """Mean distance over a mask between where two transforms send its voxels, in mm.
+def registration_error_mm(estimated: np.ndarray, truth: np.ndarray, mask: nib.Nifti1Image) -> float:
+    """Return the mean distance between two transforms over the voxels of a mask, in mm.
 
     Parameters
     ----------
     estimated, truth : ndarray, shape (4, 4)
+        Transforms from the mm of the mask.
     mask : Nifti1Image
+        Mask of the voxels to compare.
 
     Returns
     -------
@@ -102,47 +109,50 @@ def registration_error_mm(estimated, truth, mask):
     return mean_distance(estimated, truth, points)
 
 
-def mean_distance(first, second, points):
-    """Mean distance between where two affine transforms put `points`, in their unit."""
-    apart = nib.affines.apply_affine(first, points) - nib.affines.apply_affine(second, points)
-    return float(np.linalg.norm(apart, axis=1).mean())
+def mean_distance(first: np.ndarray, second: np.ndarray, points: np.ndarray) -> float:
+    """Return the mean distance between `points` mapped by two affine transforms, in their unit."""
+    offsets = nib.affines.apply_affine(first, points) - nib.affines.apply_affine(second, points)
+    return float(np.linalg.norm(offsets, axis=1).mean())
 
 
-def log_residual_sd(found, true):
-    """Measure how much of a bias field is left, the overall scale aside.
+def log_residual_sd(found: np.ndarray | float, true: np.ndarray) -> float:
+    """Measure how much of a bias field remains, ignoring the overall scale.
 
     Parameters
     ----------
-    found, true : ndarray of float, shape (n,)
-        The field that was found, or 1 for no correction, and the true one.
+    found : ndarray of float, shape (n,), or float
+        Estimated field; 1 for no correction.
+    true : ndarray of float, shape (n,)
+        True field.
 
     Returns
     -------
     float
-        Standard deviation of the natural logarithm of their ratio.
+        Standard deviation of the natural logarithm of the ratio of the fields.
     """
     return float((np.log(true) - np.log(found)).std())
 
 
-def split_correction_error(corrected, image, field, mask, *, slow_mm=10.0):
-    """Tell what a correction of brightness leaves of the bias from what it does to the anatomy.
+def split_correction_error(
+    corrected: ImageLike, image: ImageLike, field: ImageLike, mask: ImageLike, *, slow_mm: float = 10.0
+) -> tuple[float, float]:
+    """Split the error of a bias correction into residual bias and altered detail.
 
-    The error is the logarithm of `corrected` over the scan without its bias,
-    ``image / field``. Its slow part is bias that was left; the rest is detail
-    that was changed.
+    The error is the logarithm of `corrected` over the bias-free scan, ``image / field``.
+    Its low-frequency part is residual bias; the rest is altered anatomical detail.
 
     Parameters
     ----------
-    corrected : Nifti1Image or path
-        What the correction made of the scan, on its grid.
-    image : Nifti1Image or path
-        The scan.
-    field : Nifti1Image or path
+    corrected : image-like
+        Corrected scan, on the grid of the scan.
+    image : image-like
+        The uncorrected scan.
+    field : image-like
         Its true bias field.
-    mask : Nifti1Image or path
-        Brain mask; the error is measured inside.
+    mask : image-like
+        Brain mask, inside which the error is measured.
     slow_mm : float, default=10.0
-        Standard deviation of the blur that parts slow from fast.
+        Standard deviation of the Gaussian filter that separates low from high frequencies.
 
     Returns
     -------
@@ -158,13 +168,13 @@ def split_correction_error(corrected, image, field, mask, *, slow_mm=10.0):
     where = "split_correction_error"
     image = load_image(image, where=where)
     inside = np.asarray(load_mask(mask, like=image, where=where).dataobj) > 0
-    seen, made, true = (
+    observed, output, true = (
         np.asarray(load_image(part, where=where, check_voxels=False).dataobj, np.float32)
         for part in (image, corrected, field)
     )
-    clean = seen / true
+    clean = observed / true
     floor = 0.01 * np.median(clean[inside])
-    error = np.where(inside, np.log(np.maximum(made, floor) / np.maximum(clean, floor)), 0)
+    error = np.where(inside, np.log(np.maximum(output, floor) / np.maximum(clean, floor)), 0)
     sigma = slow_mm / nib.affines.voxel_sizes(image.affine)
     total, weight = (ndimage.gaussian_filter(part.astype(np.float32), sigma)[inside] for part in (error, inside))
     slow = total / weight

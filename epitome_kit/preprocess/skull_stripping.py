@@ -1,71 +1,77 @@
-"""Skull stripping: a small U-Net that has only ever seen simulated heads."""
+"""Skull stripping with a small U-Net trained on simulated heads, or with an external tool."""
 
 import warnings
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.files import checksum, shipped_weights
-from epitome_kit.images import GRID_MM, image_like, load_image, resample, unit_range
-from epitome_kit.preprocess.alarms import doubts, outliers, was_stripped
+from epitome_kit.images import GRID_MM, ImageLike, image_like, load_image, resample, unit_range
+from epitome_kit.preprocess.alarms import mask_warnings, outlier_warnings, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
 from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
 
+if TYPE_CHECKING:
+    from epitome_kit.backend import Model
+
 FILTERS = (12, 24, 40, 48)
-_MULTIPLE = 2 ** (len(FILTERS) - 1)
-_SMALLEST_BRAIN_VOXELS = 500
-_LARGEST_FIELD_MM = 800
+_SIDE_MULTIPLE = 2 ** (len(FILTERS) - 1)
+_MIN_BRAIN_VOXELS = 500
+_MAX_FIELD_MM = 800
 
 STRIPPED_BEFORE = "stripped before"
-"""What a scan is taken as that holds a brain and no head around it."""
+"""Value of ``taken_as`` for a scan that shows a brain without the head around it."""
 
 THRESHOLD = 0.5
 """Probability above which a voxel counts as brain."""
 
 METHODS = ("network", *TOOLS)
-"""Ways to strip a skull."""
+"""Methods of skull stripping."""
 
 
 class StripWarning(EpitomeWarning):
-    """What was taken for a brain may be a part of one, or none."""
+    """The brain mask may be incomplete or wrong."""
 
 
-class Stripped(NamedTuple):
-    """A brain, and how far to trust it.
+class SkullStripResult(NamedTuple):
+    """Brain mask of a scan, with warnings.
 
     Attributes
     ----------
     mask : Nifti1Image
         Brain mask of uint8 on the grid of the scan.
     taken_as : str
-        "head", or "stripped before".
+        Input type: "head" or "stripped before".
     warnings : tuple of str
-        A sentence each; none where nothing is doubtful.
+        Reasons to inspect the mask, one sentence each.
     """
 
     mask: nib.Nifti1Image
     taken_as: str
-    warnings: tuple
+    warnings: tuple[str, ...]
 
 
-def skull_strip(image, method="network"):
+def skull_strip(image: ImageLike, method: str = "network") -> nib.Nifti1Image:
     """Find the brain in a head scan.
+
+    The network takes any contrast: the scan is resampled to a 4 mm grid in RAS order, a
+    3D U-Net predicts the probability of brain, and the prediction is resampled to the
+    grid of the scan, where the largest connected component is kept and its holes are
+    filled. The network was trained on simulated heads with random contrasts only.
+
+    A head has about twice the volume of its brain. If a scan shows less than 1.4 times
+    the brain and is dark around it, it is taken as stripped before, and everything but
+    air is kept.
 
     Parameters
     ----------
-    image : Nifti1Image or path
+    image : image-like
         Shape (i, j, k), any orientation and voxel size.
     method : {"network", "fsl", "hd-bet", "synthstrip"}, default="network"
-        ``"network"``, for any contrast: the scan is resampled to a 4 mm grid in
-        RAS order, a 3D U-Net marks the brain, and the answer is carried back:
-        largest piece, holes filled. The network was trained on simulated heads
-        with random contrasts alone. A head has about twice the volume of its
-        brain; a scan that has less than 1.4 times, and is dark around it, was
-        stripped before, and all that is not air in it is kept. The others are
-        tools that you have installed: see
+        ``"network"``, or an installed external tool: see
         :func:`~epitome_kit.preprocess.external.strip_with_tool`.
 
     Returns
@@ -76,7 +82,7 @@ def skull_strip(image, method="network"):
     Raises
     ------
     ParameterError
-        There is no such method.
+        Unknown method.
     ImageError
         The scan cannot be read, or no brain is found in it.
     ToolError
@@ -87,29 +93,46 @@ def skull_strip(image, method="network"):
     StripWarning
         For each of the warnings of :func:`strip_with_warnings`.
 
+    See Also
+    --------
+    correct_bias : Correct inhomogeneity inside the brain mask.
+    deface : Remove the face but keep the head.
+
     References
     ----------
     Hoopes et al., NeuroImage 2022, doi:10.1016/j.neuroimage.2022.119474
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import epitome_kit as ek
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cohort = ek.make_phantom_cohort(folder, subjects=2, spacing_mm=(4, 4, 4))
+    ...     mask = ek.skull_strip(next(iter(cohort)).images["T2w"])
+    >>> mask.get_data_dtype()
+    dtype('uint8')
     """
-    found = strip_with_warnings(image, method)
-    for text in found.warnings:
-        warnings.warn(text, StripWarning, stacklevel=2)
-    return found.mask
+    result = strip_with_warnings(image, method)
+    for message in result.warnings:
+        warnings.warn(message, StripWarning, stacklevel=2)
+    return result.mask
 
 
-def strip_with_warnings(image, method="network"):
-    """Find the brain in a head scan, and say what makes the answer doubtful.
+def strip_with_warnings(image: ImageLike, method: str = "network") -> SkullStripResult:
+    """Find the brain in a head scan, and list reasons to inspect the mask.
 
     Parameters
     ----------
-    image : Nifti1Image or path
+    image : image-like
         As for :func:`skull_strip`.
     method : {"network", "fsl", "hd-bet", "synthstrip"}, default="network"
+        As for :func:`skull_strip`.
 
     Returns
     -------
-    Stripped
-        With the warnings of :func:`epitome_kit.preprocess.alarms.doubts`.
+    SkullStripResult
+        With the warnings of :func:`epitome_kit.preprocess.alarms.mask_warnings`.
 
     Raises
     ------
@@ -119,31 +142,29 @@ def strip_with_warnings(image, method="network"):
     describe_method(method)
     image, count = without_outliers(load_image(image, where="skull_strip"))
     image = darken_air(image)
-    taken_as, evidence = "head", ()
     if method in TOOLS:
         mask = strip_with_tool(image, method)
-    else:
-        small, probability = evidence = _ask_network(image)
-        if was_stripped(small, probability):
-            mask, taken_as = find_head(image), STRIPPED_BEFORE
-        else:
-            mask = mask_above(_carry_back(probability, small, image))
-    return Stripped(mask, taken_as, (*outliers(count), *doubts(image, mask, *evidence)))
+        return SkullStripResult(mask, "head", (*outlier_warnings(count), *mask_warnings(image, mask)))
+    small, probability = _predict(image)
+    stripped = was_stripped(small, probability)
+    mask = find_head(image) if stripped else mask_above(_resample_to_scan(probability, small, image))
+    warned = (*outlier_warnings(count), *mask_warnings(image, mask, small, probability))
+    return SkullStripResult(mask, STRIPPED_BEFORE if stripped else "head", warned)
 
 
-def skull_strip_probability(image):
-    """Ask the network of :func:`skull_strip` how likely each voxel is brain.
+def skull_strip_probability(image: ImageLike) -> nib.Nifti1Image:
+    """Predict the probability of brain with the network of :func:`skull_strip`.
 
     Parameters
     ----------
-    image : Nifti1Image or path
+    image : image-like
         Shape (i, j, k), any orientation and voxel size.
 
     Returns
     -------
     Nifti1Image
-        float32 from 0 to 1 on the grid of the scan; of a head ``skull_strip``
-        takes what is above 0.5, by :func:`mask_above`.
+        float32 from 0 to 1 on the grid of the scan; for a head, ``skull_strip``
+        applies :func:`mask_above` with a threshold of 0.5.
 
     Raises
     ------
@@ -151,67 +172,68 @@ def skull_strip_probability(image):
         The scan cannot be read, or no brain is found in it.
     """
     image = darken_air(without_outliers(load_image(image, where="skull_strip"))[0])
-    small, probability = _ask_network(image)
-    return _carry_back(probability, small, image)
+    small, probability = _predict(image)
+    return _resample_to_scan(probability, small, image)
 
 
-def _ask_network(image):
-    """Scan on the network's grid, and the probability of brain there."""
+def _predict(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, np.ndarray]:
+    """Return the scan on the network's grid, and the probability of brain there."""
     from epitome_kit.backend import ops
 
     _check_field(image)
-    small = coarse_scan(image, multiple=_MULTIPLE)
+    small = coarse_scan(image, multiple=_SIDE_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
     probability = ops.convert_to_numpy(_network()(volume, training=False))[0, ..., 0]
-    if np.count_nonzero(probability > THRESHOLD) < _SMALLEST_BRAIN_VOXELS:
+    if np.count_nonzero(probability > THRESHOLD) < _MIN_BRAIN_VOXELS:
         volume_ml = np.count_nonzero(probability > THRESHOLD) * GRID_MM**3 / 1000
         raise ImageError(
             "skull_strip",
             "a scan of a head",
-            f"{volume_ml:.0f} mL that look like brain in {image.get_filename() or 'the image'}",
-            "look whether the scan is a brain MRI, and whether its voxel size is right",
+            f"{volume_ml:.0f} mL of brain found in {image.get_filename() or 'the image'}",
+            "check that the scan is a brain MRI, and that its voxel size is right",
         )
     return small, probability
 
 
-def _check_field(image):
-    """Refuse what is far larger than a head: the network's grid would not fit into memory."""
+def _check_field(image: nib.Nifti1Image) -> None:
+    """Reject fields of view much larger than a head, whose grid would not fit into memory."""
     field_mm = nib.affines.voxel_sizes(image.affine) * image.shape
-    if field_mm.max() > _LARGEST_FIELD_MM:
+    if field_mm.max() > _MAX_FIELD_MM:
         raise ImageError(
             "skull_strip",
-            f"a field of view of at most {_LARGEST_FIELD_MM} mm",
+            f"a field of view of at most {_MAX_FIELD_MM} mm",
             f"{' x '.join(f'{side:.0f}' for side in field_mm)} mm in {image.get_filename() or 'the image'}",
-            "look at the voxel size in its header, or cut the head out of the scan",
+            "check the voxel size in its header, or crop the scan to the head",
         )
 
 
-def _carry_back(probability, small, image):
+def _resample_to_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
     on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
     return image_like(np.asarray(on_scan.dataobj), image)
 
 
-def mask_above(probability, threshold=THRESHOLD):
-    """Cut a brain mask out of a probability map: the largest piece above a threshold, holes filled.
+def mask_above(probability: ImageLike, threshold: float = THRESHOLD) -> nib.Nifti1Image:
+    """Threshold a probability map: largest connected component above a threshold, holes filled.
 
     Parameters
     ----------
-    probability : Nifti1Image or path
-        As :func:`skull_strip_probability` returns it.
+    probability : image-like
+        As returned by :func:`skull_strip_probability`.
     threshold : float, default=0.5
+        Probability above which a voxel counts as brain.
 
     Returns
     -------
     Nifti1Image
-        Mask of uint8; empty where nothing is above the threshold.
+        Mask of uint8; empty if no voxel is above the threshold.
     """
     probability = load_image(probability, where="mask_above", check_voxels=False)
     inside = largest_piece(np.asarray(probability.dataobj) > threshold)
     return image_like(inside.astype(np.uint8), probability)
 
 
-def describe_method(method):
-    """Say by what a method's answer is determined, apart from the scan.
+def describe_method(method: str) -> dict[str, str]:
+    """Describe what determines the result of a method, apart from the scan.
 
     Parameters
     ----------
@@ -220,36 +242,35 @@ def describe_method(method):
 
     Returns
     -------
-    dict of str to value
-        The method, and the checksum of its weights or the command of its
-        tool.
+    dict of str to str
+        The method, and the checksum of its weights or the command of its tool.
 
     Raises
     ------
     ParameterError
-        There is no such method.
+        Unknown method.
     ToolError
-        Its tool is not installed.
+        The tool is not installed.
     """
     if method not in METHODS:
-        raise ParameterError("skull_strip", f"a method out of {', '.join(METHODS)}", repr(method), "use `network`")
+        raise ParameterError("skull_strip", f"one of the methods {', '.join(METHODS)}", repr(method), "use `network`")
     if method == "network":
         return {"method": method, "weights": _weights_checksum()}
     find_tool(method)
     return {"method": method, "command": " ".join(TOOLS[method].command)}
 
 
-def build_network():
-    """3D U-Net for volumes of any size that is a multiple of 8 voxels.
+def build_network() -> "Model":
+    """Build the 3D U-Net, for volumes with sides that are multiples of 8 voxels.
 
     Returns
     -------
     keras.Model
-        Shape (n, i, j, k, 1) in, brain probability of the same shape out.
+        Input of shape (n, i, j, k, 1), brain probability of the same shape.
     """
     from epitome_kit.backend import Input, Model, layers
 
-    def block(x, filters):
+    def block(x: Any, filters: int) -> Any:
         for _ in range(2):
             x = layers.Conv3D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
             x = layers.LeakyReLU(negative_slope=0.1)(x)
@@ -269,7 +290,7 @@ def build_network():
 
 
 @lru_cache(maxsize=1)
-def _network():
+def _network() -> "Model":
     network = build_network()
     with shipped_weights("skull_strip") as path:
         network.load_weights(path)
@@ -277,6 +298,6 @@ def _network():
 
 
 @lru_cache(maxsize=1)
-def _weights_checksum():
+def _weights_checksum() -> str:
     with shipped_weights("skull_strip") as path:
         return checksum(path)

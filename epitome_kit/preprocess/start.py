@@ -1,5 +1,6 @@
-"""Where a registration begins: a head may lie turned, so many poses are tried as they are."""
+"""Initial poses for registration, chosen from a grid of rotations."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import nibabel as nib
@@ -9,22 +10,28 @@ from scipy.spatial.transform import Rotation
 
 from epitome_kit.images import resample_isotropic
 
-TURNS_DEGREES = (0, -15, 15, -30, 30)
-"""Turns that are tried about all axes together; the first is none."""
+ALL_AXES_DEGREES = (0, -15, 15, -30, 30)
+"""Angles tried about all three axes at once; the first is the identity."""
 
-MOVED_DEGREES = (0, -10, 10, -20, 20, -30, 30)
-"""Turns that are tried about one axis or another, between two scans of a head."""
+ONE_AXIS_DEGREES = (0, -10, 10, -20, 20, -30, 30)
+"""Angles tried about one axis at a time, between two scans of one subject."""
 
 _GRID_MM = 10.0
-_CLEARLY = 1.2
+_MIN_IMPROVEMENT = 1.2
 
 
-def initial_pose(moving, moving_mask, fixed, fixed_mask, judged):
-    """Choose the pose that brings two brains together best, before anything is optimised.
+def initial_pose(
+    moving: nib.Nifti1Image,
+    moving_mask: nib.Nifti1Image,
+    fixed: nib.Nifti1Image,
+    fixed_mask: nib.Nifti1Image,
+    metric_mask: nib.Nifti1Image,
+) -> np.ndarray:
+    """Choose the pose that aligns two brains best, before any optimisation.
 
-    Place and size of the masks along each axis give the first pose; the others
-    are turned about it. A turned one is taken only where it matches clearly
-    better: a brain that is cut off looks a little better askew.
+    Centre and extent of the masks along each axis give the first pose; the others
+    are rotations of it. A rotated pose is taken only if its mutual information is
+    clearly higher, because a truncated brain matches slightly better when tilted.
 
     Parameters
     ----------
@@ -32,57 +39,66 @@ def initial_pose(moving, moving_mask, fixed, fixed_mask, judged):
         Stripped brains, any contrasts.
     moving_mask, fixed_mask : Nifti1Image
         Their brain masks.
-    judged : Nifti1Image
-        Where on `fixed` the match is judged.
+    metric_mask : Nifti1Image
+        Region of `fixed` in which the poses are compared.
 
     Returns
     -------
     ndarray, shape (4, 4)
         `fixed` mm to `moving` mm.
     """
-    (centre, size), (moving_centre, moving_size) = centre_and_extent(fixed_mask), centre_and_extent(moving_mask)
-    poses = [_pose(turn * (moving_size / size), centre, moving_centre) for turn in _turns(TURNS_DEGREES, 3)]
-    matches = _matches(poses, moving, fixed, judged)
-    best = int(np.argmax(matches))
-    return poses[best if matches[best] > _CLEARLY * matches[0] else 0]
+    (centre, extent), (moving_centre, moving_extent) = centre_and_extent(fixed_mask), centre_and_extent(moving_mask)
+    rotations = _rotations(ALL_AXES_DEGREES, 3)
+    poses = [_pose(rotation * (moving_extent / extent), centre, moving_centre) for rotation in rotations]
+    scores = _score_poses(poses, moving, fixed, metric_mask)
+    best = int(np.argmax(scores))
+    return poses[best if scores[best] > _MIN_IMPROVEMENT * scores[0] else 0]
 
 
-def best_rotation(moving, fixed, judged, centre, moving_centre):
-    """Choose the turn about one axis that brings two scans of a head together best, before anything is optimised.
+def best_rotation(
+    moving: nib.Nifti1Image,
+    fixed: nib.Nifti1Image,
+    metric_mask: nib.Nifti1Image,
+    centre: np.ndarray,
+    moving_centre: np.ndarray,
+) -> np.ndarray:
+    """Choose the rotation about one axis that aligns two scans of one subject best, before any optimisation.
 
     Parameters
     ----------
     moving, fixed : Nifti1Image
         Whole heads, any contrasts.
-    judged : Nifti1Image
-        Where on `fixed` the match is judged.
+    metric_mask : Nifti1Image
+        Region of `fixed` in which the poses are compared.
     centre, moving_centre : ndarray, shape (3,)
-        Middle of each head, in mm.
+        Centre of each head, in mm.
 
     Returns
     -------
     ndarray, shape (3, 3)
         From `fixed` to `moving`.
     """
-    turns = _turns(MOVED_DEGREES, 1)
-    matches = _matches([_pose(turn, centre, moving_centre) for turn in turns], moving, fixed, judged)
-    return turns[int(np.argmax(matches))]
+    rotations = _rotations(ONE_AXIS_DEGREES, 1)
+    poses = [_pose(rotation, centre, moving_centre) for rotation in rotations]
+    return rotations[int(np.argmax(_score_poses(poses, moving, fixed, metric_mask)))]
 
 
-def _turns(degrees, most_axes):
-    """Rotations about up to so many axes at once; the first is none."""
-    angles = [each for each in product(degrees, repeat=3) if np.count_nonzero(each) <= most_axes]
+def _rotations(degrees: Sequence[float], max_axes: int) -> np.ndarray:
+    """Return rotation matrices about at most `max_axes` axes at once; the first is the identity."""
+    angles = [each for each in product(degrees, repeat=3) if np.count_nonzero(each) <= max_axes]
     return Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
 
 
-def _pose(matrix, centre, moving_centre):
+def _pose(matrix: np.ndarray, centre: np.ndarray, moving_centre: np.ndarray) -> np.ndarray:
     return nib.affines.from_matvec(matrix, moving_centre - matrix @ centre)
 
 
-def _matches(poses, moving, fixed, judged):
-    """Mutual information of two images in each pose, on a coarse grid."""
-    moving, fixed, judged = (resample_isotropic(image, _GRID_MM) for image in (moving, fixed, judged))
-    inside = np.asarray(judged.dataobj) > 0.5
+def _score_poses(
+    poses: Sequence[np.ndarray], moving: nib.Nifti1Image, fixed: nib.Nifti1Image, metric_mask: nib.Nifti1Image
+) -> list[float]:
+    """Return the mutual information of two images in each pose, on a coarse grid."""
+    moving, fixed, metric_mask = (resample_isotropic(image, _GRID_MM) for image in (moving, fixed, metric_mask))
+    inside = np.asarray(metric_mask.dataobj) > 0.5
     points = nib.affines.apply_affine(fixed.affine, np.indices(fixed.shape)[:, inside].T)
     values, data = np.asarray(fixed.dataobj)[inside], np.asarray(moving.dataobj)
     to_voxels = np.linalg.inv(moving.affine)
@@ -90,28 +106,28 @@ def _matches(poses, moving, fixed, judged):
     return [mutual_information(values, ndimage.map_coordinates(data, place, order=1)) for place in places]
 
 
-def mutual_information(first, second, bins=16):
-    """Compute how much of one image's intensities the other's tell, in nats.
+def mutual_information(first: np.ndarray, second: np.ndarray, bins: int = 16) -> float:
+    """Compute the mutual information of two sets of intensities, in nats.
 
     Parameters
     ----------
     first, second : ndarray, shape (n,)
-        Intensities at the same places.
+        Intensities at the same points.
     bins : int, default=16
-        Of the histogram, for each image.
+        Histogram bins for each image.
 
     Returns
     -------
     float
-        0 where neither tells anything of the other.
+        0 for independent intensities.
     """
     joint = np.histogram2d(first, second, bins)[0] / len(first)
-    apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    seen = joint > 0
-    return float((joint[seen] * np.log(joint[seen] / apart[seen])).sum())
+    independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    filled = joint > 0
+    return float((joint[filled] * np.log(joint[filled] / independent[filled])).sum())
 
 
-def centre_and_extent(mask):
-    """Centre and standard deviation of a mask along the RAS axes, in mm."""
+def centre_and_extent(mask: nib.Nifti1Image) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centre and the standard deviation of a mask along the RAS axes, in mm."""
     points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
     return points.mean(0), points.std(0)

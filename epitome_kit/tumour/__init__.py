@@ -1,1 +1,5 @@
-"""The tumour's epitome: segment, measure, distil."""
+"""Segment and measure tumours; each function is loaded when it is first used."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

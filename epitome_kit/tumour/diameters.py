@@ -1,6 +1,7 @@
-"""The two diameters that RANO asks for, in every outline of every axial slice."""
+"""RANO diameters of every outline in every axial slice."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -10,25 +11,26 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
-LEAST_MM = 10.0
-"""Both diameters of a measurable lesion have at least this length."""
+MIN_DIAMETER_MM = 10.0
+"""Minimum length of both diameters of a measurable lesion."""
 
 CLOSE_SLICES_MM = 5.0
-"""Where slices lie further apart than this, a measurable lesion has twice their distance instead."""
+"""Slice distance above which the minimum diameter is twice the slice distance."""
 
 
 class Outline(NamedTuple):
-    """One closed outline in one axial slice.
+    """Diameters of one connected outline in one axial slice.
 
     Attributes
     ----------
     slice : int
+        Index of the slice.
     lesion : int
-        Piece in 3D that it belongs to, from 1.
+        Label of its connected component in 3D, from 1.
     long_mm : float
         Longest diameter, from pixel centre to pixel centre.
     perpendicular_mm : float
-        Longest chord at a right angle to it.
+        Longest chord perpendicular to it.
     """
 
     slice: int
@@ -37,30 +39,32 @@ class Outline(NamedTuple):
     perpendicular_mm: float
 
     @property
-    def product_mm2(self):
+    def product_mm2(self) -> float:
         """Product of both diameters."""
         return self.long_mm * self.perpendicular_mm
 
 
-def axial_axis(image):
-    """Array axis that runs closest to head-foot.
+def axial_axis(image: nib.Nifti1Image) -> int:
+    """Return the array axis closest to the head-foot direction.
 
     Parameters
     ----------
     image : Nifti1Image
+        Scan or mask.
 
     Returns
     -------
     int
+        0, 1 or 2.
     """
     return int(np.flatnonzero(nib.io_orientation(image.affine)[:, 0] == 2)[0])
 
 
-def find_outlines(slices, matrix):
+def find_outlines(slices: np.ndarray, matrix: np.ndarray) -> list[Outline]:
     """Find and measure every outline.
 
-    Outlines of a slice that touch, if only by a corner, are one. Two lesions in
-    one slice are two, so that no diameter runs from one to the other.
+    Regions of a slice that touch, even at a corner, form one outline. Two lesions in one
+    slice are measured separately.
 
     Parameters
     ----------
@@ -85,17 +89,18 @@ def find_outlines(slices, matrix):
     return outlines
 
 
-def is_measurable(outlines, distance_mm):
-    """Tell whether a lesion is large enough to be followed by RANO.
+def is_measurable(outlines: Sequence[Outline], distance_mm: float) -> bool:
+    """Check whether a lesion is measurable by the RANO criteria.
 
-    Both diameters have at least 10 mm on two or more slices. Where slices lie
-    more than 5 mm apart, twice their distance takes the place of 10 mm.
+    Both diameters must be at least 10 mm on two or more slices. If slices are more than
+    5 mm apart, the minimum is twice their distance.
 
     Parameters
     ----------
-    outlines : list of Outline
+    outlines : sequence of Outline
+        From :func:`find_outlines`.
     distance_mm : float
-        From one slice to the next, centre to centre.
+        Distance between slice centres.
 
     Returns
     -------
@@ -106,38 +111,40 @@ def is_measurable(outlines, distance_mm):
     Wen et al., J Clin Oncol 2010, doi:10.1200/JCO.2009.26.3541
     van den Bent et al., Lancet Oncol 2011, doi:10.1016/S1470-2045(11)70057-2
     """
-    least = LEAST_MM if distance_mm <= CLOSE_SLICES_MM else 2 * distance_mm
-    seen = {(each.lesion, each.slice) for each in outlines if min(each.long_mm, each.perpendicular_mm) >= least}
-    return max(Counter(lesion for lesion, _ in seen).values(), default=0) >= 2
+    minimum = MIN_DIAMETER_MM if distance_mm <= CLOSE_SLICES_MM else 2 * distance_mm
+    large = {(each.lesion, each.slice) for each in outlines if min(each.long_mm, each.perpendicular_mm) >= minimum}
+    return max(Counter(lesion for lesion, _ in large).values(), default=0) >= 2
 
 
-def in_plane(matrix):
-    """Pixel index to mm within a slice, shape (2, 2): lengths and angles are kept, the tilt of the slice is not."""
+def in_plane(matrix: np.ndarray) -> np.ndarray:
+    """Return the matrix from pixel index to mm within a slice, shape (2, 2); the tilt of the slice is dropped."""
     return np.linalg.qr(matrix[:, 1:])[1]
 
 
-def longest(points):
+def longest(points: np.ndarray) -> tuple[float, np.ndarray]:
     """Find the longest distance between two points.
 
     Parameters
     ----------
     points : ndarray, shape (n, 2) or (n, 3)
+        Coordinates.
 
     Returns
     -------
     length : float
+        Distance.
     ends : ndarray, shape (2, 2) or (2, 3)
-        The same point twice where there is only one.
+        The two points; identical if there is only one.
     """
-    with suppress(QhullError, ValueError):  # too few for a hull, or all on a line: few enough to compare as they are
+    with suppress(QhullError, ValueError):  # too few points for a hull, or collinear: compare all
         points = points[ConvexHull(points).vertices]
     distances = squareform(pdist(points))
     ends = points[list(np.unravel_index(distances.argmax(), distances.shape))]
     return float(distances.max()), ends
 
 
-def _diameters(points, pixel):
-    """Longest diameter of an outline and the longest chord at a right angle to it, in mm."""
+def _diameters(points: np.ndarray, pixel: np.ndarray) -> tuple[float, float]:
+    """Return the longest diameter of an outline and the longest chord perpendicular to it, in mm."""
     length, ends = longest(points)
     if not length:
         return 0.0, 0.0

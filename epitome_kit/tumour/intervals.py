@@ -1,7 +1,8 @@
-"""Intervals of a tumour's volume: their levels, their calibration, and the text that every display prints."""
+"""Intervals of tumour volumes: levels, calibration and display text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,22 @@ from epitome_kit.confidence import interval_label
 from epitome_kit.tumour.conformal import nonconformity_score, volume_interval
 
 VOLUME_LEVEL = 0.9
-"""Share of subjects whose true volume the interval of an outlined volume is to hold."""
+"""Nominal coverage of the interval of a segmented volume."""
 
 ELLIPSOID_LEVEL = 0.95
-"""Probability of the interval of a whole tumour that is estimated from a few annotated slices."""
+"""Probability of the interval of a volume estimated from a few annotated slices."""
 
 
 @dataclass(frozen=True)
 class VolumeText:
-    """A volume and its interval as displays print them, with the precision of their unit.
+    """A volume and its interval as text, with the precision of their unit.
 
     Attributes
     ----------
     amount, low, high : str
-        Numbers; `low` and `high` are empty where nothing calibrates the interval.
+        Numbers; `low` and `high` are empty if the interval is not calibrated.
     unit : {"mL", "voxels"}
+        Unit of the volume.
     """
 
     amount: str
@@ -55,7 +57,7 @@ class VolumeText:
 
 
 def describe_volume(size: Mapping[str, Any] | pd.Series) -> VolumeText:
-    """Word a volume with its interval: in mL, or in voxels where their size is unknown.
+    """Format a volume and its interval: in mL, or in voxels if the voxel size is unknown.
 
     Parameters
     ----------
@@ -65,16 +67,17 @@ def describe_volume(size: Mapping[str, Any] | pd.Series) -> VolumeText:
     Returns
     -------
     VolumeText
+        Texts for displays.
     """
     known = not pd.isna(size["volume_ml"])
     unit, digits = ("ml", 1) if known else ("voxels", 0)
     values = (size[f"volume_{part}{unit}"] for part in ("", "low_", "high_"))
-    numbers = ("" if pd.isna(value) else f"{value:.{digits}f}" for value in values)
-    return VolumeText(*numbers, unit="mL" if known else "voxels")
+    amount, low, high = ("" if pd.isna(value) else f"{value:.{digits}f}" for value in values)
+    return VolumeText(amount, low, high, unit="mL" if known else "voxels")
 
 
-def score_misfits(tumours: pd.DataFrame) -> np.ndarray:
-    """Measure how far each volume was off its reference, for the calibration of intervals.
+def score_volumes(tumours: pd.DataFrame) -> np.ndarray:
+    """Compute the nonconformity score of each volume, for the calibration of intervals.
 
     Parameters
     ----------
@@ -84,44 +87,44 @@ def score_misfits(tumours: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     ndarray of float, shape (n,)
-        As :func:`epitome_kit.tumour.conformal.nonconformity_score` gives it; NaN without a reference.
+        See :func:`epitome_kit.tumour.conformal.nonconformity_score`; NaN without a reference.
     """
-    columns = tumours.compared_volume_voxels, tumours.reference_volume_voxels, tumours.spread
-    return nonconformity_score(*columns).to_numpy(float)
+    found, true = tumours.compared_volume_voxels, tumours.reference_volume_voxels
+    return np.asarray(nonconformity_score(found, true, tumours.spread), float)
 
 
-def add_intervals(tumours: pd.DataFrame, misfits: Sequence[float] | None = None) -> pd.DataFrame:
+def add_intervals(tumours: pd.DataFrame, scores: Sequence[float] | None = None) -> pd.DataFrame:
     """Add an interval of :data:`VOLUME_LEVEL` to the volume of each subject.
 
     Parameters
     ----------
     tumours : DataFrame
-        One row a subject: ``volume_voxels``, ``volume_ml``, ``voxel_ml`` and
-        ``spread``; where there is a reference, also ``compared_volume_voxels``
+        One row for each subject: ``volume_voxels``, ``volume_ml``, ``voxel_ml`` and
+        ``spread``; with a reference, also ``compared_volume_voxels``
         and ``reference_volume_voxels``.
-    misfits : sequence of float, default=None
-        From :func:`score_misfits`, of subjects that the network never saw; None
-        means that each subject is calibrated by all others of the table.
+    scores : sequence of float, default=None
+        From :func:`score_volumes`, of held-out subjects; None: each subject is
+        calibrated on all others of the table.
 
     Returns
     -------
     DataFrame
         With the columns ``volume_low_voxels``, ``volume_high_voxels``,
         ``volume_low_ml``, ``volume_high_ml`` and ``covered``: whether the
-        interval of the compared volume holds the reference.
+        interval of the compared volume contains the reference.
     """
     tumours = tumours.reset_index(drop=True)
     if "compared_volume_voxels" not in tumours:
         tumours = tumours.assign(compared_volume_voxels=np.nan, reference_volume_voxels=np.nan)
-    off = score_misfits(tumours)
+    own_scores = score_volumes(tumours)
     covered = np.full(len(tumours), np.nan, object)
     for row, spread in tumours.spread.items():
-        others = misfits if misfits is not None else [each for each in np.delete(off, row) if np.isfinite(each)]
-        calibrated = {"spread": spread, "misfits": others, "level": VOLUME_LEVEL}
+        others = scores if scores is not None else [each for each in np.delete(own_scores, row) if np.isfinite(each)]
+        interval = partial(volume_interval, spread=spread, scores=others, level=VOLUME_LEVEL)
         for unit, one in (("voxels", 1.0), ("ml", tumours.at[row, "voxel_ml"])):
-            interval = volume_interval(tumours.at[row, f"volume_{unit}"], one=one, **calibrated)
-            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = interval
-        low, high = volume_interval(tumours.at[row, "compared_volume_voxels"], **calibrated)
-        if np.isfinite(off[row]) and np.isfinite(high):
+            limits = interval(tumours.at[row, f"volume_{unit}"], one=one)
+            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = limits
+        low, high = interval(tumours.at[row, "compared_volume_voxels"])
+        if np.isfinite(own_scores[row]) and np.isfinite(high):
             covered[row] = low <= tumours.at[row, "reference_volume_voxels"] <= high
     return tumours.assign(covered=covered)

@@ -1,5 +1,7 @@
-"""Size of a tumour: volume, surface, axes, and the diameters that RANO asks for."""
+"""Measure the size of a tumour: volume, surface, axes and RANO diameters."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.errors import ImageError, UnknownVoxelSizeError
-from epitome_kit.images import load_mask, voxel_size_known
+from epitome_kit.files import Json
+from epitome_kit.images import ImageLike, load_mask, voxel_size_known
 from epitome_kit.tumour.diameters import axial_axis, find_outlines, is_measurable
 from epitome_kit.tumour.sparse_volume import estimate_volume_from_slices, restrict_to_slices
 from epitome_kit.tumour.surface import axis_lengths_mm, measure_surface
@@ -18,8 +21,8 @@ from epitome_kit.tumour.surface import axis_lengths_mm, measure_surface
 class TumourSize:
     """Size of a tumour mask.
 
-    Where only some slices were annotated, what needs the whole tumour is None;
-    where all were, the slab and the ellipsoid are.
+    If only some slices were annotated, measures of the whole tumour are None; if all
+    slices were, slab and ellipsoid are None.
 
     Attributes
     ----------
@@ -27,36 +30,35 @@ class TumourSize:
         Voxels times voxel size.
     volume_voxels : int or None
     surface_volume_ml : float or None
-        What the surface encloses; less, as the surface cuts corners.
+        Volume enclosed by the surface; less than `volume_ml`, as the surface cuts corners.
     surface_mm2 : float or None
     sphericity : float or None
-        1 is a ball.
+        1 for a sphere.
     rano_long_mm, rano_perpendicular_mm, rano_product_mm2 : float
-        Longest diameter of an outline in an axial slice, the longest chord at a
-        right angle to it, and their product: of the outline with the largest
-        product. From pixel centre to pixel centre.
+        Longest diameter, the longest chord perpendicular to it, and their product, of
+        the outline in an axial slice with the largest product. Between pixel centres.
     rano_slice : int
         Index of that slice along the axial axis of the array.
     measurable : bool
-        RANO: both diameters of a lesion have at least 10 mm on two slices, or
-        twice the distance of the slices where that is more than 5 mm.
+        RANO: both diameters of a lesion are at least 10 mm on two slices, or at least
+        twice the slice distance if that exceeds 5 mm.
     max_2d_mm, max_3d_mm : float or None
-        Longest distance between points of the surface, at one height and in
-        space; all lesions together.
+        Longest distance between points of the surface, within a slice and in 3D; all
+        lesions together.
     axis_major_mm, axis_minor_mm, axis_least_mm : float or None
         Axes of the ellipsoid with the same second moments.
     lesions : int or None
-        Separate pieces; voxels that touch by a corner are one piece.
+        Number of connected components; voxels that share a corner are connected.
     largest_lesion_ml : float or None
     touches_edge : bool
-        The mask reaches the edge of the array: part of the tumour may lie
-        outside the field of view.
+        Whether the mask reaches the edge of the array, so that part of the tumour may
+        lie outside the field of view.
     annotated_slices : tuple of int or None
-        None means all of them.
+        None if all slices were annotated.
     slab_volume_ml : float or None
-        What lies on the annotated slices.
+        Volume on the annotated slices.
     ellipsoid_volume_ml : float or None
-        Estimate of the whole from the annotated slices.
+        Volume of the whole tumour, estimated from the annotated slices.
     ellipsoid_volume_low_ml, ellipsoid_volume_high_ml : float or None
         Its interval, of :data:`~epitome_kit.tumour.intervals.ELLIPSOID_LEVEL`.
     """
@@ -79,7 +81,7 @@ class TumourSize:
     lesions: int | None = None
     largest_lesion_ml: float | None = None
     touches_edge: bool
-    annotated_slices: tuple | None = None
+    annotated_slices: tuple[int, ...] | None = None
     slab_volume_ml: float | None = None
     ellipsoid_volume_ml: float | None = None
     ellipsoid_volume_low_ml: float | None = None
@@ -88,23 +90,23 @@ class TumourSize:
 
 @dataclass(frozen=True, kw_only=True)
 class VoxelCount:
-    """What can be counted in a mask whose voxel size is unknown.
+    """Counts in a mask of unknown voxel size.
 
     Attributes
     ----------
     volume_voxels : int or None
-        None where only some slices were annotated, as the next two.
+        None if only some slices were annotated, as for the next two.
     lesions : int or None
-        Separate pieces; voxels that touch by a corner are one piece.
+        Number of connected components; voxels that share a corner are connected.
     largest_lesion_voxels : int or None
     largest_slice : int
         Index of the axial slice with the most voxels.
     touches_edge : bool
-        The mask reaches the edge of the array.
+        Whether the mask reaches the edge of the array.
     annotated_slices : tuple of int or None
-        None means all of them.
+        None if all slices were annotated.
     slab_voxels : int or None
-        What lies on the annotated slices.
+        Voxels on the annotated slices.
     """
 
     volume_voxels: int | None = None
@@ -112,53 +114,77 @@ class VoxelCount:
     largest_lesion_voxels: int | None = None
     largest_slice: int
     touches_edge: bool
-    annotated_slices: tuple | None = None
+    annotated_slices: tuple[int, ...] | None = None
     slab_voxels: int | None = None
 
 
-def measure_tumour(mask, *, annotated_slices=None, labels=None, trust=None):
+def measure_tumour(
+    mask: ImageLike,
+    *,
+    annotated_slices: Sequence[int] | None = None,
+    labels: str | None = None,
+    trust: str | None = None,
+) -> TumourSize:
     """Measure a tumour mask in physical units.
+
+    Volume, surface, axes and RANO diameters are computed on axial slices. If only a few
+    slices were annotated, the volume of the whole tumour is estimated by
+    :func:`epitome_kit.tumour.sparse_volume.estimate_volume_from_slices`.
 
     Parameters
     ----------
-    mask : Nifti1Image or path
-        Of one part, shape (i, j, k), any orientation, oblique or sheared. Above
-        zero is inside, of fractions above one half; NaN is outside. Voxel size
-        must be known.
+    mask : image-like
+        Shape (i, j, k), any orientation, oblique or sheared. Values above zero are
+        inside, of fractions above 0.5; NaN is outside. The voxel size must be known.
     annotated_slices : sequence of int, default=None
-        Axial indices that were annotated; None means all of them. What the mask
-        holds on other slices is not looked at.
+        Indices of annotated axial slices; None for all. Other slices of the mask are
+        ignored.
     labels, trust : str, default=None
-        As for :func:`epitome_kit.images.load_mask`: which labels are meant, and
-        which affine of the header counts.
+        As for :func:`epitome_kit.images.load_mask`: which labels to use, and which
+        affine of the header.
 
     Returns
     -------
     TumourSize
-        :func:`epitome_kit.tumour.sparse_volume.estimate_volume_from_slices` says how the whole is
-        estimated from a few slices, and how sure that is.
+        Measures in mm, mm2 and mL.
 
     Raises
     ------
     UnknownVoxelSizeError
-        The origin lost the voxel size: count voxels instead.
+        The voxel size is unknown; count voxels instead.
     ImageError
-        The mask is empty, or is so on the annotated slices; or it has several labels
-        and none was asked for.
+        The mask is empty, also if only on the annotated slices, or it has several labels
+        and `labels` is None.
     ParameterError
-        Annotated slices that the mask does not have.
+        `annotated_slices` are not slices of the mask.
+
+    See Also
+    --------
+    segment_head : Segment the tumour in the scans of one subject.
+    extract_epitome : Cut the tumour out of the scans.
 
     References
     ----------
     van den Bent et al., Lancet Oncol 2011, doi:10.1016/S1470-2045(11)70057-2
     van Griethuysen et al., Cancer Res 2017, doi:10.1158/0008-5472.CAN-17-0339
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> import numpy as np
+    >>> import epitome_kit as ek
+    >>> data = np.zeros((20, 20, 20), np.uint8)
+    >>> data[5:15, 5:15, 5:15] = 1
+    >>> size = ek.measure_tumour(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])))
+    >>> print(f"{size.volume_ml:.1f} mL, RANO {size.rano_long_mm:.1f} x {size.rano_perpendicular_mm:.1f} mm")
+    8.0 mL, RANO 25.5 x 25.5 mm
     """
     loaded = load_mask(mask, where="measure_tumour", labels=labels, trust=trust)
     if not voxel_size_known(loaded):
         raise UnknownVoxelSizeError(
             "measure_tumour",
             "a mask with a known voxel size",
-            f"{_name(mask)}, whose origin lost it",
+            f"{_name(mask)}, of unknown voxel size",
             "count voxels with `epitome measure MASK --voxels`, or import the original DICOM",
         )
     slices, kept, at_edge = _axial_slices(loaded, annotated_slices, _name(mask))
@@ -179,52 +205,64 @@ def measure_tumour(mask, *, annotated_slices=None, labels=None, trust=None):
     )
 
 
-def count_voxels(mask, *, annotated_slices=None, labels=None, trust=None):
-    """Count what needs no voxel size: voxels, lesions, slices.
+def count_voxels(
+    mask: ImageLike,
+    *,
+    annotated_slices: Sequence[int] | None = None,
+    labels: str | None = None,
+    trust: str | None = None,
+) -> VoxelCount:
+    """Count voxels and lesions of a mask, whether or not its voxel size is known.
 
     Parameters
     ----------
-    mask : Nifti1Image or path
+    mask : image-like
         As for :func:`measure_tumour`, but the voxel size may be unknown.
     annotated_slices : sequence of int, default=None
-        Axial indices that were annotated; None means all of them.
+        Indices of annotated axial slices; None for all.
     labels, trust : str, default=None
         As for :func:`measure_tumour`.
 
     Returns
     -------
     VoxelCount
+        Numbers of voxels.
 
     Raises
     ------
     ImageError
-        The mask is empty, or is so on the annotated slices; or it has several labels
-        and none was asked for.
+        The mask is empty, also if only on the annotated slices, or it has several labels
+        and `labels` is None.
     ParameterError
-        Annotated slices that the mask does not have.
+        `annotated_slices` are not slices of the mask.
     """
     loaded = load_mask(mask, where="count_voxels", labels=labels, trust=trust)
     slices, kept, at_edge = _axial_slices(loaded, annotated_slices, _name(mask))
     voxels = int(slices.sum())
     lesions = _lesion_voxels(slices)
-    whole = {"volume_voxels": voxels, "lesions": len(lesions), "largest_lesion_voxels": max(lesions)}
+    whole = kept is None
     return VoxelCount(
-        **(whole if kept is None else {"slab_voxels": voxels}),
+        volume_voxels=voxels if whole else None,
+        lesions=len(lesions) if whole else None,
+        largest_lesion_voxels=max(lesions) if whole else None,
+        slab_voxels=None if whole else voxels,
         largest_slice=int(slices.sum(axis=(1, 2)).argmax()),
         touches_edge=at_edge,
         annotated_slices=kept,
     )
 
 
-def _name(mask):
-    return Path(mask).name if isinstance(mask, (str, Path)) else mask.get_filename() or "a mask in memory"
+def _name(mask: ImageLike) -> str:
+    return Path(mask).name if isinstance(mask, (str, os.PathLike)) else mask.get_filename() or "a mask in memory"
 
 
-def _axial_slices(mask, annotated, name):
-    """Mask with the axial slices first, each cut to where the tumour is.
+def _axial_slices(
+    mask: nib.Nifti1Image, annotated: Sequence[int] | None, name: str
+) -> tuple[np.ndarray, tuple[int, ...] | None, bool]:
+    """Return the axial slices of a mask, cropped in-plane to the tumour.
 
-    Also the slices that were annotated, in order, or None; on the others the
-    mask is blank. And whether the mask reaches any face of its array.
+    Also return the annotated slices in order, or None (the mask is blank on the others),
+    and whether the mask reaches a face of its array.
     """
     slices = np.moveaxis(np.asarray(mask.dataobj) > 0, axial_axis(mask), 0)
     if annotated is not None:
@@ -235,15 +273,15 @@ def _axial_slices(mask, annotated, name):
             "measure_tumour",
             f"a mask with at least one voxel inside{where}",
             f"an empty mask, {name}",
-            "look at the scan and its mask side by side",
+            "inspect the scan and its mask",
         )
     at_edge = any(face.any() for axis in range(3) for face in np.moveaxis(slices, axis, 0)[[0, -1]])
     box = ndimage.find_objects(slices.any(axis=0).astype(np.uint8))[0]
     return slices[:, *box], None if annotated is None else tuple(np.unique(annotated).tolist()), bool(at_edge)
 
 
-def _whole_size(slices, matrix):
-    """Measure what needs the whole tumour."""
+def _whole_size(slices: np.ndarray, matrix: np.ndarray) -> Json:
+    """Compute the measures that need the whole tumour."""
     voxel_ml = abs(np.linalg.det(matrix)) / 1000
     surface = measure_surface(slices, matrix)
     major, minor, least = axis_lengths_mm(slices, matrix)
@@ -264,8 +302,8 @@ def _whole_size(slices, matrix):
     }
 
 
-def _slab_size(slices, kept, matrix):
-    """Measure what a few annotated slices hold, and estimate the whole from them."""
+def _slab_size(slices: np.ndarray, kept: Sequence[int], matrix: np.ndarray) -> Json:
+    """Measure the volume on annotated slices, and estimate the whole volume from them."""
     distance_mm = _slice_distance_mm(matrix)
     areas = slices[list(kept)].sum(axis=(1, 2)) * abs(np.linalg.det(matrix)) / distance_mm
     whole = estimate_volume_from_slices(areas, np.multiply(kept, distance_mm), distance_mm)
@@ -277,19 +315,19 @@ def _slab_size(slices, kept, matrix):
     }
 
 
-def _slice_distance_mm(matrix):
-    """From one slice to the next, at a right angle to them."""
+def _slice_distance_mm(matrix: np.ndarray) -> float:
+    """Return the distance between adjacent slices, perpendicular to them."""
     return float(abs(np.linalg.det(matrix)) / np.linalg.norm(np.cross(matrix[:, 1], matrix[:, 2])))
 
 
-def _lesion_voxels(slices):
-    """Voxels of each separate piece."""
+def _lesion_voxels(slices: np.ndarray) -> list[int]:
+    """Return the number of voxels of each connected component."""
     pieces, _ = ndimage.label(slices, np.ones((3, 3, 3)))
     return np.bincount(pieces[pieces > 0])[1:].tolist()
 
 
-def size_text(voxels, grid):
-    """Say how large a number of voxels is: in mL, or in voxels where their size is unknown."""
+def size_text(voxels: int, grid: nib.Nifti1Image) -> str:
+    """Format a number of voxels as a volume: in mL, or in voxels if the voxel size is unknown."""
     if not voxel_size_known(grid):
         return f"{voxels:,} voxels"
     return f"{voxels * np.prod(nib.affines.voxel_sizes(grid.affine)) / 1000:.1f} mL"

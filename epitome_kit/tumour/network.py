@@ -1,5 +1,6 @@
-"""A compact 3D U-Net that outlines the tumour in whichever contrasts there are."""
+"""A compact 3D U-Net that segments tumours from any available contrasts."""
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from zipfile import BadZipFile
@@ -9,23 +10,23 @@ import numpy as np
 from epitome_kit.backend import Input, Model, keras, layers, ops
 from epitome_kit.contrast_table import CONTRASTS, either
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import shipped_weights, whole_file
+from epitome_kit.files import PathLike, shipped_weights, whole_file
 from epitome_kit.learn.channels import input_name, read_channels, shipped_channels
 from epitome_kit.learn.cnn import conv_block
 
 FILTERS = (12, 24, 48, 96)
 MULTIPLE = 2 ** (len(FILTERS) - 1)
-"""Every side of a volume is a multiple of this many voxels."""
+"""The number of voxels along each side of a volume is a multiple of this."""
 
 WINDOW = 96
-"""Longest side, in voxels, of what the network is shown at once."""
+"""Maximum side of a window, in voxels, processed at once."""
 _STEP = 72
 
 
-def build_unet(contrasts):
-    """3D U-Net for volumes of any size that is a multiple of 8 voxels.
+def build_unet(contrasts: Sequence[str]) -> Model:
+    """Build the 3D U-Net, for volumes with sides that are multiples of 8 voxels.
 
-    A contrast that a head lacks is 0 throughout; the network learned to do without.
+    A missing contrast is 0 everywhere; the network is trained with contrasts left out.
 
     Parameters
     ----------
@@ -35,8 +36,8 @@ def build_unet(contrasts):
     Returns
     -------
     keras.Model
-        Shape (n, i, j, k, contrasts) in; its output ``tumour``, of shape (n, i, j, k, 1),
-        is a probability. Under a million weights.
+        Input of shape (n, i, j, k, contrasts); the output ``tumour``, of shape
+        (n, i, j, k, 1), is a probability. Fewer than a million weights.
 
     References
     ----------
@@ -52,18 +53,18 @@ def build_unet(contrasts):
         x = layers.Conv3D(FILTERS[depth], 1, name=f"narrow_{depth}")(x)
         x = layers.Concatenate()([layers.UpSampling3D()(x), skips[depth]])
         x = conv_block(x, FILTERS[depth], f"up_{depth}")
-    rare = keras.initializers.Constant(-4.0)  # one voxel in fifty, to begin with
-    answer = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(x)
-    return Model(inputs, {"tumour": answer}, name="tumour_unet")
+    rare = keras.initializers.Constant(-4.0)  # initial probability of 1 in 50
+    output = layers.Conv3D(1, 1, activation="sigmoid", bias_initializer=rare, name="tumour")(x)
+    return Model(inputs, {"tumour": output}, name="tumour_unet")
 
 
-def shipped_unet():
-    """Network as it comes with the kit: it has seen simulated patients alone.
+def shipped_unet() -> keras.Model:
+    """Load the shipped network, trained on simulated patients only.
 
     Returns
     -------
     keras.Model
-        A new one at each call, to be trained further or not.
+        A new model at each call, which may be trained further.
     """
     model = build_unet(shipped_channels("tumour_unet"))
     with shipped_weights("tumour_unet") as path:
@@ -71,40 +72,42 @@ def shipped_unet():
     return model
 
 
-def unet_channels(model):
-    """Read the channels of a network; one that does not tell has those of the shipped one.
+def unet_channels(model: keras.Model) -> tuple[str, ...]:
+    """Read the channels of a network; those of the shipped network if none are stored.
 
     Parameters
     ----------
     model : keras.Model
+        From :func:`load_unet`.
 
     Returns
     -------
     tuple of str
+        Names of contrasts.
     """
     return read_channels(model) or shipped_channels("tumour_unet")
 
 
-def save_unet(model, path):
-    """Save a network without its optimiser, whole or not at all."""
+def save_unet(model: keras.Model, path: PathLike) -> None:
+    """Save a network atomically, without its optimiser."""
     with whole_file(path) as temporary:
         Model(model.input, model.output, name=model.name).save(temporary)
 
 
-def load_unet(path=None):
-    """Load a network to predict with.
+def load_unet(path: PathLike | None = None) -> keras.Model:
+    """Load a network for prediction.
 
     Parameters
     ----------
     path : path, default=None
-        As :func:`epitome_kit.segment_cohort` or ``epitome segment --train``
-        wrote it, ``.keras``; None means the shipped one. Read in Keras' safe
-        mode: a file that would run code of its own is refused.
+        File ``.keras`` written by :func:`epitome_kit.segment_cohort` or ``epitome
+        segment --train``; None for the shipped network. Read in the safe mode of
+        Keras, which rejects files with executable code.
 
     Returns
     -------
     keras.Model
-        Not to be trained further.
+        For prediction only.
 
     Raises
     ------
@@ -114,8 +117,8 @@ def load_unet(path=None):
     if path is None:
         return shipped_unet()
     path = Path(path)
-    if path.suffix != ".keras" or not path.is_file():  # other formats know no safe mode
-        raise _not_a_network(path, "no file `.keras`")
+    if path.suffix != ".keras" or not path.is_file():  # other formats have no safe mode
+        raise _not_a_network(path, "not a `.keras` file")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         shapes = model.input_shape, keras.tree.map_structure(lambda tensor: tensor.shape, model.output)
@@ -130,36 +133,37 @@ def load_unet(path=None):
     return model
 
 
-def _not_a_network(path, found):
+def _not_a_network(path: Path, found: str) -> ParameterError:
     hint = "make one with `epitome segment COHORT --train WEIGHTS.keras`, or leave it out"
     return ParameterError("segment", "a network of `epitome segment`", f"{path} ({found})", hint)
 
 
-def tumour_probability(model, scans):
-    """Ask the network where the tumour is, of the scans as they are and mirrored.
+def tumour_probability(model: keras.Model, scans: np.ndarray) -> np.ndarray:
+    """Predict the probability of tumour, averaged over the scans and their mirror image.
 
-    What is larger than :data:`WINDOW` is shown in overlapping windows, whose
-    answers fade into each other.
+    Volumes larger than :data:`WINDOW` are processed in overlapping windows, whose
+    predictions are blended.
 
     Parameters
     ----------
     model : keras.Model
+        From :func:`load_unet`.
     scans : ndarray of float32, shape (i, j, k, channels)
         Normalised, on a grid whose first axis runs from left to right.
 
     Returns
     -------
     ndarray of float32, shape (i, j, k)
-        From 0 to 1; 0 where every contrast is 0, outside the brain.
+        From 0 to 1; 0 outside the brain, where every contrast is 0.
     """
     padding = [(0, -n % MULTIPLE) for n in scans.shape[:3]]
     padded = np.pad(scans, [*padding, (0, 0)])
     total, weight = np.zeros((2, *padded.shape[:3]), np.float32)
     for corner in product(*(_starts(n) for n in padded.shape[:3])):
         box = tuple(slice(start, start + WINDOW) for start in corner)
-        shown = padded[box]
-        fade = _fade(shown.shape[:3])
-        views = np.stack([shown, shown[::-1]])
+        window = padded[box]
+        fade = _fade(window.shape[:3])
+        views = np.stack([window, window[::-1]])
         straight, mirrored = ops.convert_to_numpy(model(views, training=False)["tumour"])[..., 0]
         total[box] += fade * (straight + mirrored[::-1]) / 2
         weight[box] += fade
@@ -167,12 +171,12 @@ def tumour_probability(model, scans):
     return (total / weight)[:i, :j, :k] * np.any(scans, axis=-1)
 
 
-def _starts(n):
-    """Where windows begin along an axis: the last one ends with it."""
+def _starts(n: int) -> list[int]:
+    """Return the first indices of the windows along an axis; the last window ends with it."""
     return [0] if n <= WINDOW else sorted({*range(0, n - WINDOW, _STEP), n - WINDOW})
 
 
-def _fade(shape):
-    """Weights that fall towards the sides of a window."""
+def _fade(shape: Sequence[int]) -> np.ndarray:
+    """Return weights that decrease towards the sides of a window."""
     lines = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)).astype(np.float32) for n in shape]
     return np.einsum("i,j,k->ijk", *(np.minimum(line, (WINDOW - _STEP) / 2) for line in lines))

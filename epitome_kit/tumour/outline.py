@@ -1,4 +1,4 @@
-"""From a tumour map on the template to a mask on the subject's own scan, measured and compared."""
+"""Resample tumour probabilities to the subject's scan, threshold, measure and compare them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,11 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.cohort import annotation_path
+from epitome_kit.cohort import Cohort, Subject, annotation_path
+from epitome_kit.errors import CohortError
+from epitome_kit.files import Json, PathLike
 from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
+from epitome_kit.learn.arrays import Arrays
 from epitome_kit.metrics import dice, hausdorff95_mm, volume_error_pct
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.tumour.measure import measure_tumour
@@ -17,57 +20,61 @@ from epitome_kit.workspace import Workspace
 THRESHOLD = 0.5
 """Probability above which a voxel counts as tumour."""
 
-_SMALLEST_PIECE = 0.1
+_MIN_COMPONENT_FRACTION = 0.1
 
 
-def to_subject_space(subject, preprocessed, probability):
-    """Carry a tumour map from the template to the scan of a subject, and cut a mask out of it.
+def to_subject_space(subject: Subject, preprocessed: PathLike, probability: np.ndarray) -> nib.Nifti1Image:
+    """Resample a probability map from the template to the scan of a subject, and threshold it.
 
     Parameters
     ----------
     subject : Subject
+        Subject of a cohort.
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+        Folder written by :func:`epitome_kit.preprocess_cohort`.
     probability : ndarray of float32, shape (i, j, k)
         On the template grid of that folder.
 
     Returns
     -------
     Nifti1Image
-        uint8, on the grid of the contrast that leads; pieces of less than a
-        tenth of the largest are left out.
+        uint8, on the grid of the reference contrast, without components of less than a
+        tenth of the largest.
     """
     files = Preprocessed(Path(preprocessed), subject.id)
     lead = registration_reference(subject)
     original = load_image(subject.images[lead])
     scan = assign_nominal_voxel_size(original)
-    on_template = nib.Nifti1Image(probability.astype(np.float32), nib.load(files.mask("desc-brain")).affine)
+    on_template = nib.Nifti1Image(
+        probability.astype(np.float32), nib.Nifti1Image.from_filename(files.mask("desc-brain")).affine
+    )
     to_scan = np.linalg.inv(np.loadtxt(files.transform(lead)))
     on_scan = resample(on_template, scan.affine, scan.shape, transform=to_scan)
     found = _remove_small_components(np.asarray(on_scan.dataobj) > THRESHOLD)
     return image_like(found.astype(np.uint8), original)
 
 
-def _remove_small_components(mask):
+def _remove_small_components(mask: np.ndarray) -> np.ndarray:
     pieces, count = ndimage.label(mask)
     if not count:
         return mask
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    return (sizes >= _SMALLEST_PIECE * sizes.max())[pieces] & mask
+    return (sizes >= _MIN_COMPONENT_FRACTION * sizes.max())[pieces] & mask
 
 
-def mask_path(out, subject_id):
-    """Where a workspace keeps the tumour mask of a subject."""
-    return Workspace(out).masks / annotation_path("", subject_id).name
+def mask_path(out: PathLike, subject_id: str) -> Path:
+    """Return the path of the tumour mask of a subject in a workspace."""
+    return Workspace(Path(out)).masks / annotation_path("", subject_id).name
 
 
-def describe_outline(subject, mask):
-    """Measure a mask, and compare it with the best reference there is.
+def describe_outline(subject: Subject, mask: nib.Nifti1Image) -> Json:
+    """Measure a mask, and compare it with the best available reference.
 
     Parameters
     ----------
     subject : Subject
+        Subject of a cohort.
     mask : Nifti1Image
         From :func:`to_subject_space`.
 
@@ -87,13 +94,17 @@ def describe_outline(subject, mask):
     return {**measured, **compare_outline(subject, mask)}
 
 
-def compare_outline(subject, mask):
-    """Compare a mask with the truth, else with what was annotated; empty where there is neither."""
-    reference, kind = _reference(subject, mask)
-    if reference is None:
+def compare_outline(subject: Subject, mask: nib.Nifti1Image) -> Json:
+    """Compare a mask with the ground truth, else with the annotation; empty without a reference."""
+    path = reference_path(subject)
+    if path is None:
         return {}
+    reference = np.asarray(load_mask(path, like=mask).dataobj) > 0
     found = np.asarray(mask.dataobj) > 0
-    if kind == "annotated slices":
+    kind = "all slices" if subject.annotated_slices is None else "annotated slices"
+    if subject.truth is not None:
+        kind = "truth"
+    elif subject.annotated_slices is not None:
         kept = list(subject.annotated_slices)
         found, reference = found[:, :, kept], reference[:, :, kept]
     voxels = int(reference.sum())
@@ -109,57 +120,52 @@ def compare_outline(subject, mask):
     }
 
 
-def voxel_ml(image):
-    """Volume of one voxel; missing where the voxel size is unknown."""
+def voxel_ml(image: nib.Nifti1Image) -> float:
+    """Return the volume of one voxel; NaN if the voxel size is unknown."""
     return abs(np.linalg.det(image.affine[:3, :3])) / 1000 if voxel_size_known(image) else np.nan
 
 
-def true_mask(subject):
-    """Path of the whole true tumour of a simulated subject, on the grid of the contrast that leads."""
+def true_mask(subject: Subject) -> Path:
+    """Return the path of the true tumour mask of a simulated subject, on the grid of the reference contrast."""
+    if subject.truth is None:
+        raise CohortError("true_mask", "a simulated subject", subject.id, "use the annotation")
     return subject.truth / f"{subject.id}_space-{registration_reference(subject)}_label-tumour_mask.nii.gz"
 
 
-def reference_path(subject):
-    """Path of the best reference for a subject's mask: the truth, else the annotation, else None."""
+def reference_path(subject: Subject) -> Path | None:
+    """Return the path of the best reference for a subject's mask: the truth, else the annotation, else None."""
     return subject.annotation if subject.truth is None else true_mask(subject)
 
 
-def _reference(subject, like):
-    path = reference_path(subject)
-    if path is None:
-        return None, None
-    kind = "annotated slices" if subject.annotated_slices is not None else "all slices"
-    return np.asarray(load_mask(path, like=like).dataobj) > 0, kind if subject.truth is None else "truth"
-
-
-def save_outline(mask, out, subject_id):
+def save_outline(mask: nib.Nifti1Image, out: PathLike, subject_id: str) -> None:
     """Write the mask of a subject into a workspace."""
     save_image(mask, mask_path(out, subject_id))
 
 
-def with_whole_truth(arrays, cohort, preprocessed):
-    """Give arrays the whole true tumour in place of the annotated slices.
+def with_whole_truth(arrays: Arrays, cohort: Cohort, preprocessed: PathLike) -> Arrays:
+    """Replace the annotated slices of arrays by the whole true tumour.
 
     Parameters
     ----------
     arrays : Arrays
+        Scans and annotations.
     cohort : Cohort
-        Simulated.
+        Simulated cohort.
     preprocessed : path
         Folder that the arrays were loaded from.
 
     Returns
     -------
     Arrays
-        With everything known.
+        With every voxel known.
     """
     files = {name: Preprocessed(Path(preprocessed), name) for name in arrays.ids}
     tumour = np.stack([_on_template(cohort[name], each) for name, each in files.items()])[..., None]
     return replace(arrays, tumour=tumour, known=np.ones_like(tumour))
 
 
-def _on_template(subject, files):
-    grid = nib.load(files.mask("desc-brain"))
+def _on_template(subject: Subject, files: Preprocessed) -> np.ndarray:
+    grid = nib.Nifti1Image.from_filename(files.mask("desc-brain"))
     transform = np.loadtxt(files.transform(registration_reference(subject)))
     carried = resample(load_mask(true_mask(subject)), grid.affine, grid.shape, transform=transform)
     return (np.asarray(carried.dataobj) > 0.5).astype(np.uint8)

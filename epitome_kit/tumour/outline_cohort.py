@@ -1,13 +1,15 @@
-"""Outlines: the tumour of every subject by the network that is meant for it; what is finished is kept."""
+"""Segment the tumour of every subject with its network, resuming finished subjects."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from epitome_kit.backend import keras
 from epitome_kit.cohort import Subject
-from epitome_kit.files import checksum, shipped_weights
+from epitome_kit.files import Json, checksum, shipped_weights
 from epitome_kit.learn.arrays import load_scans
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -27,53 +29,56 @@ from epitome_kit.tumour.outline import (
 
 
 class _Job(NamedTuple):
-    """A subject to outline, and the network that does it."""
+    """A subject to segment, and the network to use."""
 
     subject: Subject
-    weights: Any
+    weights: str | Path | None
     record: Record
 
 
-def outline_path(out, subject_id):
-    """Where a workspace keeps the record of the outline of a subject, with its row of ``tumours.tsv``."""
+def outline_path(out: str | Path, subject_id: str) -> Path:
+    """Return the path of the record of a subject's outline, which stores its row of ``tumours.tsv``."""
     return mask_path(out, subject_id).with_name(f"{subject_id}_outline.json")
 
 
-def outline_subjects(subjects, networks, preprocessed, out, workers):
-    """Outline each subject with its network, unless its record says that this is done.
+def outline_subjects(
+    subjects: Sequence[Subject], networks: Mapping[str, str | Path | None], preprocessed: Path, out: Path, workers: int
+) -> list[Json]:
+    """Segment each subject with its network, unless its record is valid.
 
     Parameters
     ----------
     subjects : sequence of Subject
+        Subjects of a cohort.
     networks : dict of str to path or None
-        By subject; None means the shipped one.
+        Network of each subject; None for the shipped one.
     preprocessed, out : Path
         As for :func:`epitome_kit.segment_cohort`.
     workers : int
-        Processes.
+        Number of processes.
 
     Returns
     -------
     list of dict
-        One row a subject, in the order of `subjects`.
+        One row for each subject, in the order of `subjects`.
     """
-    found = {weights: _network_checksum(weights) for weights in set(networks.values())}
+    digests = {weights: _network_checksum(weights) for weights in set(networks.values())}
     jobs = []
     for each in subjects:
         inputs = checksums(Preprocessed(preprocessed, each.id).record, *filter(None, [reference_path(each)]))
-        inputs["network"] = found[networks[each.id]]
+        inputs["network"] = digests[networks[each.id]]
         outline = Record(outline_path(out, each.id), {}, inputs, [mask_path(out, each.id)])
         jobs.append(_Job(each, networks[each.id], outline))
     missing = [job for job in jobs if not job.record.results()]
     for job in missing[:1]:
-        _network(job.weights, found[job.weights])  # refused here rather than by every worker
+        _network(job.weights, digests[job.weights])  # fail here rather than in every worker
     report_again("Outlines", [job.record.difference() for job in jobs])
     for_each(partial(_outline, preprocessed=preprocessed, out=out), missing, title="Segmenting", workers=workers)
     return [{name: np.nan if value is None else value for name, value in job.record.results().items()} for job in jobs]
 
 
-def _network_checksum(weights):
-    """Checksum of a network; one that is no file is refused when it is loaded."""
+def _network_checksum(weights: str | Path | None) -> str:
+    """Return the checksum of a network; a missing file is reported when the network is loaded."""
     if weights is None:
         with shipped_weights("tumour_unet") as path:
             return checksum(path)
@@ -81,13 +86,13 @@ def _network_checksum(weights):
 
 
 @lru_cache(maxsize=1)
-def _network(weights, _checksum):
-    """Load a network once in each process, and again when its file has changed."""
+def _network(weights: str | Path | None, _checksum: str) -> keras.Model:
+    """Load a network once in each process, and again if its file has changed."""
     return load_unet(weights)
 
 
-def _outline(job, *, preprocessed, out):
-    """Outline, save, measure and compare one subject."""
+def _outline(job: _Job, *, preprocessed: Path, out: Path) -> None:
+    """Segment, save, measure and compare one subject."""
     subject, network = job.subject, _network(job.weights, job.record.inputs["network"])
     channels = unet_channels(network)
     scans = load_scans(Preprocessed(preprocessed, subject.id), channels)
@@ -97,7 +102,7 @@ def _outline(job, *, preprocessed, out):
     save_outline(mask, out, subject.id)
     figures = {"spread": boundary_uncertainty(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}
     if reference_path(subject) is not None:
-        rival = to_subject_space(subject, preprocessed, outline_by_symmetry(scans, channels))
-        figures["dice_classical"] = compare_outline(subject, rival)["dice"]
-    said = " ".join(Preprocessed(preprocessed, subject.id).warnings) or np.nan
-    job.record.finish(participant_id=subject.id, **describe_outline(subject, mask), **figures, warnings=said)
+        baseline = to_subject_space(subject, preprocessed, outline_by_symmetry(scans, channels))
+        figures["dice_classical"] = compare_outline(subject, baseline)["dice"]
+    warnings = " ".join(Preprocessed(preprocessed, subject.id).warnings) or np.nan
+    job.record.finish(participant_id=subject.id, **describe_outline(subject, mask), **figures, warnings=warnings)

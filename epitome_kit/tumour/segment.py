@@ -1,13 +1,17 @@
-"""Segmentation: the tumour of every subject, outlined by a network that never saw the subject."""
+"""Segment the tumour of every subject with a network that was not trained on the subject."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import (
+    Json,
+    PathLike,
     read_json,
     read_tsv_text,
     remove_abandoned,
@@ -17,84 +21,109 @@ from epitome_kit.files import (
     write_tsv,
 )
 from epitome_kit.folds import make_equal_folds
-from epitome_kit.learn.arrays import load_arrays
+from epitome_kit.learn.arrays import Arrays, load_arrays
 from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.tumour.fit import UNetFineTuner
-from epitome_kit.tumour.intervals import add_intervals, score_misfits
+from epitome_kit.tumour.intervals import add_intervals, score_volumes
 from epitome_kit.tumour.network import save_unet
 from epitome_kit.tumour.outline import with_whole_truth
 from epitome_kit.tumour.outline_cohort import outline_path, outline_subjects
 from epitome_kit.workspace import Workspace
 
 EPOCHS = 20
-"""Rounds through the training subjects, unless told otherwise."""
+"""Default number of epochs."""
 
-_LEARN_FROM = ("annotation", "truth")
+_LABEL_SOURCES = ("annotation", "truth")
 
 
 def segment_cohort(
-    cohort, preprocessed, out, *, folds=5, epochs=EPOCHS, seed=0, learn_from="annotation", weights=None, workers=1
-):
-    """Outline the tumour of every subject with a U-Net that never saw the subject.
+    cohort: Cohort,
+    preprocessed: PathLike,
+    out: PathLike,
+    *,
+    folds: int = 5,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    learn_from: str = "annotation",
+    weights: PathLike | None = None,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Segment the tumour of every subject by cross-validation with a U-Net.
 
-    Each network starts from weights learned on simulated patients and is
-    trained on the other folds. Where annotation is sparse, training and scores
-    look at the annotated slices, and at what is surely free of tumour: the rest
-    is unknown, not background (:func:`epitome_kit.learn.arrays.known_region`).
-    A simulated cohort is scored on the whole truth all the same.
+    Each network starts from weights trained on simulated patients and is fine-tuned on
+    the other folds. With sparse annotation, training and scores use the annotated slices
+    and voxels certainly free of tumour; all other voxels are unknown, not background
+    (:func:`epitome_kit.learn.arrays.known_region`). Simulated cohorts are scored on the
+    whole ground truth.
 
-    Beside each outline stands that of :func:`outline_by_symmetry`, which learns
-    nothing, and an interval for the volume, calibrated on the other subjects
+    Each row also has the Dice of the baseline
+    :func:`epitome_kit.tumour.classical.outline_by_symmetry`, which is not trained, and
+    an interval of the volume, calibrated on the other subjects
     (:func:`epitome_kit.tumour.intervals.add_intervals`).
 
-    A call that is stopped keeps the finished networks and outlines; the next one
-    with the same settings goes on from there.
+    Finished networks and outlines are kept when a call is interrupted; the next call
+    with the same settings continues from there.
 
     Parameters
     ----------
     cohort : Cohort
+        Subjects with annotations.
     preprocessed : path
-        Folder that :func:`epitome_kit.preprocess_cohort` wrote.
+        Folder written by :func:`epitome_kit.preprocess_cohort`.
     out : path
-        Workspace: ``masks/`` on each subject's own grid, ``tumours.tsv``, and
+        Workspace for ``masks/`` on the grid of each subject's scan, ``tumours.tsv``, and
         ``unet/`` with the networks of the folds.
     folds : int, default=5
+        Number of folds.
     epochs : int, default=20
-        Fixed beforehand: nothing is looked at to tell when to stop.
+        Number of epochs; there is no early stopping.
     seed : int, default=0
+        Seed of folds and training.
     learn_from : {"annotation", "truth"}, default="annotation"
-        ``"truth"``: the whole tumour, which only simulated subjects have.
+        ``"truth"``: the whole tumour, available for simulated subjects only.
     weights : path, default=None
-        Also train on all subjects, and write that network here, ``.keras``,
-        with a ``.json`` that says what it was trained on and how well that
-        went out of fold.
+        Also train on all subjects, and write that network here, ``.keras``, with a
+        ``.json`` that describes its training data and its out-of-fold performance.
     workers : int, default=1
-        Processes to outline with; training is done by this one.
+        Number of processes for segmentation; training runs in this one.
 
     Returns
     -------
     DataFrame
-        One row a subject: ``participant_id``, ``fold``, ``volume_voxels`` and
+        One row for each subject: ``participant_id``, ``fold``, ``volume_voxels`` and
         ``volume_ml`` with ``_low_`` and ``_high_``, ``rano_long_mm``,
-        ``rano_perpendicular_mm``; and where there is a reference ``dice``,
+        ``rano_perpendicular_mm``; with a reference also ``dice``,
         ``hd95_mm``, ``dice_classical``, ``reference`` ("truth", "all slices" or
         "annotated slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
-        ``compared_volume_voxels`` (found on the same slices), ``volume_error_pct``
-        and ``covered``, whether the interval holds the reference. ``spread`` is
-        that of :func:`epitome_kit.tumour.conformal.boundary_uncertainty`. What has a unit,
-        ``voxel_ml`` included, is missing where the voxel size is unknown.
-        ``warnings`` says what preprocessing found doubtful in the input.
+        ``compared_volume_voxels`` (segmented on the same slices), ``volume_error_pct``
+        and ``covered``, whether the interval contains the reference. ``spread`` is
+        :func:`epitome_kit.tumour.conformal.boundary_uncertainty`. Columns in mm and mL,
+        including ``voxel_ml``, are missing if the voxel size is unknown. ``warnings``
+        are those of preprocessing.
 
     Raises
     ------
     CohortError
-        Nothing preprocessed, no tumour mask, or too few subjects for the folds.
+        No preprocessed subject, no tumour mask, or too few subjects for the folds.
     ParameterError
-        Nothing like that to learn from, or `weights` is not named ``.keras``.
+        Unknown or unavailable `learn_from`, or `weights` is not named ``.keras``.
+
+    See Also
+    --------
+    predict_tumours : Segment with an existing network.
+    measure_tumour : Measure a mask.
+
+    Examples
+    --------
+    Training takes minutes:
+
+    >>> import epitome_kit as ek
+    >>> cohort = ek.open_cohort("bids")  # doctest: +SKIP
+    >>> tumours = ek.segment_cohort(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     out, preprocessed = Path(out), Path(preprocessed)
     _check(cohort, learn_from, weights)
@@ -102,15 +131,15 @@ def segment_cohort(
     settings = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
     record = _training_record(cohort, preprocessed, out, settings)
     card = _card_record(weights, record) if weights else None
-    everybody = card is not None and not (card.begun() and Path(weights).is_file())
-    if not record.valid() or everybody:
+    final = card is not None and not (card.begun() and all(path.is_file() for path in card.outputs))
+    if not record.valid() or final:
         _begin(record, card, cohort, out)
         arrays = load_arrays(cohort, preprocessed, shipped_channels("tumour_unet"))
         if learn_from == "truth":
             arrays = with_whole_truth(arrays, cohort, preprocessed)
         fold_of = make_equal_folds(arrays.ids, folds=folds, seed=seed)
         _require_masks(arrays, fold_of, cohort)
-        _train(UNetFineTuner(arrays, epochs, seed), fold_of, out, card if everybody else None)
+        _train(UNetFineTuner(arrays, epochs, seed), fold_of, out, card if final else None)
         record.finish(fold_of=dict(zip(arrays.ids, fold_of, strict=True)))
     fold_of = record.results()["fold_of"]
     networks = {name: unet_path(out, fold) for name, fold in fold_of.items()}
@@ -126,35 +155,58 @@ def segment_cohort(
     return tumours
 
 
-def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
-    """Outline the tumour of every subject with a network that is there already; what is finished is kept.
+def predict_tumours(
+    subjects: Iterable[Subject],
+    preprocessed: PathLike,
+    out: PathLike,
+    *,
+    weights: PathLike | None = None,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Segment the tumour of every subject with an existing network.
+
+    Outlines are kept on the next call if scans and network are unchanged.
 
     Parameters
     ----------
-    subjects : Cohort or sequence of Subject
-        None of them may have trained the network.
+    subjects : Cohort or iterable of Subject
+        Subjects that the network was not trained on.
     preprocessed, out : path
         As for :func:`segment_cohort`.
     weights : path, default=None
-        Written by :func:`segment_cohort`; None means the shipped network, which
-        has seen simulated patients alone.
+        Network written by :func:`segment_cohort`; None for the shipped network, trained
+        on simulated patients only.
     workers : int, default=1
-        Processes.
+        Number of processes.
 
     Returns
     -------
     DataFrame
-        As from :func:`segment_cohort`, without ``fold``. The intervals are
-        calibrated on the subjects that the network was tested on out of fold.
+        As from :func:`segment_cohort`, without ``fold``. The intervals are calibrated on
+        the out-of-fold subjects of the network.
 
     Raises
     ------
     ParameterError
         `weights` is not such a network.
     ImageError
-        A subject without any contrast that the network looks at.
+        A subject has none of the network's contrasts.
     CohortError
         No subject has been preprocessed.
+
+    See Also
+    --------
+    segment_cohort : Fine-tune the network on a cohort.
+    segment_head : Preprocess and segment the scans of one subject.
+
+    Examples
+    --------
+    Preprocessing takes a minute for each subject:
+
+    >>> import epitome_kit as ek
+    >>> cohort = ek.open_cohort("bids")  # doctest: +SKIP
+    >>> quality = ek.preprocess_cohort(cohort, "run/preprocessed")  # doctest: +SKIP
+    >>> tumours = ek.predict_tumours(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     out, preprocessed = Path(out), Path(preprocessed)
     remove_abandoned(out)
@@ -162,14 +214,15 @@ def predict_tumours(subjects, preprocessed, out, *, weights=None, workers=1):
     if not ready:
         hint = "run `epitome preprocess` first"
         raise CohortError("predict_tumours", "preprocessed subjects", f"none in {preprocessed}", hint)
-    rows = outline_subjects(ready, dict.fromkeys((each.id for each in ready), weights), preprocessed, out, workers)
+    network = None if weights is None else Path(weights)
+    rows = outline_subjects(ready, {each.id: network for each in ready}, preprocessed, out, workers)
     tumours = add_intervals(pd.DataFrame(rows), read_card(weights).get("misfits", []))
     write_tsv(Workspace(out).tumours, tumours)
     return tumours
 
 
-def summarise(tumours):
-    """Sum up how well outlines fit their references.
+def summarise(tumours: pd.DataFrame) -> Json:
+    """Summarise the agreement of outlines with their references.
 
     Parameters
     ----------
@@ -181,14 +234,14 @@ def summarise(tumours):
     dict
         ``n`` subjects with a reference, ``reference``, ``dice_mean`` with its
         bootstrap interval ``dice_mean_ci95``, ``dice_median``,
-        ``dice_classical_mean``, ``volume_error_pct_median`` (of its size) and
-        ``coverage`` of the intervals of the volumes. What too few subjects cannot tell is
-        left out; empty without a reference.
+        ``dice_classical_mean``, ``volume_error_pct_median`` (of absolute errors) and
+        ``coverage`` of the intervals. Figures that need more subjects are left out;
+        empty without a reference.
     """
     if "dice" not in tumours or not (scored := tumours.dropna(subset="dice")).size:
         return {}
     dice = scored.dice.to_numpy()
-    figures = {
+    figures: Json = {
         "n": len(scored),
         "reference": ", ".join(sorted(scored.reference.unique())),
         "dice_mean": float(dice.mean()),
@@ -202,23 +255,23 @@ def summarise(tumours):
     return {name: value for name, value in figures.items() if value == value}
 
 
-def read_card(weights=None):
-    """Read what is kept beside weights: what they were trained on, and how far volumes were off out of fold."""
+def read_card(weights: PathLike | None = None) -> Json:
+    """Read the card of a network: its training data, and the nonconformity scores of its out-of-fold subjects."""
     if weights is None:
         with shipped_weights("tumour_unet") as path:
             return read_json(path.with_name("tumour_unet.json"))
     return read_json(_card_path(weights), missing={"misfits": []})
 
 
-def _card_path(weights):
+def _card_path(weights: PathLike) -> Path:
     return Path(weights).with_suffix(".json")
 
 
-def _check(cohort, learn_from, weights):
-    if learn_from not in _LEARN_FROM or (learn_from == "truth" and not cohort.simulated):
+def _check(cohort: Cohort, learn_from: str, weights: PathLike | None) -> None:
+    if learn_from not in _LABEL_SOURCES or (learn_from == "truth" and not cohort.simulated):
         raise ParameterError(
             "segment_cohort",
-            f"`learn_from` out of {', '.join(_LEARN_FROM)}; the truth only of simulated subjects",
+            f"`learn_from` among {', '.join(_LABEL_SOURCES)}; the truth only for simulated subjects",
             f"{learn_from!r} for {cohort.root}",
             "use `annotation`",
         )
@@ -228,20 +281,20 @@ def _check(cohort, learn_from, weights):
         )
 
 
-def _require_masks(arrays, fold_of, cohort):
-    """Make sure that every fold has somebody to learn from on its other side."""
-    annotated = arrays.known.any(axis=(1, 2, 3, 4))
+def _require_masks(arrays: Arrays, fold_of: np.ndarray, cohort: Cohort) -> None:
+    """Check that there is an annotated training subject for every fold."""
+    annotated = np.asarray(arrays.known.any(axis=(1, 2, 3, 4)))
     if any(not annotated[fold_of != fold].any() for fold in fold_of):
         raise CohortError(
             "segment_cohort",
             "tumour masks, at least on some slices of some subjects outside each fold",
             f"masks of {annotated.sum()} of the {len(annotated)} subjects of {cohort.root}",
-            "draw more of them; or leave `--train` out: the shipped network needs none",
+            "annotate more subjects; or leave out `--train`: the shipped network needs no masks",
         )
 
 
-def _training_record(cohort, preprocessed, out, settings):
-    """Record of the networks of all folds; it holds the fold of each subject."""
+def _training_record(cohort: Cohort, preprocessed: Path, out: Path, settings: Json) -> Record:
+    """Return the record of the networks of all folds, which stores the fold of each subject."""
     records = [Preprocessed(preprocessed, each.id).record for each in cohort]
     with shipped_weights("tumour_unet") as start:
         inputs = checksums(start, *records)
@@ -249,15 +302,15 @@ def _training_record(cohort, preprocessed, out, settings):
     return Record(out / "unet" / "settings.json", settings, inputs, networks)
 
 
-def _card_record(weights, training):
-    """Record of the network of all subjects, which is its card: it goes with the network, so it names no subject."""
+def _card_record(weights: PathLike, training: Record) -> Record:
+    """Return the record of the network of all subjects, its card; shared with the network, so without subject names."""
     inputs = {"preprocessed subjects": text_digest(repr(sorted(training.inputs.items())))}
     return Record(_card_path(weights), training.settings, inputs, [Path(weights)])
 
 
-def _begin(record, card, cohort, out):
-    """Say what is computed again, and clear away what was made with other settings."""
-    report_again("segment_cohort", [record.difference() or (card and card.difference())])
+def _begin(record: Record, card: Record | None, cohort: Cohort, out: Path) -> None:
+    """Report what is computed again, and remove results made with other settings."""
+    report_again("segment_cohort", [record.difference() or (card.difference() if card else None)])
     if not record.begun():
         shutil.rmtree(out / "unet", ignore_errors=True)
         for each in cohort:
@@ -265,8 +318,8 @@ def _begin(record, card, cohort, out):
         record.begin()
 
 
-def _train(tuner, fold_of, out, card):
-    """Train the networks that are missing: one for each fold, and that of all subjects where its card is given."""
+def _train(tuner: UNetFineTuner, fold_of: np.ndarray, out: Path, card: Record | None) -> None:
+    """Train the missing networks: one for each fold, and that of all subjects if its card is given."""
     untrained = [fold for fold in np.unique(fold_of) if not unet_path(out, fold).is_file()]
     with step_bar("Training the U-Net", tuner.epochs * (len(untrained) + bool(card))) as advance:
         for fold in untrained:
@@ -277,18 +330,18 @@ def _train(tuner, fold_of, out, card):
             card.begin()
 
 
-def unet_path(out, fold):
-    """Where a workspace keeps the U-Net that never saw the subjects of a fold."""
+def unet_path(out: PathLike, fold: int) -> Path:
+    """Return the path of the U-Net trained without the subjects of a fold."""
     return Path(out) / "unet" / f"fold-{fold + 1}.keras"
 
 
-def _as_read(table):
-    """Give a table as it is read from its file."""
+def _as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """Round-trip a table through its file format."""
     return read_tsv_text(tsv_text(table), dtype={"participant_id": str})
 
 
-def _describe_network(cohort, tumours):
+def _describe_network(cohort: Cohort, tumours: pd.DataFrame) -> Json:
     """Describe the training of a network, for its card."""
-    misfits = [each for each in score_misfits(tumours).tolist() if np.isfinite(each)]
+    scores = [each for each in score_volumes(tumours).tolist() if np.isfinite(each)]
     known = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts}
-    return {**known, "out_of_fold": summarise(tumours), "misfits": misfits}
+    return {**known, "out_of_fold": summarise(tumours), "misfits": scores}

@@ -1,4 +1,4 @@
-"""The surface of a tumour, what it encloses, and how far it reaches."""
+"""Measure the surface of a tumour: area, enclosed volume, extent and axes."""
 
 from typing import NamedTuple
 
@@ -10,18 +10,19 @@ from epitome_kit.tumour.diameters import in_plane, longest
 
 
 class Surface(NamedTuple):
-    """What a closed surface says of size and shape.
+    """Size and shape of a closed surface.
 
     Attributes
     ----------
     volume_mm3 : float
-        What it encloses.
+        Enclosed volume.
     area_mm2 : float
+        Surface area.
     sphericity : float
-        Area of a ball of that volume over the area; 1 is a ball.
+        Area of a sphere of the same volume over the area; 1 for a sphere.
     max_2d_mm : float
-        Longest distance between two points of the surface at one height, in a
-        slice or half-way between two.
+        Longest distance between two points of the surface within a slice, or within
+        a plane half-way between two slices.
     max_3d_mm : float
         Longest distance between any two points of the surface.
     """
@@ -33,11 +34,11 @@ class Surface(NamedTuple):
     max_3d_mm: float
 
 
-def measure_surface(slices, matrix):
-    """Put a mesh around a mask by marching cubes, and measure it.
+def measure_surface(slices: np.ndarray, matrix: np.ndarray) -> Surface:
+    """Mesh a mask by marching cubes, and measure the mesh.
 
-    The mesh runs half-way between voxels inside and outside, and is closed at
-    the edge of the array. Its definitions are those of pyradiomics.
+    The mesh runs half-way between voxels inside and outside, and is closed at the edge of
+    the array. Definitions follow pyradiomics.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ def measure_surface(slices, matrix):
     Returns
     -------
     Surface
+        Measures of the mesh.
 
     References
     ----------
@@ -68,8 +70,8 @@ def measure_surface(slices, matrix):
     )
 
 
-def axis_lengths_mm(slices, matrix):
-    """Lengths of the three axes of the ellipsoid that has the same second moments.
+def axis_lengths_mm(slices: np.ndarray, matrix: np.ndarray) -> tuple[float, float, float]:
+    """Return the axis lengths of the ellipsoid with the same second moments.
 
     Parameters
     ----------
@@ -81,8 +83,9 @@ def axis_lengths_mm(slices, matrix):
     Returns
     -------
     tuple of 3 float
-        Major, minor and least, in mm, of the voxel centres, as in pyradiomics:
+        Major, minor and least, in mm, from voxel centres as in pyradiomics:
         see :func:`epitome_kit.shapes.ellipsoid_axes`.
     """
     covariance = matrix @ np.cov(np.nonzero(slices), bias=True) @ matrix.T
-    return tuple(ellipsoid_axes(covariance, convention="pyradiomics")[::-1].tolist())
+    least, minor, major = ellipsoid_axes(covariance, convention="pyradiomics").tolist()
+    return major, minor, least

@@ -16,7 +16,7 @@ from epitome_kit.cli import app
 from epitome_kit.cohort import open_cohort
 from epitome_kit.images import load_mask
 from epitome_kit.preprocess import pipeline, subject
-from epitome_kit.preprocess.skull_stripping import Stripped
+from epitome_kit.preprocess.skull_stripping import SkullStripResult
 from epitome_kit.report import quality_page as quality
 from epitome_kit.run.notebooks import run_notebooks
 from epitome_kit.run.sweep import sweep_notebooks
@@ -39,7 +39,7 @@ def replace_or_die(temporary, path):
 def known_brain(image, method):
     name = Path(image.get_filename()).name[:7]
     mask = next(place.glob(f"heads/derivatives/truth/{name}/anat/*T2w_desc-brain_mask.nii.gz"))
-    return Stripped(load_mask(mask), "head", ())
+    return SkullStripResult(load_mask(mask), "head", ())
 
 
 def logged(each, files, **options):

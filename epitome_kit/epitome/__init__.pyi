@@ -1,0 +1,15 @@
+from .baselines import compare_codebooks as compare_codebooks
+from .by_class import learn_grade_epitomes as learn_grade_epitomes
+from .by_subject import learn_epitomes as learn_epitomes
+from .by_subject import load_tumour as load_tumour
+from .files import load_epitome as load_epitome
+from .files import save_epitome as save_epitome
+from .model import LearnedEpitome as LearnedEpitome
+from .model import learn_epitome as learn_epitome
+from .model import log_likelihood as log_likelihood
+from .model import reconstruct as reconstruct
+from .model import reconstruction_error as reconstruction_error
+from .patches import split_halves as split_halves
+from .patches import take_patches as take_patches
+from .region import extract_epitome as extract_epitome
+from .region import extract_epitomes as extract_epitomes

@@ -1,0 +1,14 @@
+from .classical import outline_by_symmetry as outline_by_symmetry
+from .intervals import describe_volume as describe_volume
+from .measure import count_voxels as count_voxels
+from .measure import measure_tumour as measure_tumour
+from .network import load_unet as load_unet
+from .network import tumour_probability as tumour_probability
+from .outline import mask_path as mask_path
+from .outline import reference_path as reference_path
+from .segment import predict_tumours as predict_tumours
+from .segment import segment_cohort as segment_cohort
+from .segment import summarise as summarise
+from .single_case import label_contrasts as label_contrasts
+from .single_case import segment_head as segment_head
+from .sparse_volume import estimate_volume_from_slices as estimate_volume_from_slices
