@@ -8,6 +8,7 @@ from typing import cast
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from epitome_kit.errors import EpitomeWarning, ImageError, OutputError, UnknownVoxelSizeError
@@ -242,12 +243,13 @@ def axis_codes(image: nib.spatialimages.SpatialImage) -> str:
     return "".join(nib.aff2axcodes(image.affine))
 
 
-def unit_range(data: np.ndarray) -> np.ndarray:
+def unit_range(data: ArrayLike) -> np.ndarray:
     """Scale to float32 from 0 to 1, with the brightest half per cent of the head at 1."""
-    data = np.asarray(data, np.float32) - np.float32(min(np.min(data), 0))
-    bright = data[data > 0.1 * data.max()]
+    values = np.asarray(data, np.float32)
+    values = values - np.float32(min(values.min(), 0))
+    bright = values[values > 0.1 * values.max()]
     top = np.quantile(bright, 0.99) if bright.size else 1
-    return np.clip(data / np.float32(max(top, 1e-6)), 0, 1)
+    return np.clip(values / np.float32(max(top, 1e-6)), 0, 1)
 
 
 def resample_isotropic(image: nib.Nifti1Image, spacing: float, *, multiple: int = 1) -> nib.Nifti1Image:

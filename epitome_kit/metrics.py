@@ -93,7 +93,7 @@ def _surface_distances(
     box, areas = _bounding_box(first | second), _areas(spacing)
     codes = [_corner_codes(mask[box]) for mask in (first, second)]
     borders = [(each > 0) & (each < 255) for each in codes]
-    distances = (_distances(*pair, spacing) for pair in (borders, borders[::-1]))
+    distances = (_distances(border, other, spacing) for border, other in (borders, borders[::-1]))
     sizes = (areas[each[border]] for each, border in zip(codes, borders, strict=True))
     return list(zip(distances, sizes, strict=True))
 

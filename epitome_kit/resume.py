@@ -81,7 +81,7 @@ class Record:
         return {key: value for key, value in found.items() if key not in _PARTS}
 
 
-def statement(settings: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
+def statement(settings: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[str, Any]:
     """Give the part of a record that says what something was made from, for files that keep their own record."""
     return {"finished": True, "settings": dict(settings), "inputs": dict(inputs)}
 
@@ -113,7 +113,7 @@ def read_record(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def explain_difference(found: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+def explain_difference(found: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str | None]) -> str:
     """Say how settings and inputs differ from those of a record.
 
     Parameters

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from epitome_kit.files import Json
-from epitome_kit.plotting.style import CLASS_COLOURS, CLASS_MARKERS, GREY, in_house_style, new_figure
+from epitome_kit.plotting.style import CLASS_COLOURS, CLASS_MARKERS, GREY, DescribedFigure, in_house_style, new_figure
 
 
 @in_house_style
-def grade_chart(predictions: pd.DataFrame, grade: Json) -> Figure:
+def grade_chart(predictions: pd.DataFrame, grade: Json) -> DescribedFigure:
     """Plot the probability of one scan among the out-of-fold probabilities, by true class.
 
     Parameters

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from epitome_kit import __version__
 from epitome_kit.case.findings import size_lines, state_findings
@@ -30,6 +30,9 @@ from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.segment import predict_tumours
 from epitome_kit.tumour.single_case import SPACING_MM, prepare_head
 from epitome_kit.workspace import CASE_FACTS, CASE_SHEET, Workspace
+
+if TYPE_CHECKING:
+    from epitome_kit.plotting.style import DescribedFigure
 
 STEPS = (
     "Reading the scans",
@@ -280,7 +283,7 @@ def _draw(report: CaseReport, workspace: PathLike | None) -> None:
         _save(report, "grade", figure, text)
 
 
-def _save(report: CaseReport, name: str, figure: Figure, alt: str) -> None:
+def _save(report: CaseReport, name: str, figure: "DescribedFigure", alt: str) -> None:
     from epitome_kit.plotting.style import save_figure
 
     report.pictures[name] = report.folder / "figures" / f"{name}.png"

@@ -72,7 +72,7 @@ def write_notebooks(out: PathLike, *, solutions: bool = False) -> list[Path]:
     written = []
     for source in kit_notebooks().values():
         written.append(out / source.relative_to(folder))
-        write_text(written[-1], exporter.from_filename(str(source))[0])
+        write_text(written[-1], str(exporter.from_filename(str(source))[0]))
     for source in _other_files(folder):
         target = out / source.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -145,9 +145,11 @@ def preprocess(
     from epitome_kit.report.quality_page import write_quality_page
 
     chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
-    settings = {"spacing_mm": spacing_mm, "steps": tuple(filter(chosen.get, chosen)), "method": method}
+    steps = tuple(filter(chosen.get, chosen))
     opened = open_cohort(cohort)
-    quality = preprocess_cohort(opened, out, **settings, resume=resume, workers=workers)
+    quality = preprocess_cohort(
+        opened, out, spacing_mm=spacing_mm, steps=steps, method=method, resume=resume, workers=workers
+    )
     page = write_quality_page(opened, out, workers=workers)
     show_frame(quality if as_json else quality.drop(columns="warnings", errors="ignore").round(3), as_json)
     show_warnings(quality)

@@ -1,13 +1,13 @@
 """Cut the tumour region out of every contrast."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.cohort import Cohort, Subject, annotation_path
+from epitome_kit.cohort import Subject, annotation_path
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ImageError
 from epitome_kit.files import PathLike
@@ -83,7 +83,7 @@ def extract_epitome(
 
 
 def extract_epitomes(
-    cohort: Cohort, preprocessed: PathLike, out: PathLike, *, margin_mm: float = 8.0, workers: int = 1
+    cohort: Iterable[Subject], preprocessed: PathLike, out: PathLike, *, margin_mm: float = 8.0, workers: int = 1
 ) -> dict[str, dict[str, Path]]:
     """Cut every segmented tumour out of all contrasts of its subject.
 
@@ -92,7 +92,7 @@ def extract_epitomes(
 
     Parameters
     ----------
-    cohort : Cohort
+    cohort : Cohort or iterable of Subject
         Segmented subjects.
     preprocessed : path
         Folder written by :func:`epitome_kit.preprocess_cohort`, with the transforms

@@ -81,7 +81,7 @@ def show_slices(
 
 @in_house_style
 def show_planes(
-    image: ImageLike,
+    image: ImagesLike,
     masks: MasksLike | None = None,
     *,
     point: Sequence[int] | None = None,

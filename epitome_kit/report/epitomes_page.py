@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from epitome_kit.cohort import TARGETS, Cohort, annotation_path
@@ -68,11 +69,12 @@ def extract_cohort(
     out = Path(out)
     preprocessed = Workspace(out).preprocessed
     _compute_missing(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
-    places = {"preprocessed": preprocessed, "out": out}
-    crops = extract_epitomes(cohort, **places, workers=workers)
-    own = learn_epitomes(cohort, **places, seed=seed, workers=workers)
+    crops = extract_epitomes(cohort, preprocessed, out, workers=workers)
+    own = learn_epitomes(cohort, preprocessed, out, seed=seed, workers=workers)
     try:
-        graded, classes = learn_grade_epitomes(cohort, **places, target=target, folds=folds, seed=seed, workers=workers)
+        graded, classes = learn_grade_epitomes(
+            cohort, preprocessed, out, target=target, folds=folds, seed=seed, workers=workers
+        )
     except CohortError as error:
         graded, classes = None, {"reason": error.reason}
     table = _join(cohort, own, graded, target)
@@ -160,8 +162,8 @@ def _draw_subject(item: tuple[str, dict[str, Path]], *, cohort: Cohort, preproce
         figure = rebuilt_tumour(scans, rebuilt, mask, affine, epitome.contrasts, title=f"{name} from its epitome")
         text = f"{name}: an axial slice of the tumour, the same rebuilt from its learned epitome, and the difference."
         save_figure(figure, picture_path(out, name, "rebuilt"), text)
-    scans = {contrast: path for contrast, path in crops.items() if contrast != "mask"}
-    figure = epitome_sheet(scans, crops["mask"], _facts(name, crops["mask"], row))
+    regions = {contrast: path for contrast, path in crops.items() if contrast != "mask"}
+    figure = epitome_sheet(regions, crops["mask"], _facts(name, crops["mask"], row))
     save_figure(figure, last, f"{name}: the tumour cut out of every contrast, in three planes, with its outline.")
     record.finish()
 
@@ -177,7 +179,7 @@ def _facts(name: str, mask: Path, row: Json) -> list[str]:
         across = f"{size.rano_long_mm:.0f} × {size.rano_perpendicular_mm:.0f} mm"
         lines += [f"volume {size.volume_ml:.1f} mL", f"diameters {across}"]
     else:
-        lines += [f"{int(image.dataobj.sum()):,} voxels,", "their size unknown"]
+        lines += [f"{int(np.sum(image.dataobj)):,} voxels,", "their size unknown"]
     if row.get("note"):
         return [*lines, "no learned epitome"]
     errors = [f"{shown} {row[f'mse_{method}']:.2f}" for method, shown in METHOD_NAMES.items()]

@@ -119,8 +119,17 @@ def grade_table(
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out, network = Path(out), is_installed("keras")
     _require_same(out, label, shuffle, group, network)
-    columns = {"label": label, "id": id, "group": group, "drop": drop, "probes": probes}
-    features, notes = read_features(table, **columns, positive=positive, no_group=no_group, allow_leak=allow_leak)
+    features, notes = read_features(
+        table,
+        label=label,
+        id=id,
+        group=group,
+        drop=drop,
+        probes=probes,
+        positive=positive,
+        no_group=no_group,
+        allow_leak=allow_leak,
+    )
     if shuffle:
         features = shuffle_labels(features, seed=seed)
     if not network:

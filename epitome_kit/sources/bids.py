@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -32,7 +31,6 @@ from epitome_kit.sources.importing import (
 )
 from epitome_kit.sources.labels import find_labels
 
-_Trust = Literal["sform", "qform"]
 _SAMPLED_VOXELS, _MIN_VALUES = 500_000, 10
 
 _PHYSICS = {
@@ -57,7 +55,7 @@ def import_bids(
     *,
     session: str | None = None,
     mask_labels: str | None = None,
-    trust: _Trust | None = None,
+    trust: str | None = None,
     decisions: Decisions | None = None,
     workers: int = 1,
 ) -> Cohort:
@@ -226,7 +224,7 @@ def _of_subject(entry: Entry, left_out: Mapping[str, str]) -> Entry:
     return entry
 
 
-def _import_subject(out: Path, trust: _Trust | None, mask_labels: str | None, plan: Plan) -> str | None:
+def _import_subject(out: Path, trust: str | None, mask_labels: str | None, plan: Plan) -> str | None:
     """Check the files of a subject and write them; the subject is complete once the last scan is written."""
     name = plan.subject
     chosen = [*plan.scans.items(), *(("tumour", file) for file in plan.masks)]
@@ -252,7 +250,7 @@ def _import_subject(out: Path, trust: _Trust | None, mask_labels: str | None, pl
     return again
 
 
-def _load_scan(path: Path, trust: _Trust | None) -> nib.Nifti1Image:
+def _load_scan(path: Path, trust: str | None) -> nib.Nifti1Image:
     image = load_image(path, where="import", trust=trust)
     data = np.asarray(image.dataobj)
     values = np.unique(data.reshape(-1)[:: 1 + data.size // _SAMPLED_VOXELS])
@@ -270,7 +268,7 @@ def _remove(out: Path, name: str) -> None:
 
 
 def _annotation(
-    plan: Plan, images: Mapping[str, nib.Nifti1Image], trust: _Trust | None, mask_labels: str | None
+    plan: Plan, images: Mapping[str, nib.Nifti1Image], trust: str | None, mask_labels: str | None
 ) -> tuple[nib.Nifti1Image, str, list[int] | None] | None:
     """Return the tumour mask with its contrast and annotated slices; None if there is no mask."""
     if not plan.masks:

@@ -326,7 +326,7 @@ def _lesion_voxels(slices: np.ndarray) -> list[int]:
     return np.bincount(pieces[pieces > 0])[1:].tolist()
 
 
-def size_text(voxels: int, grid: nib.Nifti1Image) -> str:
+def size_text(voxels: int | np.integer, grid: nib.Nifti1Image) -> str:
     """Format a number of voxels as a volume: in mL, or in voxels if the voxel size is unknown."""
     if not voxel_size_known(grid):
         return f"{voxels:,} voxels"
