@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from bench import phantoms, record, timed
 
-from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.images import load_image, load_mask, new_image_like
 from epitome_kit.preprocess.bias_field import correct_bias
 
 
@@ -24,7 +24,7 @@ def main(spacing_mm: float = 1.0, contrast: str = "T2w") -> None:
         subject = phantoms(folder, spacing_mm, contrast)[0]
         prefix = f"{subject.truth}/{subject.id}_space-{contrast}"
         image = load_image(subject.images[contrast])
-        image = image_like(np.asarray(image.dataobj, np.float32), image)
+        image = new_image_like(np.asarray(image.dataobj, np.float32), image)
         mask = load_mask(f"{prefix}_desc-brain_mask.nii.gz")
         truth = np.log(np.asarray(load_image(f"{prefix}_biasfield.nii.gz").dataobj))
     inside = np.asarray(mask.dataobj) > 0

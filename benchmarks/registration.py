@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from bench import phantoms, record, timed
 
-from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.images import load_image, load_mask, new_image_like
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.preprocess.quality import registration_error_mm
 from epitome_kit.preprocess.registration import load_template, register_affine
@@ -45,8 +45,8 @@ def main(subjects: int = 4, spacing_mm: float = 2.0, contrast: str = "T2w") -> N
             prefix = f"{subject.truth}/{subject.id}_space-{contrast}"
             mask = load_mask(f"{prefix}_desc-brain_mask.nii.gz")
             scan, bias = (load_image(path) for path in (subject.images[contrast], f"{prefix}_biasfield.nii.gz"))
-            scan = image_like(np.asarray(scan.dataobj, np.float32) / np.asarray(bias.dataobj, np.float32), scan)
-            nib.save(image_like(np.asarray(scan.dataobj) * np.asarray(mask.dataobj), scan), moving)
+            scan = new_image_like(np.asarray(scan.dataobj, np.float32) / np.asarray(bias.dataobj, np.float32), scan)
+            nib.save(new_image_like(np.asarray(scan.dataobj) * np.asarray(mask.dataobj), scan), moving)
             truth = np.loadtxt(f"{subject.truth}/{subject.id}_from-{contrast}_to-{SPACE}_mode-image_xfm.txt")
             for_kit, for_ants = timed(register_affine, scan, mask), timed(register_with_ants, moving, fixed)
             errors = [registration_error_mm(found, truth, mask) for found, _ in (for_kit, for_ants)]

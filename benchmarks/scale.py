@@ -32,7 +32,7 @@ import typer
 from bench import record, timed
 from distributed import Client
 
-from epitome_kit.cluster import scheduled_on
+from epitome_kit.cluster import use_scheduler
 from epitome_kit.cohort import Cohort
 from epitome_kit.preprocess.pipeline import preprocess_cohort
 from epitome_kit.simulate.phantom import make_phantom_cohort
@@ -119,7 +119,7 @@ def main(
         )
 
         def seconds_for(number: int, name: str, scheduler_address: str | None) -> float:
-            with scheduled_on(scheduler_address):
+            with use_scheduler(scheduler_address):
                 preprocess(many(cohort, 2 * WORKERS), f"{folder}/warm-{name}")
                 return timed(preprocess, many(cohort, number), f"{folder}/{name}")[1]
 

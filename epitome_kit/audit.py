@@ -13,7 +13,7 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from epitome_kit.cohort import COLUMNS as LABELS
 from epitome_kit.cohort import NO_SCAN, TARGETS, Cohort, Subject, annotation_path, image_path
 from epitome_kit.contrast_table import CONTRASTS, either
-from epitome_kit.errors import EpitomeError, noticed
+from epitome_kit.errors import EpitomeError, collect_warnings
 from epitome_kit.files import Json, PathLike, whole_file
 from epitome_kit.images import axis_codes, load_image, load_mask, voxel_size_known
 from epitome_kit.io.unread_files import find_unread_files
@@ -181,7 +181,7 @@ def _measure(root: Path, scan: tuple[Subject, str]) -> Json:
     row["findings"] = []
     try:
         row["size_mb"] = path.stat().st_size / 1e6
-        with noticed() as row["findings"]:
+        with collect_warnings() as row["findings"]:
             image = load_image(path, check_voxels=False)
         row["dtype"] = str(image.get_data_dtype())
         row |= dict(zip(("shape_i", "shape_j", "shape_k"), image.shape, strict=True))
@@ -251,7 +251,7 @@ def _intensities(data: np.ndarray, findings: list[str]) -> Json:
 def _measure_mask(path: Path, image: nib.Nifti1Image, tissue: np.ndarray, findings: list[str]) -> float:
     """Count the voxels of a tumour mask; problems are added to `findings`."""
     try:
-        with noticed() as remarks:
+        with collect_warnings() as remarks:
             mask = np.asarray(load_mask(path, like=image).dataobj) > 0
     except Exception as error:  # as for a scan
         findings.append(f"mask: {_as_finding(error)}")

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 @contextmanager
-def scheduled_on(address: str | None) -> Iterator[None]:
+def use_scheduler(address: str | None) -> Iterator[None]:
     """Use a Dask cluster inside the context; None changes nothing.
 
     Parameters

@@ -93,7 +93,7 @@ class EpitomeWarning(UserWarning):
 
 
 @contextmanager
-def noticed() -> Iterator[list[str]]:
+def collect_warnings() -> Iterator[list[str]]:
     """Collect the messages of :class:`EpitomeWarning` instead of showing them.
 
     Yields

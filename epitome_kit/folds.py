@@ -124,7 +124,7 @@ def make_equal_folds(names: Sequence[str], *, folds: int = 5, seed: int = 0) -> 
     return shuffled[np.argsort(np.argsort(names))]
 
 
-def require_apart(train: Iterable[str], test: Iterable[str], *, where: str, what: str = "subject") -> None:
+def require_disjoint(train: Iterable[str], test: Iterable[str], *, where: str, what: str = "subject") -> None:
     """Make sure that no subject, or group of rows, is in both sets of a split.
 
     Parameters

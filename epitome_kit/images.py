@@ -34,7 +34,7 @@ def load_image(
     NIfTI, NRRD, MetaImage, MGH and Analyze files are recognised by content. The header
     is checked against the file before voxels are read, and its free text, which may
     contain names and dates, is removed. Assumptions are issued as
-    :class:`epitome_kit.errors.EpitomeWarning`; see :func:`epitome_kit.errors.noticed`.
+    :class:`epitome_kit.errors.EpitomeWarning`; see :func:`epitome_kit.errors.collect_warnings`.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def load_mask(
 ) -> nib.Nifti1Image:
     """Load a mask of one part as a uint8 image of 0 and 1.
 
-    Fractions are thresholded at 0.5 with a warning; see :func:`epitome_kit.errors.noticed`.
+    Fractions are thresholded at 0.5 with a warning; see :func:`epitome_kit.errors.collect_warnings`.
 
     Parameters
     ----------
@@ -155,10 +155,10 @@ def load_mask(
     voxel_ml = abs(np.linalg.det(loaded.affine[:3, :3])) / 1000 if voxel_size_known(loaded) else None
     inside = voxels_inside(data, labels, where=where, name=name, voxel_ml=voxel_ml)
     _warn(f"{name} {remark}" for remark in inside.remarks)
-    return image_like(inside.voxels.astype(np.uint8), loaded)
+    return new_image_like(inside.voxels.astype(np.uint8), loaded)
 
 
-def image_like(data: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
+def new_image_like(data: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
     """Make an image from an array on the grid of another image, with the data type of the array."""
     header = image.header.copy()
     strip_header_text(header)

@@ -24,7 +24,7 @@ _TITLE = (
     f"# Files found by an import, and what was done with them (rules {RULES}). Paths may contain names of people: "
     "keep this file private; nothing links to it, and it is not shared with the cohort."
 )
-UNTOLD = "cannot tell"
+UNDECIDED = "cannot tell"
 """Start of the reason if evidence is missing or contradictory, so that a person has to decide."""
 
 _MOST_REASONS = 8
@@ -284,7 +284,7 @@ def warn_of_older_rules(root: PathLike) -> None:
         warnings.warn(text, EpitomeWarning, stacklevel=3)
 
 
-def sum_up(ledger: pd.DataFrame) -> list[tuple[str, str]]:
+def summarise_ledger(ledger: pd.DataFrame) -> list[tuple[str, str]]:
     """Summarise a ledger for printing.
 
     Parameters
@@ -303,7 +303,7 @@ def sum_up(ledger: pd.DataFrame) -> list[tuple[str, str]]:
         taken, left = group[group.taken_as != ""], group[group.taken_as == ""]
         names = ", ".join(f"{name} {n}" for name, n in Counter(taken.taken_as).most_common())
         rows.append((f"{kind}: taken", f"{len(taken)} ({names})" if names else "0"))
-        reasons = Counter(reason if reason.startswith(UNTOLD) else reason.split(":")[0] for reason in left.reason)
+        reasons = Counter(reason if reason.startswith(UNDECIDED) else reason.split(":")[0] for reason in left.reason)
         rows += [(f"{kind}: left out", f"{n} ({reason})") for reason, n in reasons.most_common(_MOST_REASONS)]
         if others := reasons.total() - sum(n for _, n in reasons.most_common(_MOST_REASONS)):
             rows.append((f"{kind}: left out", f"{others} (for other reasons)"))

@@ -15,7 +15,7 @@ from epitome_kit.audit import COLUMNS, audit_cohort, write_spreadsheet
 from epitome_kit.cohort import annotation_path, image_path, open_cohort
 from epitome_kit.errors import CohortError, EpitomeWarning, OutputError
 from epitome_kit.files import read_tsv, write_tsv
-from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
+from epitome_kit.images import load_image, load_mask, mark_voxel_size_unknown, new_image_like, save_image
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def _scan(root, image, subject="sub-02", contrast="FLAIR"):
 def _filled(value, place=...):
     data = head(77).get_fdata().astype(np.float32)
     data[place] = value
-    return image_like(data, head())
+    return new_image_like(data, head())
 
 
 def test_a_sound_cohort_has_a_row_an_image_and_no_finding(root):
@@ -128,7 +128,7 @@ def test_without_a_majority_no_shape_stands_out(root):
 
 
 def test_copies_are_named_on_both_sides(root):
-    _scan(root, image_like(head(0).get_fdata(), head()), "sub-03")
+    _scan(root, new_image_like(head(0).get_fdata(), head()), "sub-03")
     assert findings(root) == {
         ("sub-01", "T1ce"): ["same voxels as sub-03 FLAIR"],
         ("sub-03", "FLAIR"): ["same voxels as sub-01 T1ce"],
@@ -164,7 +164,7 @@ def test_a_label_that_hardly_anybody_has_is_not_missed(root):
     ("mask", "words"),
     [
         (lesion(head(shape=(16, 18, 11))), "mask: expected a mask on the grid"),
-        (image_like(np.zeros(SHAPE, np.uint8), head()), "mask: empty"),
+        (new_image_like(np.zeros(SHAPE, np.uint8), head()), "mask: empty"),
         (nib.Nifti1Image(np.ones((*SHAPE, 2), np.uint8), affine()), "mask: expected a 3-D image"),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_fault_of_a_mask_stands_with_its_scan(root, mask, words):
 def test_a_mask_outside_the_head_is_found(root):
     data = np.zeros(SHAPE, np.uint8)
     data[0, 0, :3] = data[CENTRE] = 1
-    save_image(image_like(data, head()), annotation_path(root, "sub-02"))
+    save_image(new_image_like(data, head()), annotation_path(root, "sub-02"))
     assert findings(root) == {("sub-02", "T1ce"): ["mask: outside the head, only 25% of it is on tissue"]}
 
 

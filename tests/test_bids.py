@@ -10,7 +10,7 @@ from tiny import head, lesion, raises_three_lines, write_cohort
 from epitome_kit.cohort import image_path
 from epitome_kit.errors import CohortError, OutputError, ParameterError
 from epitome_kit.files import read_json
-from epitome_kit.images import image_like, load_image, load_mask, save_image
+from epitome_kit.images import load_image, load_mask, new_image_like, save_image
 from epitome_kit.sources.bids import import_bids
 
 
@@ -169,7 +169,7 @@ def test_a_mask_of_another_session_is_not_taken(tmp_path):
 
 
 def test_a_mask_that_says_tumour_is_preferred(source, tmp_path):
-    _mask(source, "sub-3", "desc-a_mask.nii.gz", image_like(np.ones(head().shape, np.uint8), head()))
+    _mask(source, "sub-3", "desc-a_mask.nii.gz", new_image_like(np.ones(head().shape, np.uint8), head()))
     _mask(source, "sub-3", "desc-tumor_mask.nii")
     mask = load_mask(import_bids(source, tmp_path / "out")["sub-3"].annotation)
     assert np.asarray(mask.dataobj).sum() == 27
@@ -178,13 +178,13 @@ def test_a_mask_that_says_tumour_is_preferred(source, tmp_path):
 def _with(scan, place, value):
     data = scan.get_fdata().astype(np.float32)
     data[place] = value
-    return image_like(data, scan)
+    return new_image_like(data, scan)
 
 
 SPOILT = {
     "4-D": (lambda: nib.Nifti1Image(np.random.default_rng(0).random((5, 5, 5, 2)), np.eye(4)), "(5, 5, 5, 2)"),
     "NaN": (lambda: _with(head(), (slice(2), 0, 0), np.nan), "2 of 3456 voxels"),
-    "all zero": (lambda: image_like(np.zeros(head().shape, np.int16), head()), "every voxel equal to 0"),
+    "all zero": (lambda: new_image_like(np.zeros(head().shape, np.int16), head()), "every voxel equal to 0"),
 }
 
 

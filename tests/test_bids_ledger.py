@@ -10,7 +10,7 @@ from tiny import head, lesion, raises_three_lines
 
 from epitome_kit.cohort import image_path
 from epitome_kit.errors import CohortError, ParameterError
-from epitome_kit.images import image_like, load_image, load_mask, save_image
+from epitome_kit.images import load_image, load_mask, new_image_like, save_image
 from epitome_kit.ledger import read_decisions
 from epitome_kit.sources.bids import import_bids
 
@@ -151,7 +151,7 @@ def test_parts_of_a_tumour_are_joined_and_it_is_said(source, tmp_path):
         mask = np.zeros(scan.shape, np.uint8)
         mask[3 + number, 4:8, 4:7] = 1
         counted += int(mask.sum())
-        _put(source, f"derivatives/seg/sub-a/anat/sub-a_label-{part}_mask.nii.gz", image_like(mask, scan))
+        _put(source, f"derivatives/seg/sub-a/anat/sub-a_label-{part}_mask.nii.gz", new_image_like(mask, scan))
     cohort = import_bids(source, tmp_path / "out")
     assert np.asarray(load_mask(cohort["sub-a"].annotation).dataobj).sum() == counted
     assert "joined" in cohort.repaired.repair[0] and (cohort.ledger.taken_as == "tumour").sum() == 3
@@ -162,7 +162,7 @@ def test_a_label_map_waits_for_its_labels(source, tmp_path):
     labels = np.zeros(scan.shape, np.uint8)
     labels[4:6, 4:6, 4:6], labels[8:11, 4:6, 4:6] = 1, 3
     place = "derivatives/manual/sub-a/anat/sub-a_dseg.nii.gz"
-    _put(source, place, image_like(labels, scan))
+    _put(source, place, new_image_like(labels, scan))
     unasked = import_bids(source, tmp_path / "unasked")
     assert unasked["sub-a"].annotation is None and "--mask-labels" in _rows(unasked)[place].reason
     asked = import_bids(source, tmp_path / "asked", mask_labels="3")
@@ -172,7 +172,7 @@ def test_a_label_map_waits_for_its_labels(source, tmp_path):
 def test_several_labels_in_a_tumour_mask_are_never_joined_unasked(source, tmp_path):
     labels = lesion(head()).get_fdata().astype(np.uint8)
     labels[0, 0, :3] = (2, 4, 4)
-    _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", image_like(labels, head()))
+    _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", new_image_like(labels, head()))
     left = import_bids(source, tmp_path / "unasked")
     assert list(left.subjects) == ["sub-b"] and "3 labels" in left.excluded.reason[0]
     assert not (left.root / "sub-a").exists()
@@ -317,7 +317,7 @@ def test_a_mask_drawn_anew_or_a_sidecar_changed_is_taken_anew(source, tmp_path):
     import_bids(source, tmp_path / "out")
     more = mask.get_fdata().astype(np.uint8)
     more[2, 2, 2] = 1
-    _put(source, place, image_like(more, scan), {"AnnotatedSlices": [2, 5]})
+    _put(source, place, new_image_like(more, scan), {"AnnotatedSlices": [2, 5]})
     subject = import_bids(source, tmp_path / "out")["sub-a"]
     assert np.asarray(load_mask(subject.annotation).dataobj).sum() == more.sum()
     assert subject.annotated_slices == (2, 5)
@@ -351,7 +351,7 @@ def test_a_file_called_tumour_can_be_decided_to_be_one(source, tmp_path):
 
 
 def test_an_empty_tumour_mask_is_said(source, tmp_path):
-    empty = image_like(np.zeros(head().shape, np.uint8), head())
+    empty = new_image_like(np.zeros(head().shape, np.uint8), head())
     _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", empty)
     assert "empty" in import_bids(source, tmp_path / "out").repaired.repair[0]
 
@@ -369,7 +369,7 @@ def test_a_mask_that_names_another_scan_than_its_grid_says_so(tmp_path):
 def test_a_mask_stored_the_other_way_round_is_turned_and_it_is_said(source, tmp_path):
     mask = lesion(head()).get_fdata().astype(np.uint8)
     mask[2, 3, 4] = 1
-    straight = image_like(mask, head())
+    straight = new_image_like(mask, head())
     turned = nib.as_closest_canonical(straight).as_reoriented([[0, -1], [1, 1], [2, 1]])
     _put(source, "derivatives/x/sub-a/anat/sub-a_label-tumour_mask.nii.gz", turned)
     cohort = import_bids(source, tmp_path / "out")

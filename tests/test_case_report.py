@@ -18,10 +18,10 @@ from tiny import head, raises_three_lines
 from epitome_kit.case import report as case_module
 from epitome_kit.case.page import OWN, CasePage
 from epitome_kit.case.report import STEPS, case_html, case_report
-from epitome_kit.errors import CohortError, ParameterError, noticed
+from epitome_kit.errors import CohortError, ParameterError, collect_warnings
 from epitome_kit.files import read_json, read_tsv, write_tsv
 from epitome_kit.grade.single_case import calibrate_probability, grade_head
-from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, save_image
+from epitome_kit.images import load_image, load_mask, mark_voxel_size_unknown, new_image_like, save_image
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.skull_stripping import SkullStripResult
@@ -56,7 +56,7 @@ def known_brain(subject):
         patch.setattr(
             preprocessing,
             "strip_with_warnings",
-            lambda image, method: SkullStripResult(image_like(np.asarray(brain.dataobj), image), "head", (DOUBT,)),
+            lambda image, method: SkullStripResult(new_image_like(np.asarray(brain.dataobj), image), "head", (DOUBT,)),
         )
         yield
 
@@ -93,7 +93,7 @@ def test_a_finished_sheet_is_kept_and_another_scan_or_network_makes_it_again(
         raise ZeroDivisionError
 
     monkeypatch.setattr(case_module, "prepare_head", computed)
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         kept = case_report(subject.images, copy, **how)
     assert not remarks and {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
     assert case_html(kept) == case_html(report) and list(kept.pictures) == list(report.pictures)
@@ -103,7 +103,7 @@ def test_a_finished_sheet_is_kept_and_another_scan_or_network_makes_it_again(
     ]:
         shutil.rmtree(copy)
         shutil.copytree(report.folder, copy)
-        with noticed() as remarks, pytest.raises(ZeroDivisionError):
+        with collect_warnings() as remarks, pytest.raises(ZeroDivisionError):
             case_report(subject.images, copy, **{**how, **changed})
         assert len(remarks) == 1 and remarks[0].startswith("case_report: computed again: ")
         assert words in remarks[0] or "model" in remarks[0]
@@ -199,7 +199,7 @@ def test_a_workspace_that_graded_nothing_is_three_lines(report, tmp_path):
 def test_a_head_without_a_tumour_a_unit_or_a_model_says_so(subject, known_brain, tmp_path, monkeypatch):
     def nothing(subjects, preprocessed, out):
         scan = load_image(subjects[0].images["T2w"])
-        save_image(image_like(np.zeros(scan.shape, np.uint8), scan), case_module.mask_path(out, subjects[0].id))
+        save_image(new_image_like(np.zeros(scan.shape, np.uint8), scan), case_module.mask_path(out, subjects[0].id))
         return pd.DataFrame([{"volume_voxels": 0}])
 
     monkeypatch.setattr(case_module, "predict_tumours", nothing)

@@ -13,13 +13,13 @@ from ellipsoids import words
 from PIL import Image
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like, mark_voxel_size_unknown, save_image
+from epitome_kit.images import mark_voxel_size_unknown, new_image_like, save_image
 from epitome_kit.teach.checks import check_choice, check_model, check_names, check_number, check_split
 from epitome_kit.teach.image_checks import check_field, check_mask, check_transform
 
 HEAD, TUMOUR, BRAIN = ellipsoids.head(), ellipsoids.tumour(), ellipsoids.brain()
 X = np.indices(HEAD.shape)[0] / HEAD.shape[0]
-FIELD = image_like(np.exp(0.4 * (X - 0.5)).astype(np.float32), HEAD)
+FIELD = new_image_like(np.exp(0.4 * (X - 0.5)).astype(np.float32), HEAD)
 SHIFT = nib.affines.from_matvec(np.eye(3), (5, 0, 0))
 
 BLANK = {
@@ -124,7 +124,7 @@ def test_a_mask_may_come_in_any_form(kind, tmp_path):
         (ellipsoids.tumour(radius=18), "too large"),
         (ellipsoids.tumour(radius=10), "too small"),
         (ellipsoids.tumour(centre=(18, 10, 14)), "12 mm too far towards the back of the head"),
-        (image_like(1 - np.asarray(TUMOUR.dataobj), TUMOUR), "inverted"),
+        (new_image_like(1 - np.asarray(TUMOUR.dataobj), TUMOUR), "inverted"),
         (np.asarray(TUMOUR.dataobj)[::-1], "mirrored along axis i"),
     ],
 )

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import epitome_kit
 from epitome_kit import cluster
 from epitome_kit.cli import app
-from epitome_kit.cluster import SCHEDULER, scheduled_on, scheduler
+from epitome_kit.cluster import SCHEDULER, scheduler, use_scheduler
 from epitome_kit.errors import ImageError, MissingExtraError, ToolError
 from epitome_kit.files import write_json
 from epitome_kit.parallel import for_each
@@ -62,7 +62,7 @@ def _kill_when(found, deadline_s=60):
 
 
 def test_results_come_in_the_order_of_the_items_from_both_workers(address, tmp_path):
-    with scheduled_on(address):
+    with use_scheduler(address):
         assert for_each(partial(_work, folder=tmp_path), range(6), title="Work", workers=1) == [0, 10, 20, 30, 40, 50]
     processes = {pid for _, pid in _noted(tmp_path, "done")}
     assert len(processes) == 2 and os.getpid() not in processes
@@ -76,7 +76,7 @@ def test_what_a_killed_worker_had_begun_is_done_once_more_and_nothing_else_is(ad
 
     killer = Thread(target=_kill_when, args=(midway,))
     killer.start()
-    with scheduled_on(address):
+    with use_scheduler(address):
         found = for_each(partial(_work, folder=tmp_path), range(20), title="Work", workers=1)
     killer.join()
     assert found == [10 * number for number in range(20)]
@@ -100,7 +100,7 @@ def test_a_cohort_is_preprocessed_to_the_same_bytes_although_a_worker_is_killed(
 
     killer = Thread(target=_kill_when, args=(at_the_first_record,))
     killer.start()
-    with scheduled_on(address):
+    with use_scheduler(address):
         quality = preprocess_cohort(few, out, spacing_mm=4.0)
     killer.join()
     assert workers and os.getpid() not in workers
@@ -121,18 +121,18 @@ def _refuse(_):
 
 def test_the_file_that_a_scheduler_writes_leads_to_it(address, tmp_path):
     write_json(tmp_path / "scheduler.json", {"type": "Scheduler", "address": address})
-    with scheduled_on(str(tmp_path / "scheduler.json")):
+    with use_scheduler(str(tmp_path / "scheduler.json")):
         assert for_each(abs, [-1, -2], title="Work", workers=1) == [1, 2]
 
 
 def test_an_error_of_the_kit_comes_back_as_it_is(address):
-    with scheduled_on(address), raises_three_lines(ImageError, "a hat"):
+    with use_scheduler(address), raises_three_lines(ImageError, "a hat"):
         for_each(_refuse, [1], title="Work", workers=1)
 
 
 def test_work_that_cannot_travel_stays_here(address):
     seen = []
-    with scheduled_on(address):
+    with use_scheduler(address):
         for_each(seen.append, [1, 2], title="Work")
     assert seen == [1, 2]
 
@@ -140,7 +140,7 @@ def test_work_that_cannot_travel_stays_here(address):
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        scheduled_on("tcp://127.0.0.1:1"),
+        use_scheduler("tcp://127.0.0.1:1"),
         raises_three_lines(MissingExtraError, "epitome-kit[cluster]", "`--scheduler`"),
     ):
         for_each(abs, [1], title="Work", workers=1)
@@ -151,7 +151,7 @@ def test_a_scheduler_that_does_not_answer_is_three_lines(nobody, tmp_path, monke
     monkeypatch.setattr(cluster, "_TIMEOUT_S", 1)
     (tmp_path / "odd.json").write_text("[1]")
     nobody = nobody.format(folder=tmp_path)
-    with scheduled_on(nobody), raises_three_lines(ToolError, nobody):
+    with use_scheduler(nobody), raises_three_lines(ToolError, nobody):
         for_each(abs, [1], title="Work", workers=1)
 
 

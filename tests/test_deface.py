@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like, load_image, same_grid
+from epitome_kit.images import load_image, new_image_like, same_grid
 from epitome_kit.preprocess.defacing import deface
 
 AFFINE = nib.affines.from_matvec(np.diag((3, 3, 5)), (-60, -90, -75))
@@ -26,7 +26,7 @@ def _places(image):
 def _brain(image):
     """An ellipsoid in the middle, longer to the front than it is high."""
     inside = ((_places(image) / (45, 65, 45)) ** 2).sum(-1) < 1
-    return image_like(inside.astype(np.uint8), image)
+    return new_image_like(inside.astype(np.uint8), image)
 
 
 def test_what_lies_before_and_below_the_brain_is_gone():
@@ -60,7 +60,7 @@ def test_the_margin_is_in_millimetres():
     image = _box()
     place = _places(image)
     wedge = (place[..., 1] <= 0) & (place[..., 2] >= 0) & (place[..., 2] - place[..., 1] <= 30)
-    gone = np.asarray(deface(image, mask=image_like(wedge.astype(np.uint8), image)).dataobj) == 100
+    gone = np.asarray(deface(image, mask=new_image_like(wedge.astype(np.uint8), image)).dataobj) == 100
     gone &= np.asarray(image.dataobj) != 100
     forward_down = (place[..., 1] - place[..., 2]) / np.sqrt(2)
     cut = np.percentile(forward_down[wedge], 95) + 25
@@ -79,7 +79,7 @@ def test_a_simulated_head_loses_its_face_and_keeps_its_brain(phantom):
 def test_no_brain_is_three_lines():
     image = _box()
     with raises_three_lines(ImageError, "deface", "an empty mask"):
-        deface(image, mask=image_like(np.zeros(image.shape, np.uint8), image))
+        deface(image, mask=new_image_like(np.zeros(image.shape, np.uint8), image))
 
 
 def test_a_mask_on_another_grid_is_three_lines():

@@ -10,7 +10,7 @@ from tiny import raises_three_lines
 
 from epitome_kit.errors import CohortError, ImageError, OutputError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_tsv
-from epitome_kit.images import image_like, load_image
+from epitome_kit.images import load_image, new_image_like
 from epitome_kit.report.run_page import write_report
 from epitome_kit.run.notebooks import run_notebooks
 from epitome_kit.sources.dicom import import_dicom
@@ -274,7 +274,7 @@ def test_a_scan_can_be_changed_on_its_way_and_its_sidecar_says_so(source, tmp_pa
     def deface(image):
         data = np.asarray(image.dataobj).copy()
         data[:, :5] = 0
-        return image_like(data, image)
+        return new_image_like(data, image)
 
     cohort = import_dicom(source, tmp_path / "out", deface=deface)
     for path in cohort["sub-001"].images.values():

@@ -11,7 +11,7 @@ from tiny import raises_three_lines
 from epitome_kit.epitome import by_class as grade_epitomes
 from epitome_kit.epitome.by_class import learn_grade_epitomes
 from epitome_kit.epitome.files import load_epitome, record_path
-from epitome_kit.errors import CohortError, noticed
+from epitome_kit.errors import CohortError, collect_warnings
 from epitome_kit.files import read_json
 
 SMALL = {"shape": 5, "patch": 3, "iterations": 4, "most": 20, "folds": 2, "repeats": 2}
@@ -71,16 +71,16 @@ def test_workers_do_not_change_the_scores_and_finished_folds_are_kept(learned_gr
     assert kept_scores == scores
     for path in out.rglob("*.*"):
         os.utime(path, ns=(1, 1))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         learn_grade_epitomes(cohort, ready, out, **SMALL)
     assert not remarks
-    with noticed() as remarks, pytest.raises(AssertionError, match="learned again"):
+    with collect_warnings() as remarks, pytest.raises(AssertionError, match="learned again"):
         learn_grade_epitomes(cohort, ready, out, **{**SMALL, "iterations": 5})
     assert remarks == ["learn_grade_epitomes: 6 of 6 computed again: iterations was 4, is 5"]
     record = next((out / "epitomes" / "folds").glob("*.json"))
     whole = record.read_bytes()
     record.write_bytes(whole[: len(whole) // 2])
-    with noticed() as remarks, pytest.raises(AssertionError, match="learned again"):
+    with collect_warnings() as remarks, pytest.raises(AssertionError, match="learned again"):
         learn_grade_epitomes(cohort, ready, out, **SMALL)
     record.write_bytes(whole)
     assert remarks == ["learn_grade_epitomes: 1 of 6 computed again: its record cannot be read"]

@@ -14,9 +14,9 @@ from epitome_kit.epitome.by_subject import COLUMNS, draw_patches, learn_epitomes
 from epitome_kit.epitome.files import load_epitome, record_path
 from epitome_kit.epitome.model import reconstruction_error
 from epitome_kit.epitome.patches import split_halves, take_patches
-from epitome_kit.errors import CohortError, ImageError, noticed
+from epitome_kit.errors import CohortError, ImageError, collect_warnings
 from epitome_kit.files import write_text
-from epitome_kit.images import image_like, load_image, save_image
+from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed
 
 SMALL = {"shape": 5, "iterations": 4, "fewest": 10}
@@ -77,7 +77,7 @@ def test_finished_subjects_are_kept_until_something_changes(ready, monkeypatch):
     assert [path.stat().st_mtime_ns for path in paths] == before
     mask = load_image(out / "masks" / cohort["sub-01"].annotation.name, check_voxels=False)
     save_image(
-        image_like(np.roll(np.asarray(mask.dataobj), 1, 0), mask), out / "masks" / "sub-01_label-tumour_mask.nii.gz"
+        new_image_like(np.roll(np.asarray(mask.dataobj), 1, 0), mask), out / "masks" / "sub-01_label-tumour_mask.nii.gz"
     )
     paths[2].unlink()
     learn_epitomes(cohort, folder, out, **SMALL)
@@ -85,11 +85,11 @@ def test_finished_subjects_are_kept_until_something_changes(ready, monkeypatch):
     for path in out.rglob("*.*"):
         os.utime(path, ns=(1, 1))
     paths[1].write_text('{"patch": ')
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         learn_epitomes(cohort, folder, out, **SMALL)
     assert remarks == ["learn_epitomes: 1 of 3 computed again: its record cannot be read"]
     assert [path.stat().st_mtime_ns == 1 for path in paths] == [True, False, True]
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         learn_epitomes(cohort, folder, out, **{**SMALL, "iterations": 2})
     was = SMALL["iterations"]
     assert remarks == [f"learn_epitomes: 3 of 3 computed again: iterations was {was}, is 2"]

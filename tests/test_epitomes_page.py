@@ -13,7 +13,7 @@ from test_epitomes_by_subject import make_masks
 from epitome_kit.epitome.by_class import learn_grade_epitomes
 from epitome_kit.epitome.by_subject import learn_epitomes
 from epitome_kit.files import read_json, read_tsv
-from epitome_kit.images import image_like, load_image, save_image
+from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.plotting.style import MASK_ROLES, MaskStyle
 from epitome_kit.report import epitomes_page as extraction
 from epitome_kit.report.epitomes_page import PICTURES, extract_cohort, picture_path
@@ -65,7 +65,7 @@ def ready(tmp_path):
     middle = np.argwhere(mask.dataobj)[0]
     tiny = np.zeros(mask.shape, np.uint8)
     tiny[tuple(middle)] = 1
-    save_image(image_like(tiny, mask), path)
+    save_image(new_image_like(tiny, mask), path)
     return cohort, out
 
 

@@ -30,7 +30,7 @@ def test_every_error_can_be_caught_as_one():
 
 
 def test_a_warning_is_text_that_can_be_printed_anywhere():
-    with errors.noticed() as found:
+    with errors.collect_warnings() as found:
         warnings.warn("sub-\udcff\n\x1b[2J", errors.EpitomeWarning, stacklevel=1)
         with pytest.warns(DeprecationWarning):
             warnings.warn("old", DeprecationWarning, stacklevel=1)

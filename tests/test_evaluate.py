@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import LeakageError, noticed
+from epitome_kit.errors import LeakageError, collect_warnings
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.folds import assign_folds
 from epitome_kit.grade.evaluate import cross_validate, grade_features, majority, score_models
@@ -117,18 +117,18 @@ def test_a_second_call_recalls_the_finished_folds(good, monkeypatch):
     table, out, scores = good
     monkeypatch.setattr("epitome_kit.grade.evaluate.grade_fold", lambda rows, settings: pytest.fail("graded again"))
     given = add_probe(table, "age", pd.Series(np.arange(60.0), index=sorted(set(table.participant_id))))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         again = grade_features(given, out, oracle_auc=0.9, beside={"noise": _blind(table)}, **QUICK)
     assert again == scores and not remarks
     assert len(list((out / "folds").iterdir())) == 6, "three folds of each table"
     for change, words in [({"seed": 7}, "seed was 0, is 7"), ({}, "input rows of the table changed")]:
-        with noticed() as remarks, pytest.raises(pytest.fail.Exception):
+        with collect_warnings() as remarks, pytest.raises(pytest.fail.Exception):
             grade_features(given if change else given.iloc[:, ::-1], out, **{**QUICK, **change})
         assert remarks == [f"Grading of features: 3 of 3 computed again: {words}"]
     record = next((out / "folds").glob("features_*.json"))
     whole = record.read_bytes()
     record.write_bytes(b"{")
-    with noticed() as remarks, pytest.raises(pytest.fail.Exception):
+    with collect_warnings() as remarks, pytest.raises(pytest.fail.Exception):
         grade_features(given, out, **QUICK)
     record.write_bytes(whole)
     assert remarks == ["Grading of features: 1 of 3 computed again: its record cannot be read"]

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ImageError, ParameterError
-from epitome_kit.images import image_like, mark_voxel_size_unknown
+from epitome_kit.images import mark_voxel_size_unknown, new_image_like
 from epitome_kit.metrics import dice
 from epitome_kit.widgets.explorers import before_after_wipe, bias_explorer, strip_explorer, threshold_explorer
 from epitome_kit.widgets.render import BORDER
@@ -25,13 +25,13 @@ def probability():
     """0.9 within 20 mm of the middle, 0.6 within 40 mm, 0.3 within 60 mm, and a crumb far off."""
     found = sum(0.3 * ball(radius).astype(np.float32) for radius in (20, 40, 60))
     found[0, 0, 0] = 0.99
-    return image_like(found, HEAD)
+    return new_image_like(found, HEAD)
 
 
 def drift(strength):
     """Bias field that rises from one side to the other."""
     sides = np.linspace(-strength, strength, HEAD.shape[0], dtype=np.float32)
-    return image_like(np.exp(np.broadcast_to(sides[:, None, None], HEAD.shape)), HEAD)
+    return new_image_like(np.exp(np.broadcast_to(sides[:, None, None], HEAD.shape)), HEAD)
 
 
 def picture(viewer):
@@ -39,7 +39,7 @@ def picture(viewer):
 
 
 def test_the_wipe_shows_before_on_its_left_and_after_on_its_right():
-    after = image_like(HEAD.get_fdata().astype(np.float32) / 2, HEAD)
+    after = new_image_like(HEAD.get_fdata().astype(np.float32) / 2, HEAD)
     viewer = before_after_wipe(HEAD, after)
     viewer.wipe.value = 1
     before_only = picture(viewer)
@@ -70,15 +70,15 @@ def test_threshold_follows_the_slider():
 def test_dice_counts_where_the_truth_was_drawn():
     slices = np.zeros(HEAD.shape, np.uint8)
     slices[..., 20:23] = 1
-    sparse = image_like(slices * np.asarray(TUMOUR.dataobj), HEAD)
-    explorer = threshold_explorer(HEAD, BRAIN, sparse, annotated=image_like(slices, HEAD))
+    sparse = new_image_like(slices * np.asarray(TUMOUR.dataobj), HEAD)
+    explorer = threshold_explorer(HEAD, BRAIN, sparse, annotated=new_image_like(slices, HEAD))
     explorer.threshold.value = 160
     assert "Dice 1.00 where annotated" in explorer.readout.value
 
 
 def test_an_empty_brain_mask_has_no_threshold():
     with raises_three_lines(ParameterError, "a brain mask"):
-        threshold_explorer(HEAD, image_like(np.zeros(HEAD.shape, np.uint8), HEAD))
+        threshold_explorer(HEAD, new_image_like(np.zeros(HEAD.shape, np.uint8), HEAD))
 
 
 def test_threshold_without_a_truth_or_a_voxel_size():
@@ -88,7 +88,7 @@ def test_threshold_without_a_truth_or_a_voxel_size():
 
 
 def test_the_brain_follows_the_probability():
-    explorer = strip_explorer(HEAD, probability(), image_like(ball(20).astype(np.uint8), HEAD))
+    explorer = strip_explorer(HEAD, probability(), new_image_like(ball(20).astype(np.uint8), HEAD))
     assert explorer.threshold.value == 0.5 and np.array_equal(explorer.stack.masks["brain"], ball(40))
     before = explorer.picture.value
     for threshold, radius in ((0.2, 60), (0.8, 20)):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit.errors import CohortError, LeakageError
-from epitome_kit.folds import assign_folds, make_equal_folds, require_apart
+from epitome_kit.folds import assign_folds, make_equal_folds, require_disjoint
 
 
 def _labels(negative, positive):
@@ -121,4 +121,4 @@ def test_fewer_groups_of_a_class_than_folds_is_three_lines(groups):
 
 def test_a_group_on_both_sides_is_three_lines():
     with raises_three_lines(LeakageError, "each group in one set", "g1"):
-        require_apart(["g0", "g1"], ["g1"], where="fold 1", what="group")
+        require_disjoint(["g0", "g1"], ["g1"], where="fold 1", what="group")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny import affine as straight
 from tiny import head, lesion, raises_three_lines
 
-from epitome_kit.errors import ImageError, noticed
+from epitome_kit.errors import ImageError, collect_warnings
 from epitome_kit.images import load_image, load_mask, same_grid, voxel_size_known
 
 SHAPE = (5, 6, 7)
@@ -82,7 +82,7 @@ NAMES = ("a.nrrd", "a.seg.nrrd", "a.nhdr", "a.mha", "a.mhd", "a.mgz", "a.hdr", "
 @pytest.mark.parametrize("flip", [1, -1])
 def test_voxels_and_their_places_are_those_of_the_nifti_twin(tmp_path, name, flip):
     path = written(tmp_path / name, voxels(), oblique(flip=flip))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         found = load_image(path)
     assert_holds(found, voxels(), oblique(flip=flip))
     assert remarks == []
@@ -154,7 +154,7 @@ def test_a_pair_is_found_from_either_of_its_files(tmp_path, hdr, img):
 def test_analyze_knows_sizes_and_says_that_it_knows_no_sides(tmp_path):
     nib.save(nib.AnalyzeImage(voxels(), np.diag([1.0, 2.0, 5.5, 1.0])), tmp_path / "old.img")
     for name in ("old.img", "old.hdr"):
-        with noticed() as remarks:
+        with collect_warnings() as remarks:
             found = load_image(tmp_path / name)
         assert np.allclose(nib.affines.voxel_sizes(found.affine), (1, 2, 5.5))
         assert len(remarks) == 1 and "left and right" in remarks[0]
@@ -197,7 +197,7 @@ def _mgh_without_places():
 def test_what_a_header_leaves_out_is_unknown_and_said(tmp_path, kind):
     make, size_known = SILENT[kind]
     (tmp_path / "silent").write_bytes(make())
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         found = load_image(tmp_path / "silent")
     assert voxel_size_known(found) is size_known
     assert len(remarks) == 1 and "orientation" in remarks[0] and "silent" in remarks[0]
@@ -300,7 +300,7 @@ def test_a_header_that_lies_is_three_lines(tmp_path, kind, capfd):
 )
 def test_a_scan_without_a_place_is_said_to_be_at_zero(tmp_path, content):
     (tmp_path / "placeless").write_bytes(content)
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         found = load_image(tmp_path / "placeless")
     assert np.allclose(found.affine[:3, 3], 0) and remarks == ["placeless has no origin and is placed at 0 0 0"]
 
@@ -338,7 +338,7 @@ def test_bytes_before_or_behind_the_voxels_are_not_taken_for_them(tmp_path, name
     if name == "b.img" and pack is not bytes:
         return
     path.write_bytes(pack(head + body + bytes(-len(head + body) % 512)))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         assert_holds(load_image(path), voxels(), oblique())
     assert len(remarks) == 1 and "padding" in remarks[0]
     path.write_bytes(pack(head) + pack(body))  # gzip in two pieces is gzip

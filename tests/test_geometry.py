@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import head, lesion, raises_three_lines
 
-from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError, noticed
+from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError, collect_warnings
 from epitome_kit.images import (
     axis_codes,
-    image_like,
     load_image,
     load_mask,
     mark_voxel_size_unknown,
+    new_image_like,
     resample,
     resample_isotropic,
     save_image,
@@ -119,7 +119,7 @@ def test_pixdim_of_zero_says_nothing_against_an_sform(tmp_path):
 
 def test_a_tenth_of_a_voxel_is_rounding(tmp_path):
     path = saved(scan(moved(oblique(), (0.04, 0.02, 0.1)), oblique()), tmp_path / "a.nii")
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         load_image(path)
     assert remarks == []
 
@@ -153,12 +153,12 @@ def test_a_place_that_is_not_there_cannot_be_trusted(tmp_path):
 
 def test_without_a_code_the_size_counts_and_the_sides_are_said_to_be_unknown(tmp_path):
     path = saved(scan(np.eye(4), oblique(), codes=(0, 0)), tmp_path / "old.nii")
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         found = load_image(path)
     assert np.allclose(spacing_mm(found), SPACING)
     assert len(remarks) == 1 and "old.nii" in remarks[0] and "left and right are unknown" in remarks[0]
     assert "right," not in remarks[0] and "unit" not in remarks[0]
-    with noticed() as remarks:  # once said, and not again of what was made from it
+    with collect_warnings() as remarks:  # once said, and not again of what was made from it
         load_image(saved(found, tmp_path / "next.nii"))
     assert remarks == []
 
@@ -222,7 +222,7 @@ def test_nothing_that_the_kit_writes_is_refused(turn, spacing, flip, origin, tmp
     affine = oblique(spacing, origin, turn) @ np.diag([flip, 1, 1, 1])
     image = scan(affine, affine, shape=(9, 7, 5))
     path = tmp_path_factory.getbasetemp() / "written.nii.gz"
-    mask = image_like(np.ones(image.shape, np.uint8), image)
+    mask = new_image_like(np.ones(image.shape, np.uint8), image)
     for made in (image, mask, resample(image, affine, (5, 6, 7)), resample_isotropic(image, 2.0)):
         save_image(made, path)
         found = load_image(path, check_voxels=False)
@@ -231,7 +231,7 @@ def test_nothing_that_the_kit_writes_is_refused(turn, spacing, flip, origin, tmp
 
 def test_an_array_without_an_affine_is_said_to_have_no_place_and_no_unit():
     data = np.random.default_rng(0).integers(0, 500, SHAPE).astype(np.int16)
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         load_image(nib.Nifti1Image(data, None))
     assert len(remarks) == 1 and "voxel sizes are read from pixdim" in remarks[0] and "unit" in remarks[0]
 
@@ -253,11 +253,11 @@ def test_what_is_loaded_and_saved_is_loaded_again_in_the_same_place(data, tmp_pa
     first, again = (tmp_path_factory.getbasetemp() / name for name in ("first.nii", "again.nii.gz"))
     first.write_bytes(content)
     try:
-        with noticed():
+        with collect_warnings():
             found = load_image(first)
     except ImageError:
         return
-    for made in (found, image_like(np.ones(found.shape, np.uint8), found)):
+    for made in (found, new_image_like(np.ones(found.shape, np.uint8), found)):
         save_image(made, again)
         np.testing.assert_allclose(load_image(again, check_voxels=False).affine, found.affine, atol=1e-3)
 
@@ -275,7 +275,7 @@ def test_pixdim_of_zero_is_written_again_as_the_affine_has_it(tmp_path):
 @pytest.mark.parametrize(("size", "small"), [(0.09, True), (0.9, False)])
 def test_a_head_in_centimetres_is_said_to_be_small(size, small, tmp_path):
     affine = np.diag([size, size, size, 1.0])
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         load_image(saved(scan(affine, affine, shape=(250, 40, 9)), tmp_path / "a.nii"))
         load_image(mark_voxel_size_unknown(scan(affine, affine, shape=(250, 40, 9))))
     assert [("22.5 x 3.6 x 0.81 mm" in each and "unit" in each) for each in remarks] == [True] * small

@@ -10,9 +10,9 @@ import pytest
 from made_derivative import SPACING_MM
 from tiny import raises_three_lines
 
-from epitome_kit.errors import CohortError, noticed
+from epitome_kit.errors import CohortError, collect_warnings
 from epitome_kit.files import read_tsv
-from epitome_kit.images import image_like, load_image, save_image
+from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.explain import tumour_map
 from epitome_kit.learn.handcrafted import LEVELS, describe_region, find_region, handcrafted_features, merge_features
@@ -198,9 +198,9 @@ def test_finished_work_is_kept_until_a_network_changes_and_manual_masks_change_n
     for name in cohort.subjects:
         path = Preprocessed(ready, name).mask("label-tumour")
         mask = load_image(path)
-        save_image(image_like(1 - np.asarray(mask.dataobj), mask), path)
+        save_image(new_image_like(1 - np.asarray(mask.dataobj), mask), path)
     shutil.copy(fold_model_path(out, 0), fold_model_path(out, 1))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         other = handcrafted_features(cohort, ready, out)
     assert remarks == ["handcrafted_features: computed again: input fold-2.keras changed"]
     same = np.isclose(other[feature_columns(other)], first[feature_columns(first)]).all(axis=1)

@@ -12,10 +12,10 @@ from tiny import CENTRE, head, lesion, raises_three_lines
 from epitome_kit.errors import ImageError, OutputError, UnknownVoxelSizeError
 from epitome_kit.images import (
     axis_codes,
-    image_like,
     load_image,
     load_mask,
     mark_voxel_size_unknown,
+    new_image_like,
     resample,
     resample_isotropic,
     same_grid,
@@ -53,7 +53,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, affine, shape, dtype,
     scaled.header.set_slope_inter(3.0, 7.0)
     data = np.random.default_rng(seed).integers(0, 200, shape).astype(dtype)
     data.flat[:2] = 0, 1
-    save_image(image_like(data, scaled), path)
+    save_image(new_image_like(data, scaled), path)
     found = load_image(path)
     assert found.get_data_dtype() == data.dtype
     assert np.array_equal(np.asarray(found.dataobj), data)
@@ -178,7 +178,7 @@ def test_a_mask_becomes_zero_and_one():
 
 
 def test_an_empty_mask_is_a_mask():
-    assert not np.asarray(load_mask(image_like(np.zeros(head().shape, np.uint8), head())).dataobj).any()
+    assert not np.asarray(load_mask(new_image_like(np.zeros(head().shape, np.uint8), head())).dataobj).any()
 
 
 @pytest.mark.parametrize("change", ["shape", "affine"])
@@ -196,7 +196,7 @@ def test_a_lost_voxel_size_is_remembered_on_disk(tmp_path):
     save_image(mark_voxel_size_unknown(head()), tmp_path / "a.nii.gz")
     lost = load_image(tmp_path / "a.nii.gz")
     assert not voxel_size_known(lost)
-    assert not voxel_size_known(image_like(np.ones(lost.shape, np.uint8), lost))
+    assert not voxel_size_known(new_image_like(np.ones(lost.shape, np.uint8), lost))
     with raises_three_lines(UnknownVoxelSizeError, "a.nii.gz"):
         spacing_mm(lost)
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from tiny import head, lesion, raises_three_lines
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like
+from epitome_kit.images import new_image_like
 from epitome_kit.preprocess.intensity import normalise_intensity
 
 
 def _brain(scan):
-    return image_like((scan.get_fdata() > 200).astype(np.uint8), scan)
+    return new_image_like((scan.get_fdata() > 200).astype(np.uint8), scan)
 
 
 def _float(scan, gain=1.0, offset=0.0):

@@ -7,7 +7,7 @@ from tiny import raises_three_lines
 
 import epitome_kit as ek
 from epitome_kit.errors import CohortError, EpitomeError, LeakageError
-from epitome_kit.folds import assign_folds, require_apart
+from epitome_kit.folds import assign_folds, require_disjoint
 from epitome_kit.grade.select import rank_features, select_features
 from epitome_kit.teach import leakage as leaks
 
@@ -36,8 +36,8 @@ def grade(tmp_path):
 def test_slices_of_one_subject_on_both_sides():
     slices = np.repeat(NAMES, 10)
     with raises_three_lines(LeakageError, "lab", "sub-00"):
-        require_apart(slices[::2], slices[1::2], where="lab")
-    require_apart(slices[:100], slices[100:], where="lab")
+        require_disjoint(slices[::2], slices[1::2], where="lab")
+    require_disjoint(slices[:100], slices[100:], where="lab")
 
 
 def test_folds_of_a_list_in_which_one_stands_twice(table):

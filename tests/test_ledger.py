@@ -14,7 +14,7 @@ from epitome_kit.ledger import (
     read_decisions,
     read_ledger,
     require_decisions,
-    sum_up,
+    summarise_ledger,
     unused_decisions,
     write_ledger,
 )
@@ -101,14 +101,14 @@ def test_older_cohorts_are_known_and_never_added_to(tmp_path):
 def test_the_sum_counts_what_was_taken_and_each_reason(tmp_path):
     write_ledger(tmp_path, ENTRIES)
     assert (
-        sum_up(read_ledger(tmp_path))
+        summarise_ledger(read_ledger(tmp_path))
         == [
             ("mask: taken", "0"),
             ("mask: left out", "1 (cannot tell: no word)"),
             ("scan: taken", "1 (T1w 1)"),
             ("scan: left out", "1 (cannot tell: no word)"),
         ]
-        or sum_up(read_ledger(tmp_path))[0][0] == "scan: taken"
+        or summarise_ledger(read_ledger(tmp_path))[0][0] == "scan: taken"
     )
 
 

@@ -26,7 +26,7 @@ from tiny import raises_three_lines
 
 from epitome_kit.errors import CohortError, EpitomeWarning, OutputError, ParameterError
 from epitome_kit.files import read_json
-from epitome_kit.images import image_like, load_image, load_mask, same_grid
+from epitome_kit.images import load_image, load_mask, new_image_like, same_grid
 from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
 from epitome_kit.sources.lgg_masks import fit_mask, place_segmentation
 
@@ -343,7 +343,7 @@ def test_other_files_under_a_name_in_use_are_three_lines(source, tmp_path):
 
 def test_scans_can_be_changed_on_their_way(source, tmp_path):
     cohort = import_lgg_1p19q(
-        source, tmp_path / "out", deface=lambda image: image_like(np.asarray(image.dataobj) // 2, image)
+        source, tmp_path / "out", deface=lambda image: new_image_like(np.asarray(image.dataobj) // 2, image)
     )
     scan = load_image(cohort["sub-LGG104"].images["T2w"])
     assert np.array_equal(_in_dicom_order(scan), t2_voxels("LGG-104") // 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import ImageError, ParameterError, noticed
+from epitome_kit.errors import ImageError, ParameterError, collect_warnings
 from epitome_kit.images import load_mask
 from epitome_kit.io.mask_labels import SCHEMES, read_labels, voxels_inside
 
@@ -226,6 +226,6 @@ def test_the_file_and_its_volumes_are_named(tmp_path):
         load_mask(tmp_path / "seg.nii.gz")
     assert np.asarray(load_mask(tmp_path / "seg.nii.gz", labels="2").dataobj).sum() == 64
     nib.save(nib.Nifti1Image(boxes([0.3, 0.8]), np.diag([2, 2, 2, 1])), tmp_path / "soft.nii.gz")
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         load_mask(tmp_path / "soft.nii.gz")
     assert len(remarks) == 1 and remarks[0].startswith("soft.nii.gz holds fractions")

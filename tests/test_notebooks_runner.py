@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tiny import raises_three_lines, write_cohort
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import CohortError, NotebookError, OutputError, ParameterError, noticed
+from epitome_kit.errors import CohortError, NotebookError, OutputError, ParameterError, collect_warnings
 from epitome_kit.files import read_json
 from epitome_kit.run.execute import ShellChannel, peak_memory
 from epitome_kit.run.notebooks import find_notebooks, run_notebooks
@@ -266,12 +266,12 @@ def test_a_copied_run_is_kept_and_what_runs_again_says_why(make, out):
     copy = shutil.copytree(out, out.parent / "copy", copy_function=shutil.copyfile)
     for path in copy.rglob("*.*"):
         os.utime(path, ns=(1, 1))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         results = run_notebooks(notebooks, out=copy)
     assert [result["status"] for result in results] == ["kept", "kept"] and not remarks
     (out / "notebooks" / "01_first.ipynb").write_text("{")
     (out / "provenance.json").write_text("{")
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         results = run_notebooks(notebooks, out=out, parameters={"share": 0.25})
     assert [result["status"] for result in results] == ["done", "done"]
     why = "computed again: parameters.share was 0.5, is 0.25"

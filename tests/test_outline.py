@@ -10,7 +10,7 @@ from made_derivative import BRAIN, SHAPE, VOXEL_ML, make_derivative
 
 from epitome_kit.cohort import Subject, truth_folder
 from epitome_kit.files import write_text
-from epitome_kit.images import image_like, load_image, load_mask, mark_voxel_size_unknown, same_grid, save_image
+from epitome_kit.images import load_image, load_mask, mark_voxel_size_unknown, new_image_like, same_grid, save_image
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour.measure import measure_tumour
@@ -112,7 +112,7 @@ def annotated(tmp_path_factory):
     voxels = np.zeros(SHAPE, np.uint8)
     voxels[4:9, 4:9, 4:12] = 1
     folder = truth_folder(cohort.root, subject.id)
-    save_image(image_like(voxels, wide), folder / "sub-00_space-FLAIR_label-tumour_mask.nii.gz")
+    save_image(new_image_like(voxels, wide), folder / "sub-00_space-FLAIR_label-tumour_mask.nii.gz")
     return subject, folder, voxels
 
 

@@ -10,9 +10,9 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import CohortError, noticed
+from epitome_kit.errors import CohortError, collect_warnings
 from epitome_kit.files import read_json, read_tsv, write_json
-from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image, voxel_size_known
+from epitome_kit.images import load_image, mark_voxel_size_unknown, new_image_like, save_image, voxel_size_known
 from epitome_kit.preprocess.pipeline import (
     QUALITY,
     SPACE,
@@ -42,8 +42,8 @@ def _change(path, change):
 
 def _break_five(cohort):
     t2 = {name: cohort[name].images["T2w"] for name in UNUSABLE}
-    _change(t2["sub-001"], lambda image: image_like(np.full(image.shape, np.nan, np.float32), image))
-    _change(t2["sub-002"], lambda image: image_like(np.zeros(image.shape, np.int16), image))
+    _change(t2["sub-001"], lambda image: new_image_like(np.full(image.shape, np.nan, np.float32), image))
+    _change(t2["sub-002"], lambda image: new_image_like(np.zeros(image.shape, np.int16), image))
     _change(cohort["sub-003"].annotation, lambda mask: mask.slicer[1:])
     t2["sub-004"].write_bytes(t2["sub-004"].read_bytes()[:5000])
     _change(t2["sub-005"], lambda image: nib.Nifti1Image(np.stack([image.get_fdata()] * 2, -1), image.affine))
@@ -61,7 +61,7 @@ def broken(phantom, preprocessed, tmp_path_factory):
     shutil.copytree(preprocessed, folder / "out")
     cohort = open_cohort(folder / "cohort")
     _break_five(cohort)
-    _change(cohort["sub-007"].images["T2w"], lambda scan: image_like(scan.get_fdata(dtype=np.float32) * 2, scan))
+    _change(cohort["sub-007"].images["T2w"], lambda scan: new_image_like(scan.get_fdata(dtype=np.float32) * 2, scan))
     before = _contents(folder / "out")
     return cohort, folder / "out", before, preprocess_cohort(cohort, folder / "out", spacing_mm=4.0)
 
@@ -187,16 +187,16 @@ def test_a_copy_without_its_times_is_not_computed_again_and_what_is_says_why(
     for path in tmp_path.rglob("*.*"):
         os.utime(path, ns=(1, 1))
     records = [Preprocessed(tmp_path / "out", name).record for name in phantom.subjects]
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         quality = preprocess_cohort(phantom, tmp_path / "out", spacing_mm=4.0)
     assert len(quality) == 8 and not remarks and all(path.stat().st_mtime_ns == 1 for path in records)
     records[0].write_text('{"settings": ')
     write_json(records[1], {"settings": {**read_json(records[1])["settings"], "inputs": "00"}, "quality": {}})
     Preprocessed(tmp_path / "out", "sub-003").scan("T2w").unlink()
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         quality = preprocess_cohort(phantom, tmp_path / "out", spacing_mm=4.0)
     assert len(quality) == 5 and len(remarks) == 1 and "3 of 8 computed again" in remarks[0]
-    with noticed() as remarks, pytest.raises(CohortError):
+    with collect_warnings() as remarks, pytest.raises(CohortError):
         preprocess_cohort(phantom, tmp_path / "out", spacing_mm=5.0)
     assert remarks == ["preprocess_cohort: 5 of 8 computed again: spacing_mm was 4.0, is 5.0"]
 

@@ -8,7 +8,7 @@ from ellipsoids import words
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.images import image_like, mark_voxel_size_unknown
+from epitome_kit.images import mark_voxel_size_unknown, new_image_like
 from epitome_kit.metrics import dice
 from epitome_kit.plotting.preprocessing import ablation_chart, bias_levels, compare_corrections, strip_thresholds
 from epitome_kit.preprocess.ablation import COHORT_MEASURES
@@ -21,12 +21,12 @@ INSIDE = np.asarray(BRAIN.dataobj) > 0
 def probability():
     """Falls evenly from the middle to 64 mm away from it."""
     distance = np.linalg.norm(ellipsoids.places(HEAD.shape, HEAD.affine), axis=-1)
-    return image_like(np.clip(1 - distance / 64, 0, 1).astype(np.float32), HEAD)
+    return new_image_like(np.clip(1 - distance / 64, 0, 1).astype(np.float32), HEAD)
 
 
 def drift(strength):
     sides = np.linspace(-strength, strength, HEAD.shape[0], dtype=np.float32)
-    return image_like(np.exp(np.broadcast_to(sides[:, None, None], HEAD.shape)), HEAD)
+    return new_image_like(np.exp(np.broadcast_to(sides[:, None, None], HEAD.shape)), HEAD)
 
 
 def curves(figure):
@@ -35,7 +35,7 @@ def curves(figure):
 
 
 def test_size_and_overlap_follow_the_threshold():
-    truth = image_like((probability().get_fdata() > 0.5).astype(np.uint8), HEAD)
+    truth = new_image_like((probability().get_fdata() > 0.5).astype(np.uint8), HEAD)
     figure = strip_thresholds(HEAD, probability(), truth)
     size, overlap = curves(figure)
     for (threshold, volume), (_, score) in zip(size, overlap, strict=True):
@@ -71,7 +71,7 @@ def test_strength_of_the_field_where_no_truth_is_known():
 
 def test_each_correction_is_measured_against_the_scan_without_its_bias():
     field = drift(0.2)
-    biased = image_like((HEAD.get_fdata() * field.get_fdata()).astype(np.float32), HEAD)
+    biased = new_image_like((HEAD.get_fdata() * field.get_fdata()).astype(np.float32), HEAD)
     text = words(compare_corrections(biased, {"perfect": HEAD, "none": biased}, field, BRAIN))
     numbers = [word for word in text if word.startswith("residual bias")]
     assert numbers[1] == "residual bias 0.000\nchange of detail 0.000"

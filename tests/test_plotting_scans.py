@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.images import image_like, mark_voxel_size_unknown
+from epitome_kit.images import mark_voxel_size_unknown, new_image_like
 from epitome_kit.plotting.scans import before_after, epitome_sheet, missed_and_extra, montage, show_planes, show_slices
 from epitome_kit.plotting.slices import slice_view
 from epitome_kit.plotting.style import BLUE, RED
@@ -87,7 +87,7 @@ def test_an_outline_lies_on_the_edge_of_its_mask():
 
 
 def test_an_outline_is_closed_at_the_border_of_the_scan():
-    full = image_like(np.ones(HEAD.shape, np.uint8), HEAD)
+    full = new_image_like(np.ones(HEAD.shape, np.uint8), HEAD)
     ((left, right, top, bottom),) = outlines(panels(show_slices(HEAD, full))[0])
     assert (left, right, top, bottom) == pytest.approx((0, 132, 0, 156), abs=2)
 
@@ -135,7 +135,7 @@ def test_a_montage_rises_from_the_neck_to_the_crown():
 
 
 def test_what_a_step_changed():
-    doubled = image_like(HEAD.get_fdata().astype(np.float32) * 2, HEAD)
+    doubled = new_image_like(HEAD.get_fdata().astype(np.float32) * 2, HEAD)
     ratio = panels(before_after(HEAD, doubled, {"brain": BRAIN}, compare="ratio", index=18))[2].images[0].get_array()
     inside = slice_view(HEAD).cut(np.asarray(BRAIN.dataobj), 18) > 0
     assert np.allclose(ratio[inside], 2)
@@ -147,7 +147,7 @@ def test_what_a_step_changed():
 
 
 def test_before_and_after_share_a_window_unless_told_otherwise():
-    doubled = image_like(HEAD.get_fdata().astype(np.float32) * 2, HEAD)
+    doubled = new_image_like(HEAD.get_fdata().astype(np.float32) * 2, HEAD)
     limits = [panel.images[0].get_clim() for panel in panels(before_after(HEAD, doubled))[:2]]
     assert limits[0] == limits[1]
     limits = [panel.images[0].get_clim() for panel in panels(before_after(HEAD, doubled, window="robust"))[:2]]

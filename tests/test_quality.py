@@ -7,18 +7,18 @@ from scipy import ndimage
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like
+from epitome_kit.images import new_image_like
 from epitome_kit.preprocess.quality import log_residual_sd, split_correction_error
 
 CLEAN, BRAIN = ellipsoids.head(), ellipsoids.brain()
 INSIDE = np.asarray(BRAIN.dataobj) > 0
 FIELD = np.exp(np.linspace(-0.2, 0.2, CLEAN.shape[0], dtype=np.float32))[:, None, None] * np.ones(CLEAN.shape)
-SCAN = image_like((CLEAN.get_fdata() * FIELD).astype(np.float32), CLEAN)
+SCAN = new_image_like((CLEAN.get_fdata() * FIELD).astype(np.float32), CLEAN)
 
 
 def split(corrected):
     return split_correction_error(
-        image_like(corrected.astype(np.float32), CLEAN), SCAN, image_like(FIELD, CLEAN), BRAIN
+        new_image_like(corrected.astype(np.float32), CLEAN), SCAN, new_image_like(FIELD, CLEAN), BRAIN
     )
 
 
@@ -46,4 +46,4 @@ def test_half_a_correction_leaves_half():
 
 def test_a_mask_on_another_grid_is_three_lines():
     with raises_three_lines(ImageError, "split_correction_error"):
-        split_correction_error(SCAN, SCAN, image_like(FIELD, CLEAN), ellipsoids.brain(shape=(10, 10, 10)))
+        split_correction_error(SCAN, SCAN, new_image_like(FIELD, CLEAN), ellipsoids.brain(shape=(10, 10, 10)))

@@ -12,9 +12,9 @@ from made_derivative import make_derivative
 from tiny import SHAPE, affine, head, lesion, raises_three_lines
 
 from epitome_kit.epitome.region import extract_epitome, extract_epitomes
-from epitome_kit.errors import ImageError, noticed
+from epitome_kit.errors import ImageError, collect_warnings
 from epitome_kit.files import write_text
-from epitome_kit.images import image_like, load_image, load_mask, save_image
+from epitome_kit.images import load_image, load_mask, new_image_like, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed
 
 TILTED = nib.affines.from_matvec([[1.9, 0.3, 0.1], [-0.3, 1.9, 0.2], [0.1, 0.2, -3.0]], (12, -40, 33))
@@ -64,7 +64,7 @@ def test_paths_will_do_as_well(tmp_path):
 
 
 def test_an_empty_mask_is_three_lines():
-    empty = image_like(np.zeros(SHAPE, np.uint8), head())
+    empty = new_image_like(np.zeros(SHAPE, np.uint8), head())
     with raises_three_lines(ImageError, "extract_epitome", "empty mask"):
         extract_epitome({"T2w": head()}, empty)
 
@@ -100,7 +100,7 @@ def test_every_tumour_of_a_cohort_is_cut_out_of_all_its_contrasts(tmp_path):
         os.utime(path, ns=(1, 1))
     found["sub-02"]["FLAIR"].unlink()
     assert list(found["sub-00"]) == ["FLAIR", "T1ce", "mask"], "the one that leads comes first"
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         assert extract_epitomes(cohort, ready, tmp_path / "out", margin_mm=12) == found
     assert remarks == ["extract_epitomes: 1 of 3 computed again: sub-02_FLAIR.nii.gz is missing"]
     made = {name: files["FLAIR"].stat().st_mtime_ns for name, files in found.items()}

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from epitome_kit.errors import EpitomeWarning, noticed
+from epitome_kit.errors import EpitomeWarning, collect_warnings
 from epitome_kit.files import read_json, write_text
 from epitome_kit.resume import Record, checksums, explain_difference, read_record, report_again, statement
 
@@ -128,7 +128,7 @@ def test_a_first_computation_says_nothing_and_another_says_why_on_one_line():
         (["a", "a", "", None], "verb: 2 of 4 computed again: a"),
         (["b", "a", "b"], "verb: 3 of 3 computed again: b (and 1 more)"),
     ]:
-        with noticed() as remarks:
+        with collect_warnings() as remarks:
             report_again("verb", differences)
         assert remarks == [said]
     with pytest.warns(EpitomeWarning) as caught:

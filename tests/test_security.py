@@ -24,7 +24,7 @@ from epitome_kit.audit import audit_cohort, write_spreadsheet
 from epitome_kit.cohort import annotation_path, image_path, open_cohort
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_tsv, write_tsv
-from epitome_kit.images import image_like, load_image, save_image
+from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.preprocess.pipeline import preprocess_cohort
 from epitome_kit.report.quality_page import write_quality_page
 from epitome_kit.run.notebooks import run_notebooks
@@ -153,7 +153,7 @@ def test_names_in_headers_and_sidecars_reach_no_output(planted, tmp_path):
     preprocess_cohort(open_cohort(planted), tmp_path / "ready", steps=("normalise",), spacing_mm=6)
     write_quality_page(open_cohort(planted), tmp_path / "ready")
     copied = load_image(image_path(planted, "sub-01", "T2w"))
-    save_image(image_like(np.asarray(copied.dataobj), copied), tmp_path / "copied.nii.gz")
+    save_image(new_image_like(np.asarray(copied.dataobj), copied), tmp_path / "copied.nii.gz")
     found = [(path, word) for path, content in _contents(tmp_path) for word in NAMED if word.encode() in content]
     assert not found
     assert b"EchoTime" in b"".join(content for path, content in _contents(tmp_path / "adopted")), "physics comes along"

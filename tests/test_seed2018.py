@@ -7,7 +7,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from epitome_kit.backend import ops
-from epitome_kit.images import image_like, load_image, save_image
+from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.teach import seed2018
 
@@ -90,7 +90,7 @@ def tiny(tmp_path_factory):
         save_image(load_image(files.mask("desc-brain")), files.mask("desc-brain", space=lead))
         field = np.full(scan.shape, 2, np.float32)
         field[0] = 1  # outside the brain
-        save_image(image_like(field, scan), files.bias(lead))
+        save_image(new_image_like(field, scan), files.bias(lead))
     return cohort, ready
 
 

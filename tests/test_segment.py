@@ -13,7 +13,7 @@ from made_derivative import BRAIN, SPACING_MM, VOXEL_ML, draw_head, make_derivat
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import truth_folder
-from epitome_kit.errors import CohortError, ParameterError, noticed
+from epitome_kit.errors import CohortError, ParameterError, collect_warnings
 from epitome_kit.files import read_json, read_tsv, write_json
 from epitome_kit.images import load_image, mark_voxel_size_unknown, same_grid, save_image
 from epitome_kit.learn.arrays import load_scans
@@ -382,7 +382,7 @@ def test_a_prediction_is_kept_goes_on_after_a_stop_and_says_why_it_is_redone(seg
         predict_tumours(cohort, ready, out, weights=weights)
     with monkeypatch.context() as patch:
         outlined = _count_outlines(patch)
-        with noticed() as remarks:
+        with collect_warnings() as remarks:
             found = predict_tumours(cohort, ready, out, weights=weights)
         assert outlined == list(cohort.subjects)[1:] and not remarks
     pd.testing.assert_frame_equal(found, undisturbed)
@@ -390,16 +390,16 @@ def test_a_prediction_is_kept_goes_on_after_a_stop_and_says_why_it_is_redone(seg
     copy = shutil.copytree(out, tmp_path / "copy", copy_function=shutil.copyfile)
     for path in copy.rglob("*.*"):
         os.utime(path, ns=(1, 1))
-    with monkeypatch.context() as patch, noticed() as remarks:
+    with monkeypatch.context() as patch, collect_warnings() as remarks:
         patch.setattr(outline_cohort, "for_each", lambda work, jobs, **how: jobs and pytest.fail("outlined again"))
         pd.testing.assert_frame_equal(predict_tumours(cohort, ready, copy, weights=weights), undisturbed)
     assert {path: content for path, (content, _) in _files(copy).items()} == before and not remarks
     _mask_path(copy, "sub-00").unlink()
     outline_path(copy, "sub-01").write_text('{"inputs"')
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         pd.testing.assert_frame_equal(predict_tumours(cohort, ready, copy, weights=weights), undisturbed)
     assert len(remarks) == 1 and "2 of 4 computed again" in remarks[0]
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         predict_tumours(cohort, ready, copy, weights=shutil.copy(unet_path(segmented[1], 1), tmp_path / "other.keras"))
     assert remarks == ["Outlines: 4 of 4 computed again: input network changed"]
 
@@ -424,14 +424,14 @@ def test_networks_are_trained_again_with_a_reason_and_a_copy_is_as_good(four, tm
         ({"seed": 1}, ["segment_cohort: computed again: seed was 0, is 1"]),
         ({"seed": 1}, []),
     ]:
-        with noticed() as remarks:
+        with collect_warnings() as remarks:
             again = segment_cohort(cohort, ready, copy, folds=2, epochs=1, **change)
         assert remarks == words
         if not change:
             pd.testing.assert_frame_equal(again, first)
     assert len(fitted) == 4
     write_json(copy / "unet" / "settings.json", {"folds": 2, "epochs": 1, "seed": 1, "inputs": "00"})
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         segment_cohort(cohort, ready, copy, folds=2, epochs=1, seed=1)
     assert len(fitted) == 6 and "earlier version" in remarks[0]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny import raises_three_lines
 
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
-from epitome_kit.errors import ImageError, ParameterError, noticed
+from epitome_kit.errors import ImageError, ParameterError, collect_warnings
 from epitome_kit.images import load_image, load_mask, same_grid
 from epitome_kit.preprocess import subject as preprocessing
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -160,17 +160,17 @@ def test_a_second_call_does_no_work_and_what_is_done_again_says_why(outlined, tm
         raise ZeroDivisionError
 
     monkeypatch.setattr("epitome_kit.preprocess.pipeline.preprocess_subject", computed)
-    with monkeypatch.context() as patch, noticed() as remarks:
+    with monkeypatch.context() as patch, collect_warnings() as remarks:
         patch.setattr("epitome_kit.tumour.outline_cohort.load_unet", computed)
         pd.testing.assert_frame_equal(segment_head(subject.images, out), tumours)
     assert not remarks and {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     (out / "masks" / "sub-001_outline.json").unlink()
     pd.testing.assert_frame_equal(segment_head(subject.images, out), tumours)
     (out / "masks" / "sub-001_outline.json").write_text("{")
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         segment_head(subject.images, out)
     assert remarks == ["Outlines: computed again: its record cannot be read"]
-    with noticed() as remarks, pytest.raises(ZeroDivisionError):
+    with collect_warnings() as remarks, pytest.raises(ZeroDivisionError):
         segment_head({"T2w": subject.images["T2w"]}, out)
     assert len(remarks) == 1 and "preprocessing: computed again: input sub-001_" in remarks[0]
 

@@ -10,7 +10,7 @@ from tiny import head as ball
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like, load_image, load_mask, same_grid
+from epitome_kit.images import load_image, load_mask, new_image_like, same_grid
 from epitome_kit.preprocess.skull_stripping import build_network, mask_above, skull_strip, skull_strip_probability
 
 
@@ -80,7 +80,7 @@ def test_the_way_the_voxels_are_stored_does_not_matter(scan, mask):
 def test_a_scan_that_was_stripped_before_is_kept_as_it_is(phantom, scan):
     subject = phantom["sub-001"]
     brain = load_mask(subject.truth / f"{subject.id}_space-T2w_desc-brain_mask.nii.gz")
-    bare = image_like(scan.get_fdata() * brain.get_fdata(), scan)
+    bare = new_image_like(scan.get_fdata() * brain.get_fdata(), scan)
     assert _dice(skull_strip(bare), subject, "T2w") >= 0.99
 
 
@@ -100,7 +100,7 @@ def test_the_mask_is_what_the_probability_is_above_one_half(scan, mask):
 
 
 def test_nothing_lies_above_certainty(scan):
-    assert not mask_above(image_like(np.full(scan.shape, 0.4, np.float32), scan), 0.9).get_fdata().any()
+    assert not mask_above(new_image_like(np.full(scan.shape, 0.4, np.float32), scan), 0.9).get_fdata().any()
 
 
 def test_what_is_no_head_is_three_lines():

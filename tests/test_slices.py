@@ -9,7 +9,7 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ImageError, ParameterError
-from epitome_kit.images import image_like, mark_voxel_size_unknown, save_image
+from epitome_kit.images import mark_voxel_size_unknown, new_image_like, save_image
 from epitome_kit.plotting.slices import PLANES, display_windows, slice_view, stack_images
 
 ORIENTATIONS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
@@ -104,7 +104,7 @@ def test_the_surround_of_a_normalised_scan_is_missing_not_grey():
     brain = np.asarray(ellipsoids.brain().dataobj) > 0
     normal = np.where(brain, (ellipsoids.head().get_fdata() - 100) / 20, 0).astype(np.float32)
     normal[20:23, 25, 18] = 0
-    shown = stack_images(image_like(normal, ellipsoids.head())).volumes["scan"]
+    shown = stack_images(new_image_like(normal, ellipsoids.head())).volumes["scan"]
     assert np.array_equal(np.isnan(shown), ~brain)
     assert np.isfinite(stack_images(ellipsoids.head()).volumes["scan"]).all()
 

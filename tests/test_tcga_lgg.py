@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import image_path
-from epitome_kit.errors import CohortError, EpitomeWarning, OutputError, ParameterError, noticed
+from epitome_kit.errors import CohortError, EpitomeWarning, OutputError, ParameterError, collect_warnings
 from epitome_kit.files import read_json
 from epitome_kit.images import axis_codes, load_image, load_mask, same_grid, save_image, voxel_size_known
 from epitome_kit.sidecars import sidecar_path
@@ -269,13 +269,13 @@ def test_another_slice_or_a_damaged_sidecar_imports_its_patient_again_and_says_w
     out = tmp_path / "out"
     import_tcga_lgg(source, out)
     kept = [image_path(out, name, "FLAIR").stat().st_mtime_ns for name in ("sub-AB1111", "sub-AB2222")]
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         import_tcga_lgg(source, out)
     assert not [text for text in remarks if "again" in text]
     mask = next(path for path in source.rglob(f"{FIRST}_*_mask.tif"))
     other = next(path for path in source.rglob(f"{FIRST}_*_mask.tif") if path.read_bytes() != mask.read_bytes())
     mask.write_bytes(other.read_bytes())
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         import_tcga_lgg(source, out)
     assert [text for text in remarks if "again" in text] == [
         "import: 1 of 3 computed again: its files changed, or how they are taken"
@@ -283,7 +283,7 @@ def test_another_slice_or_a_damaged_sidecar_imports_its_patient_again_and_says_w
     now = [image_path(out, name, "FLAIR").stat().st_mtime_ns for name in ("sub-AB1111", "sub-AB2222")]
     assert now[0] != kept[0] and now[1] == kept[1]
     sidecar_path(image_path(out, "sub-AB2222", "FLAIR")).write_text("{")
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         assert len(import_tcga_lgg(source, out)) == 3
     assert "sub-AB2222_FLAIR.json cannot be read" in " ".join(remarks)
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from tiny import raises_three_lines
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.errors import CohortError, noticed
+from epitome_kit.errors import CohortError, collect_warnings
 from epitome_kit.files import read_tsv, write_tsv
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
@@ -93,7 +93,7 @@ def test_a_second_call_keeps_what_is_there_and_so_does_one_on_a_copy(learned, tm
     for path in copy.rglob("*.*"):
         os.utime(path, ns=(1, 1))
     monkeypatch.setattr("epitome_kit.learn.train.load_arrays", lambda *_: pytest.fail("trained again"))
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         pd.testing.assert_frame_equal(learn_features(cohort, ready, copy, **SETTINGS), again)
     assert not remarks
 
@@ -141,12 +141,12 @@ def test_other_settings_leave_nothing_of_the_old(small, starts):
     cohort, ready, out = small
     learn_features(cohort, ready, out, folds=2)
     (out / "cnn" / "fold-3.keras").touch()
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         learn_features(cohort, ready, out, folds=2, epochs=3)
     assert remarks == ["learn_features: computed again: epochs was 5, is 3"]
     assert not (out / "cnn" / "fold-3.keras").exists()
     (out / "cnn" / "settings.json").write_text('{"settings": {')
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         learn_features(cohort, ready, out, folds=2, epochs=3)
     assert remarks == ["learn_features: computed again: its record cannot be read"]
 

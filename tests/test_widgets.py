@@ -11,7 +11,7 @@ from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from epitome_kit.images import image_like, mark_voxel_size_unknown
+from epitome_kit.images import mark_voxel_size_unknown, new_image_like
 from epitome_kit.plotting.slices import slice_view
 from epitome_kit.plotting.style import MASK_ROLES
 from epitome_kit.widgets import render
@@ -140,7 +140,7 @@ def test_names_of_masks_are_text_not_html():
 def attention(peak=2.0):
     """A map that is `peak` in the tumour, half of it around, below zero elsewhere."""
     near, far = (np.asarray(ellipsoids.tumour(radius=radius).dataobj) for radius in (14, 24))
-    return image_like((peak / 2) * (near + far.astype(np.float32)) - (far == 0), HEAD)
+    return new_image_like((peak / 2) * (near + far.astype(np.float32)) - (far == 0), HEAD)
 
 
 def test_a_map_lies_over_the_scan_as_heat():

@@ -171,7 +171,7 @@ def strip(
     - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
-    from epitome_kit.images import image_like, load_image, require_nifti_name, save_image
+    from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
@@ -181,7 +181,7 @@ def strip(
     save_image(found, mask)
     if brain:
         inside = found.get_fdata() > 0
-        save_image(image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+        save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
     if taken_as == STRIPPED_BEFORE:
         typer.echo("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:

@@ -20,11 +20,11 @@ def show_cohort(cohort: "Cohort", as_json: bool) -> None:
     as_json : bool
         Print JSON instead of a table.
     """
-    from epitome_kit.ledger import LEDGER, UNTOLD, sum_up
+    from epitome_kit.ledger import LEDGER, UNDECIDED, summarise_ledger
 
     excluded = cohort.excluded[["id", "reason"]].to_dict("records")
     repaired = cohort.repaired[["id", "repair"]].to_dict("records")
-    summed, labels = sum_up(cohort.ledger), _count_labels(cohort)
+    summed, labels = summarise_ledger(cohort.ledger), _count_labels(cohort)
     counted = {"name": cohort.name, "path": str(cohort.root), "n_subjects": len(cohort), "labels": labels}
     output = {**counted, "excluded": excluded, "repaired": repaired, "ledger": dict(summed)}
     rows = [("subjects", len(cohort)), ("excluded", len(excluded)), *((row["id"], row["reason"]) for row in excluded)]
@@ -32,7 +32,7 @@ def show_cohort(cohort: "Cohort", as_json: bool) -> None:
         rows += [("noticed", len(repaired)), *((row["id"], row["repair"]) for row in repaired)]
     rows += [*((f"with {target}", f"{n} of {len(cohort)}") for target, n in labels.items()), *summed]
     show(output, as_json, rows)
-    if unclear := int(cohort.ledger.reason.str.startswith(UNTOLD).sum()):
+    if unclear := int(cohort.ledger.reason.str.startswith(UNDECIDED).sum()):
         hint = f"fill in the column decision of {cohort.root / LEDGER}, and import again with --decisions and that file"
         typer.echo(f"Warning: {unclear} of the files left out could not be identified: {hint}.", err=True)
     typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)

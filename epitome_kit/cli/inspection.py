@@ -57,10 +57,10 @@ def inspect(
 
 def _show_ledger(ledger: "pd.DataFrame") -> None:
     """Summarise the ledger of an import, and list the first left-out entries."""
-    from epitome_kit.ledger import LEDGER, sum_up
+    from epitome_kit.ledger import LEDGER, summarise_ledger
 
     typer.echo("\nThe import")
-    show(None, False, sum_up(ledger))
+    show(None, False, summarise_ledger(ledger))
     left_out = ledger[(ledger.taken_as == "") & (ledger.kind != "note")]
     if len(left_out):
         typer.echo("\nLeft out")

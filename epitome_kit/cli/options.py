@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epitome_kit.cluster import SCHEDULER, scheduled_on
+from epitome_kit.cluster import SCHEDULER, use_scheduler
 from epitome_kit.contrast_table import CONTRASTS
 
 FAILED = 1
@@ -14,7 +14,7 @@ FAILED = 1
 
 def _schedule(context: typer.Context, address: str | None) -> str | None:
     """Process the subjects on a cluster until the verb ends."""
-    context.with_resource(scheduled_on(address))
+    context.with_resource(use_scheduler(address))
     return address
 
 

@@ -9,7 +9,7 @@ import typer
 from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
 from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
-from epitome_kit.errors import ParameterError, noticed, plain
+from epitome_kit.errors import ParameterError, collect_warnings, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def measure(
     from epitome_kit.tumour.measure import count_voxels, measure_tumour
     from epitome_kit.tumour.sparse_volume import find_annotated_slices
 
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         annotated = find_annotated_slices(mask, trust=trust) if slices is None else _indices(slices)
         measure_mask = count_voxels if voxels else measure_tumour
         size = measure_mask(mask, annotated_slices=annotated, labels=mask_labels, trust=trust)

@@ -18,7 +18,7 @@ from epitome_kit.epitome.files import record_path, save_epitome
 from epitome_kit.epitome.model import LearnedEpitome, learn_epitome, log_likelihood
 from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike, text_digest
-from epitome_kit.folds import assign_folds, require_apart
+from epitome_kit.folds import assign_folds, require_disjoint
 from epitome_kit.grade.scores import score
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -211,7 +211,7 @@ def _test_fold(repeat: int, test: pd.Index, record: Record, data: _Data) -> list
     if rows := record.results().get("rows"):
         return rows
     train = data.labels.drop(test)
-    require_apart(train.index, test, where="learn_grade_epitomes")
+    require_disjoint(train.index, test, where="learn_grade_epitomes")
     epitomes = _learn_classes(data, train)
     fits = {name: [log_likelihood(epitome, data.patches[name]).mean() for epitome in epitomes] for name in test}
     rows = [

@@ -11,7 +11,7 @@ from epitome_kit.cohort import Subject, annotation_path
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ImageError
 from epitome_kit.files import PathLike
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask, resample, save_image
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like, resample, save_image
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.resume import Record, checksums, report_again
@@ -78,7 +78,7 @@ def extract_epitome(
         image = load_image(image, where="extract_epitome")
         load_mask(mask, like=image, where="extract_epitome")
         crops[name] = image.slicer[box]
-    crops["mask"] = image_like(np.asarray(mask.dataobj), mask).slicer[box]
+    crops["mask"] = new_image_like(np.asarray(mask.dataobj), mask).slicer[box]
     return crops
 
 
@@ -177,7 +177,7 @@ def _extract_one(
             transform = to_lead @ np.loadtxt(files.transform(name))
             moving = assign_nominal_voxel_size(load_image(subject.images[name]))
             carried = resample(moving, scan.affine, scan.shape, transform=transform)
-            images[name] = image_like(np.asarray(carried.dataobj), original)
+            images[name] = new_image_like(np.asarray(carried.dataobj), original)
     margin = np.ceil(margin_mm / nib.affines.voxel_sizes(scan.affine)).astype(int)
     crops = extract_epitome(images, mask_path, margin=margin)
     for name, crop in crops.items():

@@ -30,7 +30,7 @@ _PARTS = re.compile(r"[-_./\\\s:]+")
 _FEWEST, _SHARE = 5, 0.2
 
 
-def require_apart(
+def require_disjoint(
     frame: pd.DataFrame,
     label: str,
     id: str | None,

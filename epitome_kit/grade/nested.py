@@ -11,7 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
 from epitome_kit.files import Json
-from epitome_kit.folds import assign_folds, class_of_groups, require_apart
+from epitome_kit.folds import assign_folds, class_of_groups, require_disjoint
 from epitome_kit.grade.baselines import BASELINES, BaselineClassifier, calibrate
 from epitome_kit.grade.select import METHODS, choose_columns
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
@@ -126,10 +126,10 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
         A subject, or a group, has both training and test rows.
     """
     train, test = rows[rows.role == "train"], rows[rows.role == "test"]
-    require_apart(train.participant_id, test.participant_id, where=f"fold {rows.fold.iloc[0]}")
+    require_disjoint(train.participant_id, test.participant_id, where=f"fold {rows.fold.iloc[0]}")
     groups = train[GROUP].to_numpy() if GROUP in rows else None
     if groups is not None:
-        require_apart(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
+        require_disjoint(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
     columns = feature_columns(rows)
     x, y, x_test = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
     chosen = select_hyperparameters(x, y, settings, groups)

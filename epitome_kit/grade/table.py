@@ -11,7 +11,7 @@ import pandas as pd
 from epitome_kit.errors import LeakageError, TableError
 from epitome_kit.files import Json, PathLike
 from epitome_kit.grade.columns import is_id, people_column, row_numbers, whole_or_text
-from epitome_kit.grade.groups import require_apart
+from epitome_kit.grade.groups import require_disjoint
 from epitome_kit.grade.leaks import require_no_copy, require_no_leaks
 from epitome_kit.grade.numbers import (
     as_labels,
@@ -104,7 +104,7 @@ def read_features(
     _require_roles(frame, label, id, group, no_group, drop)
     labels = as_labels(frame[label])
     labelled = labels.notna()
-    reading += require_apart(frame[labelled], label, id, group, no_group, drop)
+    reading += require_disjoint(frame[labelled], label, id, group, no_group, drop)
     frame = frame.drop(columns=[name for name in drop if name != group])
     names = _names(frame, id)
     unread = frame[label][~labelled].dropna().astype(str).unique()

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask, voxel_size_known
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like, voxel_size_known
 from epitome_kit.metrics import dice
 from epitome_kit.plotting.panels import draw_letters, draw_scale_bar, draw_slice, finish, image_axes, show_picture
 from epitome_kit.plotting.slices import SliceView, display_windows, slice_view, stack_images
@@ -63,7 +63,7 @@ def strip_thresholds(
     likely = load_image(probability, where="strip_thresholds", check_voxels=False)
     masks = {threshold: np.asarray(mask_above(likely, threshold).dataobj) > 0 for threshold in _THRESHOLDS}
     outlined = {
-        f"above {threshold:g}": image_like(masks[threshold].astype(np.uint8), likely) for threshold in _OUTLINED
+        f"above {threshold:g}": new_image_like(masks[threshold].astype(np.uint8), likely) for threshold in _OUTLINED
     }
     stack = stack_images({"scan": image}, outlined, where="strip_thresholds")
     view = slice_view(stack.grid)
@@ -180,7 +180,7 @@ def compare_corrections(
     for position, (name, volume) in enumerate(stack.volumes.items()):
         draw_slice(axes[0, position], view, index, volume, window, None, scale_bar=position == 0)
         axes[0, position].set_title(name)
-        residual, changed = split_correction_error(image_like(volume, scan), scan, field, mask)
+        residual, changed = split_correction_error(new_image_like(volume, scan), scan, field, mask)
         positive = inside & (volume > 0) & (clean > 0)
         error = np.log(np.divide(volume, clean, out=np.ones_like(volume), where=positive))
         heading = f"residual bias {residual:.3f}\nchange of detail {changed:.3f}"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask, resample, same_grid, voxel_size_known
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like, resample, same_grid, voxel_size_known
 from epitome_kit.io.mask_labels import MOST_LABELS
 from epitome_kit.plotting.style import mask_roles
 
@@ -229,7 +229,7 @@ def load_shown(mask: ImageLike, *, where: str) -> nib.Nifti1Image:
         raise TypeError(f"voxels of type {data.dtype}")
     if len(np.unique(data)) > MOST_LABELS:
         return load_mask(mask, where=where)
-    return image_like((np.nan_to_num(data) > 0).astype(np.uint8), image)
+    return new_image_like((np.nan_to_num(data) > 0).astype(np.uint8), image)
 
 
 def stack_images(

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from epitome_kit.errors import ParameterError
 from epitome_kit.extras import needs
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like
 from epitome_kit.preprocess.itk import array_as_itk, one_thread
 
 _WORKING_MM = 8.0
@@ -89,7 +89,7 @@ def correct_bias(
     estimate = {"n4": _log_field_by_simpleitk, "ants": _log_field_by_ants}[method]
     log_field = estimate(data, inside, nib.affines.voxel_sizes(image.affine), list(iterations))
     field = np.exp(log_field - log_field[inside > 0].mean()).astype(np.float32)
-    return image_like(data / field, image), image_like(field, image)
+    return new_image_like(data / field, image), new_image_like(field, image)
 
 
 def _log_field_by_simpleitk(

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like
 from epitome_kit.preprocess.skull_stripping import skull_strip
 
 _FACE_DIRECTION = np.array([0.0, 1.0, -1.0]) / np.sqrt(2)
@@ -68,4 +68,4 @@ def deface(image: ImageLike, *, mask: ImageLike | None = None) -> nib.Nifti1Imag
     i, j, k = np.ogrid[tuple(map(slice, image.shape))]
     distance = steps[0] * i + steps[1] * j + steps[2] * k + _FACE_DIRECTION @ image.affine[:3, 3]
     data = np.asarray(image.dataobj)
-    return image_like(np.where((distance > limit) & ~inside, data.min(), data), image)
+    return new_image_like(np.where((distance > limit) & ~inside, data.min(), data), image)

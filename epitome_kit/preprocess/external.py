@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import ToolError
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like
 
 _SCAN = "scan.nii.gz"
 _TIMEOUT_SECONDS = 3600
@@ -126,7 +126,7 @@ def strip_with_tool(image: ImageLike, method: str) -> nib.Nifti1Image:
         inside = np.array(mask.dataobj)
     if not inside.any():
         raise _failed(method, "a non-empty brain mask", f"an empty mask from {method}; its output: {output}")
-    return image_like(inside, image)
+    return new_image_like(inside, image)
 
 
 def _call(command: Sequence[str], folder: str, method: str) -> str:

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from epitome_kit.images import GRID_MM, ImageLike, image_like, load_image, resample_isotropic, unit_range
+from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample_isotropic, unit_range
 
 _ABOVE_DARK = 0.1
 _TAIL, _MAX_RANGES_BELOW, _MAX_RANGES_ABOVE = 0.001, 1.0, 4.0
@@ -151,7 +151,7 @@ def find_head(image: ImageLike) -> nib.Nifti1Image:
     for axis in range(3):
         for section in np.moveaxis(inside, axis, 0):
             section |= ndimage.binary_fill_holes(section)
-    return image_like(inside.astype(np.uint8), image)
+    return new_image_like(inside.astype(np.uint8), image)
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:

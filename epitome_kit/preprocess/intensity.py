@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like
 
 _LIMIT = 6.0
 PARAMETERS = {"limit": _LIMIT}
@@ -57,4 +57,4 @@ def normalise_intensity(image: ImageLike, mask: ImageLike) -> nib.Nifti1Image:
     low, middle, high = np.quantile(data[inside], (0.25, 0.5, 0.75))
     spread = max((high - low) / 1.349, 1e-6)
     scaled = np.clip((data - middle) / spread, -_LIMIT, _LIMIT) * inside
-    return image_like(scaled.astype(np.float32), image)
+    return new_image_like(scaled.astype(np.float32), image)

@@ -9,7 +9,7 @@ import numpy as np
 
 from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.files import checksum, shipped_weights
-from epitome_kit.images import GRID_MM, ImageLike, image_like, load_image, resample, unit_range
+from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample, unit_range
 from epitome_kit.preprocess.alarms import mask_warnings, outlier_warnings, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
 from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
@@ -209,7 +209,7 @@ def _check_field(image: nib.Nifti1Image) -> None:
 
 def _resample_to_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
     on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
-    return image_like(np.asarray(on_scan.dataobj), image)
+    return new_image_like(np.asarray(on_scan.dataobj), image)
 
 
 def mask_above(probability: ImageLike, threshold: float = THRESHOLD) -> nib.Nifti1Image:
@@ -229,7 +229,7 @@ def mask_above(probability: ImageLike, threshold: float = THRESHOLD) -> nib.Nift
     """
     probability = load_image(probability, where="mask_above", check_voxels=False)
     inside = largest_piece(np.asarray(probability.dataobj) > threshold)
-    return image_like(inside.astype(np.uint8), probability)
+    return new_image_like(inside.astype(np.uint8), probability)
 
 
 def describe_method(method: str) -> dict[str, str]:

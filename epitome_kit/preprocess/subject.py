@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from epitome_kit.cohort import Subject
 from epitome_kit.contrast_table import reference_contrast
 from epitome_kit.files import Json, read_json, write_json, write_matrix
-from epitome_kit.images import image_like, load_image, load_mask, resample, same_grid, save_image, voxel_size_known
+from epitome_kit.images import load_image, load_mask, new_image_like, resample, same_grid, save_image, voxel_size_known
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.preprocess import alarms, bias_field, deformation, intensity, registration
 from epitome_kit.preprocess.bias_field import correct_bias
@@ -154,7 +154,7 @@ def preprocess_subject(
         save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
     if field is not None:
         _save_field(field, files.bias(lead))
-    save_image(image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
+    save_image(new_image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
     write_json(sidecar_path(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
     _resample_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
@@ -207,7 +207,7 @@ def _correct(
 def _normalise(image: nib.Nifti1Image, brain: nib.Nifti1Image, steps: Steps) -> nib.Nifti1Image:
     if steps["normalise"]:
         return normalise_intensity(image, brain)
-    return image_like(np.asarray(image.dataobj, np.float32) * np.asarray(brain.dataobj), image)
+    return new_image_like(np.asarray(image.dataobj, np.float32) * np.asarray(brain.dataobj), image)
 
 
 def _sidecar(steps: Steps) -> Json:

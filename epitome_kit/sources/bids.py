@@ -12,10 +12,10 @@ from nibabel.arrayproxy import ArrayProxy
 
 from epitome_kit.cohort import COLUMNS, Cohort, annotation_path, write_annotation_sidecar
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
-from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, noticed, plain
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, collect_warnings, plain
 from epitome_kit.files import Json, PathLike, checksum, text_digest
 from epitome_kit.folders import walk_files
-from epitome_kit.images import axis_codes, image_like, load_image, load_mask, save_image
+from epitome_kit.images import axis_codes, load_image, load_mask, new_image_like, save_image
 from epitome_kit.io.geometry import reorient_like, same_grid
 from epitome_kit.ledger import RULES, Decisions, Entry, require_decisions, unused_decisions
 from epitome_kit.sources.bids_choice import session_dates
@@ -234,7 +234,7 @@ def _import_subject(out: Path, trust: str | None, mask_labels: str | None, plan:
     if again is None:
         return None
     _remove(out, name)
-    with noticed() as remarks:
+    with collect_warnings() as remarks:
         images = {contrast: _load_scan(file.path, trust) for contrast, file in plan.scans.items()}
         annotation = _annotation(plan, images, trust, mask_labels)
     repairs = [*plan.notes, *remarks]
@@ -303,7 +303,7 @@ def _annotation(
     joined = np.any([np.asarray(each.dataobj) > 0 for each in turned_masks], axis=0)
     if not joined.any():
         warnings.warn(f"{file.path.name} is empty: no tumour is marked", EpitomeWarning, stacklevel=2)
-    return image_like(joined.astype(np.uint8), turned_masks[0]), contrast, slices
+    return new_image_like(joined.astype(np.uint8), turned_masks[0]), contrast, slices
 
 
 def _annotated_slices(notes: Json, mask: nib.Nifti1Image, path: Path) -> list[int] | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from epitome_kit.files import Json
-from epitome_kit.ledger import UNTOLD
+from epitome_kit.ledger import UNDECIDED
 from epitome_kit.sources.bids_files import BidsFile
 
 TUMOUR, PART, OTHER = "tumour", "part", "other"
@@ -78,14 +78,14 @@ def mask_role(file: BidsFile, notes: Json) -> Role:
     Role
     """
     if file.violation:
-        return Role(None, "", f"{UNTOLD}: {file.violation}")
+        return Role(None, "", f"{UNDECIDED}: {file.violation}")
     for entity in ("label", "desc"):
         word = file.entities.get(entity, "")
         role = _by_word(word, f"{entity}-{word}")
         if role:
             return role
         if _HINTED.search(word):
-            return Role(None, "", f"{UNTOLD}: {entity}-{word} may be the tumour or something about it")
+            return Role(None, "", f"{UNDECIDED}: {entity}-{word} may be the tumour or something about it")
         if word and entity == "label":
             return Role(OTHER, "", f"label-{word}")
     kind = notes.get("Type")
@@ -99,7 +99,7 @@ def mask_role(file: BidsFile, notes: Json) -> Role:
     if len({role[:2] for role in found}) == 1:
         return found[0]
     evidence = " and ".join(role.evidence for role in found)
-    return Role(None, "", f"{UNTOLD}: {evidence or 'no label, description or type says what it outlines'}")
+    return Role(None, "", f"{UNDECIDED}: {evidence or 'no label, description or type says what it outlines'}")
 
 
 def _by_word(word: str, evidence: str) -> Role | None:
@@ -145,11 +145,11 @@ def label_map_role(file: BidsFile, role: Role, mask_labels: str | None, others: 
     if role.kind == OTHER:
         return role
     if mask_labels is None:
-        return Role(None, "", f"{UNTOLD}: a label map; name the labels of the tumour with --mask-labels")
+        return Role(None, "", f"{UNDECIDED}: a label map; name the labels of the tumour with --mask-labels")
     if role.kind == TUMOUR:
         return Role(TUMOUR, "", f"label map that says tumour, its labels {mask_labels} were asked for")
     if others or _ANATOMY.search(file.source):
-        return Role(None, "", f"{UNTOLD}: a label map that does not say tumour")
+        return Role(None, "", f"{UNDECIDED}: a label map that does not say tumour")
     return Role(TUMOUR, "", f"the only label map, its labels {mask_labels} were asked for")
 
 
@@ -219,7 +219,7 @@ def _why(
     if role.kind is None:
         return role.evidence
     if file in unclear:
-        return f"{UNTOLD}: one of several: {', '.join(each.source for each in unclear)}"
+        return f"{UNDECIDED}: one of several: {', '.join(each.source for each in unclear)}"
     if taken:
         return f"another was taken: {' + '.join(each.source for each in taken)}"
     return f"only a part of the tumour ({', '.join(parts)}): no mask of the whole, nor parts that make it up"

@@ -10,7 +10,7 @@ from epitome_kit.errors import ImageError, Reason
 from epitome_kit.files import Json
 from epitome_kit.images import load_image
 from epitome_kit.io.geometry import reorient_like
-from epitome_kit.ledger import LEAVE_OUT, UNTOLD, Decisions, Entry
+from epitome_kit.ledger import LEAVE_OUT, UNDECIDED, Decisions, Entry
 from epitome_kit.sources.bids_choice import choose_scans, choose_session
 from epitome_kit.sources.bids_files import DATATYPES, BidsFile, read_sidecars
 from epitome_kit.sources.bids_masks import OTHER, PART, TUMOUR, Role, choose_masks, label_map_role, mask_role
@@ -157,7 +157,7 @@ def _judge_scans(
         if contrast in CONTRASTS:
             judged[file] = contrast
         else:
-            why[file] = evidence[file] if contrast else f"{UNTOLD}: {evidence[file]}"
+            why[file] = evidence[file] if contrast else f"{UNDECIDED}: {evidence[file]}"
     return dict(sorted(judged.items(), key=lambda item: _count_entities(item[0]))), evidence, why
 
 
@@ -201,9 +201,9 @@ def _assign_sessions(
         elif len(named) == 1 and file.session in ("", *named):
             (session_of[file],) = named
         elif named:
-            checked[file] = Role(None, "", f"{UNTOLD}: its name and its sidecar speak of different sessions")
+            checked[file] = Role(None, "", f"{UNDECIDED}: its name and its sidecar speak of different sessions")
         elif not file.session and len(sessions) > 1:
-            checked[file] = Role(None, "", f"{UNTOLD}: of which of {len(sessions)} sessions")
+            checked[file] = Role(None, "", f"{UNDECIDED}: of which of {len(sessions)} sessions")
     return checked, session_of
 
 
@@ -276,7 +276,7 @@ def _find_problem(
         return None
     if chosen is None:
         return str(Reason(f"a session {session}", "none of that name"))
-    asked = [file for file in files if why.get(file, "").startswith(UNTOLD)]
+    asked = [file for file in files if why.get(file, "").startswith(UNDECIDED)]
     if asked:
         hint = "enter it in the column decision of sources.tsv, and import with --decisions"
         return str(Reason("a scan of known contrast", f"{asked[0].source} ({why[asked[0]]}): {hint}"))

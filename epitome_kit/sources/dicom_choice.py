@@ -11,7 +11,7 @@ from typing import NamedTuple
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import Reason
 from epitome_kit.files import Json, PathLike
-from epitome_kit.ledger import UNTOLD, Entry
+from epitome_kit.ledger import UNDECIDED, Entry
 from epitome_kit.sources.contrasts import Judgement
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_geometry import find_remarks
@@ -202,7 +202,7 @@ def _screen(volume: Volume, contrast: str | None, evidence: str, decision: str) 
     elif decision:
         reason = f"decided: {decision}"
     else:
-        reason = f"{'other' if contrast else UNTOLD}: {evidence}"
+        reason = f"{'other' if contrast else UNDECIDED}: {evidence}"
     return JudgedVolume(volume, contrast, evidence, reason, decision)
 
 

@@ -15,7 +15,7 @@ import nibabel as nib
 import pandas as pd
 
 from epitome_kit.cohort import Cohort, annotation_path, write_annotation_sidecar
-from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, noticed
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, collect_warnings
 from epitome_kit.files import Json, PathLike
 from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
@@ -252,7 +252,7 @@ def _import_subject(
     again = import_difference(out, name, origin)
     if again is None:
         return None
-    with noticed() as assumed:
+    with collect_warnings() as assumed:
         copies, repairs = sort_files(files)
         swap = {name_copy("T2w"): name_copy("mask"), name_copy("mask"): name_copy("T2w")} if repairs else {}
         masks = [volume for volume in volumes if volume.physics["modality"] == SEGMENTATION]

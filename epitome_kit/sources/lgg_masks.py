@@ -10,7 +10,7 @@ import pydicom
 
 from epitome_kit.errors import ImageError
 from epitome_kit.files import PathLike
-from epitome_kit.images import axis_codes, image_like, load_image, load_mask, same_grid
+from epitome_kit.images import axis_codes, load_image, load_mask, new_image_like, same_grid
 from epitome_kit.sources.dicom_headers import Volume, digest_volumes
 from epitome_kit.sources.lgg_ledger import name_copy
 
@@ -97,11 +97,11 @@ def fit_mask(
         Errors that were corrected.
     """
     if twin is None or twin.shape != mask.shape:
-        return (image_like(np.asarray(mask.dataobj), scan), []) if same_grid(mask, scan) else (None, [])
+        return (new_image_like(np.asarray(mask.dataobj), scan), []) if same_grid(mask, scan) else (None, [])
     turn = _find_orientation(np.asarray(twin.dataobj, np.float32), np.asarray(scan.dataobj, np.float32))
     if turn is None:
         return None, []
-    fitted = image_like(nib.apply_orientation(np.asarray(mask.dataobj), turn).astype(np.uint8), scan)
+    fitted = new_image_like(nib.apply_orientation(np.asarray(mask.dataobj), turn).astype(np.uint8), scan)
     stated, found = axis_codes(mask), _codes(turn, scan)
     if stated == found:
         return fitted, []
@@ -146,7 +146,7 @@ def place_segmentation(path: PathLike, scans: Mapping[str, nib.Nifti1Image]) -> 
         if inside and np.abs(index - voxel).max() < _OFF_GRID_VOXELS:
             data = np.zeros(scan.shape, np.uint8)
             data[tuple(voxel.T)] = 1
-            return image_like(data, scan), contrast
+            return new_image_like(data, scan), contrast
     return None
 
 

@@ -33,7 +33,7 @@ from PIL import Image
 from epitome_kit.cohort import Cohort, annotation_path, image_path, write_annotation_sidecar
 from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError
 from epitome_kit.files import PathLike, text_digest
-from epitome_kit.images import image_like, load_image, mark_voxel_size_unknown, save_image
+from epitome_kit.images import load_image, mark_voxel_size_unknown, new_image_like, save_image
 from epitome_kit.ledger import LEDGER, Entry
 from epitome_kit.sources.importing import (
     adopt_subjects,
@@ -197,8 +197,8 @@ def _import_patient(out: Path, item: tuple[str, Patient]) -> str | None:
     for contrast in ("T1ce", "T1w"):
         channel = volume[..., _CHANNELS[contrast]]
         if not np.array_equal(channel, volume[..., _CHANNELS["FLAIR"]]):
-            scans[contrast] = load_image(image_like(channel, flair), where="import")
-    save_image(image_like((mask > 0).astype(np.uint8), flair), annotation_path(out, subject_id))
+            scans[contrast] = load_image(new_image_like(channel, flair), where="import")
+    save_image(new_image_like((mask > 0).astype(np.uint8), flair), annotation_path(out, subject_id))
     write_annotation_sidecar(out, subject_id, "FLAIR")
     notes = dict.fromkeys(scans, {**_NOTES, **origin})
     write_scans(out, subject_id, scans, notes, save=save_image)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import EpitomeError
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask, same_grid
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like, same_grid
 from epitome_kit.metrics import dice
 from epitome_kit.plotting.scans import before_after, missed_and_extra
 from epitome_kit.plotting.slices import load_shown
@@ -157,7 +157,7 @@ def _read(answer: object, truth: nib.Nifti1Image, load: Callable[..., nib.Nifti1
     if isinstance(answer, np.ndarray):
         if answer.dtype.kind not in "biuf":
             raise WrongAnswer(not_numbers)
-        answer = image_like(answer.astype(np.float32), truth)
+        answer = new_image_like(answer.astype(np.float32), truth)
     elif not isinstance(answer, (str, os.PathLike, nib.Nifti1Image)):
         raise WrongAnswer(f"{what} should be an image or an array; this is of type {type(answer).__name__}.")
     try:

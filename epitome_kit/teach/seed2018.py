@@ -11,7 +11,7 @@ from skimage.transform import resize
 from epitome_kit.backend import Model, keras, layers
 from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.files import PathLike
-from epitome_kit.images import image_like, load_image, resample, spacing_mm
+from epitome_kit.images import load_image, new_image_like, resample, spacing_mm
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.metrics import auc, bootstrap_change
 from epitome_kit.preprocess.intensity import normalise_intensity
@@ -295,5 +295,5 @@ def _read_scan(
     else:
         data = isotropic_smooth(data * inside, spacing_mm(image))
     if "normalise" in fixed:
-        data = np.asarray(normalise_intensity(image_like(data, image), brain).dataobj)
+        data = np.asarray(normalise_intensity(new_image_like(data, image), brain).dataobj)
     return chunk_slices(data, shape)

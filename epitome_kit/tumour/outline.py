@@ -10,7 +10,7 @@ from scipy import ndimage
 from epitome_kit.cohort import Cohort, Subject, annotation_path
 from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike
-from epitome_kit.images import image_like, load_image, load_mask, resample, save_image, voxel_size_known
+from epitome_kit.images import load_image, load_mask, new_image_like, resample, save_image, voxel_size_known
 from epitome_kit.learn.arrays import Arrays
 from epitome_kit.metrics import dice, hausdorff95_mm, volume_error_pct
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
@@ -51,7 +51,7 @@ def to_subject_space(subject: Subject, preprocessed: PathLike, probability: np.n
     to_scan = np.linalg.inv(np.loadtxt(files.transform(lead)))
     on_scan = resample(on_template, scan.affine, scan.shape, transform=to_scan)
     found = _remove_small_components(np.asarray(on_scan.dataobj) > THRESHOLD)
-    return image_like(found.astype(np.uint8), original)
+    return new_image_like(found.astype(np.uint8), original)
 
 
 def _remove_small_components(mask: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.images import ImageLike, image_like, load_image, load_mask
+from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like
 from epitome_kit.metrics import dice
 from epitome_kit.plotting.slices import MasksLike, Window, stack_images
 from epitome_kit.preprocess.quality import log_residual_sd
@@ -222,7 +222,7 @@ def bias_explorer(
     def correct(levels: int) -> dict[str, np.ndarray]:
         return {"after N4": scan / found[levels], "field": found[levels] * inside}
 
-    images = {name: image_like(part, original) for name, part in correct(start).items()}
+    images = {name: new_image_like(part, original) for name, part in correct(start).items()}
     viewer = SliceViewer({"scan": original, **images}, size=300)
 
     def apply() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from epitome_kit.extras import needs
-from epitome_kit.images import ImageLike, image_like
+from epitome_kit.images import ImageLike, new_image_like
 from epitome_kit.plotting.slices import MasksLike, Stack, display_windows, stack_images
 from epitome_kit.plotting.style import MASK_ROLES
 
@@ -58,4 +58,4 @@ def view_3d(image: ImageLike, masks: MasksLike | None = None, *, height: int = 4
 
 
 def _bytes(volume: np.ndarray, stack: Stack) -> bytes:
-    return image_like(volume, stack.grid).to_bytes()
+    return new_image_like(volume, stack.grid).to_bytes()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from epitome_kit.cohort import annotation_path, image_path, open_cohort, write_annotation_sidecar, write_dataset
 from epitome_kit.files import write_json, write_text
-from epitome_kit.images import image_like, save_image
+from epitome_kit.images import new_image_like, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.registration import template_grid
 
@@ -66,7 +66,7 @@ def write_ready(files, scans, tumour=None, seen=None, *, version=1):
     brain = nib.Nifti1Image(BRAIN.astype(np.uint8), AFFINE)
     save_image(brain, files.mask("desc-brain"))
     if tumour is not None:
-        save_image(image_like(tumour, brain), files.mask("label-tumour"))
-        save_image(image_like(seen, brain), files.mask("desc-annotated"))
+        save_image(new_image_like(tumour, brain), files.mask("label-tumour"))
+        save_image(new_image_like(seen, brain), files.mask("desc-annotated"))
     settings = {"spacing_mm": SPACING_MM, "inputs": f"version {version}"}
     write_json(files.record, {"settings": settings, "quality": {"participant_id": files.id}})

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from epitome_kit.cohort import annotation_path, image_path, write_annotation_sidecar, write_dataset
-from epitome_kit.images import image_like, save_image
+from epitome_kit.images import new_image_like, save_image
 
 HELPERS = Path(__file__).resolve().parent
 ROOT = HELPERS.parents[1]
@@ -35,7 +35,7 @@ def lesion(scan):
     mask = np.zeros(scan.shape, np.uint8)
     i, j, k = np.array(scan.shape) // 2
     mask[i - 1 : i + 2, j - 1 : j + 2, k - 1 : k + 2] = 1
-    return image_like(mask, scan)
+    return new_image_like(mask, scan)
 
 
 def write_cohort(root, *, subjects=4, contrasts=("T1ce", "FLAIR")):

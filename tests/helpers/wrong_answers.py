@@ -25,7 +25,7 @@ WRONG = {
         ),
         "my_field": (
             "what corrects the bias, not the bias",
-            "my_field = image_like(corrected.get_fdata() / np.maximum(scan.get_fdata(), 1), scan)",
+            "my_field = new_image_like(corrected.get_fdata() / np.maximum(scan.get_fdata(), 1), scan)",
             "inverted",
         ),
         "my_transform": (
@@ -77,7 +77,7 @@ WRONG = {
     "05_extract_tumour": {
         "my_tumour": (
             "the dark voxels",
-            "my_tumour = image_like((load_image(scan).get_fdata() < 0).astype(np.uint8), load_image(scan))",
+            "my_tumour = new_image_like((load_image(scan).get_fdata() < 0).astype(np.uint8), load_image(scan))",
             "too large",
         ),
         "my_volume": (

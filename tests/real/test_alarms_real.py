@@ -5,7 +5,7 @@ import pytest
 from spoiled_heads import CUT, FINE, SPOILED, TURNED, spoil
 
 from epitome_kit.errors import ImageError
-from epitome_kit.images import image_like, load_image, load_mask
+from epitome_kit.images import load_image, load_mask, new_image_like
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.skull_stripping import skull_strip, strip_with_warnings
 from epitome_kit.preprocess.subject import assign_nominal_voxel_size
@@ -17,7 +17,7 @@ def whole(real_data):
     """A research scan, and its brain as others stripped it."""
     scan = load_image(real_data / "itk-head" / "t1.nii.gz")
     brain = np.asarray(load_mask(real_data / "itk-head" / "t1_stripped.nii.gz", labels="all").dataobj)
-    return scan, image_like(brain, scan)
+    return scan, new_image_like(brain, scan)
 
 
 @pytest.mark.soak
