@@ -56,6 +56,7 @@ lint: venv  ## style of code, notebooks and workflows; notebooks carry no output
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) docs/colab.ipynb < /dev/null
 	$(BIN)/actionlint .github/workflows/*.yml

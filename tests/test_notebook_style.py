@@ -172,3 +172,22 @@ def test_it_opens_with_its_limits_and_closes_with_references(name):
     assert "not for diagnosis" in first.source.lower()
     assert "references" in last.source.lower()
     assert re.search(r"\b10\.\d{4,9}/\S+", last.source)
+
+
+def test_notebooks_import_public_names_alone():
+    package = ROOT / "epitome_kit"
+    private = []
+    for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
+        code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("epitome_kit."):
+                room, *deeper = node.module.split(".")[1:]
+                stub = package / room / "__init__.pyi"
+                known = (
+                    stub.read_text(encoding="utf-8") if stub.is_file() else (package / f"{room}.py").read_text("utf-8")
+                )
+                names = [each.name for each in node.names]
+                modules = {each.stem for each in (package / room).glob("*.py")} if room == "teach" else set()
+                private += [(path.name, node.module, name) for name in names if deeper]
+                private += [(path.name, room, name) for name in names if name not in known and name not in modules]
+    assert not private, "import from a subpackage, whose __init__.pyi lists its public names"

@@ -5,6 +5,7 @@ from .deformation import register_deformable as register_deformable
 from .deformation import resample_deformed as resample_deformed
 from .derivative import Preprocessed as Preprocessed
 from .intensity import normalise_intensity as normalise_intensity
+from .pipeline import SPACE as SPACE
 from .pipeline import preprocess_cohort as preprocess_cohort
 from .quality import mean_distance as mean_distance
 from .quality import registration_error_mm as registration_error_mm
