@@ -57,6 +57,7 @@ lint: venv  ## style of code, notebooks and workflows; notebooks carry no output
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	@TF_CPP_MIN_LOG_LEVEL=3 PYTHONPATH=. $(BIN)/python tests/helpers/check_docstrings.py
 	$(BIN)/codespell
 	$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS) docs/colab.ipynb < /dev/null
 	$(BIN)/actionlint .github/workflows/*.yml
