@@ -23,7 +23,14 @@ from epitome_kit.workspace import executed_notebooks
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "benchmarks/results.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "data/README.md",
+    "docs/architecture.md",
+    "benchmarks/results.md",
+)
 LINK = re.compile(r"\]\(([^)#:\s]+)[^):\s]*\)")
 TABLE = "```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{}\n```"
 PROGRESS = "Output()"
