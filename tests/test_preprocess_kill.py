@@ -34,7 +34,7 @@ def _bytes(folder):
 
 
 def _records(folder):
-    return [path.name[:7] for path in folder.rglob("*_quality.json")]
+    return [path.name[:7] for path in folder.glob("sub-*/anat/*_quality.json")]
 
 
 @pytest.fixture(scope="module")
