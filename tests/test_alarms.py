@@ -82,12 +82,12 @@ def test_outliers_change_nothing_and_are_told(outcomes, kind):
         ("top 50%", "bottom edge of the scan"),
         ("left 50%", "right edge of the scan"),
         ("missing slices", "blank"),
-        ("sides x 0.75", "brains of adults have 900 to 1900 mL"),
-        ("sides x 2 1 1", "a voxel size wrong"),
+        ("sides x 0.75", "adult brains have 900 to 1900 mL"),
+        ("sides x 2 1 1", "voxel size may be wrong"),
         ("axes 1 0 2", "axes may be swapped"),
         ("upside down", "front and back, top and bottom may be swapped"),
         ("sphere", "hardly any structure"),
-        ("only noise", "unsure"),
+        ("only noise", "uncertain"),
     ],
 )
 def test_it_is_said_what_is_wrong(outcomes, kind, words):

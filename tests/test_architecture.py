@@ -33,7 +33,7 @@ GUESTS = {
     "jax": ("backend.py",),
     "epitome_kit.backend": (
         *("learn/", "grade/ann.py", "grade/nested.py", "preprocess/skull_stripping.py"),
-        *("teach/seed2018.py", "tumour/network.py", "tumour/fit.py"),
+        *("teach/seed2018.py", "tumour/network.py", "tumour/fit.py", "tumour/outline_cohort.py"),
     ),
 }
 HEAVY = ("numpy", "pandas", "nibabel", "scipy", "sklearn", "matplotlib", "keras", "tensorflow")

@@ -212,7 +212,7 @@ def _of_two(table):
 
 
 def test_a_group_on_both_sides_is_three_lines(tmp_path):
-    with raises_three_lines(LeakageError, "each group on one side", "fold 1"):
+    with raises_three_lines(LeakageError, "each group in one set", "fold 1"):
         grade_features(_of_two(_table()), tmp_path, **QUICK)
     assert not (tmp_path / "scores.json").exists()
 

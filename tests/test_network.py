@@ -206,5 +206,5 @@ def test_a_file_that_brings_code_of_its_own_is_refused(tmp_path):
 
 def test_a_format_without_a_safe_mode_is_refused_whatever_is_in_it(tmp_path):
     shipped_unet().save(tmp_path / "net.h5")
-    with raises_three_lines(ParameterError, "net.h5", "no file `.keras`"):
+    with raises_three_lines(ParameterError, "net.h5", "not a `.keras` file"):
         load_unet(tmp_path / "net.h5")

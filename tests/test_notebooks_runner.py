@@ -297,7 +297,7 @@ def test_notebooks_are_found_by_number_name_and_path(tmp_path, monkeypatch):
         find_notebooks(["02"])
     with pytest.raises(ParameterError, match="01_look, 02_think, 02_write") as caught:
         find_notebooks(["07_missing"])
-    assert "`07_missing`, which fits 0" in caught.value.received
+    assert "`07_missing`, which matches 0" in caught.value.received
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_damaged_record_is_made_again_and_a_damaged_recipe_is_three_lines(tmp_
     assert _voxels(tmp_path) == expected
     assert {path.name[:7] for path, then in _stamps(tmp_path).items() if then != before[path]} == {"sub-001"}
     (tmp_path / "derivatives" / "truth" / "recipe.json").write_text('{"subjects": 2')
-    with raises_three_lines(ParameterError, tmp_path, "something else"):
+    with raises_three_lines(ParameterError, tmp_path, "other files"):
         make_phantom_cohort(tmp_path, seed=4, **COARSE)
     assert _voxels(tmp_path) == expected
 

@@ -128,7 +128,7 @@ def test_a_call_that_was_interrupted_goes_on_where_it_was(small, tmp_path, monke
         patch.setattr("epitome_kit.learn.train.step_bar", partial(_ctrl_c, after=3))
         with pytest.raises(KeyboardInterrupt) as caught:
             learn_features(cohort, ready, out, **how)
-    assert "1 of 2 folds" in caught.value.__notes__[0] and "goes on" in caught.value.__notes__[0]
+    assert "1 of 2 folds" in caught.value.__notes__[0] and "continues" in caught.value.__notes__[0]
     assert "fold-1.keras" in _names(out / "cnn") and "fold-2.keras" not in _names(out / "cnn")
     assert not (out / "features.tsv").exists()
     first = fold_model_path(out, 0).stat().st_mtime_ns

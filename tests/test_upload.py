@@ -144,7 +144,7 @@ def test_a_series_whose_contrast_cannot_be_told_is_kept_under_its_name(tmp_path)
     with pytest.warns(EpitomeWarning, match="series 7 is left out"):
         images, _ = label_contrasts(found, "exam.zip")
     assert list(images) == ["T2w"]
-    with raises_three_lines(ParameterError, "series 7", "cannot be told"):
+    with raises_three_lines(ParameterError, "series 7", "unknown contrast"):
         label_contrasts({"series 7": found["series 7"]}, "exam.zip")
     assert list(label_contrasts({"series 7": found["series 7"]}, "exam.zip", stated="T1w")[0]) == ["T1w"]
 
