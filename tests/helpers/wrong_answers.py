@@ -30,7 +30,7 @@ WRONG = {
         ),
         "my_transform": (
             "shifted the other way",
-            "masks = load_template()[1], brain\n"
+            "masks = preprocess.load_template()[1], brain\n"
             "points = [nib.affines.apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0)) for mask in masks]\n"
             "my_transform = np.eye(4)\n"
             "my_transform[:3, 3] = points[1].mean(axis=0) - points[0].mean(axis=0)",
