@@ -87,7 +87,7 @@ lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes ne
 		pyproject.toml -o requirements-bench.lock --quiet $(ARGS)
 
 clean:  ## remove .venv and caches; runs/ and data/ stay
-	rm -rf .venv $(BENCH) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv $(BENCH) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	find . \( -path ./runs -o -path ./data -o -path ./.git \) -prune -o \
 		-type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 	@for folder in runs data; do \
