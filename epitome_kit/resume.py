@@ -1,4 +1,4 @@
-"""Whether something is finished with the same inputs and settings, and if not, why."""
+"""Decide whether a result is finished with the same inputs and settings, and explain why not."""
 
 import warnings
 from collections import Counter
@@ -17,22 +17,22 @@ _PARTS = ("finished", "settings", "inputs")
 
 @dataclass(frozen=True)
 class Record:
-    """A JSON file beside a result, with the settings and the checksums of the inputs that it was made from.
+    """A JSON file next to a result, with the settings and the checksums of the inputs it was made from.
 
-    The record decides by content alone, never by the time of a file, so a copy
-    of a folder is as good as the folder. A record that is damaged, or that an
-    earlier version wrote, counts as not finished.
+    Only content decides, never the modification time of a file, so a copied folder is
+    as valid as the original. A damaged record, or one of an earlier version, counts as
+    not finished.
 
     Attributes
     ----------
     path : Path
-        Of the record, which is written when everything else is.
+        File of the record, written after everything else.
     settings : dict
-        Everything but the inputs that the result depends on, as JSON values.
+        JSON values that the result depends on, besides the inputs.
     inputs : dict of str to str
         Checksum of each input by name, as from :func:`checksums`.
     outputs : sequence of Path, default=()
-        Files without which the result is not finished.
+        Files that a finished result must have.
     """
 
     path: Path
@@ -41,14 +41,16 @@ class Record:
     outputs: Sequence[Path] = ()
 
     def difference(self) -> str | None:
-        """Say why this has to be computed again.
+        """Explain why the result must be computed again.
 
         Returns
         -------
         str or None
-            None: it is finished. Empty: it is computed for the first time, or goes on.
+            None if it is finished; empty if it is computed for the first time, or resumed.
         """
-        found = read_record(self.path)
+        return self._difference(read_record(self.path))
+
+    def _difference(self, found: Mapping[str, Any]) -> str | None:
         if not found:
             return "its record cannot be read" if self.path.is_file() else ""
         if reason := explain_difference(found, self.settings, self.inputs):
@@ -59,35 +61,37 @@ class Record:
         return f"{missing[0]} is missing" if missing else None
 
     def valid(self) -> bool:
-        """Whether it is finished, with these settings and inputs."""
+        """Return whether the result is finished with these settings and inputs."""
         return self.difference() is None
 
     def begun(self) -> bool:
-        """Whether it was begun with these settings and inputs, finished or not."""
+        """Return whether the result was begun with these settings and inputs, finished or not."""
         found = read_record(self.path)
         return bool(found) and not explain_difference(found, self.settings, self.inputs)
 
     def begin(self) -> None:
-        """Write down that it is begun; what is finished in parts can go on from there."""
+        """Record that the result is begun, so that finished parts can be kept."""
         write_json(self.path, {**statement(self.settings, self.inputs), "finished": False})
 
     def finish(self, **results: Any) -> None:
-        """Write down that it is finished, with `results`, which :meth:`results` returns."""
+        """Record that the result is finished, with values that :meth:`results` returns."""
         write_json(self.path, {**statement(self.settings, self.inputs), **results})
 
     def results(self) -> dict[str, Any]:
-        """Read what :meth:`finish` was given; empty unless the record is valid."""
-        found = read_record(self.path) if self.valid() else {}
+        """Return the values given to :meth:`finish`; empty unless the record is valid."""
+        found = read_record(self.path)
+        if self._difference(found) is not None:
+            return {}
         return {key: value for key, value in found.items() if key not in _PARTS}
 
 
 def statement(settings: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[str, Any]:
-    """Give the part of a record that says what something was made from, for files that keep their own record."""
+    """Return the part of a record that states settings and inputs, for results that store it themselves."""
     return {"finished": True, "settings": dict(settings), "inputs": dict(inputs)}
 
 
 def checksums(*paths: Path) -> dict[str, str]:
-    """Checksum of each file by its name; files that do not exist are left out."""
+    """Return the checksum of each file by name; missing files are left out."""
     found: dict[str, str] = {}
     for path in map(Path, paths):
         if path.is_file():
@@ -100,12 +104,12 @@ def checksums(*paths: Path) -> dict[str, str]:
 
 
 def made_from(path: Path, *sources: Path) -> Record:
-    """Record, kept beside it, of a file that depends on `sources` alone, such as a picture."""
+    """Return the record, stored next to it, of a file that depends on `sources` only, such as a picture."""
     return Record(path.with_suffix(".json"), {}, checksums(*sources), (path,))
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; empty where there is none, or where it cannot be read."""
+    """Read a record; empty if it is missing or cannot be read."""
     try:
         found = read_json(path)
     except (OSError, ValueError):
@@ -114,19 +118,19 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def explain_difference(found: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str | None]) -> str:
-    """Say how settings and inputs differ from those of a record.
+    """Describe how settings and inputs differ from those of a record.
 
     Parameters
     ----------
     found : dict
         The record, with ``settings`` and ``inputs``.
     settings, inputs : dict
-        As they are now.
+        Present settings and inputs.
 
     Returns
     -------
     str
-        Such as ``"seed was 0, is 1"``; empty where nothing differs.
+        For example ``"seed was 0, is 1"``; empty if nothing differs.
     """
     if not all(isinstance(found.get(part), dict) for part in _PARTS[1:]) or "finished" not in found:
         return "an earlier version recorded it differently"
@@ -147,7 +151,7 @@ def explain_difference(found: Mapping[str, Any], settings: Mapping[str, Any], in
 
 
 def report_again(where: str, differences: Iterable[str | None], *, stacklevel: int = 3) -> None:
-    """Warn, on one line, that something is computed again, and why; a first computation says nothing.
+    """Warn on one line that something is computed again, and why; a first computation is not reported.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from epitome_kit.cohort import Cohort, Subject, annotation_path
+from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.epitome.baselines import METHODS, compare_codebooks
 from epitome_kit.epitome.files import record_path, save_epitome
 from epitome_kit.epitome.model import LearnedEpitome, learn_epitome
@@ -21,6 +21,7 @@ from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.resume import Record, checksums, report_again, statement
+from epitome_kit.tumour.outline import mask_path
 from epitome_kit.workspace import Workspace
 
 COLUMNS = ["participant_id", "n_patches", *(f"mse_{name}" for name in METHODS), "note"]
@@ -276,9 +277,7 @@ def _sample(patches: np.ndarray, most: int, rng: np.random.Generator) -> np.ndar
 
 
 def _mask_path(subject: Subject, files: Preprocessed, out: Path, use_annotations: bool) -> Path:
-    return (
-        files.mask("label-tumour") if use_annotations else Workspace(out).masks / annotation_path("", subject.id).name
-    )
+    return files.mask("label-tumour") if use_annotations else mask_path(out, subject.id)
 
 
 def _record(subject: Subject, places: _Places, settings: Json) -> Record:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from epitome_kit.cohort import Subject, annotation_path
+from epitome_kit.cohort import Subject
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ImageError
 from epitome_kit.files import PathLike
@@ -15,6 +15,7 @@ from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like,
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.resume import Record, checksums, report_again
+from epitome_kit.tumour.outline import mask_path
 from epitome_kit.workspace import Workspace
 
 
@@ -132,10 +133,6 @@ def extract_epitomes(
     return {subject.id: files for subject, files in zip(cohort, found, strict=True) if files}
 
 
-def _mask_path(out: Path, subject_id: str) -> Path:
-    return Workspace(out).masks / annotation_path("", subject_id).name
-
-
 def _crop_paths(out: Path, subject: Subject) -> dict[str, Path]:
     """Return the paths of the crops of a subject: the reference contrast first, the mask last."""
     lead = registration_reference(subject)
@@ -150,7 +147,7 @@ def _crop_paths(out: Path, subject: Subject) -> dict[str, Path]:
 def _record(subject: Subject, *, preprocessed: Path, out: Path, margin_mm: float) -> Record:
     """Return the record of the crops of one subject."""
     transforms = map(Preprocessed(preprocessed, subject.id).transform, subject.images)
-    inputs = checksums(_mask_path(out, subject.id), *subject.images.values(), *transforms)
+    inputs = checksums(mask_path(out, subject.id), *subject.images.values(), *transforms)
     crops = _crop_paths(out, subject).values()
     path = Workspace(out).epitomes / subject.id / f"{subject.id}_region.json"
     return Record(path, {"margin_mm": margin_mm, "lead": registration_reference(subject)}, inputs, list(crops))
@@ -160,8 +157,8 @@ def _extract_one(
     job: tuple[Subject, Record], *, preprocessed: Path, out: Path, margin_mm: float
 ) -> dict[str, Path] | None:
     subject, record = job
-    mask_path = _mask_path(out, subject.id)
-    if not mask_path.is_file() or not np.any(load_mask(mask_path).dataobj):
+    mask = mask_path(out, subject.id)
+    if not mask.is_file() or not np.any(load_mask(mask).dataobj):
         return None
     paths = _crop_paths(out, subject)
     if record.valid():
@@ -179,7 +176,7 @@ def _extract_one(
             carried = resample(moving, scan.affine, scan.shape, transform=transform)
             images[name] = new_image_like(np.asarray(carried.dataobj), original)
     margin = np.ceil(margin_mm / nib.affines.voxel_sizes(scan.affine)).astype(int)
-    crops = extract_epitome(images, mask_path, margin=margin)
+    crops = extract_epitome(images, mask, margin=margin)
     for name, crop in crops.items():
         save_image(crop, paths[name])
     record.finish()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from epitome_kit.cohort import TARGETS, Cohort, annotation_path
+from epitome_kit.cohort import TARGETS, Cohort
 from epitome_kit.epitome.baselines import METHODS
 from epitome_kit.epitome.by_class import learn_grade_epitomes
 from epitome_kit.epitome.by_subject import learn_epitomes, load_tumour
@@ -21,6 +21,7 @@ from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.resume import made_from
 from epitome_kit.tumour.measure import measure_tumour
+from epitome_kit.tumour.outline import mask_path
 from epitome_kit.workspace import QUALITY_TABLE, Workspace
 
 PICTURES = {"sheet": "The region", "learned": "The learned epitome", "rebuilt": "The tumour rebuilt from it"}
@@ -106,7 +107,7 @@ def _compute_missing(cohort: Cohort, preprocessed: Path, out: Path, *, folds: in
     if not (preprocessed / QUALITY_TABLE).is_file():
         preprocess_cohort(cohort, preprocessed, workers=workers)
     ready = [subject.id for subject in cohort if Preprocessed(preprocessed, subject.id).record.is_file()]
-    if not all((Workspace(out).masks / annotation_path("", name).name).is_file() for name in ready):
+    if not all(mask_path(out, name).is_file() for name in ready):
         _segment(cohort, ready, preprocessed, out, folds=folds, seed=seed, workers=workers)
 
 
