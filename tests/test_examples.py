@@ -1,17 +1,22 @@
-"""The examples in the docstrings of the public functions run, in an empty folder, and give what they show."""
+"""The examples in the docstrings of the public face run, in an empty folder, and give what they show."""
 
 import doctest
 
 import pytest
 
 import epitome_kit
+from epitome_kit import grade
 
 VERBS = [name for name in epitome_kit.__all__ if name != "__version__"]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def _example(verb):
-    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(epitome_kit, verb), verb)
+ESTIMATORS = ("FeatureSelector", "Grader")
+
+
+def _example(name):
+    owner = grade if name in ESTIMATORS else epitome_kit
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(owner, name), name)
     return example
 
 
@@ -21,7 +26,7 @@ def test_at_most_ten_examples_are_skipped():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, *ESTIMATORS])
 def test_the_example_of_a_function_runs(verb, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     printed = []

@@ -1,6 +1,8 @@
+from .ann import Grader as Grader
 from .evaluate import grade_features as grade_features
 from .leaks import find_leaks as find_leaks
 from .scores import score as score
+from .select import FeatureSelector as FeatureSelector
 from .select import rank_features as rank_features
 from .select import select_features as select_features
 from .single_case import find_trained_run as find_trained_run

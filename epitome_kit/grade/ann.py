@@ -4,10 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.impute import SimpleImputer
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.files import Json, PathLike
+from epitome_kit.grade.binary import binary_only, encode_classes
 from epitome_kit.learn.model_state import reset_model, snapshot
 
 _LENGTH_SCALES = (0.3, 1.0)
@@ -153,78 +158,155 @@ def build_ann(features: int, *, members: int = 5, units: int = 256, decay: float
     return Model(inputs, EnsembleDense(decay / members, name="answers")(hidden))
 
 
-class Grader:
-    """An ensemble for a maximum number of features and subjects, reset at every call of :meth:`fit`.
+class Grader(ClassifierMixin, BaseEstimator):
+    """A binary classifier for a few dozen subjects: the mean of an ensemble of small networks, see :func:`build_ann`.
+
+    An estimator of scikit-learn, for use in pipelines and under cross-validation. It
+    imputes and scales the features by itself, see :class:`Standardise`. The network is
+    built once and reset at every further call of :meth:`fit` with the same sizes.
 
     Parameters
     ----------
-    features : int
-        Maximum number of features.
-    subjects : int
-        Maximum number of training subjects.
     epochs : int, default=30
         Number of steps, each on all subjects.
     balanced : bool, default=True
         Whether both classes have the same total weight.
-    seed : int, default=0
+    max_features, max_subjects : int, default=None
+        Sizes of the network, which serves smaller training sets as well; None takes
+        those of the training set.
+    random_state : int, default=0
         Seed of the random weights.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (2,)
+        The classes; the positive one is the second.
+    model_ : keras.Model
+        The ensemble: maps scaled features, padded with zeros, to the probabilities of its members.
+    scaler_ : Standardise
+        Imputation and scaling, fitted to the training subjects.
+    n_features_in_ : int
+        Number of features.
+
+    References
+    ----------
+    Rahimi and Recht, NeurIPS 2007, doi:10.5555/2981562.2981710
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.feature_selection import SelectKBest
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from epitome_kit.grade import Grader
+    >>> labels = np.arange(100) % 2
+    >>> features = np.random.default_rng(0).standard_normal((100, 20)) + 3 * labels[:, None] * (np.arange(20) == 3)
+    >>> pipeline = make_pipeline(SelectKBest(k=5), Grader())
+    >>> bool(cross_val_score(pipeline, features, labels, scoring="roc_auc").mean() > 0.8)
+    True
     """
 
-    def __init__(self, features: int, subjects: int, *, epochs: int = 30, balanced: bool = True, seed: int = 0) -> None:
-        self.subjects, self.epochs, self.balanced = subjects, epochs, balanced
-        self.model = build_ann(features, decay=1 / (2 * _C * subjects), seed=seed)
-        # One call for all steps if the backend supports it: a call takes longer than a step.
-        steps = 1 if keras.config.backend() == "torch" else epochs
-        self.model.compile(keras.optimizers.Adam(_LEARNING_RATE), "binary_crossentropy", steps_per_execution=steps)
-        self._state = snapshot(self.model)
+    model_: Model
+    _initial_state: list[np.ndarray]
 
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> Self:
+    def __init__(
+        self,
+        *,
+        epochs: int = 30,
+        balanced: bool = True,
+        max_features: int | None = None,
+        max_subjects: int | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.epochs, self.balanced, self.random_state = epochs, balanced, random_state
+        self.max_features, self.max_subjects = max_features, max_subjects
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
         """Fit scaling and weights to training subjects.
 
         Parameters
         ----------
-        features : ndarray, shape (n, p)
-            Numbers; NaN where missing.
-        labels : array of 0 and 1, shape (n,)
-            Classes.
+        X : array-like, shape (n, p)
+            Features; NaN where missing.
+        y : array-like, shape (n,)
+            One of two classes each.
 
         Returns
         -------
         Grader
             The fitted grader itself.
+
+        Raises
+        ------
+        ValueError
+            There are not exactly two classes, or more features or subjects than the network has room for.
         """
-        features, labels = np.asarray(features, np.float32), np.asarray(labels, np.float32)
-        self._scaler = Standardise()
-        self._scaler.build(features.shape)
-        self._scaler.adapt(features)
-        reset_model(self.model, self._state)
-        share = labels.mean()
-        weights = np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)) if self.balanced else np.ones(len(labels))
-        targets = np.repeat(labels[:, None], self.model.output_shape[-1], axis=1)
+        features, labels = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
+        self.classes_, targets = encode_classes(self, labels)
+        self._build(*features.shape)
+        self.scaler_ = Standardise()
+        self.scaler_.build(features.shape)
+        self.scaler_.adapt(features)
+        share = targets.mean()
+        weights = np.where(targets == 1, 0.5 / share, 0.5 / (1 - share)) if self.balanced else np.ones(len(targets))
+        copies = np.repeat(targets[:, None], self.model_.output_shape[-1], axis=1)
         # Padded with rows of weight 0, so that one compiled step serves training sets of every size.
-        rows = [self._padded(part) for part in (self._scaled(features), targets, weights)]
-        scaled, targets, weights = (np.concatenate([part] * self.epochs) for part in rows)
-        self.model.fit(scaled, targets, sample_weight=weights, batch_size=self.subjects, shuffle=False, verbose=0)
+        subjects = self.max_subjects or len(features)
+        rows = [_padded(part, subjects) for part in (self._scaled(features), copies, weights)]
+        scaled, copies, weights = (np.concatenate([part] * self.epochs) for part in rows)
+        self.model_.fit(scaled, copies, sample_weight=weights, batch_size=subjects, shuffle=False, verbose=0)
         return self
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Predict the probability of the positive label, averaged over the ensemble, shape (n,)."""
-        outputs = self.model(self._scaled(np.asarray(features, np.float32)), training=False)
-        return ops.convert_to_numpy(outputs).mean(axis=1)
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+        """Predict the probabilities of both classes, averaged over the ensemble, shape (n, 2)."""
+        check_is_fitted(self)
+        features = validate_data(self, X, reset=False, dtype=np.float32, ensure_all_finite="allow-nan")
+        outputs = self.model_(self._scaled(features), training=False)
+        positive = ops.convert_to_numpy(outputs).mean(axis=1)
+        return np.stack([1 - positive, positive], axis=1)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+        """Predict the more probable class, shape (n,)."""
+        positive = self.predict_proba(X)[:, 1] >= 0.5
+        return self.classes_[positive.astype(int)]
 
     def symbolic_output(self, features: keras.KerasTensor) -> keras.KerasTensor:
         """Map raw features, symbolic (n, p), to the probability (n, 1), for :func:`join`."""
-        missing = self.model.input_shape[-1] - features.shape[-1]
-        outputs = self.model(ops.pad(self._scaler(features), ((0, 0), (0, missing))))
+        missing = self.model_.input_shape[-1] - features.shape[-1]
+        outputs = self.model_(ops.pad(self.scaler_(features), ((0, 0), (0, missing))))
         return ops.mean(outputs, axis=1, keepdims=True)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = binary_only(super().__sklearn_tags__())
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _build(self, subjects: int, features: int) -> None:
+        """Build the network, or reset it if it was built with the same settings."""
+        room = {"features": self.max_features or features, "subjects": self.max_subjects or subjects}
+        for name, needed in (("features", features), ("subjects", subjects)):
+            if needed > room[name]:
+                raise ValueError(f"Grader has room for {room[name]} {name} (max_{name}), but received {needed}.")
+        settings = {**room, "epochs": self.epochs, "seed": self.random_state}
+        if getattr(self, "_built_with", None) == settings:
+            reset_model(self.model_, self._initial_state)
+            return
+        decay = 1 / (2 * _C * room["subjects"])
+        self.model_ = build_ann(room["features"], decay=decay, seed=self.random_state)
+        # One call for all steps if the backend supports it: a call takes longer than a step.
+        steps = 1 if keras.config.backend() == "torch" else self.epochs
+        optimizer = keras.optimizers.Adam(_LEARNING_RATE)
+        self.model_.compile(optimizer, "binary_crossentropy", steps_per_execution=steps)
+        self._built_with, self._initial_state = settings, snapshot(self.model_)
 
     def _scaled(self, features: np.ndarray) -> np.ndarray:
         """Scale as for the training subjects, and pad with zeros."""
-        scaled = ops.convert_to_numpy(self._scaler(features))
-        return np.pad(scaled, ((0, 0), (0, self.model.input_shape[-1] - scaled.shape[1])))
+        scaled = ops.convert_to_numpy(self.scaler_(features))
+        return np.pad(scaled, ((0, 0), (0, self.model_.input_shape[-1] - scaled.shape[1])))
 
-    def _padded(self, part: np.ndarray) -> np.ndarray:
-        return np.pad(part, ((0, self.subjects - len(part)), *[(0, 0)] * (part.ndim - 1))).astype(np.float32)
+
+def _padded(part: np.ndarray, rows: int) -> np.ndarray:
+    return np.pad(part, ((0, rows - len(part)), *[(0, 0)] * (part.ndim - 1))).astype(np.float32)
 
 
 def join(graders: Sequence[Grader], places: Sequence[np.ndarray], features: int) -> Model:

@@ -1,14 +1,13 @@
 """Baselines of the network: common classifiers in the same folds, and calibration of probabilities."""
 
 from collections.abc import Callable
-from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 BASELINES: dict[str, Callable[[int], ClassifierMixin]] = {
@@ -20,8 +19,8 @@ BASELINES: dict[str, Callable[[int], ClassifierMixin]] = {
 """Function that makes the classifier, by name of the baseline; it takes a seed. Classes are balanced."""
 
 
-class BaselineClassifier:
-    """A classifier of scikit-learn with the interface of the grader.
+def make_baseline(name: str, seed: int = 0) -> Pipeline:
+    """Return the pipeline of a baseline: imputation, scaling and classifier.
 
     Parameters
     ----------
@@ -29,21 +28,14 @@ class BaselineClassifier:
         Name of the baseline.
     seed : int, default=0
         Seed of the classifier.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Not fitted.
     """
-
-    def __init__(self, name: str, seed: int = 0) -> None:
-        self._name, self._seed = name, seed
-
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> Self:
-        """Fit imputation, scaling and classifier to training subjects, shape (n, p)."""
-        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-        self._pipeline = make_pipeline(imputer, StandardScaler(), BASELINES[self._name](self._seed))
-        self._pipeline.fit(features, labels)
-        return self
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Predict the probability of the positive label, shape (n,)."""
-        return self._pipeline.predict_proba(features)[:, 1]
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    return make_pipeline(imputer, StandardScaler(), BASELINES[name](seed))
 
 
 def calibrate(known: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassifierMixin
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import roc_auc_score
 
 from epitome_kit.files import Json
 from epitome_kit.folds import assign_folds, class_of_groups, require_disjoint
-from epitome_kit.grade.baselines import BASELINES, BaselineClassifier, calibrate
-from epitome_kit.grade.select import METHODS, choose_columns
+from epitome_kit.grade.baselines import BASELINES, calibrate, make_baseline
+from epitome_kit.grade.select import METHODS, FeatureSelector
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
 
 if TYPE_CHECKING:
@@ -137,10 +138,10 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
     results = {settings.primary: _predict(model, x, y, x_test, chosen, known=chosen.probabilities)}
     if settings.rivals:
         for name in [name for name in BASELINES if name not in results]:
-            results[name] = _predict(BaselineClassifier(name, settings.seed), x, y, x_test, chosen)
+            results[name] = _predict(make_baseline(name, settings.seed), x, y, x_test, chosen)
         for name, probe in probe_columns(rows).items():
             values, test_values = train[probe].to_numpy(np.float32), test[probe].to_numpy(np.float32)
-            classifier = BaselineClassifier("logistic")
+            classifier = make_baseline("logistic")
             results[name] = _predict(classifier, values, y, test_values, chosen.without_selection())
     subjects = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
     parts = [subjects.assign(model=name, probability=p, calibrated=c) for name, (p, c) in results.items()]
@@ -228,10 +229,10 @@ def train_network(
     return join(graders, places, len(columns)), columns
 
 
-def primary_model(settings: Settings) -> "Grader | BaselineClassifier":
+def primary_model(settings: Settings) -> ClassifierMixin:
     """Return the primary model; a network is cached, as building it takes longer than training."""
     if not settings.network:
-        return BaselineClassifier(BASELINE, settings.seed)
+        return make_baseline(BASELINE, settings.seed)
     return _cached_network(settings._replace(rivals=True))
 
 
@@ -239,7 +240,11 @@ def _new_network(settings: Settings) -> "Grader":
     from epitome_kit.grade.ann import Grader
 
     return Grader(
-        settings.features, settings.subjects, epochs=settings.epochs, balanced=settings.balanced, seed=settings.seed
+        epochs=settings.epochs,
+        balanced=settings.balanced,
+        max_features=settings.features,
+        max_subjects=settings.subjects,
+        random_state=settings.seed,
     )
 
 
@@ -247,7 +252,7 @@ _cached_network = lru_cache(maxsize=2)(_new_network)
 
 
 def _predict(
-    model: "Grader | BaselineClassifier",
+    model: ClassifierMixin,
     x: np.ndarray,
     y: np.ndarray,
     x_test: np.ndarray,
@@ -268,15 +273,17 @@ def _predict(
 
 
 def _mean_prediction(
-    model: "Grader | BaselineClassifier", x: np.ndarray, y: np.ndarray, x_test: np.ndarray, selections: Selections
+    model: ClassifierMixin, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, selections: Selections
 ) -> np.ndarray:
     """Train on each selection, and return the mean prediction."""
-    return np.mean([model.fit(x[:, columns], y).predict(x_test[:, columns]) for columns in selections], axis=0)
+    fitted = (model.fit(x[:, columns], y).predict_proba(x_test[:, columns]) for columns in selections)
+    return np.mean([probabilities[:, 1] for probabilities in fitted], axis=0)
 
 
 def _select(x: np.ndarray, y: np.ndarray, number: int, seed: int) -> list[np.ndarray]:
     imputed = _IMPUTER.fit_transform(x)
-    return [choose_columns(imputed, y, keep=number, method=method, seed=seed) for method in METHODS]
+    selectors = [FeatureSelector(keep=number, method=method, random_state=seed) for method in METHODS]
+    return [selector.fit(imputed, y).order_ for selector in selectors]
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,10 +1,18 @@
 """Rank and select features on training subjects."""
 
+from typing import Self
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
+from sklearn.base import BaseEstimator
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from epitome_kit.errors import LeakageError, ParameterError
+from epitome_kit.grade.binary import binary_only, encode_classes
 from epitome_kit.learn.probes import feature_columns
 from epitome_kit.metrics import auc_of_ranks
 
@@ -78,43 +86,101 @@ def select_features(rows: pd.DataFrame, *, keep: int = 12, method: str = "rankin
     Meinshausen and Bühlmann, J R Stat Soc B 2010, doi:10.1111/j.1467-9868.2010.00740.x
     """
     columns = _training_columns(rows, "select_features")
-    selected = choose_columns(rows[columns].to_numpy(float), rows.label.to_numpy(), keep=keep, method=method, seed=seed)
-    return [columns[index] for index in selected]
+    selector = FeatureSelector(keep=keep, method=method, random_state=seed)
+    return [columns[index] for index in selector.fit(rows[columns].to_numpy(float), rows.label.to_numpy()).order_]
 
 
-def choose_columns(values: np.ndarray, labels: np.ndarray, *, keep: int, method: str, seed: int = 0) -> np.ndarray:
-    """Select columns of an array of training subjects, as :func:`select_features` does.
+class FeatureSelector(SelectorMixin, BaseEstimator):
+    """Select features of training subjects: the methods of :func:`select_features` as an estimator of scikit-learn.
 
     Parameters
     ----------
-    values : ndarray, shape (n, p)
-        Features, without missing values.
-    labels : array of 0 and 1, shape (n,)
-        Classes.
-    keep : int
-        Maximum number of columns.
-    method : {"ranking", "redundancy", "stability"}
-        Selection method.
-    seed : int, default=0
-        Seed of the random halves.
+    keep : int, default=12
+        Maximum number of features. Constant features are never selected.
+    method : {"ranking", "redundancy", "stability"}, default="ranking"
+        Selection method, see :func:`select_features`.
+    random_state : int, default=0
+        Seed of the random halves of ``"stability"``.
 
-    Returns
-    -------
-    ndarray of int, at most `keep`
-        Columns, best first.
+    Attributes
+    ----------
+    order_ : ndarray of int, at most `keep`
+        Selected columns, best first.
+    classes_ : ndarray, shape (2,)
+        The classes.
+    n_features_in_ : int
+        Number of features.
+
+    References
+    ----------
+    Ding and Peng, J Bioinform Comput Biol 2005, doi:10.1142/S0219720005001004
+    Meinshausen and Bühlmann, J R Stat Soc B 2010, doi:10.1111/j.1467-9868.2010.00740.x
+
+    Examples
+    --------
+    Columns 0 and 1 are informative, and one is a copy of the other:
+
+    >>> import numpy as np
+    >>> from epitome_kit.grade import FeatureSelector
+    >>> labels = np.arange(40) % 2
+    >>> features = np.random.default_rng(0).standard_normal((40, 6))
+    >>> features[:, 0] += 3 * labels
+    >>> features[:, 1] = features[:, 0]
+    >>> FeatureSelector(keep=2).fit(features, labels).order_.tolist()
+    [0, 1]
+    >>> 1 in FeatureSelector(keep=2, method="redundancy").fit(features, labels).order_
+    False
     """
-    if method not in METHODS:
-        raise ParameterError("select_features", f"one of {', '.join(METHODS)}", repr(method), "use `method='ranking'`")
-    ranks = _ranks(values)
-    strength = _strength(ranks, labels)
-    order = np.argsort(-strength, kind="stable")
-    order = order[ranks.std(axis=0)[order] > 0]
-    if method == "redundancy":
-        order = _without_redundant(ranks, order, keep)
-    elif method == "stability":
-        frequency = _selection_frequency(ranks, labels, keep, np.random.default_rng(seed))
-        order = order[np.argsort(-frequency[order], kind="stable")]
-    return order[:keep]
+
+    def __init__(self, *, keep: int = 12, method: str = "ranking", random_state: int = 0) -> None:
+        self.keep, self.method, self.random_state = keep, method, random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
+        """Select columns.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, p)
+            Features, without missing values.
+        y : array-like, shape (n,)
+            One of two classes each.
+
+        Returns
+        -------
+        FeatureSelector
+            The fitted selector itself.
+
+        Raises
+        ------
+        ParameterError
+            `method` is unknown.
+        ValueError
+            There are not exactly two classes.
+        """
+        if self.method not in METHODS:
+            received = repr(self.method)
+            raise ParameterError("FeatureSelector", f"one of {', '.join(METHODS)}", received, 'use `method="ranking"`')
+        values, labels = validate_data(self, X, y, dtype=float)
+        self.classes_, codes = encode_classes(self, labels)
+        ranks = _ranks(values)
+        strength = _strength(ranks, codes)
+        order = np.argsort(-strength, kind="stable")
+        order = order[ranks.std(axis=0)[order] > 0]
+        if self.method == "redundancy":
+            order = _without_redundant(ranks, order, self.keep)
+        elif self.method == "stability":
+            rng = np.random.default_rng(self.random_state)
+            frequency = _selection_frequency(ranks, codes, self.keep, rng)
+            order = order[np.argsort(-frequency[order], kind="stable")]
+        self.order_ = order[: self.keep]
+        return self
+
+    def _get_support_mask(self) -> np.ndarray:
+        check_is_fitted(self)
+        return np.isin(np.arange(self.n_features_in_), self.order_)
+
+    def __sklearn_tags__(self) -> Tags:
+        return binary_only(super().__sklearn_tags__())
 
 
 def _training_columns(rows: pd.DataFrame, where: str) -> list[str]:

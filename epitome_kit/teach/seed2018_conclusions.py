@@ -8,7 +8,7 @@ import pandas as pd
 
 from epitome_kit.files import Json
 from epitome_kit.grade.ann import Grader
-from epitome_kit.grade.select import choose_columns
+from epitome_kit.grade.select import FeatureSelector
 from epitome_kit.learn.probes import feature_columns
 from epitome_kit.metrics import auc, bootstrap_change
 
@@ -73,7 +73,7 @@ def try_conclusions(features: pd.DataFrame, *, keep: int = 10, seed: int = 0) ->
 
 def _ranked(x: np.ndarray, y: np.ndarray, keep: int) -> np.ndarray:
     """Order columns by the strength of their association with the label, constant ones last."""
-    best = choose_columns(x, y, keep=keep, method="ranking")
+    best = FeatureSelector(keep=keep).fit(x, y).order_
     return np.concatenate([best, np.setdiff1d(np.arange(x.shape[1]), best)])[:keep]
 
 
@@ -82,7 +82,7 @@ def _out_of_fold(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return labels, out-of-fold probabilities, and the seconds of each training after the first, which compiles."""
     most = max(int((rows.role == "train").sum()) for rows in folds)
-    grader = Grader(features, most, balanced=balanced, seed=seed)
+    grader = Grader(balanced=balanced, max_features=features, max_subjects=most, random_state=seed)
     labels, probabilities, seconds = [], [], []
     for rows in [folds[0], *folds]:
         train, test = rows[rows.role == "train"], rows[rows.role == "test"]
@@ -91,7 +91,7 @@ def _out_of_fold(
         start = perf_counter()
         grader.fit(x[:, taken], y)
         seconds.append(perf_counter() - start)
-        probabilities.append(grader.predict(test[columns].to_numpy(np.float32)[:, taken]))
+        probabilities.append(grader.predict_proba(test[columns].to_numpy(np.float32)[:, taken])[:, 1])
         labels.append(test.label.to_numpy(int))
     return np.concatenate(labels[1:]), np.concatenate(probabilities[1:]), np.array(seconds[1:])
 

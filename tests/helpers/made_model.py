@@ -34,7 +34,7 @@ def make_model(workspace):
         write_tsv(workspace / f"{name}.tsv", tables[name])
     chosen = feature_names(CONTRASTS)[:4] + list(measured)[:4]
     x = tables["features"].merge(tables["handcrafted"], on=list(rows))[chosen].to_numpy(np.float32)
-    grader = Grader(8, SUBJECTS, epochs=2).fit(x, rows.label.to_numpy())
+    grader = Grader(epochs=2).fit(x, rows.label.to_numpy())
     join([grader], [np.arange(8)], 8).save(workspace / "ann.keras")
     write_json(workspace / "ann.json", {"features": chosen, "subjects": 24})
     found = pd.DataFrame({"participant_id": rows.participant_id, "repeat": 1, "fold": 1, "label": rows.label})

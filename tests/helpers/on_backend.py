@@ -37,8 +37,8 @@ def answer(folder):
     found["learned"], found["learned_again"] = learned, trainer.fit(np.ones(6, bool), own / "cnn.keras", 1, print)[0]
     found["loaded"] = _load(own / "cnn.keras").predict(arrays.scans, verbose=0)["features"]
 
-    grader = Grader(3, 6, epochs=5)
-    found["graded"], found["graded_again"] = (grader.fit(POINTS, LABELS).predict(POINTS) for _ in range(2))
+    grader = Grader(epochs=5)
+    found["graded"], found["graded_again"] = (grader.fit(POINTS, LABELS).predict_proba(POINTS)[:, 1] for _ in range(2))
     return found
 
 
