@@ -99,6 +99,7 @@ def test_a_user_of_the_library_is_warned(whole):
         skull_strip(spoil("top 50%", *whole)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_no_simulated_head_raises_an_alarm(phantom):
     for subject in list(phantom)[3:]:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.grade.ann import Grader, build_ann, join
+from epitome_kit.grade.ann import build_ann
+from epitome_kit.grade.grader import Grader, join
 
 
 def _subjects(n=120, share=0.25, shift=1.2, seed=0):

@@ -32,7 +32,7 @@ GUESTS = {
     "torch": ("backend.py",),
     "jax": ("backend.py",),
     "epitome_kit.backend": (
-        *("learn/", "grade/ann.py", "grade/nested.py", "preprocess/skull_stripping.py"),
+        *("learn/", "grade/ann.py", "grade/grader.py", "grade/nested.py", "preprocess/skull_stripping.py"),
         *("teach/seed2018.py", "tumour/network.py", "tumour/fit.py", "tumour/outline_cohort.py"),
     ),
 }

@@ -23,6 +23,8 @@ from epitome_kit.sources.dicom import import_dicom
 from epitome_kit.sources.lgg_1p19q import import_lgg_1p19q
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
+pytestmark = pytest.mark.slow
+
 VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
 
 

@@ -196,6 +196,7 @@ def test_a_workspace_that_graded_nothing_is_three_lines(report, tmp_path):
         grade_head(Preprocessed(report.folder / "preprocessed", "sub-case"), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_head_without_a_tumour_a_unit_or_a_model_says_so(subject, known_brain, tmp_path, monkeypatch):
     def nothing(subjects, preprocessed, out):
         scan = load_image(subjects[0].images["T2w"])

@@ -68,6 +68,7 @@ def test_results_come_in_the_order_of_the_items_from_both_workers(address, tmp_p
     assert len(processes) == 2 and os.getpid() not in processes
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_had_begun_is_done_once_more_and_nothing_else_is(address, tmp_path):
     def midway():
         done, begun = _noted(tmp_path, "done"), _noted(tmp_path, "begun")

@@ -69,6 +69,7 @@ def ready(tmp_path):
     return cohort, out
 
 
+@pytest.mark.slow
 def test_table_pictures_and_page_of_a_cohort(ready):
     cohort, out = ready
     table, scores = extract_cohort(cohort, out, folds=2)
@@ -95,6 +96,7 @@ def test_table_pictures_and_page_of_a_cohort(ready):
     assert "chance 0.50" in text and "n = 5" in text and "k-means" in text
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_made_again_but_drawn_again_in_another_style(ready, monkeypatch):
     cohort, out = ready
     first, scores = extract_cohort(cohort, out, folds=2)

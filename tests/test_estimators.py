@@ -17,6 +17,7 @@ SINGLE_PRECISION = "the network computes in float32: a row's last digit depends 
 TOO_EXACT = ("check_methods_sample_order_invariance", "check_methods_subset_invariance")
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [*(FeatureSelector(method=method) for method in METHODS), Grader()],
     expected_failed_checks=lambda estimator: (
@@ -49,12 +50,14 @@ def test_they_work_in_a_pipeline_under_cross_validation(subjects):
         assert {7, 30} <= set(pipeline[1].get_support(indices=True))
 
 
+@pytest.mark.slow
 def test_selection_inside_the_pipeline_finds_nothing_in_noise(subjects):
     noise = np.random.default_rng(1).standard_normal((80, 400))
     scores = cross_validate(_pipeline(), noise, subjects[1], scoring="roc_auc", cv=5)
     assert scores["test_score"].mean() < 0.7, "selection on all subjects would give more than 0.8"
 
 
+@pytest.mark.slow
 def test_their_parameters_can_be_searched(subjects):
     search = GridSearchCV(_pipeline(), {"featureselector__keep": [1, 5], "grader__epochs": [2, 30]}, cv=2)
     assert search.fit(*subjects).best_params_["featureselector__keep"] == 5

@@ -134,6 +134,7 @@ def test_a_second_call_recalls_the_finished_folds(good, monkeypatch):
     assert remarks == ["Grading of features: 1 of 3 computed again: its record cannot be read"]
 
 
+@pytest.mark.slow
 def test_calibration_mends_probabilities_that_balanced_training_has_bent(tmp_path):
     """One in eight is positive: balanced training says 50 % where 12 % is right."""
     rng = np.random.default_rng(0)
@@ -162,6 +163,7 @@ def test_labels_under_test_do_not_touch_their_predictions(good, tmp_path):
     assert np.allclose(before.probability, after.probability, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_of_training_do_touch_predictions(good, tmp_path):
     """So that the test above can fail."""
     features, out, _ = good
@@ -192,6 +194,7 @@ def test_a_subject_on_both_sides_is_three_lines(tmp_path):
     assert not (tmp_path / "scores.json").exists()
 
 
+@pytest.mark.slow
 def test_subjects_without_a_label_are_left_out(tmp_path):
     features = _table(shift=2.5)
     features.loc[features.participant_id == "sub-004", "label"] = np.nan
@@ -199,6 +202,7 @@ def test_subjects_without_a_label_are_left_out(tmp_path):
     assert scores["n"] == 59 and "sub-004" not in set(read_tsv(tmp_path / "predictions.tsv").participant_id)
 
 
+@pytest.mark.slow
 def test_constant_features_are_never_selected(tmp_path):
     features = _table(shift=2.5, columns=6).assign(f01=1.0, f02=2.0)
     grade_features(features, tmp_path, **QUICK)

@@ -83,6 +83,7 @@ import {modules}
 """
 
 
+@pytest.mark.slow
 def test_the_core_loads_without_any_extra():
     absent = {package for package, extra, _ in IMPORTS if extra} | BACKENDS
     modules = ", ".join(f"epitome_kit.{name}" for name in (*READING, *GRADING))

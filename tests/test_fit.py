@@ -62,6 +62,7 @@ def _apart():
     return validation_split(np.flatnonzero(TRAIN), LABELS[TRAIN], seed=[0, 1])
 
 
+@pytest.mark.slow
 def test_training_stops_when_it_no_longer_helps_and_the_best_epoch_is_kept(trainer, arrays, spoiled, tmp_path):
     steps = _Steps()
     features, history = trainer.fit(TRAIN, tmp_path / "net.keras", 1, steps)
@@ -75,11 +76,13 @@ def test_training_stops_when_it_no_longer_helps_and_the_best_epoch_is_kept(train
     assert not list(tmp_path.glob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_a_number_of_epochs_is_kept_to_and_nobody_is_set_apart(trainer, spoiled, tmp_path):
     _, history = trainer.fit(TRAIN, tmp_path / "net.keras", 1, _Steps(), epochs=6)
     assert len(history) == 6 and history.val_loss.isna().all() and best_epoch(history) == 6
 
 
+@pytest.mark.slow
 def test_the_same_numbers_come_again_to_the_last_digit(trainer, arrays, tmp_path):
     again = Trainer(arrays, pd.Series(LABELS, index=list(arrays.ids)), 12, 0)
     runs = [each.fit(TRAIN, tmp_path / "net.keras", 1, _Steps(), epochs=2) for each in (trainer, trainer, again)]

@@ -65,6 +65,7 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]
 
 
+@pytest.mark.slow
 def test_without_keras_the_baselines_are_graded_and_no_network_is_lost(graded, tmp_path, monkeypatch):
     monkeypatch.setattr("epitome_kit.report.graded_table.is_installed", lambda package: False)
     monkeypatch.setattr("epitome_kit.grade.nested._new_network", lambda settings: pytest.fail("a network was made"))

@@ -35,6 +35,7 @@ def make(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_latest_is_the_last_run_of_a_cohort_that_went_through(make, tmp_path):
     runs = tmp_path / "runs"
     assert latest_run(runs) is None
@@ -63,6 +64,7 @@ def test_where_links_are_not_allowed_a_file_says_which_run_it_is(make, tmp_path,
     assert latest_run(tmp_path / "runs") == tmp_path / "runs" / "one"
 
 
+@pytest.mark.slow
 def test_one_scan_is_graded_by_its_workspace_or_else_by_the_latest_run(make, tmp_path):
     runs = tmp_path / "runs"
     assert find_trained_run(runs / "mine") is None
@@ -74,6 +76,7 @@ def test_one_scan_is_graded_by_its_workspace_or_else_by_the_latest_run(make, tmp
     assert find_trained_run(runs / "mine") == runs / "mine"
 
 
+@pytest.mark.slow
 def test_a_new_scan_or_a_new_network_is_looked_at_again(make, tmp_path):
     scan, runs = tmp_path / "scan.nii", tmp_path / "runs"
     scan.write_bytes(b"one")

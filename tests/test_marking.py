@@ -54,6 +54,7 @@ def kit(tmp_path, monkeypatch):
     return folder / "01_made.ipynb"
 
 
+@pytest.mark.slow
 def test_each_answer_gets_its_own_point_whatever_the_others_do(tmp_path):
     answers = {
         "right": ("helper = made\nmy_right = 2 * helper", "right", "The value is 2, within 0 of the truth."),
@@ -75,6 +76,7 @@ def test_each_answer_gets_its_own_point_whatever_the_others_do(tmp_path):
     assert not (tmp_path / "late").exists(), "nothing below the last check gives points"
 
 
+@pytest.mark.slow
 def test_an_answer_that_stops_the_kernel_or_never_ends_is_left_out(tmp_path):
     answers = {
         "dead": "import os\nos._exit(1)",
@@ -137,6 +139,7 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
     assert not list(workspace.parent.glob(".marking-*"))
 
 
+@pytest.mark.slow
 def test_copies_of_one_notebook_are_marked_and_said_so(kit, tmp_path):
     first, again = (tmp_path / "returned" / name for name in ("01_made.ipynb", "01_made (1).ipynb"))
     _returned(kit, first, _cheat)

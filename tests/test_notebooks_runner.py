@@ -159,6 +159,7 @@ def test_a_workspace_belongs_to_one_cohort_and_seed(make, out):
     assert run_notebooks([notebook], out=out, parameters={"seed": 2}, fresh=True)[0]["status"] == "done"
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_kernel_and_keeps_what_is_done(make, out):
     child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
     notebooks = [make("quick", "1"), make("slow", child, "import time\nopen('ready', 'w').close()\ntime.sleep(600)")]
@@ -321,6 +322,7 @@ def test_an_output_that_cannot_be_written_is_refused(make, tmp_path):
         run_notebooks([make("only")], out=tmp_path / "file" / "run")
 
 
+@pytest.mark.slow
 def test_a_scan_that_changes_under_a_run_stops_it_by_name_and_all_is_made_again(make, out, tmp_path):
     cohort = write_cohort(tmp_path / "tiny")
     scan = image_path(cohort, "sub-01", "FLAIR")

@@ -47,6 +47,7 @@ def test_a_cohort_is_complete_and_opens_as_any_other(phantom):
     assert phantom.participants.age.between(18, 80).all() and set(phantom.participants.sex) <= {"F", "M"}
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_voxels_as_one_and_another_seed_does_not(coarse, tmp_path):
     again = make_phantom_cohort(tmp_path / "two", seed=4, workers=2, **COARSE)
     assert _voxels(again.root) == _voxels(coarse.root)

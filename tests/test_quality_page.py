@@ -119,6 +119,7 @@ def test_a_warning_comes_first_then_the_outlier_and_the_page_says_by_which_rule(
     assert "method network" in page.text and "iterations [40, 40, 40]" in page.text
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_again_only_where_the_subject_was_done_again(phantom, made):
     out, _ = made
     files = [Preprocessed(out, subject.id) for subject in phantom]
@@ -134,6 +135,7 @@ def test_a_picture_is_drawn_again_only_where_the_subject_was_done_again(phantom,
     assert drawn == [number in (3, 4) for number in range(8)]
 
 
+@pytest.mark.slow
 def test_every_picture_is_drawn_again_when_the_style_has_changed(phantom, made, tmp_path, monkeypatch):
     out = tmp_path / "kept"
     shutil.copytree(made[0], out)

@@ -120,6 +120,7 @@ def test_a_head_that_is_cut_off_is_found(phantom, cut):
     assert registration_error_mm(register_affine(scan, part), truth, part) < 4.0
 
 
+@pytest.mark.slow
 def test_what_is_ignored_does_not_pull_the_match_along():
     """More than half of the template lies 8 mm further on than it should."""
     template, mask = load_template()
@@ -135,6 +136,7 @@ def test_what_is_ignored_does_not_pull_the_match_along():
         assert low < _error_mm(register_rigid(scan, spoilt, mask, **options) @ truth, np.eye(4), rest) < high
 
 
+@pytest.mark.slow
 def test_the_same_scans_are_registered_the_same_way_each_time(phantom):
     scan = load_image(phantom["sub-001"].images["T2w"])
     truth = phantom["sub-001"].truth / "sub-001_space-T2w_desc-brain_mask.nii.gz"

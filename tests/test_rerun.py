@@ -36,6 +36,7 @@ def run(tmp_path):
     return out
 
 
+@pytest.mark.slow
 def test_a_run_is_done_again_from_what_it_says_of_itself_and_a_changed_figure_is_named(run, tmp_path):
     answer = CliRunner().invoke(app, ["rerun", str(run.parent / "latest"), "--workers", "1"])
     assert answer.exit_code == 0, answer.output

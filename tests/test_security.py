@@ -186,6 +186,7 @@ def test_every_package_is_locked_with_hashes(name):
     assert not [line for line in pinned if not re.match(r"[\w.\[\]-]+==\S+.* --hash=sha256:[0-9a-f]{64}", line)]
 
 
+@pytest.mark.slow
 def test_bandit_finds_nothing_that_is_not_explained():
     command = [
         sys.executable,

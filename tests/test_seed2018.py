@@ -125,6 +125,7 @@ def test_the_fixed_grid_is_cubic_and_normalised(tiny):
     assert np.allclose(volumes[0, ..., 0], saved, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_cross_validation_trains_afresh_and_tests_what_it_never_saw():
     rng, labels = np.random.default_rng(0), np.arange(16) % 2
     scans = rng.normal(size=(16, 4, 4, 4, 1)).astype(np.float32) + 3 * labels.reshape(-1, 1, 1, 1, 1)
@@ -138,6 +139,7 @@ def test_cross_validation_trains_afresh_and_tests_what_it_never_saw():
     assert roc_auc_score(labels[fold_of == 1], answers[fold_of == 1, -1]) < 0.1
 
 
+@pytest.mark.slow
 def test_no_fold_knows_of_the_one_before():
     scans = np.random.default_rng(0).normal(size=(8, 4, 4, 4, 1)).astype(np.float32)
     labels, fold_of = np.arange(8) % 2, np.arange(8) // 4

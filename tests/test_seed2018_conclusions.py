@@ -46,6 +46,7 @@ def test_selection_helps_among_much_noise(tried):
     assert row["with"] > row["without"] + 0.1 and row.answer == HOLDS
 
 
+@pytest.mark.slow
 def test_few_subjects_leave_the_question_open():
     few = try_conclusions(_table(24, 0.5, 6), keep=3).set_index("conclusion")
     assert few.answer["Selection improves accuracy"] == OPEN

@@ -413,6 +413,7 @@ def _count_outlines(monkeypatch):
     return begun
 
 
+@pytest.mark.slow
 def test_networks_are_trained_again_with_a_reason_and_a_copy_is_as_good(four, tmp_path, fitted):
     cohort, ready = four
     first = segment_cohort(cohort, ready, tmp_path / "out", folds=2, epochs=1)

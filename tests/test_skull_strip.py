@@ -66,6 +66,7 @@ def test_of_several_pieces_the_largest_is_kept_and_its_holes_are_filled(monkeypa
     assert not found[:10, :10, :10].any() and found[25, 25, 25]
 
 
+@pytest.mark.slow
 def test_the_way_the_voxels_are_stored_does_not_matter(scan, mask):
     """All 48 orientations: three axes in any order, each of them either way."""
     expected = mask.get_fdata() > 0

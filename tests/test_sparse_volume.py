@@ -35,6 +35,7 @@ def _estimate(areas, distance_mm, around, reach=1):
     return estimate_volume_from_slices(areas[kept], kept * distance_mm, distance_mm), areas[kept].sum() * distance_mm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("roughness", "least"), [(0.0, 0.95), (0.12, 0.9), (0.25, 0.85)])
 @pytest.mark.parametrize("reach", [0, 1, 2])
 def test_the_interval_holds_the_whole(roughness, least, reach):

@@ -40,6 +40,7 @@ def without(single, tmp_path_factory):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_what_was_left_out_is_written_down(step, without):
     files, _ = without(step)
@@ -53,6 +54,7 @@ def test_what_was_left_out_is_written_down(step, without):
         assert ("not registered" in sidecar["SpatialReference"]) == (step == "register")
 
 
+@pytest.mark.slow
 def test_without_stripping_the_head_is_kept_and_no_brain_is_measured(without, preprocessed):
     files, quality = without("strip")
     head = load_mask(files.mask("desc-brain", space="T2w")).get_fdata()
@@ -81,6 +83,7 @@ def test_without_registration_the_brain_is_only_moved_to_the_middle(without):
     assert np.abs(places - ideal).max() < 3
 
 
+@pytest.mark.slow
 def test_without_normalisation_the_intensities_stay_those_of_the_scanner(without):
     files, _ = without("normalise")
     scan, brain = (load_image(path).get_fdata() for path in (files.scan("T2w"), files.mask("desc-brain")))
@@ -131,6 +134,7 @@ def test_the_parameters_of_a_method_are_part_of_the_settings(monkeypatch):
     assert describe_steps(("bias",), "no such method")["strip"] is None
 
 
+@pytest.mark.slow
 def test_a_deformation_is_written_when_asked_for(single, tmp_path, without):
     preprocess_cohort(single, tmp_path, spacing_mm=6.0, steps=(*STEPS, "deform"))
     files, plain = Preprocessed(tmp_path, "sub-001"), without("strip")[0]
@@ -166,6 +170,7 @@ def test_the_cohort_itself_is_never_written_to(single):
         preprocess_cohort(single, single.root / "sub-001" / "..")
 
 
+@pytest.mark.slow
 def test_two_threads_write_the_same_bytes_as_one(single, tmp_path, monkeypatch):
     """The brain is known beforehand: it is found before there are threads."""
     (subject,) = single

@@ -58,6 +58,7 @@ def test_the_example_of_the_help_is_a_grid(tmp_path):
     assert plan["runs"]["seed-2_target-codeletion"] == {"profile": "smoke", "seed": 2, "target": "codeletion"}
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_the_others_go_on_and_the_next_call_does_it_alone(grid, tmp_path):
     out, path = tmp_path / "out", grid(grid={"seed": [2], "target": ["codeletion", "grade"]})
     out.mkdir()
@@ -81,6 +82,7 @@ def test_a_failed_run_is_named_the_others_go_on_and_the_next_call_does_it_alone(
     assert _executed(out) == ["2 grade", "2 codeletion"], "each once, the failed one last"
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_finished_runs_and_their_table(grid, tmp_path, monkeypatch):
     out, path, run = tmp_path / "out", grid(runs=[{"seed": 1}, {"seed": 2}]), module.run_notebooks
 
@@ -98,6 +100,7 @@ def test_ctrl_c_keeps_the_finished_runs_and_their_table(grid, tmp_path, monkeypa
     assert read_json(out / "seed-2" / "parameters.json")["workers"] == 1
 
 
+@pytest.mark.slow
 def test_runs_of_the_same_scans_share_what_was_preprocessed(grid, tmp_path, monkeypatch):
     out, path, run = tmp_path / "out", grid(grid={"target": ["grade", "codeletion"]}), module.run_notebooks
     seen = {}

@@ -120,6 +120,7 @@ def small(tmp_path):
     return *make_derivative(tmp_path, subjects=5), tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_a_call_that_was_interrupted_goes_on_where_it_was(small, tmp_path, monkeypatch):
     cohort, ready, out = small
     how = {"folds": 2, "epochs": 2}

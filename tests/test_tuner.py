@@ -42,10 +42,12 @@ def learned(tuner):
     return _weights(tuner)
 
 
+@pytest.mark.slow
 def test_the_same_numbers_come_again_to_the_last_digit(tuner, learned, arrays):
     assert _same(_weights(tuner), learned) and _same(_weights(UNetFineTuner(arrays, 1, 0)), learned)
 
 
+@pytest.mark.slow
 def test_another_number_and_another_seed_are_other_networks(tuner, learned, monkeypatch):
     assert not _same(_weights(tuner, number=2), learned)
     monkeypatch.setattr(tuner, "seed", 1)
@@ -76,6 +78,7 @@ def test_one_half_becomes_the_threshold_that_fits(arrays, inside, outside):
     assert found[arrays.tumour[0, ..., 0] > 0].mean() > 0.5 > np.quantile(found[arrays.tumour[0, ..., 0] == 0], 0.95)
 
 
+@pytest.mark.slow
 def test_only_training_subjects_with_annotation_teach(tuner, learned, arrays):
     four = np.arange(6) < 4
     silent = replace(arrays, known=arrays.known * four.reshape(-1, 1, 1, 1, 1).astype(np.uint8))

@@ -1,5 +1,5 @@
-from .ann import Grader as Grader
 from .evaluate import grade_features as grade_features
+from .grader import Grader as Grader
 from .leaks import find_leaks as find_leaks
 from .scores import score as score
 from .select import FeatureSelector as FeatureSelector

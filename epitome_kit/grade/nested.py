@@ -19,7 +19,7 @@ from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
 
 if TYPE_CHECKING:
     from epitome_kit.backend import Model
-    from epitome_kit.grade.ann import Grader
+    from epitome_kit.grade.grader import Grader
 
 NUMBERS = (10, 20, 40, 80)
 """Candidate numbers of features."""
@@ -219,7 +219,7 @@ def train_network(
     columns : ndarray of int
         Input columns, in order.
     """
-    from epitome_kit.grade.ann import join
+    from epitome_kit.grade.grader import join
 
     chosen = select_hyperparameters(x, y, settings, groups)
     selections = [np.arange(x.shape[1])[selected] for selected in chosen.selections]
@@ -237,7 +237,7 @@ def primary_model(settings: Settings) -> ClassifierMixin:
 
 
 def _new_network(settings: Settings) -> "Grader":
-    from epitome_kit.grade.ann import Grader
+    from epitome_kit.grade.grader import Grader
 
     return Grader(
         epochs=settings.epochs,

@@ -74,7 +74,7 @@ def grade_head(files: Preprocessed, workspace: PathLike) -> Json:
             f"{workspace.name}, without {', '.join(missing_files)}",
             "make one with `make run`, or `epitome run 03 04`",
         )
-    from epitome_kit.grade.ann import load_grader
+    from epitome_kit.grade.grader import load_grader
     from epitome_kit.learn.single_case import features_of_scan, learned_features
 
     table, network, contrasts = learned_features(workspace)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.files import Json
-from epitome_kit.grade.ann import Grader
+from epitome_kit.grade.grader import Grader
 from epitome_kit.grade.select import FeatureSelector
 from epitome_kit.learn.probes import feature_columns
 from epitome_kit.metrics import auc, bootstrap_change

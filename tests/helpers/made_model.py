@@ -5,7 +5,7 @@ import pandas as pd
 from made_workspace import SCORES
 
 from epitome_kit.files import write_json, write_tsv
-from epitome_kit.grade.ann import Grader, join
+from epitome_kit.grade.grader import Grader, join
 from epitome_kit.learn.cnn import build_cnn, feature_names
 from epitome_kit.learn.handcrafted import describe_region
 from epitome_kit.learn.pretrained import start_from_simulation

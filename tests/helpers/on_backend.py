@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.cohort import open_cohort
-from epitome_kit.grade.ann import Grader
+from epitome_kit.grade.grader import Grader
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.learn.fit import Trainer
