@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 from skimage.measure import block_reduce
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -106,10 +106,7 @@ def selection_auc(rows: pd.DataFrame, labels: pd.Series, *, apart: bool, keep: i
     float
     """
     select, model = SelectKBest(f_classif, k=keep), make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
-    if apart:
-        return cross_validated_auc(make_pipeline(select, model), rows, labels, seed=seed)
-    selected = select.set_output(transform="pandas").fit_transform(rows, labels[rows.index])
-    return cross_validated_auc(model, selected, labels, seed=seed)
+    return _transformed_auc(select, model, rows, labels, apart, seed)
 
 
 def double_some(
@@ -206,10 +203,17 @@ def scaling_auc(rows: pd.DataFrame, labels: pd.Series, *, apart: bool, seed: int
     -------
     float
     """
-    scale, model = StandardScaler(), LogisticRegression(C=0.1)
+    return _transformed_auc(StandardScaler(), LogisticRegression(C=0.1), rows, labels, apart, seed)
+
+
+def _transformed_auc(
+    transform: TransformerMixin, model: BaseEstimator, rows: pd.DataFrame, labels: pd.Series, apart: bool, seed: int
+) -> float:
+    """Return the AUC of a model, with features transformed in each fold, or on all subjects beforehand."""
     if apart:
-        return cross_validated_auc(make_pipeline(scale, model), rows, labels, seed=seed)
-    return cross_validated_auc(model, scale.set_output(transform="pandas").fit_transform(rows), labels, seed=seed)
+        return cross_validated_auc(make_pipeline(transform, model), rows, labels, seed=seed)
+    transformed = transform.set_output(transform="pandas").fit_transform(rows, labels[rows.index])
+    return cross_validated_auc(model, transformed, labels, seed=seed)
 
 
 def cross_validated_auc(model: BaseEstimator, rows: pd.DataFrame, labels: pd.Series, *, seed: int = 0) -> float:
