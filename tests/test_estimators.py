@@ -9,7 +9,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from tiny import raises_three_lines
 
+from epitome_kit.errors import ParameterError
 from epitome_kit.grade import FeatureSelector, Grader
 from epitome_kit.grade.select import METHODS
 
@@ -90,10 +92,22 @@ def test_a_prediction_depends_on_neither_order_nor_company(subjects):
     assert alone == pytest.approx(every, abs=1e-6)
 
 
-@pytest.mark.parametrize(("room", "count"), [("max_features", 59), ("max_subjects", 79)])
+@pytest.mark.parametrize(("room", "count"), [("max_features", 59), ("max_features", 0), ("max_subjects", 79)])
 def test_more_than_there_is_room_for_is_an_error(subjects, room, count):
-    with pytest.raises(ValueError, match=rf"{count}.*{room}.*{count + 1}"):
+    with pytest.raises(ValueError, match=rf"{count} \w+ \({room}\).*80 subjects and 60 features"):
         Grader(**{room: count}).fit(*subjects)
+
+
+def test_no_epoch_is_three_lines(subjects):
+    with raises_three_lines(ParameterError, "epochs=0"):
+        Grader(epochs=0).fit(*subjects)
+
+
+def test_one_class_or_three_are_an_error_that_says_so(subjects):
+    for labels, words in ((["2"] * 80, "received one class: 2"), (np.arange(80) % 3, "multiclass")):
+        for estimator in (Grader(), FeatureSelector()):
+            with pytest.raises(ValueError, match=words):
+                estimator.fit(np.nan_to_num(subjects[0]), labels)
 
 
 def test_a_network_is_built_again_when_a_parameter_has_changed(subjects):

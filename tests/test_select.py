@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from tiny import raises_three_lines
 
-from epitome_kit.errors import LeakageError, ParameterError
+from epitome_kit.errors import CohortError, EpitomeWarning, LeakageError, ParameterError
 from epitome_kit.grade.select import METHODS, rank_features, select_features
 
 LABELS = np.arange(60) % 3 == 0
@@ -98,6 +98,28 @@ def test_a_subject_under_test_may_not_be_looked_at(look):
     rows.loc[7, "role"] = "test"
     with raises_three_lines(LeakageError, "sub-007", "1 rows", "training rows only"):
         look(rows)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_feature_with_a_gap_is_not_selected_and_a_warning_says_so(method):
+    table = _features()
+    complete = select_features(_rows(table.drop(columns="strong")), method=method)
+    table.loc[3, "strong"] = np.nan
+    with pytest.warns(EpitomeWarning, match="1 of 6 features have missing values"):
+        assert select_features(_rows(table), method=method) == complete
+
+
+@pytest.mark.parametrize("look", [rank_features, select_features])
+@pytest.mark.parametrize(("labels", "received"), [(1.0, "1.0"), ([np.nan, *LABELS[1:]], "nan")])
+def test_labels_of_one_class_or_missing_ones_are_three_lines(look, labels, received):
+    with raises_three_lines(CohortError, "both classes", received):
+        look(_rows(_features()).assign(label=labels))
+
+
+@pytest.mark.parametrize("keep", [0, -1])
+def test_fewer_than_one_feature_is_three_lines(keep):
+    with raises_three_lines(ParameterError, f"keep={keep}"):
+        select_features(_rows(_features()), keep=keep)
 
 
 def test_an_unknown_method_is_three_lines():

@@ -1,22 +1,18 @@
-"""Labels of two classes, as the estimators of scikit-learn receive them: of any type."""
-
-from typing import TYPE_CHECKING
+"""Labels of two classes, numbers or text, for estimators of scikit-learn."""
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
 
-
-def encode_classes(estimator: "BaseEstimator", labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def encode_classes(estimator: BaseEstimator, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the two classes, sorted, and the labels as 0 and 1.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Estimator that needs them, for the error.
+        Estimator to name in the error.
     labels : ndarray, shape (n,)
         Numbers or strings.
 
@@ -39,12 +35,12 @@ def encode_classes(estimator: "BaseEstimator", labels: np.ndarray) -> tuple[np.n
         # The wording that scikit-learn's checks of estimators require.
         raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
     if len(classes) < 2:
-        raise ValueError(f"{type(estimator).__name__} needs two classes, but all labels are {labels[0]!r}: one class.")
+        raise ValueError(f"{type(estimator).__name__} needs two classes, but received one class: {classes[0]}.")
     return classes, codes
 
 
 def binary_only(tags: Tags) -> Tags:
-    """Mark the tags of an estimator that it needs labels, of two classes."""
+    """Set the tags of an estimator that needs labels of exactly two classes."""
     tags.classifier_tags = ClassifierTags(multi_class=False)
     tags.target_tags.required = True
     return tags

@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from epitome_kit.backend import Model, keras, layers, ops
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import PathLike
 from epitome_kit.grade.ann import Standardise, build_ann
 from epitome_kit.grade.binary import binary_only, encode_classes
@@ -43,7 +44,7 @@ class Grader(ClassifierMixin, BaseEstimator):
     classes_ : ndarray, shape (2,)
         The classes; the positive one is the second.
     model_ : keras.Model
-        The ensemble: maps scaled features, padded with zeros, to the probabilities of its members.
+        The ensemble; maps scaled features, padded with zeros, to one probability for each member.
     scaler_ : Standardise
         Imputation and scaling, fitted to the training subjects.
     n_features_in_ : int
@@ -99,12 +100,16 @@ class Grader(ClassifierMixin, BaseEstimator):
 
         Raises
         ------
+        ParameterError
+            `epochs` is less than 1.
         ValueError
             There are not exactly two classes, or more features or subjects than the network has room for.
         """
+        if self.epochs < 1:
+            raise ParameterError("Grader", "at least one epoch", f"epochs={self.epochs}", "use `epochs=30`")
         features, labels = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
         self.classes_, targets = encode_classes(self, labels)
-        self._build(*features.shape)
+        subjects = self._build(*features.shape)
         self.scaler_ = Standardise()
         self.scaler_.build(features.shape)
         self.scaler_.adapt(features)
@@ -112,7 +117,6 @@ class Grader(ClassifierMixin, BaseEstimator):
         weights = np.where(targets == 1, 0.5 / share, 0.5 / (1 - share)) if self.balanced else np.ones(len(targets))
         copies = np.repeat(targets[:, None], self.model_.output_shape[-1], axis=1)
         # Padded with rows of weight 0, so that one compiled step serves training sets of every size.
-        subjects = self.max_subjects or len(features)
         rows = [_padded(part, subjects) for part in (self._scaled(features), copies, weights)]
         scaled, copies, weights = (np.concatenate([part] * self.epochs) for part in rows)
         self.model_.fit(scaled, copies, sample_weight=weights, batch_size=subjects, shuffle=False, verbose=0)
@@ -142,23 +146,27 @@ class Grader(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _build(self, subjects: int, features: int) -> None:
-        """Build the network, or reset it if it was built with the same settings."""
-        room = {"features": self.max_features or features, "subjects": self.max_subjects or subjects}
-        for name, needed in (("features", features), ("subjects", subjects)):
-            if needed > room[name]:
-                raise ValueError(f"Grader has room for {room[name]} {name} (max_{name}), but received {needed}.")
-        settings = {**room, "epochs": self.epochs, "seed": self.random_state}
+    def _build(self, subjects: int, features: int) -> int:
+        """Build the network, or reset it if it was built with the same settings; return its number of subjects."""
+        most_features = features if self.max_features is None else self.max_features
+        most_subjects = subjects if self.max_subjects is None else self.max_subjects
+        if features > most_features or subjects > most_subjects:
+            raise ValueError(
+                f"Grader has room for {most_subjects} subjects (max_subjects) and {most_features} features "
+                f"(max_features), but received {subjects} subjects and {features} features."
+            )
+        settings = (most_features, most_subjects, self.epochs, self.random_state)
         if getattr(self, "_built_with", None) == settings:
             reset_model(self.model_, self._initial_state)
-            return
-        decay = 1 / (2 * _C * room["subjects"])
-        self.model_ = build_ann(room["features"], decay=decay, seed=self.random_state)
+            return most_subjects
+        decay = 1 / (2 * _C * most_subjects)
+        self.model_ = build_ann(most_features, decay=decay, seed=self.random_state)
         # One call for all steps if the backend supports it: a call takes longer than a step.
         steps = 1 if keras.config.backend() == "torch" else self.epochs
         optimizer = keras.optimizers.Adam(_LEARNING_RATE)
         self.model_.compile(optimizer, "binary_crossentropy", steps_per_execution=steps)
         self._built_with, self._initial_state = settings, snapshot(self.model_)
+        return most_subjects
 
     def _scaled(self, features: np.ndarray) -> np.ndarray:
         """Scale as for the training subjects, and pad with zeros."""

@@ -1,5 +1,6 @@
 """Rank and select features on training subjects."""
 
+import warnings
 from typing import Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from epitome_kit.errors import LeakageError, ParameterError
+from epitome_kit.errors import CohortError, EpitomeWarning, LeakageError, ParameterError
 from epitome_kit.grade.binary import binary_only, encode_classes
 from epitome_kit.learn.probes import feature_columns
 from epitome_kit.metrics import auc_of_ranks
@@ -42,6 +43,8 @@ def rank_features(rows: pd.DataFrame) -> pd.Series:
     ------
     LeakageError
         A row is held out for testing.
+    CohortError
+        The labels are not of two classes, or one is missing.
 
     References
     ----------
@@ -60,7 +63,8 @@ def select_features(rows: pd.DataFrame, *, keep: int = 12, method: str = "rankin
     rows : DataFrame, shape (n, ...)
         Training rows, as for :func:`rank_features`.
     keep : int, default=12
-        Maximum number of features. Constant features are never selected.
+        Maximum number of features. Features that are constant or have a missing value
+        are never selected; a warning states how many have one.
     method : {"ranking", "redundancy", "stability"}, default="ranking"
         The strongest features; the strongest features that are not redundant
         (absolute Spearman correlation up to 0.9); or the features that are most
@@ -77,8 +81,10 @@ def select_features(rows: pd.DataFrame, *, keep: int = 12, method: str = "rankin
     ------
     LeakageError
         A row is held out for testing.
+    CohortError
+        The labels are not of two classes, or one is missing.
     ParameterError
-        `method` is unknown.
+        `method` is unknown, or `keep` is less than 1.
 
     References
     ----------
@@ -96,7 +102,8 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
     Parameters
     ----------
     keep : int, default=12
-        Maximum number of features. Constant features are never selected.
+        Maximum number of features. Features that are constant or have a missing value
+        are never selected.
     method : {"ranking", "redundancy", "stability"}, default="ranking"
         Selection method, see :func:`select_features`.
     random_state : int, default=0
@@ -141,7 +148,7 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, shape (n, p)
-            Features, without missing values.
+            Features; those with a missing value (NaN) are not selected.
         y : array-like, shape (n,)
             One of two classes each.
 
@@ -153,14 +160,22 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
         Raises
         ------
         ParameterError
-            `method` is unknown.
+            `method` is unknown, or `keep` is less than 1.
         ValueError
             There are not exactly two classes.
         """
         if self.method not in METHODS:
             received = repr(self.method)
             raise ParameterError("FeatureSelector", f"one of {', '.join(METHODS)}", received, 'use `method="ranking"`')
-        values, labels = validate_data(self, X, y, dtype=float)
+        if self.keep < 1:
+            raise ParameterError("FeatureSelector", "at least one feature", f"keep={self.keep}", "use `keep=12`")
+        values, labels = validate_data(self, X, y, dtype=float, ensure_all_finite="allow-nan")
+        incomplete = np.count_nonzero(np.isnan(values).any(axis=0))
+        if incomplete:
+            count = f"{incomplete} of {values.shape[1]} features"
+            warnings.warn(
+                EpitomeWarning(f"{count} have missing values and are not selected: impute them"), stacklevel=2
+            )
         self.classes_, codes = encode_classes(self, labels)
         ranks = _ranks(values)
         strength = _strength(ranks, codes)
@@ -180,7 +195,9 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
         return np.isin(np.arange(self.n_features_in_), self.order_)
 
     def __sklearn_tags__(self) -> Tags:
-        return binary_only(super().__sklearn_tags__())
+        tags = binary_only(super().__sklearn_tags__())
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 def _training_columns(rows: pd.DataFrame, where: str) -> list[str]:
@@ -193,6 +210,9 @@ def _training_columns(rows: pd.DataFrame, where: str) -> list[str]:
             f"{len(held_out)} rows with role test, such as {held_out.participant_id.iloc[0]}",
             'pass `rows[rows.role == "train"]` of one fold',
         )
+    if set(rows.label) != {0, 1}:
+        received = ", ".join(map(str, pd.unique(rows.label))) or "no rows"
+        raise CohortError(where, "rows of both classes, labels 0 and 1", received, "drop rows without a label")
     return feature_columns(rows)
 
 
