@@ -31,7 +31,7 @@ def whole(phantom):
 
 
 @pytest.fixture(scope="module")
-def outcomes(whole):
+def alarm_outcomes(whole):
     """Warnings and Dice by kind; warnings are the reason where a scan is refused. Printed with `pytest -s`."""
     found = {}
     for kind in KINDS:
@@ -47,32 +47,32 @@ def outcomes(whole):
 
 
 @pytest.mark.parametrize("group", [CUT, SPOILED, TURNED, NO_HEAD], ids=["cut", "spoiled", "turned", "no head"])
-def test_nine_in_ten_of_each_group_are_noticed_or_stripped_rightly(outcomes, group):
-    missed = [kind for kind in group if not outcomes[kind][0] and outcomes[kind][1] < RIGHT]
+def test_nine_in_ten_of_each_group_are_noticed_or_stripped_rightly(alarm_outcomes, group):
+    missed = [kind for kind in group if not alarm_outcomes[kind][0] and alarm_outcomes[kind][1] < RIGHT]
     assert len(missed) <= len(group) / 10, missed
 
 
 @pytest.mark.parametrize("kind", [name for name in CUT if name.endswith(("35%", "50%"))])
-def test_of_a_brain_of_which_half_or_more_is_missing_it_is_said(outcomes, kind):
-    assert outcomes[kind][0]
+def test_of_a_brain_of_which_half_or_more_is_missing_it_is_said(alarm_outcomes, kind):
+    assert alarm_outcomes[kind][0]
 
 
 @pytest.mark.parametrize("kind", FINE)
-def test_what_is_right_raises_no_alarm_and_is_stripped_rightly(outcomes, kind):
-    warnings, overlap, _ = outcomes[kind]
+def test_what_is_right_raises_no_alarm_and_is_stripped_rightly(alarm_outcomes, kind):
+    warnings, overlap, _ = alarm_outcomes[kind]
     assert not warnings and overlap > 0.94
 
 
-def test_only_a_brain_without_a_head_is_taken_as_stripped_before(outcomes):
-    taken = {kind for kind, (_, _, taken_as) in outcomes.items() if taken_as == "stripped before"}
+def test_only_a_brain_without_a_head_is_taken_as_stripped_before(alarm_outcomes):
+    taken = {kind for kind, (_, _, taken_as) in alarm_outcomes.items() if taken_as == "stripped before"}
     assert {"stripped", "scores", "cut after stripping"} <= taken
     assert not taken - {"stripped", "scores", "cut after stripping", *NO_HEAD}
 
 
 @pytest.mark.parametrize("kind", ["hot voxel", "cold voxel", "twenty hot voxels", "hot line", "hot cube"])
-def test_outliers_change_nothing_and_are_told(outcomes, kind):
-    warnings, overlap, _ = outcomes[kind]
-    assert overlap == pytest.approx(outcomes["whole"][1], abs=0.003)
+def test_outliers_change_nothing_and_are_told(alarm_outcomes, kind):
+    warnings, overlap, _ = alarm_outcomes[kind]
+    assert overlap == pytest.approx(alarm_outcomes["whole"][1], abs=0.003)
     assert len(warnings) == 1 and "far away from all other values" in warnings[0]
 
 
@@ -90,8 +90,8 @@ def test_outliers_change_nothing_and_are_told(outcomes, kind):
         ("only noise", "uncertain"),
     ],
 )
-def test_it_is_said_what_is_wrong(outcomes, kind, words):
-    assert words in " ".join(outcomes[kind][0])
+def test_it_is_said_what_is_wrong(alarm_outcomes, kind, words):
+    assert words in " ".join(alarm_outcomes[kind][0])
 
 
 def test_a_user_of_the_library_is_warned(whole):

@@ -37,7 +37,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(runs):
+def case_server(runs):
     """Address with the token, and the process, of a server with two places."""
     command = [sys.executable, "-c", "from epitome_kit.cli import app; app()", "app", "--workspace", str(runs / "made")]
     limits = ["--port", "0", "--no-browser", "--visitors", "2", "--upload-mb", "3"]
@@ -52,7 +52,7 @@ def server(runs):
 
 
 @pytest.fixture(scope="module")
-def visitors(browser, server):
+def visitors(browser, case_server):
     """Two pages of two visitors, each in a browser of their own."""
     contexts = [browser.new_context(viewport={"width": 1000, "height": 900}) for _ in range(2)]
     pages = [context.new_page() for context in contexts]
@@ -60,7 +60,7 @@ def visitors(browser, server):
         page.complaints = []
         page.on("pageerror", lambda error, page=page: page.complaints.append(str(error)))
         page.on("dialog", lambda dialog, page=page: page.complaints.append("a dialog"))
-        page.goto(server[0], timeout=PATIENCE_MS, wait_until="commit")
+        page.goto(case_server[0], timeout=PATIENCE_MS, wait_until="commit")
     for page in pages:
         page.get_by_role("button", name="Analyse this scan").wait_for(timeout=PATIENCE_MS)
     yield pages
@@ -92,21 +92,21 @@ def kernel_of(page):
     return page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
 
 
-def test_without_the_token_nothing_is_served(server):
-    root = server[0].partition("?")[0]
+def test_without_the_token_nothing_is_served(case_server):
+    root = case_server[0].partition("?")[0]
     static = ("", "voila/static/voila.js", "voila/templates/lab/static/index.css", "voila/labextensions/x", "login")
     for path in (*static, "?token=wrong", "api/kernels/0-0-0-0-0", "voila/files/06_case_report.ipynb"):
         answer = requests.get(root + path, allow_redirects=False, timeout=60)
         assert answer.status_code == 403, path
         assert "Epitome Kit" in answer.text and "Traceback" not in answer.text
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
-    foreign = requests.get(server[0], headers={"Host": "evil.example"}, allow_redirects=False, timeout=60)
+    foreign = requests.get(case_server[0], headers={"Host": "evil.example"}, allow_redirects=False, timeout=60)
     assert foreign.status_code == 403 and "Set-Cookie" not in foreign.headers
 
 
-def test_no_path_leads_out_and_no_folder_is_listed(server):
-    session, root = requests.Session(), server[0].partition("?")[0]
-    entry = session.get(server[0], allow_redirects=False, timeout=60)
+def test_no_path_leads_out_and_no_folder_is_listed(case_server):
+    session, root = requests.Session(), case_server[0].partition("?")[0]
+    entry = session.get(case_server[0], allow_redirects=False, timeout=60)
     assert "HttpOnly" in entry.headers["Set-Cookie"] and "SameSite=Strict" in entry.headers["Set-Cookie"]
     up = ("../" * 12, "..%2f" * 12, "%2e%2e/" * 12, "..%5c" * 12, "/" * 3)
     places = ("", "voila/files/", "voila/static/", "voila/templates/lab/", "voila/labextensions/", "voila/api/themes/")
@@ -172,7 +172,7 @@ def test_it_fits_the_window(read, width, screenshots):
     assert left == pytest.approx(read.locator("h1").evaluate("node => node.getBoundingClientRect().left"), abs=3)
 
 
-def test_two_visitors_do_not_see_each_other(read, visitors, server, runs):
+def test_two_visitors_do_not_see_each_other(read, visitors, case_server, runs):
     _, other = visitors
     theirs = kernel_of(read)
     assert theirs != kernel_of(other)
@@ -190,19 +190,19 @@ def test_two_visitors_do_not_see_each_other(read, visitors, server, runs):
     assert kept[0].parents[1].stat().st_mode & 0o077 == 0
 
 
-def test_one_visitor_too_many_is_asked_to_wait(visitors, server):
-    answer = requests.Session().get(server[0], timeout=60)
+def test_one_visitor_too_many_is_asked_to_wait(visitors, case_server):
+    answer = requests.Session().get(case_server[0], timeout=60)
     assert answer.status_code == 503 and "maximum number" in answer.text
 
 
-def test_what_was_sent_goes_with_the_page_and_ctrl_c_ends_it_all(read, server, runs):
-    kernels = psutil.Process(server[1].pid).children(recursive=True)
+def test_what_was_sent_goes_with_the_page_and_ctrl_c_ends_it_all(read, case_server, runs):
+    kernels = psutil.Process(case_server[1].pid).children(recursive=True)
     read.close(run_before_unload=True)
     deadline = time.monotonic() + 60
     while list(runs.glob("epitome-app-*/*/case")) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert list(runs.glob("epitome-app-*/*/case")) == []
-    server[1].send_signal(signal.SIGINT)
-    assert server[1].wait(60) == 0
+    case_server[1].send_signal(signal.SIGINT)
+    assert case_server[1].wait(60) == 0
     assert list(runs.glob("epitome-app-*")) == []
     assert not [kernel for kernel in kernels if kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE]
