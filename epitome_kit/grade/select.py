@@ -172,10 +172,8 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
         values, labels = validate_data(self, X, y, dtype=float, ensure_all_finite="allow-nan")
         incomplete = np.count_nonzero(np.isnan(values).any(axis=0))
         if incomplete:
-            count = f"{incomplete} of {values.shape[1]} features"
-            warnings.warn(
-                EpitomeWarning(f"{count} have missing values and are not selected: impute them"), stacklevel=2
-            )
+            text = f"{incomplete} of {values.shape[1]} features have missing values and are not selected: impute them"
+            warnings.warn(text, EpitomeWarning, stacklevel=2)
         self.classes_, codes = encode_classes(self, labels)
         ranks = _ranks(values)
         strength = _strength(ranks, codes)
