@@ -25,7 +25,7 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("kit")
 
 
-SLOW = {"smoke_run", "book", "real_data", "visitors", "further", "alarm_outcomes", "case_server"}
+SLOW = {"smoke_run", "book", "real_data", "visitors", "further", "learned_features", "alarm_outcomes", "case_server"}
 """Fixtures that take long to make; their tests are left to `make test-all`."""
 
 
@@ -104,7 +104,7 @@ def book():
 
 
 @pytest.fixture(scope="session")
-def learned():
+def learned_features():
     """Tiny cohort with an easy task, its derivative, a workspace and the features that the CNN learned there."""
     from made_derivative import make_derivative
 

@@ -61,6 +61,7 @@ def _kill_when(found, deadline_s=60):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_items_from_both_workers(address, tmp_path):
     with use_scheduler(address):
         assert for_each(partial(_work, folder=tmp_path), range(6), title="Work", workers=1) == [0, 10, 20, 30, 40, 50]

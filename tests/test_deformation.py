@@ -17,8 +17,6 @@ from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import acquire, random_grid, random_pose
 from epitome_kit.simulate.tumour import draw_latents, grow_tumour
 
-HEAD = head_model(2.0)
-
 
 @dataclass
 class Example:
@@ -31,19 +29,19 @@ class Example:
     field: nib.Nifti1Image
 
 
-@pytest.fixture(scope="module", params=["T1w", "T2w"])
+@pytest.fixture(scope="module", params=["T1w", pytest.param("T2w", marks=pytest.mark.slow)])
 def example(request):
-    rng = np.random.default_rng(7)
-    tumour = grow_tumour(HEAD, draw_latents(False, True, rng), rng)
+    head, rng = head_model(2.0), np.random.default_rng(7)
+    tumour = grow_tumour(head, draw_latents(False, True, rng), rng)
     deformation, pose = random_deformation(rng), random_pose(rng)
     grid = random_grid(rng, (3.0, 3.0, 3.0))
-    scan = acquire(HEAD, tumour, deformation, pose, grid, contrast=request.param, rng=rng)
+    scan = acquire(head, tumour, deformation, pose, grid, contrast=request.param, rng=rng)
 
     def to_template(points):
         return deformation.move(nib.affines.apply_affine(np.linalg.inv(pose), points).T.astype(np.float32)).T
 
     there = to_template(nib.affines.apply_affine(grid[0], np.indices(grid[1]).reshape(3, -1).T))
-    white = _sample(HEAD.tissue("white"), HEAD.affine, there).reshape(grid[1])
+    white = _sample(head.tissue("white"), head.affine, there).reshape(grid[1])
     image = nib.Nifti1Image((scan.image.get_fdata() / scan.bias).astype(np.float32), grid[0])
     field = register_deformable(image, scan.to_template)
     return Example(image, nib.Nifti1Image(white, grid[0]), scan.to_template, to_template, field)
@@ -72,8 +70,8 @@ def test_points_of_the_brain_come_closer_to_where_they_belong(example):
 
 
 def test_white_matter_overlaps_better_than_by_the_affine(example):
-    grid = example.field.affine, example.field.shape[:3]
-    template = resample(nib.Nifti1Image(HEAD.tissue("white"), HEAD.affine), *grid).get_fdata() > 0.5
+    grid, head = (example.field.affine, example.field.shape[:3]), head_model(2.0)
+    template = resample(nib.Nifti1Image(head.tissue("white"), head.affine), *grid).get_fdata() > 0.5
     by_affine = resample(example.white, *grid, transform=example.affine).get_fdata() > 0.5
     by_field = resample_deformed(example.white, example.affine, example.field).get_fdata() > 0.5
     assert dice(by_field, template) > dice(by_affine, template) + 0.03

@@ -110,6 +110,7 @@ def test_one_class_or_three_are_an_error_that_says_so(subjects):
                 estimator.fit(np.nan_to_num(subjects[0]), labels)
 
 
+@pytest.mark.slow
 def test_a_network_is_built_again_when_a_parameter_has_changed(subjects):
     grader = Grader(epochs=2)
     few = grader.fit(*subjects).predict_proba(subjects[0])

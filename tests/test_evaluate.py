@@ -113,6 +113,7 @@ def test_the_network_is_saved_and_loads_in_safe_mode(good):
     assert len(read_json(good[1] / "ann.json")["features"]) == ann.input_shape[1] >= 6 and ann.output_shape == (None, 1)
 
 
+@pytest.mark.slow
 def test_a_second_call_recalls_the_finished_folds(good, monkeypatch):
     table, out, scores = good
     monkeypatch.setattr("epitome_kit.grade.evaluate.grade_fold", lambda rows, settings: pytest.fail("graded again"))

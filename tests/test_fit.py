@@ -92,6 +92,7 @@ def test_the_same_numbers_come_again_to_the_last_digit(trainer, arrays, tmp_path
     assert not np.allclose(other, runs[0][0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_network_so_far(trainer, arrays, spoiled, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(TRAIN, tmp_path / "net.keras", 1, _Steps(interrupt_in=4))

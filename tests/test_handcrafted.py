@@ -166,9 +166,9 @@ def test_where_nothing_is_likely_the_most_probable_part_of_the_brain_is_taken():
 
 
 @pytest.fixture(scope="module")
-def measured(learned, tmp_path_factory):
+def measured(learned_features, tmp_path_factory):
     """Cohort, derivative, workspace and handcrafted features; a copy, so that the shared workspace stays as it is."""
-    cohort, ready, out, _ = learned
+    cohort, ready, out, _ = learned_features
     out = shutil.copytree(out, tmp_path_factory.mktemp("measured") / "out")
     return cohort, ready, out, handcrafted_features(cohort, ready, out)
 
@@ -207,9 +207,9 @@ def test_finished_work_is_kept_until_a_network_changes_and_manual_masks_change_n
     assert same[first.fold == 1].all() and not same[first.fold == 2].all()
 
 
-def test_without_networks_there_is_no_region(learned, tmp_path):
+def test_without_networks_there_is_no_region(learned_features, tmp_path):
     with raises_three_lines(CohortError, "features.tsv", "learn_features"):
-        handcrafted_features(learned[0], learned[1], tmp_path)
+        handcrafted_features(learned_features[0], learned_features[1], tmp_path)
 
 
 def test_both_kinds_of_features_side_by_side(measured):

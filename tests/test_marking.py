@@ -88,6 +88,7 @@ def test_an_answer_that_stops_the_kernel_or_never_ends_is_left_out(tmp_path):
     assert [marks[0]["said"], marks[2]["said"]] == ["stopped the kernel", "took longer than 6 s"]
 
 
+@pytest.mark.slow
 def test_a_kit_that_stops_is_not_blamed_on_the_student(tmp_path):
     notebook = _made_up(["one"])
     notebook.cells[2].source = "import os\nos._exit(1)"
@@ -111,6 +112,7 @@ def _cheat(cells, _):
     cells["two"].source = "my_two = 2 * made"
 
 
+@pytest.mark.slow
 def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
     returned, workspace = tmp_path / "returned", tmp_path / "runs" / "class"
     _returned(kit, returned / "ann" / "01_made.ipynb", _cheat)

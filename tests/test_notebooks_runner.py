@@ -140,6 +140,7 @@ def test_fresh_removes_what_a_run_made_and_nothing_else(make, out):
     assert (out / "mine.txt").exists() and not (out / "scores.json").exists()
 
 
+@pytest.mark.slow
 def test_figures_stay_in_the_notebook_whatever_the_environment(make, out, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     cells = ["import matplotlib.pyplot as plt", "plt.plot([1, 2]);", "import os\nos.environ['TF_CPP_MIN_LOG_LEVEL']"]
@@ -150,6 +151,7 @@ def test_figures_stay_in_the_notebook_whatever_the_environment(make, out, monkey
     assert executed.metadata[RECORD]["settings"]["parameters"]["share"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_workspace_belongs_to_one_cohort_and_seed(make, out):
     notebook = make("only", declared=DECLARED + "seed = 0\n")
     run_notebooks([notebook], out=out, parameters={"seed": 1})
@@ -204,6 +206,7 @@ def test_a_reply_is_heard_although_a_widget_spoke_when_it_came():
     assert asyncio.run(reply_while_a_widget_speaks())["header"]["msg_type"] == "execute_reply"
 
 
+@pytest.mark.slow
 def test_peak_memory_counts_a_process_and_its_children():
     child = "import time; block = b'x' * 10**8; time.sleep(1.5)"
     code = f"import subprocess, sys; block = b'x' * 10**8; subprocess.run([sys.executable, '-c', {child!r}])"

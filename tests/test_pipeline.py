@@ -145,6 +145,7 @@ def test_a_second_call_changes_no_byte(phantom, preprocessed):
     assert read_tsv(preprocessed / "quality.tsv").equals(first)
 
 
+@pytest.mark.slow
 def test_what_is_doubtful_stands_in_the_record_and_in_the_table(phantom, tmp_path):
     """The upper half of a head, with two voxels gone wild; and a FLAIR that shows little of the brain."""
     shutil.copytree(phantom.root, tmp_path / "cohort", ignore=shutil.ignore_patterns("sub-00[2-8]", "truth"))

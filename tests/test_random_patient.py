@@ -62,6 +62,7 @@ def test_sites_are_on_both_sides(patients):
     assert min(sides) < -5 and max(sides) > 5
 
 
+@pytest.mark.slow
 def test_the_generator_decides(patients):
     again = random_patient(np.random.default_rng(0), *GRID)
     assert all(np.array_equal(again[0][name], patients[0][0][name]) for name in CONTRASTS)

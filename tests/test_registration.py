@@ -87,6 +87,7 @@ def test_a_known_rigid_motion_is_found_between_unlike_contrasts(degrees, mm):
     assert rotation.T @ rotation == pytest.approx(np.eye(3), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [(0, 4, 22), (-29, 0, 3)])
 def test_a_patient_who_turned_between_two_scans_is_followed(phantom, degrees):
     subject = next(iter(phantom))
@@ -104,6 +105,7 @@ def test_a_known_affine_is_found_even_from_a_scan_that_lies_on_its_side():
     assert _error_mm(found @ truth, np.eye(4), mask) < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [(30, 0, 0), (0, -30, 0), (0, 0, 30), (-20, 25, 20)])
 def test_a_head_that_lies_turned_is_found(phantom, degrees):
     scan, mask, truth = _simulated(phantom)

@@ -154,6 +154,7 @@ def test_a_copied_run_is_not_converted_again(tmp_path, monkeypatch):
     write_report(copy)
 
 
+@pytest.mark.slow
 def test_a_notebook_that_ran_when_the_clock_had_been_set_back_is_shown_as_it_is_now(tmp_path):
     workspace = make_workspace(tmp_path)
     write_report(workspace)

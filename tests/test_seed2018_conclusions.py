@@ -41,6 +41,7 @@ def test_balancing_closes_the_gap_where_classes_are_unequal(tried):
     assert row["without"] > 0.3 and abs(row["with"]) < row["without"] and row.answer == HOLDS
 
 
+@pytest.mark.slow
 def test_selection_helps_among_much_noise(tried):
     row = tried.loc["Selection improves accuracy"]
     assert row["with"] > row["without"] + 0.1 and row.answer == HOLDS

@@ -64,12 +64,14 @@ def test_without_stripping_the_head_is_kept_and_no_brain_is_measured(without, pr
     assert quality.brain_mask_dice < 0.9
 
 
+@pytest.mark.slow
 def test_without_correction_there_is_no_field_and_the_bias_stays(without, preprocessed):
     files, quality = without("bias")
     assert not files.bias("T2w").exists() and Preprocessed(preprocessed, "sub-001").bias("T2w").is_file()
     assert quality.bias_field_sd is None and quality.bias_residual_sd == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_without_registration_the_brain_is_only_moved_to_the_middle(without):
     files, quality = without("register")
     there, other = (np.loadtxt(files.transform(name)) for name in ("T2w", "T1ce"))

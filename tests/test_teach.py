@@ -23,6 +23,7 @@ def test_an_unknown_aid_is_an_attribute_error():
     assert all(set(package.__all__) <= set(dir(package)) for package in PACKAGES)
 
 
+@pytest.mark.slow
 def test_figures_need_no_widgets_and_names_need_nothing():
     code = (
         "import sys\nfrom epitome_kit import plotting, teach\nprint('matplotlib' in sys.modules)\n"

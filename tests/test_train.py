@@ -40,8 +40,8 @@ def _tested(features):
     return features[features.role == "test"].set_index("participant_id").sort_index()
 
 
-def test_every_subject_is_tested_once_and_trained_on_in_the_other_folds(learned):
-    cohort, _, _, features = learned
+def test_every_subject_is_tested_once_and_trained_on_in_the_other_folds(learned_features):
+    cohort, _, _, features = learned_features
     assert features.columns.tolist() == ["participant_id", "fold", "role", "label", "cnn_probability", *FEATURE_COLUMNS]
     assert sorted(features.participant_id[features.role == "test"]) == list(cohort.subjects)
     for _, rows in features.groupby("fold"):
@@ -50,8 +50,8 @@ def test_every_subject_is_tested_once_and_trained_on_in_the_other_folds(learned)
     assert np.isfinite(features[FEATURE_COLUMNS].to_numpy()).all()
 
 
-def test_folds_keep_the_mix_of_labels_and_an_unlabelled_subject_comes_along(learned):
-    features = learned[3]
+def test_folds_keep_the_mix_of_labels_and_an_unlabelled_subject_comes_along(learned_features):
+    features = learned_features[3]
     labels = features.drop_duplicates("participant_id").set_index("participant_id").label
     assert labels.dropna().to_dict() == {f"sub-{number:02d}": number % 2 for number in range(12)}
     assert labels.isna().to_list().count(True) == 1 and np.isnan(labels["sub-12"])
@@ -60,9 +60,9 @@ def test_folds_keep_the_mix_of_labels_and_an_unlabelled_subject_comes_along(lear
     assert features[features.participant_id == "sub-12"][FEATURE_COLUMNS].notna().all(axis=None)
 
 
-def test_what_can_be_learned_is_in_the_features(learned):
+def test_what_can_be_learned_is_in_the_features(learned_features):
     """Half of the tumours are bright on T1ce: whoever learns from the training rows tells the test rows apart."""
-    for _, rows in learned[3].dropna().groupby("fold"):
+    for _, rows in learned_features[3].dropna().groupby("fold"):
         train, test = (rows[rows.role == role] for role in ("train", "test"))
         grader = make_pipeline(StandardScaler(), LogisticRegression()).fit(train[FEATURE_COLUMNS], train.label)
         assert roc_auc_score(test.label, grader.predict_proba(test[FEATURE_COLUMNS])[:, 1]) == 1
@@ -70,8 +70,9 @@ def test_what_can_be_learned_is_in_the_features(learned):
         assert ((test.cnn_probability > 0.5) == test.label).mean() > 0.8
 
 
-def test_features_are_those_of_the_saved_networks(learned):
-    cohort, ready, out, features = learned
+@pytest.mark.slow
+def test_features_are_those_of_the_saved_networks(learned_features):
+    cohort, ready, out, features = learned_features
     arrays = load_arrays(cohort, ready)
     for fold in range(2):
         model = keras.saving.load_model(fold_model_path(out, fold), compile=False)
@@ -83,8 +84,8 @@ def test_features_are_those_of_the_saved_networks(learned):
     assert history.groupby("fold").loss.agg(lambda loss: loss.iloc[-1] < loss.iloc[0]).all()
 
 
-def test_a_second_call_keeps_what_is_there_and_so_does_one_on_a_copy(learned, tmp_path, monkeypatch):
-    cohort, ready, out, features = learned
+def test_a_second_call_keeps_what_is_there_and_so_does_one_on_a_copy(learned_features, tmp_path, monkeypatch):
+    cohort, ready, out, features = learned_features
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     again = learn_features(cohort, ready, out, **SETTINGS)
     pd.testing.assert_frame_equal(again, features, check_dtype=False, rtol=1e-5)
@@ -99,9 +100,9 @@ def test_a_second_call_keeps_what_is_there_and_so_does_one_on_a_copy(learned, tm
 
 
 @pytest.mark.slow
-def test_a_subject_under_test_is_unknown_to_its_network(learned, tmp_path):
+def test_a_subject_under_test_is_unknown_to_its_network(learned_features, tmp_path):
     """Another scan, another tumour: where the subject is under test, nothing else may notice."""
-    cohort, ready, _, features = learned
+    cohort, ready, _, features = learned_features
     shutil.copytree(ready, tmp_path / "ready")
     scans, tumour = draw_head(99)
     write_ready(Preprocessed(tmp_path / "ready", "sub-04"), scans, 1 - tumour, np.ones_like(tumour), version=2)

@@ -86,6 +86,7 @@ def test_only_training_subjects_with_annotation_teach(tuner, learned, arrays):
     assert _same(_weights(UNetFineTuner(silent, 1, 0)), expected) and not _same(expected, learned)
 
 
+@pytest.mark.slow
 def test_what_is_unknown_teaches_nothing(tuner, learned, arrays, monkeypatch):
     unknown = arrays.known == 0
     assert 0.05 < unknown.mean() < 0.9

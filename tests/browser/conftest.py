@@ -30,7 +30,7 @@ def browser():
         launched.close()
 
 
-@pytest.fixture(params=[1280, 400], ids=["desktop", "phone"])
+@pytest.fixture(params=[1280, pytest.param(400, marks=pytest.mark.slow)], ids=["desktop", "phone"])
 def watched(request, browser):
     """An empty page in a window of one width, which keeps everything that it complains of and asks for."""
     page = browser.new_page(viewport={"width": request.param, "height": 900})

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from bad_files import NAMES, PARTICIPANTS, SIDECARS, TABLES
+from bad_files import NAMES, PARTICIPANTS, SIDECARS, TABLES, made
 from in_bounds import three_lines
 
 from epitome_kit.cohort import open_cohort
@@ -58,7 +58,7 @@ def test_a_folder_that_bids_does_not_allow_is_left_out_by_name(name, cohort, tmp
 def test_a_table_of_features_is_read_or_refused_within_bounds(name, bounded, tmp_path):
     content, expected = TABLES[name]
     if content is not None:
-        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).write_bytes(made(content))
     answer = bounded("table", tmp_path / name)
     if expected is None:
         assert "crash" not in answer

@@ -64,6 +64,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["full", "read-only"])
 def test_a_disk_that_cannot_be_written_is_three_lines(how, small_disk, phantom):
     from epitome_kit.preprocess.pipeline import preprocess_cohort
