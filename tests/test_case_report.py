@@ -133,7 +133,7 @@ def test_the_sheet_says_how_each_contrast_is_known(report):
 
 
 def test_the_outline_lies_on_the_scan_that_leads(report):
-    assert report.lead == "T2w"
+    assert report.main_contrast == "T2w"
     scan, mask = load_image(report.scans["T2w"]), load_mask(report.tumour, like=load_image(report.scans["T2w"]))
     voxel_ml = abs(np.linalg.det(scan.affine[:3, :3])) / 1000
     assert report.facts["size"]["volume_ml"] == pytest.approx(np.sum(mask.dataobj) * voxel_ml)

@@ -120,7 +120,7 @@ def test_newer_scores_answer_more(filled, tmp_path):
     scores = read_json(workspace / "scores.json")
     probes = {
         "probes": {"volume": {"auc": 0.6}},
-        "rivals": {"logistic": {"auc": 0.7}},
+        "baselines": {"logistic": {"auc": 0.7}},
         "balanced": True,
         "permutation_p": 0.01,
     }

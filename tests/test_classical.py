@@ -1,4 +1,4 @@
-"""The rival that learns nothing: it finds what is bright on one side, and no ventricles."""
+"""The baseline that learns nothing: it finds what is bright on one side, and no ventricles."""
 
 import numpy as np
 import pytest

@@ -507,7 +507,7 @@ def test_the_collection_is_downloaded_only_when_asked_for(epitome, tmp_path, mon
 
 
 @pytest.mark.parametrize("compared", [True, False])
-def test_extract_sets_the_epitome_beside_its_rivals(epitome, tmp_path, monkeypatch, compared):
+def test_extract_compares_the_epitome_with_its_baselines(epitome, tmp_path, monkeypatch, compared):
     workspace = make_workspace(tmp_path)
     rows = {"participant_id": ["sub-001", "sub-002"], "mse_epitome": [0.5, np.nan], "note": [None, "too small"]}
     mse = {"epitome": 0.512, "kmeans": 0.75, "random": 1.25}

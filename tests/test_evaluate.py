@@ -47,7 +47,7 @@ def good(tmp_path_factory):
     table = _table(shift=2.5)
     ages = pd.Series(np.arange(60.0), index=sorted(set(table.participant_id)))
     given = add_probe(table, "age", ages)
-    return table, out, grade_features(given, out, oracle_auc=0.9, beside={"noise": _blind(table)}, **QUICK)
+    return table, out, grade_features(given, out, oracle_auc=0.9, other_tables={"noise": _blind(table)}, **QUICK)
 
 
 def _blind(table):
@@ -89,16 +89,16 @@ def test_selected_features_are_counted_over_the_folds(good):
     assert (selected[["ranking", "redundancy", "stability"]] <= 3).all(axis=None)
 
 
-def test_rivals_and_probes_stand_beside_with_the_same_scores(good):
+def test_baselines_and_probes_get_the_same_scores(good):
     table, out, scores = good
-    assert list(scores["rivals"]) == ["majority", "logistic", "random_forest", "noise"]
+    assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "noise"]
     assert list(scores["probes"]) == ["age"]
-    for rival in (*scores["rivals"].values(), *scores["probes"].values()):
-        assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"} <= set(rival)
-    assert scores["rivals"]["logistic"]["auc"] > 0.85 and scores["rivals"]["random_forest"]["auc"] > 0.85
-    assert scores["rivals"]["noise"]["auc"] < 0.75 and scores["probes"]["age"]["auc"] < 0.75
-    rivals = read_tsv(out / "rivals.tsv")
-    assert set(rivals.model) == {"logistic", "random_forest", "age"} and len(rivals) == 3 * 60
+    for baseline in (*scores["baselines"].values(), *scores["probes"].values()):
+        assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"} <= set(baseline)
+    assert scores["baselines"]["logistic"]["auc"] > 0.85 and scores["baselines"]["random_forest"]["auc"] > 0.85
+    assert scores["baselines"]["noise"]["auc"] < 0.75 and scores["probes"]["age"]["auc"] < 0.75
+    baselines = read_tsv(out / "baselines.tsv")
+    assert set(baselines.model) == {"logistic", "random_forest", "age"} and len(baselines) == 3 * 60
 
 
 def test_the_majority_is_chance_whatever_the_mix():
@@ -119,7 +119,7 @@ def test_a_second_call_recalls_the_finished_folds(good, monkeypatch):
     monkeypatch.setattr("epitome_kit.grade.evaluate.grade_fold", lambda rows, settings: pytest.fail("graded again"))
     given = add_probe(table, "age", pd.Series(np.arange(60.0), index=sorted(set(table.participant_id))))
     with collect_warnings() as remarks:
-        again = grade_features(given, out, oracle_auc=0.9, beside={"noise": _blind(table)}, **QUICK)
+        again = grade_features(given, out, oracle_auc=0.9, other_tables={"noise": _blind(table)}, **QUICK)
     assert again == scores and not remarks
     assert len(list((out / "folds").iterdir())) == 6, "three folds of each table"
     for change, words in [({"seed": 7}, "seed was 0, is 7"), ({}, "input rows of the table changed")]:
@@ -145,7 +145,7 @@ def test_calibration_mends_probabilities_that_balanced_training_has_bent(tmp_pat
     parts = [
         table.assign(fold=fold, role=np.where(np.arange(160) // 8 % 2 == fold, "test", "train")) for fold in (0, 1)
     ]
-    answers, _ = cross_validate(pd.concat(parts, ignore_index=True), tmp_path, rivals=False, epochs=30)
+    answers, _ = cross_validate(pd.concat(parts, ignore_index=True), tmp_path, baselines=False, epochs=30)
     scores = score_models(answers)["ann"]
     assert scores["brier"] < scores["brier_uncalibrated"] - 0.03
     assert scores["brier"] < 0.125

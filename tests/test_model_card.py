@@ -10,7 +10,7 @@ from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json, write_json
 from epitome_kit.report.model_card import write_model_card
 
-RIVAL = {"auc": 0.77, "auc_ci95": [0.62, 0.9], "balanced_accuracy": 0.7, "brier": 0.2}
+BASELINE = {"auc": 0.77, "auc_ci95": [0.62, 0.9], "balanced_accuracy": 0.7, "brier": 0.2}
 TABLE = {
     "target": "Target",
     "n": 159,
@@ -22,7 +22,7 @@ TABLE = {
     "permutation_p": 0.001,
     "repeats": 4,
     "folds": 5,
-    "rivals": {"logistic": {**RIVAL, "auc": 0.81}},
+    "baselines": {"logistic": {**BASELINE, "auc": 0.81}},
     "selection": {"methods": ["ranking", "stability"], "numbers": [8, 16]},
     "source": {"table": "radiomics.csv", "checksum": "0123abcd", "columns": 2030},
 }
@@ -52,9 +52,13 @@ def test_the_questions_for_the_author_are_counted(tmp_path):
     assert "consent" in text.partition("## Ethics")[2].partition("##")[0], "patients were scanned"
 
 
-def test_rivals_and_probes_stand_in_one_table_with_the_model(tmp_path):
+def test_baselines_and_probes_stand_in_one_table_with_the_model(tmp_path):
     workspace = make_workspace(tmp_path)
-    added = {"rivals": {"random_forest": RIVAL}, "probes": {"volume": {**RIVAL, "auc": 0.7}}, "permutation_p": 0.004}
+    added = {
+        "baselines": {"random_forest": BASELINE},
+        "probes": {"volume": {**BASELINE, "auc": 0.7}},
+        "permutation_p": 0.004,
+    }
     write_json(workspace / "scores.json", {**read_json(workspace / "scores.json"), **added})
     text = card_of(workspace)
     assert "| **this model** | 0.81 | 0.68 to 0.92 | 0.74 | 0.190 |" in text

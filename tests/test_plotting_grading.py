@@ -22,7 +22,7 @@ def graded(tmp_path):
         **score(label, raw, raw**2),
         "class_counts": {"2": 30, "3": 30},
         "oracle_auc": 0.9,
-        "rivals": {"majority": chance, "logistic": score(label, 1 - raw)},
+        "baselines": {"majority": chance, "logistic": score(label, 1 - raw)},
         "probes": {"age": chance},
         "folds": 5,
         "repeats": 1,
@@ -47,7 +47,7 @@ def test_every_model_stands_with_its_value_and_interval(graded):
     assert any(text.startswith(f"{scores['auc']:.3f}") for text in texts)
     assert "best possible, 0.90" in texts and "n = 60" in figure.axes[0].get_title()
     left = figure.axes[0].get_xlim()[0]
-    assert left <= scores["rivals"]["logistic"]["auc_ci95"][0], "a baseline below chance stays inside the frame"
+    assert left <= scores["baselines"]["logistic"]["auc_ci95"][0], "a baseline below chance stays inside the frame"
 
 
 def test_without_a_ceiling_none_is_drawn(graded):

@@ -66,7 +66,7 @@ class _Quick:
 
 @pytest.fixture(autouse=True)
 def fitted(monkeypatch):
-    """What the stand-in was asked for: number, subjects and arrays of each network. The rival is spared as well."""
+    """What the stand-in was asked for: number, subjects and arrays of each network. The baseline is spared as well."""
     monkeypatch.setattr(segment, "UNetFineTuner", _Quick)
     monkeypatch.setattr(
         outline_cohort, "outline_by_symmetry", lambda scans, contrasts: scans[..., contrasts.index("FLAIR")] > 1
@@ -161,11 +161,11 @@ def test_the_network_of_its_fold_drew_each_mask(segmented):
         assert overlaps[row.fold] == max(overlaps) > 0.97
 
 
-def test_a_rival_that_learns_nothing_stands_beside_it(segmented, made):
+def test_a_baseline_that_learns_nothing_is_scored_as_well(segmented, made):
     cohort, _, tumours, _ = segmented
     scans = load_scans(Preprocessed(made[1], "sub-03"), CHANNELS)
-    rival = dice(outline_by_symmetry(scans, CHANNELS), draw_head(3)[1] > 0)
-    assert tumours.set_index("participant_id").dice_classical["sub-03"] == pytest.approx(rival, abs=0.02)
+    baseline = dice(outline_by_symmetry(scans, CHANNELS), draw_head(3)[1] > 0)
+    assert tumours.set_index("participant_id").dice_classical["sub-03"] == pytest.approx(baseline, abs=0.02)
 
 
 def test_a_subject_without_annotation_is_measured_and_not_compared(segmented):

@@ -51,7 +51,10 @@ def test_good_numbers_have_one_limit_left():
             {"probes": {"volume": {"auc": 0.75}}},
             "Volume alone reaches an AUC of 0.75, not clearly below the model's 0.80.",
         ),
-        ({"rivals": {"random_forest": {"auc": 0.82}}}, "Random forest reaches an AUC of 0.82, above the model's 0.80."),
+        (
+            {"baselines": {"random_forest": {"auc": 0.82}}},
+            "Random forest reaches an AUC of 0.82, above the model's 0.80.",
+        ),
     ],
 )
 def test_a_limit_follows_from_its_number_and_from_no_other(changes, words):
@@ -60,7 +63,7 @@ def test_a_limit_follows_from_its_number_and_from_no_other(changes, words):
 
 
 def test_what_the_interval_excludes_is_no_limit():
-    weak = {"probes": {"age": {"auc": 0.6}}, "rivals": {"logistic": {"auc": 0.7}, "majority": {"auc": 0.9}}}
+    weak = {"probes": {"age": {"auc": 0.6}}, "baselines": {"logistic": {"auc": 0.7}, "majority": {"auc": 0.9}}}
     assert limits(known(**weak)) == [ELSEWHERE]
 
 
@@ -97,10 +100,10 @@ def test_newer_keys_are_used_when_they_are_there():
     selection = {"methods": ["ranking", "stability"], "tried": 3}
     assert say("tuning", selection=selection) == "Tried: methods: ranking, stability; tried: 3."
     assert say("tuning") == ""
-    assert say("rivals", rivals={"logistic": {"auc": 0.7}}).startswith(
+    assert say("baselines", baselines={"logistic": {"auc": 0.7}}).startswith(
         "logistic regression: AUC 0.70; this model: 0.80"
     )
-    assert say("rivals") == "Accuracy of always predicting the larger class: 0.60, n = 200."
+    assert say("baselines") == "Accuracy of always predicting the larger class: 0.60, n = 200."
     assert "repeated 4 times" in say("partition") and "repeated" not in say("partition", repeats=1)
     assert say("source", source={"file": "a.csv", "columns": 2030}) == "file: a.csv, columns: 2030."
 

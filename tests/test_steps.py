@@ -45,7 +45,7 @@ def without(single, tmp_path_factory):
 def test_what_was_left_out_is_written_down(step, without):
     files, _ = without(step)
     settings = read_json(files.record)["settings"]
-    assert list(settings["steps"]) == list(STEPS) and settings["lead"] == "T2w"
+    assert list(settings["steps"]) == list(STEPS) and settings["reference"] == "T2w"
     assert [name for name, parameters in settings["steps"].items() if parameters is None] == [step]
     assert f"left out: {step}" in read_json(files.folder / "dataset_description.json")["GeneratedBy"][0]["Description"]
     for contrast in ("T1ce", "T2w"):

@@ -43,7 +43,7 @@ def state_findings(
         ``size`` is None if no tumour was found.
     """
     scans = {name: load_image(path, check_voxels=False) for name, path in report.scans.items()}
-    known = voxel_size_known(scans[report.lead])
+    known = voxel_size_known(scans[report.main_contrast])
     found = int(tumour.volume_voxels)
     size: Json | None = None
     if found:
@@ -63,7 +63,7 @@ def state_findings(
     brain_ml = np.sum(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])) / 1000 if known else None
     return {
         "version": __version__,
-        "lead": report.lead,
+        "main_contrast": report.main_contrast,
         "scans": grids,
         "brain_ml": brain_ml,
         "size": size,

@@ -252,7 +252,7 @@ class CasePage(ipw.VBox):
             ipw.HTML(_KEEP.format(sheet=sheet)),
             ipw.HTML(case_html(report)),
             ipw.HTML("<h2>Look through the slices</h2>"),
-            SliceViewer({report.lead: report.scans[report.lead]}, masks),
+            SliceViewer({report.main_contrast: report.scans[report.main_contrast]}, masks),
         ]
 
 

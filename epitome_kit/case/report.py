@@ -57,7 +57,7 @@ class CaseReport:
     ----------
     folder : Path
         Folder of all output files.
-    lead : str
+    main_contrast : str
         Contrast that was segmented.
     scans : dict of str to Path
         Scans by contrast, without text in their headers.
@@ -71,7 +71,7 @@ class CaseReport:
     """
 
     folder: Path
-    lead: str
+    main_contrast: str
     scans: dict[str, Path]
     brain: Path
     tumour: Path
@@ -129,17 +129,17 @@ def case_report(
     out, report_step = Path(out), progress or (lambda step: None)
     report_step(STEPS[0])
     scans = _keep_scans(images, out)
-    lead = by_conspicuity(scans)[0]
+    main_contrast = by_conspicuity(scans)[0]
     record = _record(out, scans, workspace, truth, evidence)
     if record.valid():
-        return _read_report(out, lead, scans, record)
+        return _read_report(out, main_contrast, scans, record)
     report_again("case_report", [record.difference()])
     record.path.unlink(missing_ok=True)
     report_step(STEPS[1])
     subject, files = prepare_head(scans, out)
     report_step(STEPS[2])
     tumour = predict_tumours([subject], files.folder, out).iloc[0]
-    report = _empty_report(out, lead, scans)
+    report = _empty_report(out, main_contrast, scans)
     report_step(STEPS[3])
     report.facts.update(state_findings(report, tumour, truth, evidence or {}, files.warnings))
     report_step(STEPS[4])
@@ -173,9 +173,9 @@ def case_html(report: CaseReport) -> str:
     return render_page("case_body.html.j2", **_shown(report))
 
 
-def _empty_report(out: Path, lead: str, scans: dict[str, Path]) -> CaseReport:
-    brain = Preprocessed(Workspace(out).preprocessed, NAME).mask("desc-brain", space=lead)
-    return CaseReport(out, lead, scans, brain, mask_path(out, NAME), {})
+def _empty_report(out: Path, main_contrast: str, scans: dict[str, Path]) -> CaseReport:
+    brain = Preprocessed(Workspace(out).preprocessed, NAME).mask("desc-brain", space=main_contrast)
+    return CaseReport(out, main_contrast, scans, brain, mask_path(out, NAME), {})
 
 
 def _record(
@@ -197,9 +197,9 @@ def _record(
     return Record(out / "record.json", settings, checksums(*scans.values(), *networks), outputs)
 
 
-def _read_report(out: Path, lead: str, scans: dict[str, Path], record: Record) -> CaseReport:
+def _read_report(out: Path, main_contrast: str, scans: dict[str, Path], record: Record) -> CaseReport:
     """Read a finished report; null becomes NaN."""
-    report = _empty_report(out, lead, scans)
+    report = _empty_report(out, main_contrast, scans)
     report.facts.update(read_json(out / CASE_FACTS))
     if size := report.facts["size"]:
         size.update({name: np.nan for name, value in size.items() if value is None and name != "measured"})
@@ -270,12 +270,12 @@ def _draw(report: CaseReport, workspace: PathLike | None) -> None:
     from epitome_kit.case.charts import grade_chart
     from epitome_kit.plotting.scans import show_planes
 
-    lead = {report.lead: report.scans[report.lead]}
-    figure = show_planes(lead, {"brain": report.brain}, title="Skull strip")
-    _save(report, "brain", figure, f"The {report.lead} scan in three planes, with the brain mask outlined.")
+    scan = {report.main_contrast: report.scans[report.main_contrast]}
+    figure = show_planes(scan, {"brain": report.brain}, title="Skull strip")
+    _save(report, "brain", figure, f"The {report.main_contrast} scan in three planes, with the brain mask outlined.")
     if report.facts["size"]:
-        figure = show_planes(lead, {"tumour": report.tumour}, title="Tumour")
-        _save(report, "tumour", figure, f"The {report.lead} scan in three planes, with the tumour outlined.")
+        figure = show_planes(scan, {"tumour": report.tumour}, title="Tumour")
+        _save(report, "tumour", figure, f"The {report.main_contrast} scan in three planes, with the tumour outlined.")
     if "grade" in report.facts and workspace is not None:
         predictions = read_tsv(Workspace(Path(workspace)).predictions)
         figure = grade_chart(predictions, report.facts["grade"])

@@ -179,12 +179,12 @@ def _segment_scans(
     images = {contrast: path for contrast, (path, _) in judged.items()}
     images = _apply_affine(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
-    lead, name = by_conspicuity(images)[0], tumours.participant_id[0]
+    contrast, name = by_conspicuity(images)[0], tumours.participant_id[0]
     picture = Workspace(out).figures / f"{name}_tumour.png"
-    record = made_from(picture, Path(images[lead]), mask_path(out, name))
+    record = made_from(picture, Path(images[contrast]), mask_path(out, name))
     if not record.valid():
-        figure = show_planes({lead: images[lead]}, {"tumour": mask_path(out, name)}, title=name)
-        save_figure(figure, picture, f"The {lead} of {name} with its tumour outlined.")
+        figure = show_planes({contrast: images[contrast]}, {"tumour": mask_path(out, name)}, title=name)
+        save_figure(figure, picture, f"The {contrast} of {name} with its tumour outlined.")
         record.finish()
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
     write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))

@@ -32,7 +32,7 @@ def grade_features(
     epochs: int = 30,
     seed: int = 0,
     oracle_auc: float | None = None,
-    beside: Mapping[str, pd.DataFrame] | None = None,
+    other_tables: Mapping[str, pd.DataFrame] | None = None,
     workers: int = 1,
 ) -> Json:
     """Select features, train the ANN and score it, fold by fold.
@@ -49,7 +49,7 @@ def grade_features(
         :func:`epitome_kit.learn.probes.add_probe`. Rows with the same ``group_id``, if
         there is such a column, stay together.
     out : path
-        Workspace: ``scores.json``, ``predictions.tsv``, ``rivals.tsv``,
+        Workspace: ``scores.json``, ``predictions.tsv``, ``baselines.tsv``,
         ``selected.tsv``, ``ann.keras`` (of the last fold; its inputs are the features
         in ``ann.json``).
     target : {"grade", "codeletion"}, default="grade"
@@ -62,7 +62,7 @@ def grade_features(
         Seed of selection, inner folds, networks, bootstrap and permutations.
     oracle_auc : float, default=None
         Upper limit of the AUC of any model, known for phantoms.
-    beside : dict of str to DataFrame, default=None
+    other_tables : dict of str to DataFrame, default=None
         Other tables of the same folds, by name; each is graded by the same network
         and listed as a baseline.
     workers : int, default=1
@@ -72,7 +72,7 @@ def grade_features(
     -------
     dict
         Contents of ``scores.json``: see :func:`epitome_kit.grade.scores.score`; also
-        ``rivals`` (the baselines) and ``probes``, with the same keys for each.
+        ``baselines`` and ``probes``, with the same keys for each.
 
     Raises
     ------
@@ -111,9 +111,9 @@ def grade_features(
     features = features[features.label.notna()]
     results, settings = grade(features)
     scores = build_scoreboard(results, features, seed=seed)
-    for name, table in (beside or {}).items():
-        others, _ = grade(table[table.label.notna()], rivals=False, name=name)
-        scores["rivals"][name] = score_models(others, seed)[scores["model"]]
+    for name, table in (other_tables or {}).items():
+        others, _ = grade(table[table.label.notna()], baselines=False, name=name)
+        scores["baselines"][name] = score_models(others, seed)[scores["model"]]
     names = list(map(str, TARGETS[target]))
     scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
     scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
@@ -130,7 +130,7 @@ def cross_validate(
     epochs: int = 30,
     seed: int = 0,
     workers: int = 1,
-    rivals: bool = True,
+    baselines: bool = True,
     network: bool = True,
     name: str = "features",
 ) -> tuple[list[Json], Settings]:
@@ -145,7 +145,7 @@ def cross_validate(
         Workspace, whose ``folds/`` has the finished folds.
     balanced, epochs, seed, workers
         As for :func:`grade_features`.
-    rivals : bool, default=True
+    baselines : bool, default=True
         Whether to train baselines and probes as well.
     network : bool, default=True
         Whether to train the network; else a logistic regression takes its place.
@@ -163,7 +163,7 @@ def cross_validate(
     folds = [rows for _, rows in table.groupby(["repeat", "fold"])]
     subjects = max(int((rows.role == "train").sum()) for rows in folds)
     widest = min(max(NUMBERS), len(feature_columns(table)))
-    settings = Settings(widest, subjects, epochs, balanced, seed, rivals, network)
+    settings = Settings(widest, subjects, epochs, balanced, seed, baselines, network)
     stem = re.sub(r"\W+", "-", name)
     jobs = [(rows, _fold_record(out / "folds", stem, rows, settings)) for rows in folds]
     report_again(f"Grading of {name}", [record.difference() for _, record in jobs])
@@ -187,8 +187,8 @@ def build_scoreboard(results: Sequence[Json], table: pd.DataFrame, *, seed: int 
     Returns
     -------
     dict
-        ``model``, the name of the primary model, and its scores; ``rivals`` (the
-        baselines) and ``probes`` with the same keys for each; ``folds``, ``repeats``,
+        ``model``, the name of the primary model, and its scores; ``baselines`` and
+        ``probes`` with the same keys for each; ``folds``, ``repeats``,
         ``seed``, ``features`` and ``selection``.
     """
     scored = score_models(results, seed)
@@ -200,7 +200,7 @@ def build_scoreboard(results: Sequence[Json], table: pd.DataFrame, *, seed: int 
     return {
         "model": primary,
         **scored[primary],
-        "rivals": {
+        "baselines": {
             "majority": majority(subjects.label, subjects.get(GROUP)),
             **{name: scored[name] for name in BASELINES if name in scored and name != primary},
         },
@@ -275,7 +275,7 @@ def save_grading(out: Path, results: Sequence[Json], scores: Json, rows: pd.Data
     predictions = pd.concat([result["predictions"] for result in results]).sort_values(["repeat", "participant_id"])
     of_primary = predictions.model == settings.primary
     write_tsv(Workspace(out).predictions, predictions[of_primary].drop(columns="model"))
-    write_tsv(out / "rivals.tsv", predictions[~of_primary])
+    write_tsv(out / "baselines.tsv", predictions[~of_primary])
     write_tsv(Workspace(out).selected, _selection_counts(results))
     if settings.network:
         _save_network(out, rows, settings)

@@ -49,7 +49,7 @@ class Settings(NamedTuple):
         Whether both classes have the same total weight.
     seed : int
         Seed of selection, inner folds and networks.
-    rivals : bool
+    baselines : bool
         Whether to train the baselines as well.
     network : bool
         Whether to train the network; else :data:`BASELINE` takes its place.
@@ -60,7 +60,7 @@ class Settings(NamedTuple):
     epochs: int = 30
     balanced: bool = True
     seed: int = 0
-    rivals: bool = True
+    baselines: bool = True
     network: bool = True
 
     @property
@@ -136,7 +136,7 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
     chosen = select_hyperparameters(x, y, settings, groups)
     model = primary_model(settings)
     results = {settings.primary: _predict(model, x, y, x_test, chosen, known=chosen.probabilities)}
-    if settings.rivals:
+    if settings.baselines:
         for name in [name for name in BASELINES if name not in results]:
             results[name] = _predict(make_baseline(name, settings.seed), x, y, x_test, chosen)
         for name, probe in probe_columns(rows).items():
@@ -233,7 +233,7 @@ def primary_model(settings: Settings) -> ClassifierMixin:
     """Return the primary model; a network is cached, as building it takes longer than training."""
     if not settings.network:
         return make_baseline(BASELINE, settings.seed)
-    return _cached_network(settings._replace(rivals=True))
+    return _cached_network(settings._replace(baselines=True))
 
 
 def _new_network(settings: Settings) -> "Grader":

@@ -103,7 +103,7 @@ def grading_board(folder: PathLike, *, title: str) -> DescribedFigure:
 
 
 def _rows(scores: Json) -> dict[str, Json]:
-    models = {scores.get("model", "ann"): scores, **scores.get("rivals", {}), **scores.get("probes", {})}
+    models = {scores.get("model", "ann"): scores, **scores.get("baselines", {}), **scores.get("probes", {})}
     probes = {name: f"{name} alone" for name in scores.get("probes", {})}
     return {{**_NAMES, **probes}.get(name, name): model for name, model in models.items()}
 
@@ -130,7 +130,9 @@ def _draw_baselines(axes: Axes, rows: dict[str, Json], scores: Json) -> None:
 
 def _draw_scores(axes: Axes, scores: Json) -> None:
     """Draw the other scores of the network, with those of the majority class."""
-    majority = {name: scores["rivals"]["majority"][name] for name in (*_SCORES, "brier")} if "rivals" in scores else {}
+    majority = (
+        {name: scores["baselines"]["majority"][name] for name in (*_SCORES, "brier")} if "baselines" in scores else {}
+    )
     for place, name in enumerate((*_SCORES, "brier")):
         low, high = scores[f"{name}_ci95"]
         axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")

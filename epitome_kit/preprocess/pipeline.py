@@ -184,10 +184,10 @@ def preprocessing_record(subject: Subject, out: PathLike, *, steps: Steps, spaci
     -------
     Record
     """
-    files, lead = Preprocessed(Path(out), subject.id), registration_reference(subject)
+    files, reference = Preprocessed(Path(out), subject.id), registration_reference(subject)
     scans = [*subject.images.values(), *([subject.annotation] if subject.annotation else [])]
-    settings = {"spacing_mm": float(spacing_mm), "steps": steps, "lead": lead}
-    masks = [files.mask("desc-brain"), files.mask("desc-brain", space=lead)]
+    settings = {"spacing_mm": float(spacing_mm), "steps": steps, "reference": reference}
+    masks = [files.mask("desc-brain"), files.mask("desc-brain", space=reference)]
     outputs = [*map(files.scan, subject.images), *map(files.transform, subject.images), *masks]
     return Record(files.record, settings, checksums(*scans, *map(sidecar_path, scans)), outputs)
 

@@ -126,24 +126,25 @@ def preprocess_subject(
         originals[name], messages = _as_array_image(load_image(path, where="preprocess"))
         warnings += [f"{name}: {each}" for each in messages]
     images = {name: assign_nominal_voxel_size(image) for name, image in originals.items()}
-    lead = registration_reference(subject)
-    mask, taken_as, stripping_warnings = _strip(images[lead], steps)
-    warnings += [f"{lead}: {each}" for each in stripping_warnings]
+    reference = registration_reference(subject)
+    mask, taken_as, stripping_warnings = _strip(images[reference], steps)
+    warnings += [f"{reference}: {each}" for each in stripping_warnings]
     corrected: dict[str, nib.Nifti1Image] = {}
     to_template: dict[str, np.ndarray] = {}
-    corrected[lead], field = _correct(images[lead], mask, steps)
-    others = [name for name in images if name != lead]
-    aligned = {name: not steps["register"] or _aligned_at_origin(subject, name, lead, images) for name in others}
+    corrected[reference], field = _correct(images[reference], mask, steps)
+    others = [name for name in images if name != reference]
+    aligned = {name: not steps["register"] or _aligned_at_origin(subject, name, reference, images) for name in others}
     jobs = [
-        delayed(_register_to_reference)(images[name], corrected[lead], mask, steps, aligned[name]) for name in others
+        delayed(_register_to_reference)(images[name], corrected[reference], mask, steps, aligned[name])
+        for name in others
     ]
-    jobs.append(delayed(_to_template)(corrected[lead], mask, steps))
-    *registered, to_template[lead] = Parallel(threads, prefer="threads")(jobs)
-    for name, (moved, to_lead) in zip(others, registered, strict=True):
-        corrected[name], to_template[name] = moved, to_template[lead] @ to_lead
+    jobs.append(delayed(_to_template)(corrected[reference], mask, steps))
+    *registered, to_template[reference] = Parallel(threads, prefer="threads")(jobs)
+    for name, (moved, to_reference) in zip(others, registered, strict=True):
+        corrected[name], to_template[name] = moved, to_template[reference] @ to_reference
 
     grid = template_grid(spacing_mm)
-    brain = _resample_mask(mask, grid, to_template[lead])
+    brain = _resample_mask(mask, grid, to_template[reference])
     warnings += alarms.coverage_warnings({name: (images[name], to_template[name]) for name in others}, brain)
     for name, image in corrected.items():
         on_template = resample(image, *grid, transform=to_template[name], smooth=True)
@@ -151,19 +152,21 @@ def preprocess_subject(
         write_json(sidecar_path(files.scan(name)), _sidecar(steps))
         write_matrix(files.transform(name), to_template[name])
     if steps.get("deform"):
-        save_image(register_deformable(corrected[lead], to_template[lead]), files.deformation(lead))
+        save_image(register_deformable(corrected[reference], to_template[reference]), files.deformation(reference))
     if field is not None:
-        _save_field(field, files.bias(lead))
-    save_image(new_image_like(np.asarray(mask.dataobj), originals[lead]), files.mask("desc-brain", space=lead))
-    write_json(sidecar_path(files.mask("desc-brain", space=lead)), {"Type": "Brain", "SpatialReference": "orig"})
+        _save_field(field, files.bias(reference))
+    save_image(
+        new_image_like(np.asarray(mask.dataobj), originals[reference]), files.mask("desc-brain", space=reference)
+    )
+    write_json(sidecar_path(files.mask("desc-brain", space=reference)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
-    _resample_annotation(subject, originals[lead], images[lead], grid, to_template[lead], files)
+    _resample_annotation(subject, originals[reference], images[reference], grid, to_template[reference], files)
     quality = measure_without_truth(mask, field, brain, stripped=steps["strip"] is not None)
     if steps["register"]:
         warnings += alarms.template_warnings(quality["template_dice"])
     return {
         "participant_id": subject.id,
-        **compare_with_truth(subject, lead, mask, field, to_template[lead]),
+        **compare_with_truth(subject, reference, mask, field, to_template[reference]),
         **quality,
         "taken_as": taken_as,
         "warnings": warnings,
@@ -190,12 +193,12 @@ def _to_template(scan: nib.Nifti1Image, mask: nib.Nifti1Image, steps: Steps) -> 
 
 
 def _register_to_reference(
-    image: nib.Nifti1Image, lead: nib.Nifti1Image, mask: nib.Nifti1Image, steps: Steps, aligned: bool
+    image: nib.Nifti1Image, reference: nib.Nifti1Image, mask: nib.Nifti1Image, steps: Steps, aligned: bool
 ) -> tuple[nib.Nifti1Image, np.ndarray]:
     """Register a contrast to the reference, and correct it; return it and its transform."""
-    to_lead = np.eye(4) if aligned else register_rigid(image, lead, mask)
-    carried = resample(mask, image.affine, image.shape, transform=np.linalg.inv(to_lead), order=0)
-    return _correct(image, carried, steps)[0], to_lead
+    to_reference = np.eye(4) if aligned else register_rigid(image, reference, mask)
+    carried = resample(mask, image.affine, image.shape, transform=np.linalg.inv(to_reference), order=0)
+    return _correct(image, carried, steps)[0], to_reference
 
 
 def _correct(
@@ -218,11 +221,11 @@ def _sidecar(steps: Steps) -> Json:
     }
 
 
-def _aligned_at_origin(subject: Subject, name: str, lead: str, images: Mapping[str, nib.Nifti1Image]) -> bool:
+def _aligned_at_origin(subject: Subject, name: str, reference: str, images: Mapping[str, nib.Nifti1Image]) -> bool:
     """Check whether the sidecar states that two contrasts were aligned at the origin."""
     sidecar = sidecar_path(subject.images[name])
     stated = sidecar.is_file() and read_json(sidecar).get("CoregisteredAtOrigin", False)
-    return bool(stated) and same_grid(images[name], images[lead])
+    return bool(stated) and same_grid(images[name], images[reference])
 
 
 def _resample_mask(mask: nib.Nifti1Image, grid: Grid, transform: np.ndarray) -> nib.Nifti1Image:

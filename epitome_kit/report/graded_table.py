@@ -55,7 +55,7 @@ def grade_table(
         One row per subject, or several with `group`.
     out : path
         Output folder: ``scores.json``, ``scoreboard.png``, ``predictions.tsv``,
-        ``rivals.tsv`` (baselines), ``selected.tsv``, ``ann.keras`` (trained on all
+        ``baselines.tsv``, ``selected.tsv``, ``ann.keras`` (trained on all
         subjects, on the features listed in ``ann.json``), ``provenance.json`` and
         ``model_card.md``.
     label : str

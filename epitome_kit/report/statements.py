@@ -92,7 +92,7 @@ def score_rows(scores: Json, names: Sequence[str]) -> list[dict[str, str]]:
         name, value, interval, majority and meaning, all text.
     """
     majority = {"auc": 0.5, "balanced_accuracy": 0.5, "accuracy": scores.get("majority_accuracy")}
-    majority |= (scores.get("rivals") or {}).get("majority") or {}
+    majority |= (scores.get("baselines") or {}).get("majority") or {}
     return [
         {
             "name": name,
@@ -213,7 +213,7 @@ def _limits_of_size(scores: Json, counts: dict[str, int]) -> Iterator[str]:
 def _limits_of_others(scores: Json) -> Iterator[str]:
     """List baselines and probes whose AUC lies within or above the interval of the model."""
     low = (scores.get("auc_ci95") or (1, 1))[0]
-    for kind, word in (("rivals", "{}"), ("probes", "{} alone")):
+    for kind, word in (("baselines", "{}"), ("probes", "{} alone")):
         for name, other in (scores.get(kind) or {}).items():
             if name != "majority" and other.get("auc") is not None and other["auc"] >= low:
                 named = word.format(WORDING.get(name, name.replace("_", " ")))

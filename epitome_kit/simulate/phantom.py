@@ -220,16 +220,16 @@ def _make_subject(
     latents = draw_latents(grade_iii, codeleted, rng)
     tumour = grow_tumour(head, latents, rng)
     deformation, pose = random_deformation(rng), random_pose(rng)
-    lead = "T2w" if "T2w" in contrasts else contrasts[0]
-    motion = {name: np.eye(4) if name == lead else random_motion(rng) for name in contrasts}
+    reference = "T2w" if "T2w" in contrasts else contrasts[0]
+    motion = {name: np.eye(4) if name == reference else random_motion(rng) for name in contrasts}
     grid = random_grid(rng, spacing_mm, field="full" if spacing_mm[2] > 2 * spacing_mm[0] else "quick")
     for name in contrasts:
         scan = acquire(head, tumour, deformation, motion[name] @ pose, grid, contrast=name, rng=rng)
         _write_scan(out, subject_id, name, scan)
-        if name == lead:
+        if name == reference:
             volume_ml = _write_masks(out, subject_id, name, scan)
         else:
-            path = truth_folder(out, subject_id) / f"{subject_id}_from-{name}_to-{lead}_mode-image_xfm.txt"
+            path = truth_folder(out, subject_id) / f"{subject_id}_from-{name}_to-{reference}_mode-image_xfm.txt"
             write_matrix(path, np.linalg.inv(motion[name]))
     row = {
         "participant_id": subject_id,
@@ -255,21 +255,21 @@ def _write_scan(out: Path, subject_id: str, contrast: str, scan: Scan) -> None:
     write_matrix(truth / f"{subject_id}_from-{contrast}_to-{SPACE}_mode-image_xfm.txt", scan.to_template)
 
 
-def _write_masks(out: Path, subject_id: str, lead: str, scan: Scan) -> float:
+def _write_masks(out: Path, subject_id: str, reference: str, scan: Scan) -> float:
     """Write the true masks and the annotation on three slices; return the true volume in mL."""
     truth = truth_folder(out, subject_id)
     grid = scan.image.affine
-    reference = {"SpatialReference": f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[lead].bids}.nii.gz"}
+    space = {"SpatialReference": f"bids:raw:{subject_id}/anat/{subject_id}_{CONTRASTS[reference].bids}.nii.gz"}
     for name, kind, mask in (("desc-brain", "Brain", scan.brain), ("label-tumour", "Lesion", scan.tumour)):
-        stem = f"{subject_id}_space-{lead}_{name}_mask"
+        stem = f"{subject_id}_space-{reference}_{name}_mask"
         save_image(nib.Nifti1Image(mask, grid), truth / f"{stem}.nii.gz")
-        write_json(truth / f"{stem}.json", {"Type": kind, **reference})
+        write_json(truth / f"{stem}.json", {"Type": kind, **space})
     widest = int(scan.tumour.sum((0, 1)).argmax())
     slices = [k for k in (widest - 1, widest, widest + 1) if 0 <= k < scan.tumour.shape[2]]
     annotation = np.zeros_like(scan.tumour)
     annotation[:, :, slices] = scan.tumour[:, :, slices]
     save_image(nib.Nifti1Image(annotation, grid), annotation_path(out, subject_id))
-    write_annotation_sidecar(out, subject_id, lead, slices)
+    write_annotation_sidecar(out, subject_id, reference, slices)
     return float(scan.tumour.sum() * abs(np.linalg.det(grid[:3, :3])) / 1000)
 
 

@@ -42,13 +42,13 @@ def to_subject_space(subject: Subject, preprocessed: PathLike, probability: np.n
         tenth of the largest.
     """
     files = Preprocessed(Path(preprocessed), subject.id)
-    lead = registration_reference(subject)
-    original = load_image(subject.images[lead])
+    reference = registration_reference(subject)
+    original = load_image(subject.images[reference])
     scan = assign_nominal_voxel_size(original)
     on_template = nib.Nifti1Image(
         probability.astype(np.float32), nib.Nifti1Image.from_filename(files.mask("desc-brain")).affine
     )
-    to_scan = np.linalg.inv(np.loadtxt(files.transform(lead)))
+    to_scan = np.linalg.inv(np.loadtxt(files.transform(reference)))
     on_scan = resample(on_template, scan.affine, scan.shape, transform=to_scan)
     found = _remove_small_components(np.asarray(on_scan.dataobj) > THRESHOLD)
     return new_image_like(found.astype(np.uint8), original)

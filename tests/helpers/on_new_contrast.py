@@ -72,7 +72,7 @@ def _preprocess_and_outline(cohort, folder):
 
 def _one_scan(cohort, folder):
     report = case_report(cohort["sub-001"].images, folder / "case")
-    return {"case": [report.lead, list(report.scans), list(report.facts["scans"])]}
+    return {"case": [report.main_contrast, list(report.scans), list(report.facts["scans"])]}
 
 
 if __name__ == "__main__":
