@@ -100,6 +100,7 @@ def test_what_cannot_be_done_again_is_three_lines(folder, options, words, run):
         rerun_notebooks(run.parent / folder, **options)
 
 
+@pytest.mark.soak
 def test_the_built_in_cohort_gives_the_same_figures_again_with_one_worker_in_place_of_two(smoke_run, tmp_path):
     compared = rerun_notebooks(smoke_run, tmp_path / "again", notebooks=["04", "05"], workers=1)
     figures = compared[compared.part == "figures"]

@@ -167,7 +167,7 @@ def _segment_scans(
 
     from epitome_kit.files import write_tsv
     from epitome_kit.plotting.scans import show_planes
-    from epitome_kit.plotting.style import save_figure
+    from epitome_kit.plotting.style import is_drawn_as_now, save_figure
     from epitome_kit.resume import made_from
     from epitome_kit.tumour.outline import mask_path
     from epitome_kit.tumour.single_case import predict_scan, segment_head
@@ -182,7 +182,7 @@ def _segment_scans(
     contrast, name = by_conspicuity(images)[0], tumours.participant_id[0]
     picture = Workspace(out).figures / f"{name}_tumour.png"
     record = made_from(picture, Path(images[contrast]), mask_path(out, name))
-    if not record.valid():
+    if not (record.valid() and is_drawn_as_now(picture)):
         figure = show_planes({contrast: images[contrast]}, {"tumour": mask_path(out, name)}, title=name)
         save_figure(figure, picture, f"The {contrast} of {name} with its tumour outlined.")
         record.finish()
