@@ -30,29 +30,29 @@ def plain(text: object) -> str:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a subject or a file is left out; as text, one line of a table.
+    """Reason why a subject or a file is excluded; as text, one line of a table.
 
     Attributes
     ----------
     expected : str
-        What is the same for all who are left out for it, one clause.
+        What was expected, one clause; the same for all that are excluded for this reason.
     received : str or None
-        What was found in place of it; None for a reason in other words.
+        What was found instead; None if the reason is `expected` alone.
     """
 
     expected: str
     received: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.kind if self.received is None else f"{self.kind}{_RECEIVED}{self.received}"
 
     @property
-    def kind(self):
-        """The reason without what one file held, to count it."""
+    def kind(self) -> str:
+        """The reason without what was received, by which reasons are counted."""
         return self.expected if self.received is None else f"{_EXPECTED}{self.expected}"
 
     @classmethod
-    def read(cls, text):
+    def read(cls, text: object) -> "Reason":
         """Read a reason from the text of a table."""
         kind, found, received = str(text).partition(_RECEIVED)
         return cls(kind.removeprefix(_EXPECTED), received) if found else cls(kind)

@@ -1,4 +1,4 @@
-"""The form of a region: what a mesh around it encloses, and the ellipsoid with the same second moments."""
+"""Shape of a region: volume of its mesh, and axes of the ellipsoid with the same second moments."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ AXIS_CONVENTIONS = {"solid": 5, "pyradiomics": 4}
 """Squared half axis of the ellipsoid over the second moment, by convention; see :func:`ellipsoid_axes`."""
 
 
-def mesh_volume(points, faces):
+def mesh_volume(points: np.ndarray, faces: np.ndarray) -> float:
     """Compute the volume that a closed mesh encloses.
 
     Parameters
     ----------
     points : ndarray of float, shape (n, 3)
     faces : ndarray of int, shape (m, 3)
-        Points of each triangle, all in one sense of rotation.
+        Points of each triangle, with the same orientation.
 
     Returns
     -------
@@ -21,16 +21,16 @@ def mesh_volume(points, faces):
         In the unit of the points, cubed.
     """
     a, b, c = points[faces].transpose(1, 0, 2)
-    return abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum()) / 6
+    return abs(float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum())) / 6
 
 
-def ellipsoid_axes(covariance, *, convention):
+def ellipsoid_axes(covariance: np.ndarray, *, convention: str) -> np.ndarray:
     """Compute the lengths of the axes of the ellipsoid with the same second moments.
 
     Parameters
     ----------
     covariance : ndarray, shape (3, 3)
-        Of the places inside, in mm².
+        Covariance of the coordinates of its voxels, in mm².
     convention : {"solid", "pyradiomics"}
         ``"solid"``: 2 √(5 λ), exact for an ellipsoid that is filled evenly, where the
         covariance includes the extent of the voxels. ``"pyradiomics"``: 4 √λ, as

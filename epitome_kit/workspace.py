@@ -1,30 +1,33 @@
-"""The workspace of a run: where it keeps each file, and what can be read from it."""
+"""Paths of the files of a run, and functions that read them."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import pandas as pd
 
 from epitome_kit.errors import NotebookError, ParameterError
 from epitome_kit.extras import needs
-from epitome_kit.files import read_json, read_tsv, write_text
+from epitome_kit.files import Json, PathLike, read_json, read_tsv, write_text
 from epitome_kit.system import is_link, link_folder
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 QUALITY_TABLE, EXCLUDED_TABLE, QUALITY_PAGE = "quality.tsv", "excluded.tsv", "qc.html"
 """Tables and page of a preprocessed cohort."""
 
 CASE_FACTS, CASE_SHEET = "case.json", "case.html"
-"""What was found in one scan, as data and as a sheet to keep."""
+"""Findings of one scan, as data and as a page."""
 
 LATEST = "latest"
-"""Name of the link; a file of that name and ``.txt`` says where it would lead, where links are not allowed."""
+"""Name of the link; without links, a text file of that name contains its target."""
 
 RECORD = "epitome_kit"
-"""Key of the notebook's metadata that says how it was executed."""
+"""Key of the metadata of an executed notebook with settings, inputs and measurements."""
 
 MEASURED = ("seconds", "tree_peak_rss_mb", "peak_rss_mb")
-"""What is measured of each notebook."""
+"""Measurements of each executed notebook."""
 
 
 class _Member:
@@ -57,7 +60,7 @@ class Workspace:
     'runs/latest/scores.json'
     """
 
-    folder: str | Path
+    folder: PathLike
 
     parameters = _Member("parameters.json")  # what the run was asked for
     provenance = _Member("provenance.json")  # versions, machine and inputs
@@ -97,37 +100,52 @@ class Workspace:
         return [Path(self.folder) / member.name for member in members]
 
 
-def run_parameters(workspace):
-    """Read the parameters that a workspace was made with.
-
-    Raises
-    ------
-    ParameterError
-        The folder is not the workspace of a run.
-    """
-    path = Path(workspace) / "parameters.json"
-    if not path.is_file():
-        received = f"{workspace}, which has no parameters.json"
-        raise ParameterError("report", "the workspace of a run", received, "make one with `epitome run --out FOLDER`")
-    return read_json(path)
-
-
-def table(path):
-    """Read a table of the workspace; without rows when it is not there."""
-    return read_tsv(path) if path.is_file() else pd.DataFrame()
-
-
-def column(frame, name):
-    """Numbers of a column, missing ones left out; empty when there is no such column."""
-    return pd.to_numeric(frame[name], errors="coerce").dropna() if name in frame else pd.Series(dtype=float)
-
-
-def executed_notebooks(workspace):
-    """List the notebooks that a workspace holds, in order of their names.
+def run_parameters(workspace: PathLike) -> Json:
+    """Read the parameters of a run.
 
     Parameters
     ----------
     workspace : path
+        Folder of a run.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ParameterError
+        The folder is not the workspace of a run, or the file cannot be read.
+    """
+    path = Workspace(workspace).parameters
+    try:
+        found = read_json(path)
+    except FileNotFoundError as error:
+        received, hint = f"{workspace}, which has no {path.name}", "make one with `epitome run --out FOLDER`"
+        raise ParameterError("report", "the workspace of a run", received, hint) from error
+    except (OSError, ValueError) as error:
+        received, hint = f"{path}, which cannot be read", "repeat the command that made the run"
+        raise ParameterError("report", "the parameters of a run as JSON", received, hint) from error
+    return found
+
+
+def table(path: Path) -> pd.DataFrame:
+    """Read a table of the workspace; without rows if it does not exist."""
+    return read_tsv(path) if path.is_file() else pd.DataFrame()
+
+
+def column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return the numbers of a column without missing ones; empty if there is no such column."""
+    return pd.to_numeric(frame[name], errors="coerce").dropna() if name in frame else pd.Series(dtype=float)
+
+
+def executed_notebooks(workspace: PathLike) -> list[Json]:
+    """List the executed notebooks of a workspace, in order of their names.
+
+    Parameters
+    ----------
+    workspace : path
+        Folder of a run.
 
     Returns
     -------
@@ -136,7 +154,7 @@ def executed_notebooks(workspace):
         seconds, tree_peak_rss_mb, peak_rss_mb.
     """
     found = []
-    for path in sorted((Path(workspace) / "notebooks").glob("[!.]*.ipynb")):
+    for path in sorted(Workspace(workspace).notebooks.glob("[!.]*.ipynb")):
         record = read_notebook(path).metadata.get(RECORD, {})
         measured = {key: record.get(key) for key in MEASURED}
         status = "failed" if path.name.endswith(".failed.ipynb") else "done"
@@ -144,8 +162,17 @@ def executed_notebooks(workspace):
     return found
 
 
-def read_notebook(path):
-    """Read a notebook in the current format, cell ids included.
+def read_notebook(path: Path) -> "NotebookNode":
+    """Read a notebook in the current format, with cell ids.
+
+    Parameters
+    ----------
+    path : Path
+        Notebook of any earlier format.
+
+    Returns
+    -------
+    NotebookNode
 
     Raises
     ------
@@ -163,8 +190,8 @@ def read_notebook(path):
         raise NotebookError("run", "a notebook that can be read", f"{path} ({reason})", hint) from error
 
 
-def point_latest(workspace):
-    """Let the link beside a workspace lead to it.
+def point_latest(workspace: Path) -> None:
+    """Point the link ``latest``, next to a workspace, to it.
 
     Parameters
     ----------
@@ -180,20 +207,20 @@ def point_latest(workspace):
         write_text(link.with_suffix(".txt"), f"{workspace.name}\n")
 
 
-def latest_run(folder):
+def latest_run(folder: PathLike) -> Path | None:
     """Follow the link to the latest run.
 
     Parameters
     ----------
     folder : path
-        Where the workspaces are.
+        Folder of the workspaces.
 
     Returns
     -------
     Path or None
-        Its workspace; None where there is none.
+        Its workspace; None if there is none.
     """
     link = Path(folder) / LATEST
-    said = link.with_suffix(".txt")
-    run = link.parent / said.read_text(encoding="utf-8").strip() if said.is_file() and not link.exists() else link
+    note = link.with_suffix(".txt")
+    run = link.parent / note.read_text(encoding="utf-8").strip() if note.is_file() and not link.exists() else link
     return run.resolve() if run.is_dir() else None
