@@ -1,7 +1,9 @@
 from .audit import audit_cohort as audit_cohort
 from .audit import write_spreadsheet as write_spreadsheet
 from .cohort import open_cohort as open_cohort
+from .epitome.by_class import GradeEpitomeSettings as GradeEpitomeSettings
 from .epitome.by_class import learn_grade_epitomes as learn_grade_epitomes
+from .epitome.by_subject import EpitomeSettings as EpitomeSettings
 from .epitome.by_subject import learn_epitomes as learn_epitomes
 from .epitome.model import learn_epitome as learn_epitome
 from .epitome.region import extract_epitome as extract_epitome

@@ -1,6 +1,7 @@
 """Epitomes of the grades: new subjects only, a difference that is there is found, and none where there is none."""
 
 import os
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,12 +10,13 @@ from test_epitomes_by_subject import make_masks
 from tiny import raises_three_lines
 
 from epitome_kit.epitome import by_class as grade_epitomes
-from epitome_kit.epitome.by_class import learn_grade_epitomes
+from epitome_kit.epitome.by_class import GradeEpitomeSettings, learn_grade_epitomes
 from epitome_kit.epitome.files import load_epitome, record_path
 from epitome_kit.errors import CohortError, collect_warnings
 from epitome_kit.files import read_json
 
-SMALL = {"shape": 5, "patch": 3, "iterations": 4, "most": 20, "folds": 2, "repeats": 2}
+SETTINGS = GradeEpitomeSettings(shape=5, patch=3, iterations=4, most=20, repeats=2)
+SMALL = {"settings": SETTINGS, "folds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def test_workers_do_not_change_the_scores_and_finished_folds_are_kept(learned_gr
         learn_grade_epitomes(cohort, ready, out, **SMALL)
     assert not remarks
     with collect_warnings() as remarks, pytest.raises(AssertionError, match="learned again"):
-        learn_grade_epitomes(cohort, ready, out, **{**SMALL, "iterations": 5})
+        learn_grade_epitomes(cohort, ready, out, settings=replace(SETTINGS, iterations=5), folds=2)
     assert remarks == ["learn_grade_epitomes: 6 of 6 computed again: iterations was 4, is 5"]
     record = next((out / "epitomes" / "folds").glob("*.json"))
     whole = record.read_bytes()
@@ -91,7 +93,7 @@ def test_no_subject_is_tested_by_what_was_learned_from_it(learned_grades, tmp_pa
     (tmp_path / "masks").symlink_to(out / "masks")
     seen, pool = [], grade_epitomes._pool
     monkeypatch.setattr(grade_epitomes, "_pool", lambda patches, names: seen.append(set(names)) or pool(patches, names))
-    learn_grade_epitomes(cohort, ready, tmp_path, **{**SMALL, "repeats": 1, "iterations": 1})
+    learn_grade_epitomes(cohort, ready, tmp_path, settings=replace(SETTINGS, repeats=1, iterations=1), folds=2)
     folds = [read_json(path) for path in sorted((tmp_path / "epitomes" / "folds").glob("*.json"))]
     tested = [{row["participant_id"] for row in fold["rows"]} for fold in folds]
     assert set.union(*tested) == set(cohort.labels("grade").index) and not set.intersection(*tested)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from made_derivative import SHAPE, draw_head, make_derivative
 from tiny import raises_three_lines
 
 from epitome_kit.epitome.baselines import compare_codebooks
-from epitome_kit.epitome.by_subject import COLUMNS, draw_patches, learn_epitomes, load_tumour
+from epitome_kit.epitome.by_subject import COLUMNS, EpitomeSettings, draw_patches, learn_epitomes, load_tumour
 from epitome_kit.epitome.files import load_epitome, record_path
 from epitome_kit.epitome.model import reconstruction_error
 from epitome_kit.epitome.patches import split_halves, take_patches
@@ -19,7 +20,7 @@ from epitome_kit.files import write_text
 from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.preprocess.pipeline import Preprocessed
 
-SMALL = {"shape": 5, "iterations": 4, "fewest": 10}
+SMALL = EpitomeSettings(shape=5, iterations=4, fewest=10)
 
 
 def make_masks(cohort, out):
@@ -38,7 +39,7 @@ def ready(tmp_path):
 
 def test_each_tumour_gets_an_epitome_and_its_errors_are_those_of_the_unseen_half(ready):
     cohort, folder, out = ready
-    table = learn_epitomes(cohort, folder, out, **SMALL)
+    table = learn_epitomes(cohort, folder, out, settings=SMALL)
     assert list(table.columns) == COLUMNS and list(table.participant_id) == ["sub-00", "sub-01", "sub-02"]
     assert table.note.isna().all()
     scans, tumour = draw_head(1)
@@ -58,40 +59,40 @@ def test_each_tumour_gets_an_epitome_and_its_errors_are_those_of_the_unseen_half
 def test_workers_do_not_change_what_is_learned(ready, tmp_path):
     cohort, folder, out = ready
     shutil.copytree(out, tmp_path / "again")
-    few = {**SMALL, "most": 30}
-    first = learn_epitomes(cohort, folder, out, **few)
-    second = learn_epitomes(cohort, folder, tmp_path / "again", **few, workers=2)
+    few = replace(SMALL, most=30)
+    first = learn_epitomes(cohort, folder, out, settings=few)
+    second = learn_epitomes(cohort, folder, tmp_path / "again", settings=few, workers=2)
     pd.testing.assert_frame_equal(first, second)
     one, other = (load_epitome(where / "epitomes" / "sub-02", "sub-02") for where in (out, tmp_path / "again"))
     assert np.array_equal(one.mean, other.mean)
-    third = learn_epitomes(cohort, folder, tmp_path / "again", **few, seed=1)
+    third = learn_epitomes(cohort, folder, tmp_path / "again", settings=few, seed=1)
     assert not np.allclose(first.mse_epitome, third.mse_epitome), "another seed"
 
 
 def test_finished_subjects_are_kept_until_something_changes(ready, monkeypatch):
     cohort, folder, out = ready
-    first = learn_epitomes(cohort, folder, out, **SMALL)
+    first = learn_epitomes(cohort, folder, out, settings=SMALL)
     paths = [record_path(out / "epitomes" / subject.id, subject.id) for subject in cohort]
     before = [path.stat().st_mtime_ns for path in paths]
-    pd.testing.assert_frame_equal(learn_epitomes(cohort, folder, out, **SMALL), first)
+    pd.testing.assert_frame_equal(learn_epitomes(cohort, folder, out, settings=SMALL), first)
     assert [path.stat().st_mtime_ns for path in paths] == before
     mask = load_image(out / "masks" / cohort["sub-01"].annotation.name, check_voxels=False)
     save_image(
         new_image_like(np.roll(np.asarray(mask.dataobj), 1, 0), mask), out / "masks" / "sub-01_label-tumour_mask.nii.gz"
     )
     paths[2].unlink()
-    learn_epitomes(cohort, folder, out, **SMALL)
+    learn_epitomes(cohort, folder, out, settings=SMALL)
     assert [path.stat().st_mtime_ns > then for path, then in zip(paths, before, strict=True)] == [False, True, True]
     for path in out.rglob("*.*"):
         os.utime(path, ns=(1, 1))
     paths[1].write_text('{"patch": ')
     with collect_warnings() as remarks:
-        learn_epitomes(cohort, folder, out, **SMALL)
+        learn_epitomes(cohort, folder, out, settings=SMALL)
     assert remarks == ["learn_epitomes: 1 of 3 computed again: its record cannot be read"]
     assert [path.stat().st_mtime_ns == 1 for path in paths] == [True, False, True]
     with collect_warnings() as remarks:
-        learn_epitomes(cohort, folder, out, **{**SMALL, "iterations": 2})
-    was = SMALL["iterations"]
+        learn_epitomes(cohort, folder, out, settings=replace(SMALL, iterations=2))
+    was = SMALL.iterations
     assert remarks == [f"learn_epitomes: 3 of 3 computed again: iterations was {was}, is 2"]
     assert paths[0].stat().st_mtime_ns > 1
 
@@ -100,11 +101,11 @@ def test_a_subject_without_an_epitome_is_named_with_its_reason(ready):
     cohort, folder, out = ready
     (out / "masks" / cohort["sub-00"].annotation.name).unlink()
     Preprocessed(folder, "sub-01").scan("T1ce").unlink()
-    table = learn_epitomes(cohort, folder, out, **SMALL).set_index("participant_id")
+    table = learn_epitomes(cohort, folder, out, settings=SMALL).set_index("participant_id")
     assert "tumour mask" in table.note["sub-00"] and "T1ce" in table.note["sub-01"]
     assert table.mse_epitome.notna().tolist() == [False, False, True]
     with raises_three_lines(CohortError, "learn_epitomes", "sub-00", "patches in each half"):
-        learn_epitomes(cohort, folder, out, **{**SMALL, "fewest": 60}, use_annotations=True)
+        learn_epitomes(cohort, folder, out, settings=replace(SMALL, fewest=60, use_annotations=True))
 
 
 def test_the_mask_is_carried_to_the_template(ready):

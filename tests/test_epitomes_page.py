@@ -10,8 +10,8 @@ import pytest
 from made_derivative import make_derivative
 from test_epitomes_by_subject import make_masks
 
-from epitome_kit.epitome.by_class import learn_grade_epitomes
-from epitome_kit.epitome.by_subject import learn_epitomes
+from epitome_kit.epitome.by_class import GradeEpitomeSettings, learn_grade_epitomes
+from epitome_kit.epitome.by_subject import EpitomeSettings, learn_epitomes
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.images import load_image, new_image_like, save_image
 from epitome_kit.plotting.style import MASK_ROLES, MaskStyle
@@ -47,8 +47,10 @@ def draw_nothing(item, **places):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(extraction, "learn_epitomes", smaller(learn_epitomes, shape=5, iterations=2, fewest=10))
-    small = smaller(learn_grade_epitomes, shape=5, patch=3, iterations=2, most=20, repeats=1)
+    own = smaller(learn_epitomes, settings=EpitomeSettings(shape=5, iterations=2, fewest=10))
+    monkeypatch.setattr(extraction, "learn_epitomes", own)
+    settings = GradeEpitomeSettings(shape=5, patch=3, iterations=2, most=20, repeats=1)
+    small = smaller(learn_grade_epitomes, settings=settings)
     monkeypatch.setattr(extraction, "learn_grade_epitomes", small)
 
 

@@ -1,5 +1,7 @@
 from .baselines import compare_codebooks as compare_codebooks
+from .by_class import GradeEpitomeSettings as GradeEpitomeSettings
 from .by_class import learn_grade_epitomes as learn_grade_epitomes
+from .by_subject import EpitomeSettings as EpitomeSettings
 from .by_subject import learn_epitomes as learn_epitomes
 from .by_subject import load_tumour as load_tumour
 from .files import load_epitome as load_epitome

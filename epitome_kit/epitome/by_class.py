@@ -28,9 +28,49 @@ from epitome_kit.workspace import Workspace
 _DIGITS = 6
 
 
+@dataclass(frozen=True, kw_only=True)
+class GradeEpitomeSettings:
+    """Settings of the epitomes of the classes.
+
+    They are given to :func:`learn_grade_epitomes`. The epitomes are larger than those of
+    single tumours, because they are learned from the patches of many subjects.
+
+    Parameters
+    ----------
+    shape, patch : int, default=12 and 5
+        Sides of the epitomes and of a patch, in voxels of the template grid.
+    iterations : int, default=12
+        Number of iterations of the common epitome; half as many for each class.
+    most : int, default=60
+        Maximum number of patches of each subject.
+    repeats : int, default=2
+        Repeats of the cross-validation.
+    use_annotations : bool, default=False
+        Use the annotated masks instead of the segmented ones.
+
+    See Also
+    --------
+    learn_grade_epitomes : Learn one epitome for each class.
+    EpitomeSettings : Settings of the epitomes of single tumours.
+
+    Examples
+    --------
+    >>> import epitome_kit as ek
+    >>> ek.GradeEpitomeSettings(repeats=1)
+    GradeEpitomeSettings(shape=12, patch=5, iterations=12, most=60, repeats=1, use_annotations=False)
+    """
+
+    shape: int = 12
+    patch: int = 5
+    iterations: int = 12
+    most: int = 60
+    repeats: int = 2
+    use_annotations: bool = False
+
+
 @dataclass(frozen=True)
 class _Data:
-    """Patches and labels by subject, and the settings of the epitomes."""
+    """Patches and labels by subject, and the settings in the records of the epitomes."""
 
     patches: Mapping[str, np.ndarray]
     labels: pd.Series
@@ -43,13 +83,8 @@ def learn_grade_epitomes(
     out: PathLike,
     *,
     target: str = "grade",
-    shape: int = 12,
-    patch: int = 5,
-    iterations: int = 12,
-    most: int = 60,
+    settings: GradeEpitomeSettings | None = None,
     folds: int = 5,
-    repeats: int = 2,
-    use_annotations: bool = False,
     seed: int = 0,
     workers: int = 1,
 ) -> tuple[pd.DataFrame, Json]:
@@ -72,16 +107,11 @@ def learn_grade_epitomes(
         the epitomes of all subjects are written: ``epitomes/grade-2/`` and so on.
     target : {"grade", "codeletion"}, default="grade"
         Label to predict.
-    shape, patch : int, default=12 and 5
-        Sides of the epitomes and of a patch, in voxels of the template grid.
-    iterations : int, default=12
-        Number of iterations of the common epitome; half as many for each class.
-    most : int, default=60
-        Maximum number of patches of each subject.
-    folds, repeats : int, default=5 and 2
-        Repeated cross-validation, stratified by class.
-    use_annotations : bool, default=False
-        Use the annotated masks instead of the segmented ones.
+    settings : GradeEpitomeSettings, default=None
+        Sizes, iterations, repeats and masks; None means the defaults of
+        :class:`GradeEpitomeSettings`.
+    folds : int, default=5
+        Folds of each repeat of the cross-validation, stratified by class.
     seed : int, default=0
         Seed of patches, folds and epitomes.
     workers : int, default=1
@@ -118,16 +148,17 @@ def learn_grade_epitomes(
     >>> table, scores = ek.learn_grade_epitomes(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     out, preprocessed = Path(out), Path(preprocessed)
+    settings = settings or GradeEpitomeSettings()
     labels = cohort.labels(target)
     draw = partial(
         draw_patches,
         preprocessed=preprocessed,
         out=out,
         contrasts=cohort.contrasts,
-        patch=patch,
-        most=most,
+        patch=settings.patch,
+        most=settings.most,
         seed=seed,
-        use_annotations=use_annotations,
+        use_annotations=settings.use_annotations,
     )
     subjects = [cohort[name] for name in labels.index]
     sampled = for_each(draw, subjects, title="Drawing patches", workers=workers)
@@ -140,17 +171,18 @@ def learn_grade_epitomes(
             f"{len(labels)} subjects with a tumour and a label",
             "segment the cohort first, and inspect its masks",
         )
-    splits = [assign_folds(labels, folds=folds, seed=seed + number) for number in range(repeats)]
+    splits = [assign_folds(labels, folds=folds, seed=seed + number) for number in range(settings.repeats)]
     held_out = [(number, fold, each.index[each == fold]) for number, each in enumerate(splits) for fold in range(folds)]
-    settings = {"target": target, "shape": shape, "iterations": iterations, "seed": seed, "folds": folds}
+    recorded = {"target": target, "shape": settings.shape, "iterations": settings.iterations}
+    recorded |= {"seed": seed, "folds": folds}
     inputs = {"labels": text_digest(labels.to_json()), "patches": _digest(patches)}
     folder = Workspace(out).epitomes
-    kept = _class_records(folder, settings, inputs, cohort.contrasts, labels)
-    tested = [Record(_fold_path(folder, target, repeat, fold), settings, inputs) for repeat, fold, _ in held_out]
+    kept = _class_records(folder, recorded, inputs, cohort.contrasts, labels)
+    tested = [Record(_fold_path(folder, target, repeat, fold), recorded, inputs) for repeat, fold, _ in held_out]
     report_again("learn_grade_epitomes", [record.difference() for record in (*kept, *tested)])
     first = Preprocessed(preprocessed, labels.index[0]).scan(cohort.contrasts[0])
     spacing_mm = nib.affines.voxel_sizes(nib.Nifti1Image.from_filename(first).affine).tolist()
-    data = _Data(patches, labels, settings)
+    data = _Data(patches, labels, recorded)
     jobs: list[Callable[[], list[Json]]] = [
         partial(_learn_all, kept, data, contrasts=cohort.contrasts, spacing_mm=spacing_mm),
         *(

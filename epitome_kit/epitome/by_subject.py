@@ -1,7 +1,7 @@
 """Learn an epitome from every tumour, and test it on held-out halves of the tumour."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from zlib import crc32
@@ -29,6 +29,46 @@ COLUMNS = ["participant_id", "n_patches", *(f"mse_{name}" for name in METHODS), 
 _DIGITS = 6
 
 
+@dataclass(frozen=True, kw_only=True)
+class EpitomeSettings:
+    """Settings of the epitomes of single tumours.
+
+    They are given to :func:`learn_epitomes`. A subject whose epitome was learned with
+    other settings is computed again.
+
+    Parameters
+    ----------
+    shape, patch : int, default=8 and 3
+        Sides of the epitome and of a patch, in voxels of the template grid.
+    iterations : int, default=15
+        Number of iterations, as for :func:`learn_epitome`.
+    fewest : int, default=60
+        Minimum number of patches in each half of a tumour.
+    most : int, default=300
+        Maximum number of training patches, drawn at random if there are more.
+    use_annotations : bool, default=False
+        Use the annotated masks instead of the segmented ones.
+
+    See Also
+    --------
+    learn_epitomes : Learn an epitome from every tumour.
+    GradeEpitomeSettings : Settings of the epitomes of the classes.
+
+    Examples
+    --------
+    >>> import epitome_kit as ek
+    >>> ek.EpitomeSettings(iterations=5)
+    EpitomeSettings(shape=8, patch=3, iterations=5, fewest=60, most=300, use_annotations=False)
+    """
+
+    shape: int = 8
+    patch: int = 3
+    iterations: int = 15
+    fewest: int = 60
+    most: int = 300
+    use_annotations: bool = False
+
+
 @dataclass(frozen=True)
 class _Places:
     """Folders and contrasts of a cohort."""
@@ -43,12 +83,7 @@ def learn_epitomes(
     preprocessed: PathLike,
     out: PathLike,
     *,
-    shape: int = 8,
-    patch: int = 3,
-    iterations: int = 15,
-    fewest: int = 60,
-    most: int = 300,
-    use_annotations: bool = False,
+    settings: EpitomeSettings | None = None,
     seed: int = 0,
     workers: int = 1,
 ) -> pd.DataFrame:
@@ -68,16 +103,8 @@ def learn_epitomes(
     out : path
         Workspace with the ``masks/`` of :func:`epitome_kit.segment_cohort`, to which
         ``epitomes/sub-*/`` are written.
-    shape, patch : int, default=8 and 3
-        Sides of the epitome and of a patch, in voxels of the template grid.
-    iterations : int, default=15
-        Number of iterations, as for :func:`learn_epitome`.
-    fewest : int, default=60
-        Minimum number of patches in each half of a tumour.
-    most : int, default=300
-        Maximum number of training patches, drawn at random if there are more.
-    use_annotations : bool, default=False
-        Use the annotated masks instead of the segmented ones.
+    settings : EpitomeSettings, default=None
+        Sizes, iterations and masks; None means the defaults of :class:`EpitomeSettings`.
     seed : int, default=0
         Seed; results do not depend on the number of workers.
     workers : int, default=1
@@ -110,14 +137,12 @@ def learn_epitomes(
     >>> tumours = ek.predict_tumours(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     >>> errors = ek.learn_epitomes(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
-    settings = {
-        **{"shape": shape, "patch": patch, "iterations": iterations},
-        **{"fewest": fewest, "most": most, "drawn": use_annotations, "seed": seed},
-    }
+    recorded = asdict(settings or EpitomeSettings())
+    recorded |= {"drawn": recorded.pop("use_annotations"), "seed": seed}
     places = _Places(Path(preprocessed), Path(out), cohort.contrasts)
-    jobs = [(each, _record(each, places, settings)) for each in cohort]
+    jobs = [(each, _record(each, places, recorded)) for each in cohort]
     report_again("learn_epitomes", [record.difference() for _, record in jobs])
-    work = partial(_learn_one, places=places, settings=settings)
+    work = partial(_learn_one, places=places, settings=recorded)
     rows = pd.DataFrame(for_each(work, jobs, title="Learning epitomes", workers=workers), columns=COLUMNS)
     if rows.mse_epitome.isna().all():
         first = rows.iloc[0]
@@ -144,7 +169,7 @@ def load_tumour(
     contrasts : sequence of str
         Contrasts to load.
     use_annotations : bool, default=False
-        As for :func:`learn_epitomes`.
+        As for :class:`EpitomeSettings`.
 
     Returns
     -------
@@ -206,7 +231,7 @@ def draw_patches(
     seed : int
         Seed, combined with the name of the subject.
     use_annotations : bool, default=False
-        As for :func:`learn_epitomes`.
+        As for :class:`EpitomeSettings`.
 
     Returns
     -------
