@@ -7,7 +7,7 @@ from tiny import raises_three_lines
 
 from epitome_kit.errors import LeakageError, TableError
 from epitome_kit.grade.groups import subjects_of_ids
-from epitome_kit.grade.table import read_features
+from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.learn.probes import feature_columns
 
 SCANS = {
@@ -99,7 +99,7 @@ def test_few_ids_that_look_so_are_said_and_not_asked_about():
         .drop(columns="patient")
         .assign(row=[*_scans("letter")[:4], *(f"R{n}" for n in range(56))])
     )
-    features, notes = read_features(table, label="status", id="row")
+    features, notes = read_features(table, TableColumns(label="status", id="row"))
     assert len(features) == 60 and notes["reading"][0].startswith("K001_a and K001_b in column row")
 
 
@@ -109,18 +109,18 @@ def test_files_of_one_person_are_asked_about(column, repeats):
     values = [f"K{n // 2:02d}.nii" if repeats else f"K{n // 2:02d}_scan{n % 2}.nii" for n in range(60)]
     table = _visits(people=30, visits=2).drop(columns=["patient", "row"]).assign(**{column: values})
     with raises_three_lines(LeakageError, column, "--no-group"):
-        read_features(table, label="status")
-    assert len(read_features(table, label="status", no_group=True)[0]) == 60
+        read_features(table, TableColumns(label="status"))
+    assert len(read_features(table, TableColumns(label="status", no_group=True))[0]) == 60
 
 
 def test_names_with_blanks_below_them_are_asked_about():
     table = _visits(people=30, visits=2).astype({"patient": object})
     table.loc[1::2, "patient"] = None
     with raises_three_lines(LeakageError, "30 empty cells", "--group patient"):
-        read_features(table, label="status", id="row")
+        read_features(table, TableColumns(label="status", id="row"))
     with raises_three_lines(TableError, "30 rows without one", "down from the cell above"):
-        read_features(table, label="status", id="patient")
-    assert len(read_features(table, label="status", id="row", no_group=True)[0]) == 60
+        read_features(table, TableColumns(label="status", id="patient"))
+    assert len(read_features(table, TableColumns(label="status", id="row", no_group=True))[0]) == 60
 
 
 def test_an_index_of_people_is_asked_about():
@@ -130,7 +130,7 @@ def test_an_index_of_people_is_asked_about():
         .set_index(pd.Index([f"K{n // 2}" for n in range(60)]))
     )
     with raises_three_lines(LeakageError, "an index", "such as K0"):
-        read_features(table, label="status")
+        read_features(table, TableColumns(label="status"))
 
 
 def _visits(name="patient", people=20, visits=3, seed=0):
@@ -148,21 +148,21 @@ def _visits(name="patient", people=20, visits=3, seed=0):
 def test_a_person_with_several_rows_is_asked_for(name):
     table, how = _visits(name), {"label": "status", "id": "row"}
     with raises_three_lines(LeakageError, f"--group {name}", "--no-group"):
-        read_features(table, **how)
+        read_features(table, TableColumns(**how))
     with raises_three_lines(LeakageError, f"--group {name}"):
-        read_features(table, **how, drop=[name])
-    features, notes = read_features(table, **how, group=name)
+        read_features(table, TableColumns(**how, drop=[name]))
+    features, notes = read_features(table, TableColumns(**how, group=name))
     assert notes["group"] == {"column": name, "groups": 20} and features.group_id.nunique() == 20
     assert feature_columns(features) == list("abcde")
-    alone, said = read_features(table, **how, no_group=True)
+    alone, said = read_features(table, TableColumns(**how, no_group=True))
     assert feature_columns(alone) == list("abcde") and said["rows_apart"] == name and "group_id" not in alone
 
 
 def test_visits_in_the_name_of_a_row_are_asked_for():
     table = _visits().drop(columns="patient").assign(row=[f"sub-{n // 3:02d}_ses-{n % 3}" for n in range(60)])
     with raises_three_lines(LeakageError, "sub-00_ses-0", "--no-group"):
-        read_features(table, label="status", id="row")
-    assert len(read_features(table, label="status", id="row", no_group=True)[0]) == 60
+        read_features(table, TableColumns(label="status", id="row"))
+    assert len(read_features(table, TableColumns(label="status", id="row", no_group=True))[0]) == 60
 
 
 @pytest.mark.parametrize(
@@ -177,4 +177,4 @@ def test_visits_in_the_name_of_a_row_are_asked_for():
 )
 def test_groups_that_cannot_be_kept_together_are_three_lines(change, how, words):
     with raises_three_lines((TableError, LeakageError), words):
-        read_features(_visits().assign(**change), label="status", id="row", **how)
+        read_features(_visits().assign(**change), TableColumns(label="status", id="row", **how))

@@ -28,7 +28,8 @@ def grade(tmp_path):
 
     def graded(table):
         rows = table.rename_axis("participant_id").reset_index()
-        return ek.grade_table(rows, tmp_path / "out", label="label", id="participant_id", repeats=1, folds=2)
+        columns = ek.TableColumns(label="label", id="participant_id")
+        return ek.grade_table(rows, tmp_path / "out", columns, repeats=1, folds=2)
 
     return graded
 

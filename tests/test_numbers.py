@@ -7,7 +7,7 @@ from tiny import raises_three_lines
 
 from epitome_kit.errors import TableError
 from epitome_kit.grade.numbers import odd_values, require_one_notation
-from epitome_kit.grade.table import read_features
+from epitome_kit.grade.table import TableColumns, read_features
 
 
 def _frame(**columns):
@@ -67,25 +67,26 @@ def _table():
 @pytest.mark.parametrize("word", ["NA", "None", "-", "?"])
 def test_a_class_that_may_mean_missing_is_asked_about(word):
     with raises_three_lines(TableError, repr(word), "word"):
-        read_features(_table().replace("y", word), label="kind")
-    assert read_features(_table().replace({"x": "+", "y": "-"}), label="kind")[1]["classes"] == ["+", "-"]
+        read_features(_table().replace("y", word), TableColumns(label="kind"))
+    assert read_features(_table().replace({"x": "+", "y": "-"}), TableColumns(label="kind"))[1]["classes"] == ["+", "-"]
 
 
 def test_a_word_that_was_read_as_no_label_is_said():
     table = _table()
     table.loc[:3, "kind"] = "None"
-    assert read_features(table, label="kind")[1]["reading"] == ["'None' in column kind was read as no label"]
+    _, notes = read_features(table, TableColumns(label="kind"))
+    assert notes["reading"] == ["'None' in column kind was read as no label"]
 
 
 def test_cells_of_several_values_and_no_cells_are_three_lines():
     for cell in ([1, 2], {"k": 1}, np.zeros(2)):
         with raises_three_lines(TableError, "column c", "one value per cell"):
-            read_features(_table().assign(c=[cell] * 40), label="kind")
+            read_features(_table().assign(c=[cell] * 40), TableColumns(label="kind"))
     with raises_three_lines(TableError, "0 rows and 0 columns"):
-        read_features(pd.DataFrame(), label="kind")
+        read_features(pd.DataFrame(), TableColumns(label="kind"))
 
 
 def test_columns_of_times_and_categories_are_left_out_and_said():
     times = pd.Series(pd.date_range("2019-03-01", periods=40))
     table = _table().assign(when=times, long=times - times[0], kind_of=pd.Categorical(["p", "p", "q", "q"] * 10))
-    assert read_features(table, label="kind")[1]["not_numbers"] == ["when", "long", "kind_of"]
+    assert read_features(table, TableColumns(label="kind"))[1]["not_numbers"] == ["when", "long", "kind_of"]

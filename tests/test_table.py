@@ -6,7 +6,7 @@ import pytest
 from tiny import raises_three_lines
 
 from epitome_kit.errors import LeakageError, TableError
-from epitome_kit.grade.table import read_features
+from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.learn.probes import feature_columns, probe_columns
 
 
@@ -19,7 +19,7 @@ def _table(n=40, columns=6, seed=0):
 
 
 def _read(table, **more):
-    return read_features(table, label="status", id="patient", **more)
+    return read_features(table, TableColumns(label="status", id="patient", **more))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def _read(table, **more):
 )
 def test_text_of_any_usual_kind_is_read(tmp_path, name, separator):
     _table().to_csv(tmp_path / name, index=False, sep=separator)
-    features, notes = read_features(tmp_path / name, label="status", id="patient")
+    features, notes = _read(tmp_path / name)
     assert feature_columns(features) == [f"f{number}" for number in range(6)] and len(features) == 40
     assert notes["classes"] == ["mutant", "wild"] and features.label.sum() == 26
 
@@ -79,9 +79,9 @@ def test_a_probe_of_words_has_a_column_a_word():
 def test_a_subject_that_nobody_named_is_asked_for(name):
     table = _table().rename(columns={"patient": name})
     with raises_three_lines(TableError, "no `--id`", f"--id {name}"):
-        read_features(table, label="status")
-    assert len(read_features(table, label="status", drop=[name])[0]) == 40
-    assert len(read_features(table.rename(columns={name: "centroid"}), label="status")[0]) == 40
+        read_features(table, TableColumns(label="status"))
+    assert len(read_features(table, TableColumns(label="status", drop=[name]))[0]) == 40
+    assert len(read_features(table.rename(columns={name: "centroid"}), TableColumns(label="status"))[0]) == 40
 
 
 @pytest.mark.parametrize("name", ["status", "patient"])
@@ -93,7 +93,7 @@ def test_label_and_subject_cannot_be_dropped(name):
 def test_a_decimal_comma_is_read(tmp_path):
     table = _table()
     table.to_csv(tmp_path / "mine.csv", sep=";", decimal=",", index=False)
-    features, notes = read_features(tmp_path / "mine.csv", label="status", id="patient")
+    features, notes = _read(tmp_path / "mine.csv")
     assert np.allclose(features.f3, table.f3) and not notes["not_numbers"]
 
 
@@ -101,7 +101,7 @@ def test_a_decimal_comma_is_read(tmp_path):
 def test_thousands_with_a_comma_do_not_turn_the_other_numbers_to_text(tmp_path, separator):
     table = _table().assign(cells=[f"1,{number:03d}" for number in range(40)])
     table.to_csv(tmp_path / "mine.csv", sep=separator, index=False)
-    features, notes = read_features(tmp_path / "mine.csv", label="status", id="patient")
+    features, notes = _read(tmp_path / "mine.csv")
     assert np.allclose(features.f3, table.f3) and notes["not_numbers"] == ["cells"]
 
 
@@ -139,12 +139,12 @@ def test_the_label_in_other_words_is_a_leak():
 def test_a_column_that_is_not_there_names_the_nearest(asked, name):
     columns = {"label": "status", "id": "patient"} | {asked: name}
     with raises_three_lines(TableError, f"'{name}'", "such as patient"):
-        read_features(_table(), **columns)
+        read_features(_table(), TableColumns(**columns))
 
 
 def test_no_more_than_three_near_columns_are_named():
     with pytest.raises(TableError) as raised:
-        read_features(_table(columns=30), label="f")
+        read_features(_table(columns=30), TableColumns(label="f"))
     assert str(raised.value).count("f") < 10
 
 
@@ -168,20 +168,20 @@ def test_what_is_no_table_is_three_lines(tmp_path, name):
     if name != "absent.csv":
         (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"\x1f\x8bnot gzip at all")
     with raises_three_lines(TableError, name, "as text or .xlsx"):
-        read_features(tmp_path / name, label="status")
+        read_features(tmp_path / name, TableColumns(label="status"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_ids_stay_letter_by_letter_in_every_encoding(tmp_path, encoding):
     names = ["007", "7", "10E1", "1e5", "NA", "Müller", "1.50", "0x1F", *(f"{number:04d}" for number in range(32))]
     _table().assign(patient=names).to_csv(tmp_path / "mine.csv", index=False, encoding=encoding)
-    assert list(read_features(tmp_path / "mine.csv", label="status", id="patient")[0].participant_id) == names
+    assert list(_read(tmp_path / "mine.csv")[0].participant_id) == names
 
 
 def test_a_workbook_is_read(tmp_path):
     table = _table().assign(patient=[f"{number:03d}" for number in range(40)])
     table.to_excel(tmp_path / "mine.xlsx", index=False)
-    features, _ = read_features(tmp_path / "mine.xlsx", label="status", id="patient")
+    features, _ = _read(tmp_path / "mine.xlsx")
     assert list(features.participant_id) == list(table.patient) and np.allclose(features.f4, table.f4)
 
 
@@ -190,7 +190,7 @@ def test_a_gap_does_not_turn_numbers_to_text(tmp_path, gap):
     table = _table().astype({"f2": object})
     table.loc[[4, 9], "f2"] = gap
     table.to_csv(tmp_path / "mine.csv", index=False)
-    features, notes = read_features(tmp_path / "mine.csv", label="status", id="patient")
+    features, notes = _read(tmp_path / "mine.csv")
     assert features.f2.isna().sum() == 2 and not notes["not_numbers"]
 
 
@@ -203,16 +203,16 @@ def test_true_and_false_are_numbers():
 def test_commas_that_could_all_part_thousands_are_no_decimals(tmp_path):
     table = _table()[["patient", "status"]].assign(a=[f"1,{n:03d}" for n in range(40)], b=np.arange(40) ** 2 % 83)
     table.to_csv(tmp_path / "mine.csv", index=False, sep=";")
-    assert read_features(tmp_path / "mine.csv", label="status", id="patient")[1]["not_numbers"] == ["a"]
+    assert _read(tmp_path / "mine.csv")[1]["not_numbers"] == ["a"]
 
 
 def test_the_same_features_twice_in_one_group_are_no_leak():
     table = _table().assign(scan=[f"s{number}" for number in range(40)])
     table.loc[7, "f0":"f5"] = table.loc[4, "f0":"f5"].to_numpy()
     with raises_three_lines(LeakageError, "s4 and s7"):
-        read_features(table, label="status", id="scan", group="patient")
+        read_features(table, TableColumns(label="status", id="scan", group="patient"))
     table.loc[7, "patient"] = table.loc[4, "patient"]
-    assert len(read_features(table, label="status", id="scan", group="patient")[0]) == 40
+    assert len(read_features(table, TableColumns(label="status", id="scan", group="patient"))[0]) == 40
 
 
 def test_a_row_without_a_name_is_three_lines():
@@ -247,7 +247,7 @@ def test_row_numbers_never_become_features(tmp_path, shape):
         _saved(pd.read_csv(path), path)
     elif shape != "saved":
         table.to_csv(path, index=False)
-    features, notes = read_features(path, label="status", id="patient")
+    features, notes = _read(path)
     assert feature_columns(features) == [f"f{number}" for number in range(6)]
     assert named in notes["row_numbers"] and len(notes["row_numbers"]) == 1 + (shape == "saved twice")
 

@@ -245,12 +245,11 @@ def grade(
     - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
+    from epitome_kit.grade.table import TableColumns
     from epitome_kit.report.graded_table import grade_table
 
     out = out or Path("runs") / f"{table.name.split('.')[0]}_{label}{'_shuffled' if shuffle else ''}"
-    scores = grade_table(
-        table,
-        out,
+    columns = TableColumns(
         label=label,
         id=id,
         positive=positive,
@@ -259,12 +258,8 @@ def grade(
         group=group,
         no_group=no_group,
         allow_leak=allow_leak or (),
-        repeats=repeats,
-        folds=folds,
-        shuffle=shuffle,
-        seed=seed,
-        workers=workers,
     )
+    scores = grade_table(table, out, columns, repeats=repeats, folds=folds, shuffle=shuffle, seed=seed, workers=workers)
     show_grading(scores, out, as_json)
 
 

@@ -9,4 +9,5 @@ from .single_case import find_trained_run as find_trained_run
 from .single_case import grade_head as grade_head
 from .splits import make_repeated_folds as make_repeated_folds
 from .splits import shuffle_labels as shuffle_labels
+from .table import TableColumns as TableColumns
 from .table import read_features as read_features

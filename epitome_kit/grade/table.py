@@ -3,6 +3,7 @@
 import difflib
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,61 @@ _MIN_SUBJECTS = 10  # of each class
 _MAX_CATEGORIES = 10
 
 
-def read_features(
-    table: pd.DataFrame | PathLike,
-    *,
-    label: str,
-    id: str | None = None,
-    positive: str | None = None,
-    drop: Sequence[str] = (),
-    probes: Sequence[str] = (),
-    group: str | None = None,
-    no_group: bool = False,
-    allow_leak: Sequence[str] = (),
-) -> tuple[pd.DataFrame, Json]:
+@dataclass(frozen=True, kw_only=True)
+class TableColumns:
+    """Roles of the columns of a table of features.
+
+    All other columns with numbers are features, except row numbers and ids.
+
+    Parameters
+    ----------
+    label : str
+        Column of the class, with two values, text or numbers. Subjects without a
+        label are left out.
+    id : str, default=None
+        Column that names the subject, or, with `group`, the row; names are compared
+        as text. None numbers the rows.
+    positive : str, default=None
+        Value of the positive class; None uses the larger number, or the later text
+        in alphabetical order.
+    drop : sequence of str, default=()
+        Columns to leave out.
+    probes : sequence of str, default=()
+        Confounders, such as age: scored alone, never used as features.
+    group : str, default=None
+        Column that groups rows, such as the patient of a scan: the rows of a group
+        are in one fold.
+    no_group : bool, default=False
+        States that rows are of different persons, although a column suggests
+        otherwise.
+    allow_leak : sequence of str, default=()
+        Features that may reveal the label, or follow the order of the rows; recorded
+        in the scores.
+
+    See Also
+    --------
+    grade_table : Grade a table of features.
+    epitome_kit.grade.read_features : Read a table of features.
+
+    Examples
+    --------
+    >>> import epitome_kit as ek
+    >>> columns = ek.TableColumns(label="grade", id="patient", probes=["age"])
+    >>> columns.label, columns.probes
+    ('grade', ['age'])
+    """
+
+    label: str
+    id: str | None = None
+    positive: str | None = None
+    drop: Sequence[str] = ()
+    probes: Sequence[str] = ()
+    group: str | None = None
+    no_group: bool = False
+    allow_leak: Sequence[str] = ()
+
+
+def read_features(table: pd.DataFrame | PathLike, columns: TableColumns) -> tuple[pd.DataFrame, Json]:
     """Read a table of features.
 
     Row numbers and ids are never features. A feature that alone reveals the label is
@@ -51,31 +95,13 @@ def read_features(
     table : DataFrame or path
         Text with commas, semicolons or tabs, plain or as ``.gz``, or ``.xlsx``: see
         :func:`epitome_kit.tables.read_text_table`.
-    label : str
-        Column of the class, with two values, text or numbers. Subjects without a
-        label are left out.
-    id : str, default=None
-        Column that names the subject, or, with `group`, the row; names are compared
-        as text. None numbers the rows.
-    positive : str, default=None
-        Value of the positive class; None uses the larger number, or the later text
-        in alphabetical order.
-    drop, probes : sequence of str, default=()
-        Columns to leave out, and columns that are not features and are scored alone
-        as probes, such as age.
-    group : str, default=None
-        Column that groups rows, such as the patient of a scan: the rows of a group
-        are in one fold.
-    no_group : bool, default=False
-        States that rows are of different persons, although a column suggests
-        otherwise.
-    allow_leak : sequence of str, default=()
-        Features that may reveal the label, or follow the order of the rows.
+    columns : TableColumns
+        Roles of its columns; only the label is required.
 
     Returns
     -------
     features : DataFrame
-        ``participant_id``, ``label`` (0 or 1), with `group` also ``group_id``, features as
+        ``participant_id``, ``label`` (0 or 1), with a group also ``group_id``, features as
         numbers and columns of probes, as
         :func:`epitome_kit.learn.probes.add_probe` names them.
     notes : dict
@@ -93,28 +119,29 @@ def read_features(
         persons and has repeated values; a column is a copy of the label, or a feature
         reveals it.
     """
+    label, id, group = columns.label, columns.id, columns.group
     if isinstance(table, pd.DataFrame):
         frame, reading = table.copy(), list[str]()
     else:
-        frame, reading = _read(table, {name for name in (label, id, group) if name is not None}, drop)
+        frame, reading = _read(table, {name for name in (label, id, group) if name is not None}, columns.drop)
     _require_cells(frame)
     frame.columns = _unique([str(name).strip() for name in frame.columns])
-    for name in filter(None, (label, id, group, *drop, *probes, *allow_leak)):
+    for name in filter(None, (label, id, group, *columns.drop, *columns.probes, *columns.allow_leak)):
         _require_column(frame, name)
-    _require_roles(frame, label, id, group, no_group, drop)
+    _require_roles(frame, columns)
     labels = as_labels(frame[label])
     labelled = labels.notna()
-    reading += require_disjoint(frame[labelled], label, id, group, no_group, drop)
-    frame = frame.drop(columns=[name for name in drop if name != group])
+    reading += require_disjoint(frame[labelled], label, id, group, columns.no_group, columns.drop)
+    frame = frame.drop(columns=[name for name in columns.drop if name != group])
     names = _names(frame, id)
     unread = frame[label][~labelled].dropna().astype(str).unique()
-    codes, classes = _code(labels[labelled], label, positive, unread)
+    codes, classes = _code(labels[labelled], label, columns.positive, unread)
     others = mask_missing(frame.drop(columns=[name for name in (label, id, group) if name]))
     numbers = as_numbers(others)
     text = [name for name in others if numbers[name].isna().sum() > others[name].isna().sum()]
-    kept, excluded, likely = _without_ids(numbers.drop(columns=[*{*text, *probes}]), allow_leak)
+    kept, excluded, likely = _without_ids(numbers.drop(columns=[*{*text, *columns.probes}]), columns.allow_leak)
     for part in (others[text], numbers.drop(columns=text)):
-        require_no_copy(part[labelled], codes, label, allowed=allow_leak)
+        require_no_copy(part[labelled], codes, label, allowed=columns.allow_leak)
     reading += odd_values(kept[labelled])
     reading += [f"{text!r} in column {label} was read as no label" for text in unread]
     with np.errstate(over="ignore"):
@@ -126,20 +153,20 @@ def read_features(
         raise TableError("grade", "numeric features that are not constant", received, "add columns of numbers")
     groups = frame[group][labelled].astype(str) if group else None
     _require_different(features, names[labelled], groups)
-    leaks = require_no_leaks(features, codes, label, groups=groups, allowed=allow_leak)
+    leaks = require_no_leaks(features, codes, label, groups=groups, allowed=columns.allow_leak)
     notes = {
         "without_label": names[~labelled].tolist(),
-        "not_numbers": [name for name in text if name not in probes],
+        "not_numbers": [name for name in text if name not in columns.probes],
         **excluded,
         "constant": constant,
         "allowed_leaks": {**likely, **leaks},
-        "rows_apart": people_column(frame[labelled], exclude=(label, id)) if no_group else None,
+        "rows_apart": people_column(frame[labelled], exclude=(label, id)) if columns.no_group else None,
         "group": {"column": group, "groups": int(groups.nunique())} if groups is not None else {},
         "reading": reading,
         "missing_values": float(features.isna().to_numpy().mean()),
     }
     features = _with_roles(features, names[labelled], codes, groups)
-    for name in probes:
+    for name in columns.probes:
         values = others[name] if name in text else numbers[name].replace([np.inf, -np.inf], np.nan)
         values = _indicator_columns(values[labelled]) if name in text else values[labelled]
         features = add_probe(features, name.replace("_", "-"), values.set_axis(names[labelled]).astype(np.float32))
@@ -200,10 +227,9 @@ def _require_column(frame: pd.DataFrame, name: str) -> None:
         raise TableError("grade", f"a column {name!r}", received, f"use one of the table, such as {', '.join(near)}")
 
 
-def _require_roles(
-    frame: pd.DataFrame, label: str, id: str | None, group: str | None, no_group: bool, drop: Sequence[str]
-) -> None:
+def _require_roles(frame: pd.DataFrame, columns: TableColumns) -> None:
     """Raise an error if a column has two roles, or occurs twice."""
+    label, id, group, drop = columns.label, columns.id, columns.group, columns.drop
     repeated = [name for name in (label, id, group) if f"{name}.1" in frame]
     if repeated:
         raise TableError("grade", f"one column {repeated[0]!r}", "several of that name", "rename all but one")
@@ -211,7 +237,7 @@ def _require_roles(
         received = ", ".join(drop)
         expected, hint = "columns to drop other than label and subject", "remove them from `--drop`"
         raise TableError("grade", expected, received, hint)
-    if group and no_group:
+    if group and columns.no_group:
         raise TableError("grade", "one of `--group` and `--no-group`", "both", "remove one of them")
     if group and group in (label, id):
         received, hint = f"{group} for both", f"use `--group {group}` without `--id`, which numbers the rows"

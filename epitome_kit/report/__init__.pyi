@@ -2,6 +2,7 @@ from .checklists import fill_in_checklists as fill_in_checklists
 from .checklists import write_checklists as write_checklists
 from .epitomes_page import extract_cohort as extract_cohort
 from .flow import write_flow as write_flow
+from .graded_table import TableColumns as TableColumns
 from .graded_table import grade_table as grade_table
 from .model_card import write_model_card as write_model_card
 from .quality_page import write_quality_page as write_quality_page

@@ -1,7 +1,6 @@
 """Grade any table of features: the implementation of `epitome grade`."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,7 @@ from epitome_kit.errors import EpitomeWarning, OutputError, ParameterError
 from epitome_kit.extras import is_installed
 from epitome_kit.files import Json, PathLike, checksum, read_json, write_json
 from epitome_kit.grade.splits import make_repeated_folds, shuffle_labels
-from epitome_kit.grade.table import read_features
+from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.plotting.grading import grading_board
 from epitome_kit.plotting.style import save_figure
 from epitome_kit.provenance import describe_run
@@ -26,15 +25,8 @@ _NO_NETWORK = (
 def grade_table(
     table: PathLike | pd.DataFrame,
     out: PathLike,
+    columns: TableColumns,
     *,
-    label: str,
-    id: str | None = None,
-    positive: str | None = None,
-    drop: Sequence[str] = (),
-    probes: Sequence[str] = (),
-    group: str | None = None,
-    no_group: bool = False,
-    allow_leak: Sequence[str] = (),
     repeats: int = 4,
     folds: int = 5,
     shuffle: bool = False,
@@ -52,29 +44,15 @@ def grade_table(
     Parameters
     ----------
     table : path or DataFrame
-        One row per subject, or several with `group`.
+        One row per subject, or several with a group in `columns`.
     out : path
         Output folder: ``scores.json``, ``scoreboard.png``, ``predictions.tsv``,
         ``baselines.tsv``, ``selected.tsv``, ``ann.keras`` (trained on all
         subjects, on the features listed in ``ann.json``), ``provenance.json`` and
         ``model_card.md``.
-    label : str
-        Column of the class, with two values.
-    id : str, default=None
-        Column that identifies the subject; None means the row number.
-    positive : str, default=None
-        Value of the positive class; None means the larger number, or the last in
-        alphabetical order.
-    drop : sequence of str, default=()
-        Columns to ignore.
-    probes : sequence of str, default=()
-        Confounders, such as age: scored alone, never used as features.
-    group : str, default=None
-        Column whose rows belong together, such as the patient: kept in one fold.
-    no_group : bool, default=False
-        Treat rows as independent even if a column of ids repeats.
-    allow_leak : sequence of str, default=()
-        Features to keep although they may give the label away; recorded in the scores.
+    columns : TableColumns
+        Roles of the columns: the label, the subject, probes and so on. The label is
+        required, all others are optional.
     repeats : int, default=4
         Repeats of the cross-validation.
     folds : int, default=5
@@ -112,24 +90,16 @@ def grade_table(
     Examples
     --------
     >>> import epitome_kit as ek
-    >>> scores = ek.grade_table("features.csv", "runs/features", label="grade", id="patient")  # doctest: +SKIP
+    >>> columns = ek.TableColumns(label="grade", id="patient")
+    >>> scores = ek.grade_table("features.csv", "runs/features", columns)  # doctest: +SKIP
     >>> scores["auc"], scores["auc_ci95"]  # doctest: +SKIP
     """
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out, network = Path(out), is_installed("keras")
-    _require_same(out, label, shuffle, group, network)
-    features, notes = read_features(
-        table,
-        label=label,
-        id=id,
-        group=group,
-        drop=drop,
-        probes=probes,
-        positive=positive,
-        no_group=no_group,
-        allow_leak=allow_leak,
-    )
+    label = columns.label
+    _require_same(out, label, shuffle, columns.group, network)
+    features, notes = read_features(table, columns)
     if shuffle:
         features = shuffle_labels(features, seed=seed)
     if not network:

@@ -14,7 +14,7 @@ import numpy as np
 from epitome_kit.audit import audit_cohort
 from epitome_kit.cohort import open_cohort
 from epitome_kit.errors import EpitomeError
-from epitome_kit.grade.table import read_features
+from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.images import load_image
 from epitome_kit.sources.bids import import_bids
 from epitome_kit.sources.dicom import import_dicom
@@ -34,8 +34,9 @@ def imported(reader):
         return [list(cohort.subjects), dict(cohort.excluded.to_numpy().tolist())]
     return call
 
+COLUMNS = TableColumns(label="label", id="name")
 CALLS = {
-    "scan": scan, "inspect": inspect, "table": lambda path: list(read_features(path, label="label", id="name")[0]),
+    "scan": scan, "inspect": inspect, "table": lambda path: list(read_features(path, COLUMNS)[0]),
     "bids": imported(import_bids), "dicom": imported(import_dicom), "tcga": imported(import_tcga_lgg),
     "lgg": imported(import_lgg_1p19q),
 }

@@ -16,7 +16,7 @@ from tiny import head, lesion
 from epitome_kit.case.upload import receive_scan
 from epitome_kit.cohort import open_cohort
 from epitome_kit.errors import EpitomeError
-from epitome_kit.grade.table import read_features
+from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.images import load_image, load_mask
 from epitome_kit.sidecars import read_annotated_slices, read_table
 from epitome_kit.sources.dicom_headers import read_volumes
@@ -61,7 +61,7 @@ def upload(data, folder):
 
 def features(data, folder):
     """A table to grade."""
-    read_features(_write(folder, "a.csv", data), label="label", id="name")
+    read_features(_write(folder, "a.csv", data), TableColumns(label="label", id="name"))
 
 
 def participants(data, folder):
