@@ -28,7 +28,6 @@ def grade_features(
     out: PathLike,
     *,
     target: str = "grade",
-    balanced: bool = True,
     epochs: int = 30,
     seed: int = 0,
     oracle_auc: float | None = None,
@@ -39,8 +38,9 @@ def grade_features(
 
     Everything is fitted to rows with role ``train``: features are selected by three
     methods and their number by inner folds, then imputation, scaling, weights and
-    calibration are fitted. Rows with role ``test`` are only predicted. Finished folds
-    are kept in ``folds/``, so an interrupted call continues.
+    calibration are fitted. Both classes have the same total weight in training. Rows
+    with role ``test`` are only predicted. Finished folds are kept in ``folds/``, so an
+    interrupted call continues.
 
     Parameters
     ----------
@@ -54,8 +54,6 @@ def grade_features(
         in ``ann.json``).
     target : {"grade", "codeletion"}, default="grade"
         Label to predict, which names the classes.
-    balanced : bool, default=True
-        Whether both classes have the same total weight in training.
     epochs : int, default=30
         Number of training steps of the network.
     seed : int, default=0
@@ -107,7 +105,7 @@ def grade_features(
     >>> scores["n"], scores["folds"], scores["auc"] > 0.7
     (24, 2, True)
     """
-    grade = partial(cross_validate, out=Path(out), balanced=balanced, epochs=epochs, seed=seed, workers=workers)
+    grade = partial(cross_validate, out=Path(out), epochs=epochs, seed=seed, workers=workers)
     features = features[features.label.notna()]
     results, settings = grade(features)
     scores = build_scoreboard(results, features, seed=seed)
@@ -126,7 +124,6 @@ def cross_validate(
     table: pd.DataFrame,
     out: Path,
     *,
-    balanced: bool = True,
     epochs: int = 30,
     seed: int = 0,
     workers: int = 1,
@@ -143,7 +140,7 @@ def cross_validate(
         :func:`epitome_kit.grade.nested.grade_fold`.
     out : Path
         Workspace, whose ``folds/`` has the finished folds.
-    balanced, epochs, seed, workers
+    epochs, seed, workers
         As for :func:`grade_features`.
     baselines : bool, default=True
         Whether to train baselines and probes as well.
@@ -163,7 +160,7 @@ def cross_validate(
     folds = [rows for _, rows in table.groupby(["repeat", "fold"])]
     subjects = max(int((rows.role == "train").sum()) for rows in folds)
     widest = min(max(NUMBERS), len(feature_columns(table)))
-    settings = Settings(widest, subjects, epochs, balanced, seed, baselines, network)
+    settings = Settings(widest, subjects, epochs=epochs, seed=seed, baselines=baselines, network=network)
     stem = re.sub(r"\W+", "-", name)
     jobs = [(rows, _fold_record(out / "folds", stem, rows, settings)) for rows in folds]
     report_again(f"Grading of {name}", [record.difference() for _, record in jobs])
