@@ -30,6 +30,7 @@ from .sources.bids import import_bids as import_bids
 from .sources.dicom import import_dicom as import_dicom
 from .sources.lgg_1p19q import import_lgg_1p19q as import_lgg_1p19q
 from .sources.tcga_lgg import import_tcga_lgg as import_tcga_lgg
+from .tumour.fit import UNetSettings as UNetSettings
 from .tumour.measure import measure_tumour as measure_tumour
 from .tumour.segment import predict_tumours as predict_tumours
 from .tumour.segment import segment_cohort as segment_cohort

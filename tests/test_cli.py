@@ -27,6 +27,7 @@ from epitome_kit.files import read_tsv
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.ledger import Entry, write_ledger
 from epitome_kit.tumour import single_case as one_head
+from epitome_kit.tumour.fit import UNetSettings
 
 VERBS = (
     "run",
@@ -580,10 +581,11 @@ def test_segment_trains_on_a_cohort_or_predicts(epitome, segmenting, tmp_path):
     epitome("segment", cohort, "--out", out, "--weights", tmp_path / "other.keras", "--workers", 1)
     epitome("segment", cohort, "--out", out, "--workers", 1)
     ready, where = ("preprocess", (out / "preprocessed",), {"workers": 1}), (out / "preprocessed", out)
-    settings = {"folds": 3, "epochs": 4, "seed": 7, "learn_from": "truth", "weights": tmp_path / "net.keras"}
+    settings = UNetSettings(epochs=4, learn_from="truth")
+    options = {"folds": 3, "settings": settings, "seed": 7, "weights": tmp_path / "net.keras"}
     alone = {"workers": 1}
     assert segmenting == [
-        *(ready, ("segment_cohort", where, settings | alone)),
+        *(ready, ("segment_cohort", where, options | alone)),
         *(ready, ("predict_tumours", where, {"weights": tmp_path / "other.keras"} | alone)),
         *(ready, ("predict_tumours", where, {"weights": None} | alone)),
     ]

@@ -22,6 +22,7 @@ from epitome_kit.metrics import dice, hausdorff95_mm
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.tumour import outline_cohort, segment
 from epitome_kit.tumour.classical import outline_by_symmetry
+from epitome_kit.tumour.fit import UNetSettings
 from epitome_kit.tumour.network import load_unet
 from epitome_kit.tumour.outline_cohort import outline_path
 from epitome_kit.tumour.segment import predict_tumours, read_card, segment_cohort, summarise, unet_path
@@ -43,6 +44,7 @@ COLUMNS = {
 }
 
 CHANNELS = shipped_channels("tumour_unet")
+ONE_EPOCH = UNetSettings(epochs=1)
 
 
 class _Quick:
@@ -96,7 +98,8 @@ def segmented(made, tmp_path_factory):
     out = tmp_path_factory.mktemp("segmented")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment, "UNetFineTuner", _Quick)
-        return made[0], out, segment_cohort(*made, out, folds=3, epochs=2, weights=out / "all.keras"), out / "all.keras"
+        tumours = segment_cohort(*made, out, folds=3, settings=UNetSettings(epochs=2), weights=out / "all.keras")
+        return made[0], out, tumours, out / "all.keras"
 
 
 @pytest.fixture
@@ -126,7 +129,7 @@ def _files(folder):
 
 
 def test_each_subject_is_outlined_once_by_a_network_that_never_saw_it(made, tmp_path, fitted):
-    tumours = segment_cohort(*made, tmp_path / "out", folds=3, epochs=2)
+    tumours = segment_cohort(*made, tmp_path / "out", folds=3, settings=UNetSettings(epochs=2))
     assert list(tumours.participant_id) == list(made[0].subjects)
     assert sorted(np.bincount(tumours.fold)[1:]) == [4, 4, 5]
     assert [number for number, *_ in fitted] == [1, 2, 3]
@@ -247,7 +250,7 @@ def test_without_a_voxel_size_voxels_are_counted_and_nothing_has_a_unit(segmente
 
 
 def test_the_truth_is_the_reference_where_there_is_one_and_the_annotated_slices_else(four, tmp_path):
-    tumours = segment_cohort(*four, tmp_path / "out", folds=2, epochs=1)
+    tumours = segment_cohort(*four, tmp_path / "out", folds=2, settings=ONE_EPOCH)
     assert list(tumours.reference) == ["annotated slices"] * 2 + ["truth"] * 2
     for number, row in enumerate(tumours.itertuples()):
         found, whole = _mask(tmp_path / "out", row.participant_id).get_fdata() > 0, draw_head(number)[1] > 0
@@ -260,19 +263,21 @@ def test_the_truth_is_the_reference_where_there_is_one_and_the_annotated_slices_
 def test_the_truth_teaches_only_where_it_is_known_of_everybody(four, tmp_path, fitted):
     cohort, ready = four
     with raises_three_lines(ParameterError, "truth", "annotation"):
-        segment_cohort(cohort, ready, tmp_path / "out", folds=2, learn_from="truth")
+        segment_cohort(cohort, ready, tmp_path / "out", folds=2, settings=UNetSettings(learn_from="truth"))
     with raises_three_lines(ParameterError, "'both'"):
-        segment_cohort(cohort, ready, tmp_path / "out", folds=2, learn_from="both")
+        segment_cohort(cohort, ready, tmp_path / "out", folds=2, settings=UNetSettings(learn_from="both"))
     simulated = replace(cohort, subjects={name: cohort[name] for name in list(cohort.subjects)[2:]})
-    segment_cohort(simulated, ready, tmp_path / "out", folds=2, epochs=1, learn_from="truth")
+    segment_cohort(simulated, ready, tmp_path / "out", folds=2, settings=UNetSettings(epochs=1, learn_from="truth"))
     whole = np.stack([draw_head(number)[1] for number in (2, 3)])
     assert fitted[0][2].known.all() and np.array_equal(fitted[0][2].tumour[..., 0], whole)
-    segment_cohort(simulated, ready, tmp_path / "out", folds=2, epochs=1)
+    segment_cohort(simulated, ready, tmp_path / "out", folds=2, settings=ONE_EPOCH)
     assert len(fitted) == 4 and not fitted[2][2].known.all()
 
 
 def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four, tmp_path, fitted, monkeypatch):
-    undisturbed = segment_cohort(*four, tmp_path / "undisturbed", folds=2, epochs=1, weights=tmp_path / "one.keras")
+    undisturbed = segment_cohort(
+        *four, tmp_path / "undisturbed", folds=2, settings=ONE_EPOCH, weights=tmp_path / "one.keras"
+    )
     fit = _Quick.fit
 
     def stopped(self, train, number, advance):
@@ -282,12 +287,12 @@ def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four,
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(_Quick, "fit", stopped)
-        segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=tmp_path / "two.keras")
+        segment_cohort(*four, tmp_path / "out", folds=2, settings=ONE_EPOCH, weights=tmp_path / "two.keras")
     kept = _files(tmp_path / "out" / "unet")
     assert {path.name for path in kept} == {"settings.json", "fold-1.keras"}, "outlined last"
     kept = {path: kept[path] for path in kept if path.suffix == ".keras"}
     fitted.clear()
-    again = segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=tmp_path / "two.keras")
+    again = segment_cohort(*four, tmp_path / "out", folds=2, settings=ONE_EPOCH, weights=tmp_path / "two.keras")
     assert [number for number, *_ in fitted] == [2, 0]
     assert kept.items() <= _files(tmp_path / "out" / "unet").items()
     pd.testing.assert_frame_equal(again, undisturbed)
@@ -300,9 +305,9 @@ def test_a_network_whose_subjects_were_not_all_outlined_is_not_trained_again(fou
     outlined = _stop_at_the_second_outline(monkeypatch)
     weights = tmp_path / "net.keras"
     with pytest.raises(KeyboardInterrupt):
-        segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=weights)
+        segment_cohort(*four, tmp_path / "out", folds=2, settings=ONE_EPOCH, weights=weights)
     assert read_card(weights) and len(outlined) == 2
-    assert len(segment_cohort(*four, tmp_path / "out", folds=2, epochs=1, weights=weights)) == 4
+    assert len(segment_cohort(*four, tmp_path / "out", folds=2, settings=ONE_EPOCH, weights=weights)) == 4
     assert [number for number, *_ in fitted] == [1, 2, 0]
     assert sorted(outlined) == sorted([*four[0].subjects, outlined[1]]), "the first outline is kept"
     assert read_card(weights)["n_subjects"] == 4
@@ -325,22 +330,25 @@ def _stop_at_the_second_outline(monkeypatch):
 def test_finished_work_is_kept_and_another_setting_does_it_again(four, tmp_path, fitted):
     cohort, ready = four
     out, weights = tmp_path / "out", tmp_path / "net.keras"
-    first = segment_cohort(cohort, ready, out, folds=2, epochs=1)
-    pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, epochs=1), first)
+    first = segment_cohort(cohort, ready, out, folds=2, settings=ONE_EPOCH)
+    pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, settings=ONE_EPOCH), first)
     assert len(fitted) == 2
-    segment_cohort(cohort, ready, out, folds=2, epochs=1, weights=weights)
+    segment_cohort(cohort, ready, out, folds=2, settings=ONE_EPOCH, weights=weights)
     assert [number for number, *_ in fitted[2:]] == [0], "only the network of all was missing"
-    segment_cohort(cohort, ready, out, folds=2, epochs=1, weights=weights)
+    segment_cohort(cohort, ready, out, folds=2, settings=ONE_EPOCH, weights=weights)
     assert len(fitted) == 3
-    for settings in ({"seed": 1}, {"epochs": 2}, {"folds": 3}):
-        before = len(fitted)
-        segment_cohort(cohort, ready, out, **{"folds": 2, "epochs": 1, **settings}, weights=weights)
-        assert len(fitted) == before + settings.get("folds", 2) + 1
-        assert read_card(weights)["settings"].items() >= settings.items()
+    for change in ({"seed": 1}, {"epochs": 2}, {"folds": 3}):
+        before, stated = len(fitted), {"folds": 2, "epochs": 1, "seed": 0, "learn_from": "annotation", **change}
+        settings = UNetSettings(epochs=stated["epochs"])
+        segment_cohort(
+            cohort, ready, out, folds=stated["folds"], settings=settings, seed=stated["seed"], weights=weights
+        )
+        assert len(fitted) == before + stated["folds"] + 1
+        assert read_card(weights)["settings"] == stated
     record = Preprocessed(ready, "sub-01").record
     write_json(record, {**read_json(record), "settings": {"inputs": "another scan"}})
     before = len(fitted)
-    segment_cohort(cohort, ready, out, folds=3, epochs=1)
+    segment_cohort(cohort, ready, out, folds=3, settings=ONE_EPOCH)
     assert len(fitted) == before + 3
 
 
@@ -348,28 +356,28 @@ def test_weights_of_another_cohort_are_not_taken_for_those_of_this_one(four, tmp
     cohort, ready = four
     three = replace(cohort, name="three", subjects={name: cohort[name] for name in list(cohort.subjects)[:3]})
     for each, out in ((cohort, "four"), (three, "three")):
-        segment_cohort(each, ready, tmp_path / out, folds=2, epochs=1)
-        segment_cohort(each, ready, tmp_path / out, folds=2, epochs=1, weights=tmp_path / "net.keras")
+        segment_cohort(each, ready, tmp_path / out, folds=2, settings=ONE_EPOCH)
+        segment_cohort(each, ready, tmp_path / out, folds=2, settings=ONE_EPOCH, weights=tmp_path / "net.keras")
     assert [seen for number, seen, _ in fitted if number == 0] == [list(cohort.subjects), list(three.subjects)]
     assert read_card(tmp_path / "net.keras")["trained_on"] == "three"
 
 
 def test_other_subjects_of_the_same_derivative_are_other_work(four, tmp_path):
     cohort, ready = four
-    segment_cohort(cohort, ready, tmp_path / "out", folds=2, epochs=1)
+    segment_cohort(cohort, ready, tmp_path / "out", folds=2, settings=ONE_EPOCH)
     three = replace(cohort, subjects={name: cohort[name] for name in list(cohort.subjects)[:3]})
-    assert len(segment_cohort(three, ready, tmp_path / "out", folds=2, epochs=1)) == 3
+    assert len(segment_cohort(three, ready, tmp_path / "out", folds=2, settings=ONE_EPOCH)) == 3
 
 
 def test_masks_that_a_prediction_overwrote_are_drawn_again_without_training(four, tmp_path, fitted):
     cohort, ready = four
     out = tmp_path / "out"
-    first = segment_cohort(cohort, ready, out, folds=2, epochs=1)
+    first = segment_cohort(cohort, ready, out, folds=2, settings=ONE_EPOCH)
     drawn = {name: np.asarray(_mask(out, name).dataobj) for name in cohort.subjects}
     weights = shutil.copy(unet_path(out, 1), tmp_path / "other.keras")
     predict_tumours(cohort, ready, out, weights=weights)
     assert any(not np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn)
-    pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, epochs=1), first)
+    pd.testing.assert_frame_equal(segment_cohort(cohort, ready, out, folds=2, settings=ONE_EPOCH), first)
     assert all(np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn) and len(fitted) == 2
 
 
@@ -416,7 +424,7 @@ def _count_outlines(monkeypatch):
 @pytest.mark.slow
 def test_networks_are_trained_again_with_a_reason_and_a_copy_is_as_good(four, tmp_path, fitted):
     cohort, ready = four
-    first = segment_cohort(cohort, ready, tmp_path / "out", folds=2, epochs=1)
+    first = segment_cohort(cohort, ready, tmp_path / "out", folds=2, settings=ONE_EPOCH)
     copy = shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)
     for path in copy.rglob("*.*"):
         os.utime(path, ns=(1, 1))
@@ -426,14 +434,14 @@ def test_networks_are_trained_again_with_a_reason_and_a_copy_is_as_good(four, tm
         ({"seed": 1}, []),
     ]:
         with collect_warnings() as remarks:
-            again = segment_cohort(cohort, ready, copy, folds=2, epochs=1, **change)
+            again = segment_cohort(cohort, ready, copy, folds=2, settings=ONE_EPOCH, **change)
         assert remarks == words
         if not change:
             pd.testing.assert_frame_equal(again, first)
     assert len(fitted) == 4
     write_json(copy / "unet" / "settings.json", {"folds": 2, "epochs": 1, "seed": 1, "inputs": "00"})
     with collect_warnings() as remarks:
-        segment_cohort(cohort, ready, copy, folds=2, epochs=1, seed=1)
+        segment_cohort(cohort, ready, copy, folds=2, settings=ONE_EPOCH, seed=1)
     assert len(fitted) == 6 and "earlier version" in remarks[0]
 
 
@@ -490,6 +498,6 @@ def test_a_real_network_learns_an_easy_tumour(made, tmp_path, monkeypatch):
 
     monkeypatch.setattr(segment, "UNetFineTuner", UNetFineTuner)
     cohort = replace(made[0], subjects={name: made[0][name] for name in list(made[0].subjects)[1:7]})
-    tumours = segment_cohort(cohort, made[1], tmp_path / "out", folds=2, epochs=20)
+    tumours = segment_cohort(cohort, made[1], tmp_path / "out", folds=2, settings=UNetSettings(epochs=20))
     assert tumours.dice.mean() > 0.6 and tumours.dice.min() > 0.4
     assert load_unet(unet_path(tmp_path / "out", 0)).name == "tumour_unet"

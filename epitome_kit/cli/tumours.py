@@ -66,6 +66,7 @@ def segment(
     scans = None
     if len(sources) == 1 and Path(sources[0]).is_dir():
         from epitome_kit.preprocess.pipeline import preprocess_cohort
+        from epitome_kit.tumour.fit import UNetSettings
         from epitome_kit.tumour.segment import predict_tumours, segment_cohort
         from epitome_kit.workspace import Workspace
 
@@ -78,9 +79,8 @@ def segment(
                 out,
                 weights=train,
                 folds=folds,
-                epochs=epochs,
+                settings=UNetSettings(epochs=epochs, learn_from=learn_from),
                 seed=seed,
-                learn_from=learn_from,
                 workers=workers,
             )
         else:

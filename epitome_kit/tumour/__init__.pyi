@@ -1,4 +1,5 @@
 from .classical import outline_by_symmetry as outline_by_symmetry
+from .fit import UNetSettings as UNetSettings
 from .intervals import describe_volume as describe_volume
 from .measure import count_voxels as count_voxels
 from .measure import measure_tumour as measure_tumour

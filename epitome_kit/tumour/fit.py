@@ -1,6 +1,7 @@
 """Fine-tune the U-Net on a cohort, one network at a time from the same initial weights."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logit
@@ -17,6 +18,35 @@ THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.7, 0.8)
 """Candidate thresholds of the probability; the first of equally good ones is chosen."""
 
 _MAX_TUNING_SUBJECTS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetSettings:
+    """Settings of the fine-tuning of the U-Net.
+
+    They are given to :func:`segment_cohort`. Networks that were trained with other
+    settings are trained again.
+
+    Parameters
+    ----------
+    epochs : int, default=20
+        Number of epochs; there is no early stopping.
+    learn_from : {"annotation", "truth"}, default="annotation"
+        ``"truth"``: the whole tumour, available for simulated subjects only.
+
+    See Also
+    --------
+    segment_cohort : Segment the tumour of every subject by cross-validation with a U-Net.
+
+    Examples
+    --------
+    >>> import epitome_kit as ek
+    >>> ek.UNetSettings(epochs=3)
+    UNetSettings(epochs=3, learn_from='annotation')
+    """
+
+    epochs: int = 20
+    learn_from: str = "annotation"
 
 
 class UNetFineTuner:

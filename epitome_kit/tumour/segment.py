@@ -27,15 +27,12 @@ from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.resume import Record, checksums, report_again
-from epitome_kit.tumour.fit import UNetFineTuner
+from epitome_kit.tumour.fit import UNetFineTuner, UNetSettings
 from epitome_kit.tumour.intervals import add_intervals, score_volumes
 from epitome_kit.tumour.network import save_unet
 from epitome_kit.tumour.outline import with_whole_truth
 from epitome_kit.tumour.outline_cohort import outline_path, outline_subjects
 from epitome_kit.workspace import Workspace
-
-EPOCHS = 20
-"""Default number of epochs."""
 
 _LABEL_SOURCES = ("annotation", "truth")
 
@@ -46,9 +43,8 @@ def segment_cohort(
     out: PathLike,
     *,
     folds: int = 5,
-    epochs: int = EPOCHS,
+    settings: UNetSettings | None = None,
     seed: int = 0,
-    learn_from: str = "annotation",
     weights: PathLike | None = None,
     workers: int = 1,
 ) -> pd.DataFrame:
@@ -79,12 +75,11 @@ def segment_cohort(
         ``unet/`` with the networks of the folds.
     folds : int, default=5
         Number of folds.
-    epochs : int, default=20
-        Number of epochs; there is no early stopping.
+    settings : UNetSettings, default=None
+        Epochs and labels of the training; None means the defaults of
+        :class:`epitome_kit.UNetSettings`.
     seed : int, default=0
         Seed of folds and training.
-    learn_from : {"annotation", "truth"}, default="annotation"
-        ``"truth"``: the whole tumour, available for simulated subjects only.
     weights : path, default=None
         Also train on all subjects, and write that network here, ``.keras``, with a
         ``.json`` that describes its training data and its out-of-fold performance.
@@ -126,20 +121,21 @@ def segment_cohort(
     >>> tumours = ek.segment_cohort(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    _check(cohort, learn_from, weights)
+    settings = settings or UNetSettings()
+    _check(cohort, settings.learn_from, weights)
     remove_abandoned(out)
-    settings = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
-    record = _training_record(cohort, preprocessed, out, settings)
+    recorded = {"folds": folds, "epochs": settings.epochs, "seed": seed, "learn_from": settings.learn_from}
+    record = _training_record(cohort, preprocessed, out, recorded)
     card = _card_record(weights, record) if weights else None
     final = card is not None and not (card.begun() and all(path.is_file() for path in card.outputs))
     if not record.valid() or final:
         _begin(record, card, cohort, out)
         arrays = load_arrays(cohort, preprocessed, shipped_channels("tumour_unet"))
-        if learn_from == "truth":
+        if settings.learn_from == "truth":
             arrays = with_whole_truth(arrays, cohort, preprocessed)
         fold_of = make_equal_folds(arrays.ids, folds=folds, seed=seed)
         _require_masks(arrays, fold_of, cohort)
-        _train(UNetFineTuner(arrays, epochs, seed), fold_of, out, card if final else None)
+        _train(UNetFineTuner(arrays, settings.epochs, seed), fold_of, out, card if final else None)
         record.finish(fold_of=dict(zip(arrays.ids, fold_of, strict=True)))
     fold_of = record.results()["fold_of"]
     networks = {name: unet_path(out, fold) for name, fold in fold_of.items()}
