@@ -175,12 +175,11 @@ def before_after(
     *,
     labels: tuple[str, str] = ("before", "after"),
     compare: str | None = "difference",
-    plane: str = "axial",
     index: int | None = None,
     window: Window = "shared",
     title: str | None = None,
 ) -> DescribedFigure:
-    """Show a scan before and after a step, and the change.
+    """Show an axial slice of a scan before and after a step, and the change.
 
     Parameters
     ----------
@@ -191,7 +190,7 @@ def before_after(
     labels : (str, str), default=("before", "after")
     compare : {"difference", "ratio", None}, default="difference"
         Third panel: after minus before, after divided by before, or nothing.
-    plane, index, title
+    index, title
         See :func:`show_slices`.
     window : {"shared", "robust"} or (float, float), default="shared"
         Use ``"robust"`` if the two have no common scale of intensity.
@@ -203,7 +202,7 @@ def before_after(
     if compare not in ("difference", "ratio", None):
         raise ParameterError("before_after", "`difference`, `ratio` or None", repr(compare), "use `difference`")
     stack = stack_images(dict(zip(labels, (before, after), strict=True)), masks, where="before_after")
-    view = slice_view(stack.grid, plane)
+    view = slice_view(stack.grid)
     index = _slice_index(stack, view, index)
     windows = display_windows(stack.volumes, window)
     figure, axes = image_axes(1, 3 if compare else 2, 3.4, [view], legend=bool(stack.masks))
