@@ -1,7 +1,7 @@
 """Open and write cohorts: BIDS folders of subjects with scans, tumour masks and labels."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,9 @@ COLUMNS: dict[str, dict] = {
     "source_id": {"Description": "Name of the subject in the original data"},
 }
 """Columns of ``participants.tsv`` and their BIDS descriptions."""
+
+DERIVATIVES = ("annotations", "truth")
+"""Derivative folders of a cohort: tumour masks, and the truth of simulated subjects."""
 
 BIDS_VERSION = "1.10.0"
 NO_SCAN = "no scan with a name as in cohorts of the kit; `epitome inspect` lists the files"
@@ -272,10 +275,9 @@ def write_dataset(
     excluded: Iterable[tuple[str, str]] = (),
     repaired: Iterable[tuple[str, str]] = (),
     entries: Iterable[Entry] = (),
-    derivatives: Sequence[str] = ("annotations",),
     licence: str = "n/a",
 ) -> None:
-    """Write the tables and descriptions of a BIDS dataset.
+    """Write the tables and descriptions of a BIDS dataset and of its derivatives.
 
     Parameters
     ----------
@@ -293,8 +295,6 @@ def write_dataset(
         Repaired errors of the original data: subject and repair.
     entries : sequence of Entry, default=()
         Other entries of the ledger: scans, masks, tables and their rows.
-    derivatives : sequence of str, default=("annotations",)
-        Derivative folders to describe if they exist.
     licence : str, default="n/a"
         Licence of the data.
     """
@@ -302,7 +302,7 @@ def write_dataset(
     description = {"Name": name, "BIDSVersion": BIDS_VERSION, "License": licence}
     generator = {"GeneratedBy": [{"Name": "epitome_kit"}]}
     write_json(root / "dataset_description.json", {**description, "DatasetType": "raw", **generator})
-    for derivative in derivatives:
+    for derivative in DERIVATIVES:
         folder = root / "derivatives" / derivative
         if folder.is_dir():
             links = {"DatasetType": "derivative", **generator, "DatasetLinks": {"raw": "../../"}}

@@ -293,7 +293,6 @@ def _write_tables(out: Path, rows: list[Json], seed: int) -> None:
         name=f"Phantom gliomas, seed {seed}",
         readme=_README,
         participants=participants,
-        derivatives=("annotations", "truth"),
         licence="CC0",
     )
     latents = pd.DataFrame(list(table.latents))
