@@ -114,6 +114,24 @@ def test_a_module_holds_one_concept():
     assert not {name: lines for name, lines in lengths.items() if lines > 350}
 
 
+def _parameters(function):
+    """Names of what a function takes, without those of an object or a class."""
+    given = function.args
+    taken = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return {argument.arg for argument in taken if argument} - {"self", "cls"}
+
+
+def test_a_function_takes_at_most_eight_parameters():
+    functions = [
+        (f"{name}: {node.name}", len(_parameters(node)))
+        for name in MODULES
+        if _room(name) != "cli"  # there a parameter is an option
+        for node in ast.walk(_tree(name))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    assert not {where: n for where, n in functions if n > 8}, "group those that belong together in a dataclass"
+
+
 def _documented(name):
     """Public functions, classes and methods of a module: (qualified name, node)."""
     nodes = [("", node) for node in _tree(name).body]
@@ -143,9 +161,7 @@ def _undescribed(node):
         return None
     described = re.findall(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: :|$)", section, re.MULTILINE)
     described = {word.strip("* ") for words in described for word in words.split(",")}
-    accepted = node.args
-    taken = [*accepted.posonlyargs, *accepted.args, *accepted.kwonlyargs, accepted.vararg, accepted.kwarg]
-    taken = {argument.arg for argument in taken if argument} - {"self", "cls"}
+    taken = _parameters(node)
     return None if described == taken else f"takes {sorted(taken)} and describes {sorted(described)}"
 
 
