@@ -23,7 +23,7 @@ from epitome_kit import cli
 from epitome_kit.cli import doctor
 from epitome_kit.cohort import open_cohort, write_dataset
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import read_tsv
+from epitome_kit.files import read_tsv, write_text
 from epitome_kit.images import mark_voxel_size_unknown
 from epitome_kit.ledger import Entry, write_ledger
 from epitome_kit.tumour import single_case as one_head
@@ -206,7 +206,8 @@ def test_segment_says_what_each_scan_was_taken_for_and_keeps_it(epitome, tmp_pat
     known = {"segment_head": lambda images, out, weights: tumours}
     _stand_in(monkeypatch, "tumour.single_case", predict_scan=one_head.predict_scan, **known)
     _stand_in(monkeypatch, "plotting.scans", show_planes=lambda *args, **how: None)
-    _stand_in(monkeypatch, "plotting.style", save_figure=lambda *args: None)
+    drawn = {"save_figure": lambda figure, path, text: write_text(path, ""), "is_drawn_as_now": lambda path: True}
+    _stand_in(monkeypatch, "plotting.style", **drawn)
     answer = epitome("segment", "patient2_t1.nii.gz", "T2w=b.nii", "--out", tmp_path, "--json")
     assert answer.exit_code == 0, answer.output
     assert "patient2_t1.nii.gz: T1w (file name says T1, no word of an agent)" in answer.stderr
