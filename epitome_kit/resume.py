@@ -1,27 +1,30 @@
-"""Decide whether a result is finished with the same inputs and settings, and explain why not."""
+"""Decide whether a result is finished, intact, and made with the same inputs and settings; explain why not."""
 
+import json
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from epitome_kit.errors import EpitomeWarning
-from epitome_kit.files import checksum, jsonable, read_json, write_json
+from epitome_kit.errors import EpitomeWarning, OutputError
+from epitome_kit.files import checksum, jsonable, read_json, text_digest, write_json
 
 _SHOWN = 3
 _LONGEST = 40
-_PARTS = ("finished", "settings", "inputs")
+_PARTS = ("finished", "settings", "inputs", "outputs", "checksum")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A JSON file next to a result, with the settings and the checksums of the inputs it was made from.
+    """A JSON file next to a result, with its checksums, its settings and the checksums of its inputs.
 
     Only content decides, never the modification time of a file, so a copied folder is
-    as valid as the original. A damaged record, or one of an earlier version, counts as
-    not finished.
+    as valid as the original. A damaged record, one of an earlier version, and one whose
+    files were changed since count as not finished.
 
     Attributes
     ----------
@@ -32,7 +35,7 @@ class Record:
     inputs : dict of str to str
         Checksum of each input by name, as from :func:`checksums`.
     outputs : sequence of Path, default=()
-        Files that a finished result must have.
+        Files that a finished result must have, unchanged.
     """
 
     path: Path
@@ -57,8 +60,9 @@ class Record:
             return reason
         if not found["finished"]:
             return ""
-        missing = [path.name for path in self.outputs if not path.is_file()]
-        return f"{missing[0]} is missing" if missing else None
+        if changed := changed_outputs(self.path, found, self.outputs):
+            return changed[0]
+        return None
 
     def valid(self) -> bool:
         """Return whether the result is finished with these settings and inputs."""
@@ -75,7 +79,15 @@ class Record:
 
     def finish(self, **results: Any) -> None:
         """Record that the result is finished, with values that :meth:`results` returns."""
-        write_json(self.path, {**statement(self.settings, self.inputs), **results})
+        outputs = {_relative(path, self.path): checksum(path) for path in map(Path, self.outputs)}
+        write_sealed(self.path, {**statement(self.settings, self.inputs), **results, "outputs": outputs})
+
+    def discard_changed(self) -> None:
+        """Remove recorded files that were changed, so that they are made again and not taken for finished parts."""
+        for name, was in (read_record(self.path).get("outputs") or {}).items():
+            path = self.path.parent / name
+            if path.is_file() and _checksum_now(path) != was:
+                path.unlink()
 
     def results(self) -> dict[str, Any]:
         """Return the values given to :meth:`finish`; empty unless the record is valid."""
@@ -90,16 +102,92 @@ def statement(settings: Mapping[str, Any], inputs: Mapping[str, str | None]) -> 
     return {"finished": True, "settings": dict(settings), "inputs": dict(inputs)}
 
 
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file with a checksum of its own content, by which :func:`is_sealed` finds changes."""
+    content = json.loads(json.dumps(jsonable(dict(content))))  # as it will be read
+    write_json(path, {**content, "checksum": _own_checksum(content)})
+
+
+def is_sealed(content: Mapping[str, Any]) -> bool:
+    """Return whether the content of a JSON file is that of :func:`write_sealed`."""
+    return content.get("checksum") == _own_checksum(content)
+
+
+def _own_checksum(content: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return text_digest(json.dumps(rest, sort_keys=True))
+
+
+def changed_outputs(record: Path, found: Mapping[str, Any] | None = None, required: Sequence[Path] = ()) -> list[str]:
+    """List what was changed of a finished result since its record was written.
+
+    Parameters
+    ----------
+    record : Path
+        File of the record.
+    found : dict, default=None
+        Its content; None reads it.
+    required : sequence of Path, default=()
+        Files that the record must list.
+
+    Returns
+    -------
+    list of str
+        Such as ``"features.tsv was changed"``; empty if nothing was.
+    """
+    found = read_record(record) if found is None else found
+    if not isinstance(found.get("outputs"), dict):
+        return [f"{record.name} was written by an earlier version, or not finished"]
+    if not is_sealed(found):
+        return [f"{record.name} was changed"]
+    reasons = []
+    for name in dict.fromkeys([*found["outputs"], *(_relative(path, record) for path in required)]):
+        path = record.parent / name
+        if not path.is_file():
+            reasons.append(f"{path.name} is missing")
+        elif _checksum_now(path) != found["outputs"].get(name):
+            reasons.append(f"{path.name} was changed")
+    return reasons
+
+
+def require_intact(record: Path, where: str, hint: str) -> None:
+    """Refuse a finished result whose files were changed since its record was written.
+
+    Parameters
+    ----------
+    record : Path
+        File of the record; a result without one is not checked.
+    where, hint : str
+        For the error: the verb that reads the result, and how it is made again.
+
+    Raises
+    ------
+    OutputError
+        A file was changed or is missing.
+    """
+    if record.is_file() and (changed := changed_outputs(record)):
+        raise OutputError(
+            where, f"the files of {record.parent} as they were written", ", ".join(changed[:_SHOWN]), hint
+        )
+
+
+def _relative(path: Path, record: Path) -> str:
+    return Path(os.path.relpath(path, record.parent)).as_posix()
+
+
+def _checksum_now(path: Path) -> str | None:
+    with suppress(OSError):  # whatever reads the file next says why
+        return checksum(path)
+    return None
+
+
 def checksums(*paths: Path) -> dict[str, str]:
     """Return the checksum of each file by name; missing files are left out."""
     found: dict[str, str] = {}
     for path in map(Path, paths):
         if path.is_file():
             name = path.name if path.name not in found else f"{path.name} ({len(found)})"
-            try:
-                found[name] = checksum(path)
-            except OSError:  # whatever reads the file next says why
-                found[name] = "cannot be read"
+            found[name] = _checksum_now(path) or "cannot be read"
     return found
 
 
@@ -132,7 +220,7 @@ def explain_difference(found: Mapping[str, Any], settings: Mapping[str, Any], in
     str
         For example ``"seed was 0, is 1"``; empty if nothing differs.
     """
-    if not all(isinstance(found.get(part), dict) for part in _PARTS[1:]) or "finished" not in found:
+    if not all(isinstance(found.get(part), dict) for part in ("settings", "inputs")) or "finished" not in found:
         return "an earlier version recorded it differently"
     before, now = dict(_flat(found["settings"])), dict(_flat(jsonable(settings)))
     changes = [

@@ -22,7 +22,7 @@ from epitome_kit.folds import assign_folds, require_disjoint
 from epitome_kit.grade.scores import score
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
-from epitome_kit.resume import Record, report_again, statement
+from epitome_kit.resume import Record, report_again
 from epitome_kit.workspace import Workspace
 
 _DIGITS = 6
@@ -233,8 +233,7 @@ def _learn_all(
     epitomes = _learn_classes(data, data.labels, contrasts)
     for name, record, epitome in zip(epitome_names(data.settings["target"]), records, epitomes, strict=True):
         record.path.unlink(missing_ok=True)
-        notes = statement(record.settings, record.inputs)
-        save_epitome(epitome, record.path.parent, name, spacing_mm=spacing_mm, notes=notes)
+        save_epitome(epitome, record.path.parent, name, spacing_mm=spacing_mm, record=record)
     return []
 
 

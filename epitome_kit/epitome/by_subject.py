@@ -20,7 +20,7 @@ from epitome_kit.files import Json, PathLike
 from epitome_kit.images import load_image, load_mask, resample
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
-from epitome_kit.resume import Record, checksums, report_again, statement
+from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.workspace import Workspace
 
@@ -268,8 +268,8 @@ def _learn_one(job: tuple[Subject, Record], *, places: _Places, settings: Json) 
         record.finish(row=row)
         return row
     row |= errors
-    notes = {**statement(record.settings, record.inputs), "row": row}
-    save_epitome(epitome, record.path.parent, subject.id, spacing_mm=nib.affines.voxel_sizes(affine), notes=notes)
+    spacing_mm = nib.affines.voxel_sizes(affine)
+    save_epitome(epitome, record.path.parent, subject.id, spacing_mm=spacing_mm, notes={"row": row}, record=record)
     return row
 
 

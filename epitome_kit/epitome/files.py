@@ -1,6 +1,7 @@
 """Save and load learned epitomes: NIfTI images for each contrast, and a JSON record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -9,8 +10,9 @@ import numpy as np
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.epitome.model import LearnedEpitome
 from epitome_kit.errors import ImageError
-from epitome_kit.files import Json, PathLike, read_json, write_json
+from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.images import load_image, save_image
+from epitome_kit.resume import Record
 
 _FIELDS = ("mean", "variance")
 
@@ -27,6 +29,7 @@ def save_epitome(
     *,
     spacing_mm: float | Sequence[float] | np.ndarray,
     notes: Json | None = None,
+    record: Record | None = None,
 ) -> dict[str, Path]:
     """Write a learned epitome as NIfTI: mean and variance of each contrast, and the usage.
 
@@ -42,6 +45,8 @@ def save_epitome(
         Voxel size of the scans from which it was learned.
     notes : dict, default=None
         Additional entries of the record.
+    record : Record, default=None
+        Settings and inputs to record, by which the epitome is kept on the next call.
 
     Returns
     -------
@@ -59,7 +64,8 @@ def save_epitome(
     for key, data in images.items():
         save_image(nib.Nifti1Image(data.astype(np.float32), affine), paths[key])
     about = {"patch": epitome.patch, "contrasts": epitome.contrasts, "history": epitome.history}
-    write_json(record_path(folder, name), {**about, **(notes or {})})
+    record = record or Record(record_path(folder, name), {})
+    replace(record, outputs=list(paths.values())).finish(**about, **(notes or {}))
     return paths
 
 

@@ -94,7 +94,7 @@ def learn_features(
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
     labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "labels": labels.to_dict()}
-    products = [Workspace(out).features, Workspace(out).cnn]
+    products = [Workspace(out).features, Workspace(out).cnn, *_parts(out, folds)]
     record = Record(Workspace(out).cnn_folds / "settings.json", settings, checksums(*records), products)
     if record.valid():
         return read_tsv(Workspace(out).features)
@@ -113,6 +113,7 @@ def learn_features(
     if not record.begun():
         _clear(out)
         record.begin()
+    record.discard_changed()
     _train(Trainer(arrays, labels, epochs, seed), fold_of.reindex(arrays.ids).to_numpy(), folds, out)
     write_tsv(Workspace(out).features, _whole(out, folds, "features"))
     record.finish()
@@ -122,6 +123,15 @@ def learn_features(
 def fold_model_path(out: PathLike, fold: int) -> Path:
     """Return the path of the network that was not trained on the subjects of a fold."""
     return Workspace(Path(out)).cnn_folds / f"fold-{fold + 1}.keras"
+
+
+def _parts(out: Path, folds: int) -> list[Path]:
+    """List the files of all folds."""
+    return [path for fold in range(folds) for path in _of_fold(out, fold)] + [Workspace(out).cnn_folds / "history.tsv"]
+
+
+def _of_fold(out: Path, fold: int) -> list[Path]:
+    return [fold_model_path(out, fold), _part(out, fold, "history"), _part(out, fold, "features")]
 
 
 def _clear(out: Path) -> None:
@@ -142,7 +152,7 @@ def _train(trainer: Trainer, fold_of: np.ndarray, folds: int, out: Path) -> None
 
 
 def _train_missing(trainer: Trainer, fold_of: np.ndarray, folds: int, out: Path) -> None:
-    missing = [fold for fold in range(folds) if not _part(out, fold, "features").is_file()]
+    missing = [fold for fold in range(folds) if not all(path.is_file() for path in _of_fold(out, fold))]
     with step_bar("Training the CNN", trainer.epochs * (len(missing) + 1)) as advance:
         for fold in missing:
             features, history = trainer.fit(fold_of != fold, fold_model_path(out, fold), fold + 1, advance)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -223,7 +224,8 @@ def preprocess_once(subject: Subject, out: PathLike, record: Record, *, threads:
     steps, spacing_mm = record.settings["steps"], record.settings["spacing_mm"]
     quality = preprocess_subject(subject, files, steps=steps, spacing_mm=spacing_mm, threads=threads)
     write_json(files.timing, {"seconds": round(time.monotonic() - started, 2)})
-    record.finish(quality=quality)
+    written = set(files.record.parent.glob(f"{subject.id}_*")) - {files.record, files.timing}
+    replace(record, outputs=sorted(written)).finish(quality=quality)
     return quality
 
 

@@ -1,6 +1,7 @@
 """Make the built-in cohort: simulated heads with gliomas and their truth."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from epitome_kit.images import save_image
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
-from epitome_kit.resume import read_record
+from epitome_kit.resume import Record, read_record, report_again
 from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
@@ -115,9 +116,12 @@ def make_phantom_cohort(
         for number in range(subjects)
     ]
     make = partial(_make_subject, out=out, spacing_mm=spacing_mm, contrasts=tuple(contrasts))
-    missing = [job for job in jobs if not read_record(_latents_path(out, job[0]))]
+    records = [_record(out, subject_id) for subject_id, *_ in jobs]
+    differences = [record.difference() for record in records]
+    report_again("make_phantom_cohort", differences)
+    missing = [job for job, difference in zip(jobs, differences, strict=True) if difference is not None]
     for_each(make, missing, title="Simulating heads", workers=workers)
-    rows = [read_record(_latents_path(out, subject_id)) for subject_id, *_ in jobs]
+    rows = [record.results() for record in records]
     _write_tables(out, rows, seed)
     return open_cohort(out)
 
@@ -199,9 +203,9 @@ def _check_recipe(out: Path, recipe: Json) -> None:
         )
 
 
-def _latents_path(out: Path, subject_id: str) -> Path:
-    """Return the path of the file that is written last: if it exists, the subject is finished."""
-    return truth_folder(out, subject_id) / f"{subject_id}_latents.json"
+def _record(out: Path, subject_id: str) -> Record:
+    """Return the record of a simulated subject, which stores its latent variables; the recipe is that of the cohort."""
+    return Record(truth_folder(out, subject_id) / f"{subject_id}_latents.json", {})
 
 
 def _make_subject(
@@ -213,7 +217,8 @@ def _make_subject(
 ) -> None:
     """Simulate, scan and write one subject; its latent variables are written last."""
     subject_id, grade_iii, codeleted, stream = job
-    if read_record(_latents_path(out, subject_id)):  # by a worker that died before it could say so
+    record = _record(out, subject_id)
+    if record.valid():  # by a worker that died before it could say so
         return
     rng = np.random.default_rng(stream)
     head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)
@@ -242,7 +247,9 @@ def _make_subject(
         "latents": dict(zip(LATENTS, latents.tolist(), strict=True)),
         "parameters": tumour.parameters,
     }
-    write_json(_latents_path(out, subject_id), row)
+    places = image_path(out, subject_id, reference), annotation_path(out, subject_id), record.path
+    written = {path for place in places for path in place.parent.glob(f"{subject_id}_*")}
+    replace(record, outputs=sorted(written - {record.path})).finish(**row)
 
 
 def _write_scan(out: Path, subject_id: str, contrast: str, scan: Scan) -> None:

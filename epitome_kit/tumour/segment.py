@@ -127,7 +127,7 @@ def segment_cohort(
     recorded = {"folds": folds, "epochs": settings.epochs, "seed": seed, "learn_from": settings.learn_from}
     record = _training_record(cohort, preprocessed, out, recorded)
     card = _card_record(weights, record) if weights else None
-    final = card is not None and not (card.begun() and all(path.is_file() for path in card.outputs))
+    final = card is not None and not _trained(card)
     if not record.valid() or final:
         _begin(record, card, cohort, out)
         arrays = load_arrays(cohort, preprocessed, shipped_channels("tumour_unet"))
@@ -304,6 +304,11 @@ def _card_record(weights: PathLike, training: Record) -> Record:
     return Record(_card_path(weights), training.settings, inputs, [Path(weights)])
 
 
+def _trained(card: Record) -> bool:
+    """Return whether the network of a card is there, unchanged, even if its card is not finished."""
+    return card.begun() and not card.difference() and all(path.is_file() for path in card.outputs)
+
+
 def _begin(record: Record, card: Record | None, cohort: Cohort, out: Path) -> None:
     """Report what is computed again, and remove results made with other settings."""
     report_again("segment_cohort", [record.difference() or (card.difference() if card else None)])
@@ -312,6 +317,7 @@ def _begin(record: Record, card: Record | None, cohort: Cohort, out: Path) -> No
         for each in cohort:
             outline_path(out, each.id).unlink(missing_ok=True)
         record.begin()
+    record.discard_changed()
 
 
 def _train(tuner: UNetFineTuner, fold_of: np.ndarray, out: Path, card: Record | None) -> None:
