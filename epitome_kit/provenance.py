@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from pathlib import Path
+from stat import S_ISREG
 
 import psutil
 
@@ -121,6 +122,25 @@ def cohort_files(cohort: PathLike | None) -> dict[str, str]:
         path.relative_to(root).as_posix(): _checksum_at(path, state.st_size, state.st_mtime_ns)
         for path, state in states
     }
+
+
+def cached_checksum(path: Path) -> str | None:
+    """Return the checksum of a file, or None if it is missing or cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+        Read once in a process, and again only if its size or modification time has changed.
+
+    Returns
+    -------
+    str or None
+    """
+    try:
+        state = path.stat()
+        return _checksum_at(path, state.st_size, state.st_mtime_ns) if S_ISREG(state.st_mode) else None
+    except OSError:
+        return None
 
 
 @cache

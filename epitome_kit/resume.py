@@ -13,6 +13,9 @@ from typing import Any
 from epitome_kit.errors import EpitomeWarning, OutputError
 from epitome_kit.files import checksum, jsonable, read_json, text_digest, write_json
 
+SET_ASIDE = "changed"
+"""Folder of files that were changed after the kit had written them, and were made again."""
+
 _SHOWN = 3
 _LONGEST = 40
 _PARTS = ("finished", "settings", "inputs", "outputs", "checksum")
@@ -82,12 +85,12 @@ class Record:
         outputs = {_relative(path, self.path): checksum(path) for path in map(Path, self.outputs)}
         write_sealed(self.path, {**statement(self.settings, self.inputs), **results, "outputs": outputs})
 
-    def discard_changed(self) -> None:
-        """Remove recorded files that were changed, so that they are made again and not taken for finished parts."""
+    def set_aside_changed(self) -> None:
+        """Set recorded files aside that were changed, so that they are made again, and nothing of a person is lost."""
         for name, was in (read_record(self.path).get("outputs") or {}).items():
             path = self.path.parent / name
             if path.is_file() and _checksum_now(path) != was:
-                path.unlink()
+                set_aside(path)
 
     def results(self) -> dict[str, Any]:
         """Return the values given to :meth:`finish`; empty unless the record is valid."""
@@ -100,6 +103,12 @@ class Record:
 def statement(settings: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[str, Any]:
     """Return the part of a record that states settings and inputs, for results that store it themselves."""
     return {"finished": True, "settings": dict(settings), "inputs": dict(inputs)}
+
+
+def set_aside(path: Path) -> None:
+    """Move a file into the folder :data:`SET_ASIDE` next to it, in place of one that was moved there before."""
+    (path.parent / SET_ASIDE).mkdir(exist_ok=True)
+    path.replace(path.parent / SET_ASIDE / path.name)
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:

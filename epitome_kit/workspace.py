@@ -20,6 +20,9 @@ QUALITY_TABLE, EXCLUDED_TABLE, QUALITY_PAGE = "quality.tsv", "excluded.tsv", "qc
 CASE_FACTS, CASE_SHEET = "case.json", "case.html"
 """Findings of one scan, as data and as a page."""
 
+LOG = "log.jsonl"
+"""What happened in a run, and when; `fresh` keeps it."""
+
 LATEST = "latest"
 """Name of the link; without links, a text file of that name contains its target."""
 
@@ -64,6 +67,7 @@ class Workspace:
 
     parameters = _Member("parameters.json")  # what the run was asked for
     provenance = _Member("provenance.json")  # versions, machine and inputs
+    manifest = _Member("manifest.json")  # which notebook wrote which file, with checksums
     notebooks = _Member("notebooks")  # executed notebooks
     audit = _Member("audit.tsv")  # 01
     spreadsheet = _Member("dataset.xlsx")
@@ -77,10 +81,13 @@ class Workspace:
     scores = _Member("scores.json")  # 04
     scoreboard = _Member("scoreboard.png")
     predictions = _Member("predictions.tsv")
+    baselines = _Member("baselines.tsv")
+    ann_folds = _Member("folds")
     selected = _Member("selected.tsv")
     ann = _Member("ann.keras")
     ann_columns = _Member("ann.json")
     unet = _Member("unet.keras")  # 05
+    unet_folds = _Member("unet")
     masks = _Member("masks")
     tumours = _Member("tumours.tsv")
     epitomes = _Member("epitomes")
@@ -91,6 +98,7 @@ class Workspace:
     figures = _Member("figures")
     reporting = _Member("reporting")  # flow of subjects and checklists
     model_card = _Member("model_card.md")
+    model_page = _Member("model_card.html")
     summary = _Member("summary.json")
     page = _Member("index.html")
 

@@ -115,6 +115,21 @@ def report(workspace: Path, as_json: Json = False) -> None:
 
 
 @app.command()
+def verify(folder: Path, as_json: Json = False) -> None:
+    """Compare the files of a run with the checksums that were recorded when they were written.
+
+    The exit status is 1 if a file was changed or is missing. The same `epitome run` makes it again; a changed
+    file is kept in a folder `changed` next to it.
+
+    Example: `epitome verify runs/latest`
+    """
+    from epitome_kit.manifest import verify_products
+
+    if not show_verified(verify_products(folder), as_json):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def preprocess(
     cohort: Path,
     out: Path,

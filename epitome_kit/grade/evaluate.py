@@ -162,7 +162,7 @@ def cross_validate(
     widest = min(max(NUMBERS), len(feature_columns(table)))
     settings = Settings(widest, subjects, epochs=epochs, seed=seed, baselines=baselines, network=network)
     stem = re.sub(r"\W+", "-", name)
-    jobs = [(rows, _fold_record(out / "folds", stem, rows, settings)) for rows in folds]
+    jobs = [(rows, _fold_record(Workspace(out).ann_folds, stem, rows, settings)) for rows in folds]
     report_again(f"Grading of {name}", [record.difference() for _, record in jobs])
     grade = partial(_grade_once, settings=settings)
     title = "Training the ANN" if network else "Training the baselines"
@@ -272,7 +272,7 @@ def save_grading(out: Path, results: Sequence[Json], scores: Json, rows: pd.Data
     predictions = pd.concat([result["predictions"] for result in results]).sort_values(["repeat", "participant_id"])
     of_primary = predictions.model == settings.primary
     write_tsv(Workspace(out).predictions, predictions[of_primary].drop(columns="model"))
-    write_tsv(out / "baselines.tsv", predictions[~of_primary])
+    write_tsv(Workspace(out).baselines, predictions[~of_primary])
     write_tsv(Workspace(out).selected, _selection_counts(results))
     if settings.network:
         _save_network(out, rows, settings)

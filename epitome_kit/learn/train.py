@@ -113,7 +113,7 @@ def learn_features(
     if not record.begun():
         _clear(out)
         record.begin()
-    record.discard_changed()
+    record.set_aside_changed()
     _train(Trainer(arrays, labels, epochs, seed), fold_of.reindex(arrays.ids).to_numpy(), folds, out)
     write_tsv(Workspace(out).features, _whole(out, folds, "features"))
     record.finish()

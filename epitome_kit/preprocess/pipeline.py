@@ -220,6 +220,7 @@ def preprocess_once(subject: Subject, out: PathLike, record: Record, *, threads:
     if quality := record.results().get("quality"):
         return quality
     started, files = time.monotonic(), Preprocessed(Path(out), subject.id)
+    record.set_aside_changed()
     files.clear()
     steps, spacing_mm = record.settings["steps"], record.settings["spacing_mm"]
     quality = preprocess_subject(subject, files, steps=steps, spacing_mm=spacing_mm, threads=threads)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 from jinja2.environment import TemplateModule
 
-from epitome_kit.files import Json, PathLike, write_text
+from epitome_kit.files import Json, PathLike
+from epitome_kit.report.authored import write_authored
 from epitome_kit.report.metadata import gather
 from epitome_kit.report.statements import state_facts, template_environment
 from epitome_kit.workspace import Workspace
@@ -65,7 +66,7 @@ def write_checklists(workspace: PathLike) -> list[Path]:
     paths: list[Path] = []
     for name, checklist in fill_in_checklists(workspace).items():
         paths.append(Workspace(Path(workspace)).reporting / f"{name}.md")
-        write_text(paths[-1], template.render(checklist))
+        write_authored(paths[-1], template.render(checklist))
     return paths
 
 

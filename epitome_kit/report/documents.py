@@ -54,5 +54,5 @@ def _write_card(workspace: Path) -> int:
     mark = "<strong>AUTHOR:</strong>"
     body = str(mistune.create_markdown(escape=True, plugins=["table"])(rest))
     body = body.replace(mark, '<span class="chip bad">For the author</span>')
-    write_page(workspace / "model_card.html", "model_card.html.j2", title=title.lstrip("# "), body=body)
+    write_page(Workspace(workspace).model_page, "model_card.html.j2", title=title.lstrip("# "), body=body)
     return text.count("**AUTHOR:**")

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import Json, PathLike, write_text
+from epitome_kit.files import Json, PathLike
+from epitome_kit.report.authored import write_authored
 from epitome_kit.report.metadata import MODELS, gather
 from epitome_kit.report.statements import state_facts, template_environment
 from epitome_kit.workspace import Workspace
@@ -51,5 +52,5 @@ def write_model_card(out: PathLike, *, provenance: Json | None = None) -> Path:
 
     template = template_environment().get_template("model_card.md.j2")
     text = template.render(values, say=facts, ask=ask, asked=asked, modules=MODELS)
-    write_text(Workspace(out).model_card, "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
+    write_authored(Workspace(out).model_card, "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")
     return Workspace(out).model_card

@@ -8,6 +8,7 @@ from PIL import Image
 from epitome_kit.confidence import interval_label
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json, write_json, write_text
+from epitome_kit.manifest import REPORT, Manifest, require_recorded
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.documents import write_reporting
 from epitome_kit.report.flow import CLASSES
@@ -70,6 +71,7 @@ def write_report(workspace: PathLike) -> Path:
         The workspace cannot be written to.
     """
     workspace = Path(workspace)
+    require_recorded(workspace, "report")
     summary, parameters = build_summary(workspace), run_parameters(workspace)
     notebooks = executed_notebooks(workspace)
     steps = [_step(workspace, summary, notebooks, *step) for step in STEPS]
@@ -93,7 +95,17 @@ def write_report(workspace: PathLike) -> Path:
         x=lambda share: round(6 + 228 * min(max(share, 0), 1), 1),
         seconds=_duration,
     )
+    manifest = Manifest.read(workspace)
+    manifest.record(REPORT, _written(workspace, manifest))
     return Workspace(workspace).page
+
+
+def _written(workspace: Path, manifest: Manifest) -> list[Path]:
+    """List the files of a report, without the documents that an author may edit."""
+    members = Workspace(workspace)
+    pages = [*members.notebooks.glob("*.html"), *members.notebooks.glob("*.json"), members.page, members.model_page]
+    others = [path for path in members.reporting.glob("[!.]*") if path.suffix != ".md"]
+    return [members.summary, *pages, *others]
 
 
 def _write_readable(notebook: Path) -> None:

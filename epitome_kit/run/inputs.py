@@ -6,6 +6,7 @@ from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike, checksum
 from epitome_kit.grade.single_case import find_trained_run, grading_files
 from epitome_kit.provenance import cohort_files
+from epitome_kit.report.summary import open_run_cohort
 
 _MAX_NAMED = 3
 
@@ -28,6 +29,20 @@ def scan_checksum(parameters: Json) -> str | None:
     networks = find_trained_run(parameters["out"])
     scan = [Path(parameters["scan"])] if parameters["scan"] else []
     return checksum(*scan, *(grading_files(networks) if networks else ()))
+
+
+def remake_phantoms(workspace: Path, parameters: Json) -> None:
+    """Simulate those heads of the built-in cohort again whose files were changed, if the cohort was made before.
+
+    Parameters
+    ----------
+    workspace : Path
+        Workspace of a run.
+    parameters : dict
+        Parameters of the run.
+    """
+    if parameters.get("cohort") == "phantom":
+        open_run_cohort(workspace, parameters)
 
 
 def check_unchanged(cohort: PathLike, files: dict[str, str]) -> None:

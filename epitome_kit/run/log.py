@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epitome_kit.files import Json, read_tsv
 from epitome_kit.provenance import now
-from epitome_kit.workspace import Workspace
+from epitome_kit.workspace import LOG, Workspace
 
 
 def log_event(
@@ -13,7 +13,7 @@ def log_event(
 ) -> None:
     """Append one event to ``log.jsonl``."""
     entry = {"time": now(), "event": event, "notebook": notebook, "seconds": seconds, "reason": reason}
-    with open(workspace / "log.jsonl", "a", encoding="utf-8") as stream:
+    with open(workspace / LOG, "a", encoding="utf-8") as stream:
         stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 

@@ -2,24 +2,26 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
-from epitome_kit.errors import NotebookError, OutputError, ParameterError
+from epitome_kit.errors import EpitomeWarning, NotebookError, OutputError, ParameterError
 from epitome_kit.files import Json, PathLike, write_json
+from epitome_kit.manifest import REPORT, RUN, Manifest
 from epitome_kit.profiles import profile as look_up_profile
 from epitome_kit.provenance import cohort_files, describe_run, now
 from epitome_kit.resume import read_record, report_again
 from epitome_kit.run.execute import execute_notebook
-from epitome_kit.run.inputs import check_unchanged
+from epitome_kit.run.inputs import check_unchanged, remake_phantoms
 from epitome_kit.run.lock import workspace_lock
 from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.notebook_record import describe_work, read_earlier
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
 from epitome_kit.run.progress import ProgressLines
-from epitome_kit.workspace import MEASURED, Workspace, point_latest, read_notebook
+from epitome_kit.workspace import LOG, MEASURED, Workspace, point_latest, read_notebook
 
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
@@ -93,13 +95,17 @@ def run_notebooks(
     with workspace_lock(workspace):
         stated = Workspace(workspace).provenance
         earlier = read_record(stated)
+        _warn_of_changes(workspace)
         _prepare(workspace, merged, fresh)
+        remake_phantoms(workspace, merged)
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
+        manifest = Manifest.read(workspace)
         for name, path in sources.items():
-            results.append(_run_one(name, path, workspace, fitted[name], lines))
+            results.append(_run_one(name, path, manifest, fitted[name], lines))
             check_unchanged(cohort, files)
         nothing_new = earlier and all(result["status"] == "kept" for result in results)
         write_json(stated, earlier if nothing_new else {**read_record(stated), "ended": now()})
+        manifest.record(RUN, [Workspace(workspace).parameters, stated, workspace / LOG])
         if latest and "cohort" in merged:
             point_latest(workspace)
     return results
@@ -297,25 +303,38 @@ def _prepare(workspace: Path, parameters: Json, fresh: bool) -> None:
     Workspace(workspace).notebooks.mkdir(exist_ok=True)
 
 
-def _run_one(name: str, source: Path, workspace: Path, parameters: Json, lines: ProgressLines) -> Json:
+def _warn_of_changes(workspace: Path) -> None:
+    """Report files of the run and its report that were changed since; those of notebooks are reported one by one."""
+    for name, state in Manifest.read(workspace).changes(RUN, REPORT).items():
+        warnings.warn(f"{name} {state} since the last run", EpitomeWarning, stacklevel=3)
+
+
+def _run_one(name: str, source: Path, manifest: Manifest, parameters: Json, lines: ProgressLines) -> Json:
+    workspace = manifest.folder
     target = Workspace(workspace).notebooks / f"{name}.ipynb"
     record = describe_work(source, parameters)
     earlier, again = read_earlier(target, record)
     if again is None:
+        again = manifest.difference(name)
+    if again is None:
         record, status = earlier, "kept"
     else:
         report_again(name, [again])
+        manifest.begin(name)
         target.unlink(missing_ok=True)
         left_out = excluded_so_far(workspace)
         cells = sum(cell.cell_type == "code" for cell in read_notebook(source).cells) + 1
         try:
             with lines.running(name, cells) as on_cell:
                 record = execute_notebook(source, target, parameters, cwd=workspace, record=record, on_cell=on_cell)
+            manifest.finish(name, done=True)
         except NotebookError as error:
+            manifest.finish(name, done=False)
             lines.ended(name, "failed", None)
             log_event(workspace, "failed", name, reason=error.received)
             raise
         except KeyboardInterrupt:
+            manifest.finish(name, done=False)
             log_event(workspace, "interrupted", name)
             raise
         status = "done"

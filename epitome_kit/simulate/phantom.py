@@ -220,6 +220,7 @@ def _make_subject(
     record = _record(out, subject_id)
     if record.valid():  # by a worker that died before it could say so
         return
+    record.set_aside_changed()
     rng = np.random.default_rng(stream)
     head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)
     latents = draw_latents(grade_iii, codeleted, rng)

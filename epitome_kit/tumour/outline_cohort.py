@@ -98,6 +98,7 @@ def _outline(job: _Job, *, preprocessed: Path, out: Path) -> None:
     scans = load_scans(Preprocessed(preprocessed, subject.id), channels)
     probability = tumour_probability(network, scans)
     mask = to_subject_space(subject, preprocessed, probability)
+    job.record.set_aside_changed()
     job.record.path.unlink(missing_ok=True)
     save_outline(mask, out, subject.id)
     figures = {"spread": boundary_uncertainty(probability), "voxel_ml": voxel_ml(mask), "dice_classical": np.nan}

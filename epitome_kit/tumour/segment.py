@@ -295,7 +295,7 @@ def _training_record(cohort: Cohort, preprocessed: Path, out: Path, settings: Js
     with shipped_weights("tumour_unet") as start:
         inputs = checksums(start, *records)
     networks = [unet_path(out, fold) for fold in range(settings["folds"])]
-    return Record(out / "unet" / "settings.json", settings, inputs, networks)
+    return Record(Workspace(out).unet_folds / "settings.json", settings, inputs, networks)
 
 
 def _card_record(weights: PathLike, training: Record) -> Record:
@@ -313,11 +313,11 @@ def _begin(record: Record, card: Record | None, cohort: Cohort, out: Path) -> No
     """Report what is computed again, and remove results made with other settings."""
     report_again("segment_cohort", [record.difference() or (card.difference() if card else None)])
     if not record.begun():
-        shutil.rmtree(out / "unet", ignore_errors=True)
+        shutil.rmtree(Workspace(out).unet_folds, ignore_errors=True)
         for each in cohort:
             outline_path(out, each.id).unlink(missing_ok=True)
         record.begin()
-    record.discard_changed()
+    record.set_aside_changed()
 
 
 def _train(tuner: UNetFineTuner, fold_of: np.ndarray, out: Path, card: Record | None) -> None:
@@ -334,7 +334,7 @@ def _train(tuner: UNetFineTuner, fold_of: np.ndarray, out: Path, card: Record | 
 
 def unet_path(out: PathLike, fold: int) -> Path:
     """Return the path of the U-Net trained without the subjects of a fold."""
-    return Path(out) / "unet" / f"fold-{fold + 1}.keras"
+    return Workspace(Path(out)).unet_folds / f"fold-{fold + 1}.keras"
 
 
 def _as_read(table: pd.DataFrame) -> pd.DataFrame:
