@@ -12,6 +12,7 @@ from .grade.evaluate import grade_features as grade_features
 from .grade.table import TableColumns as TableColumns
 from .images import resample as resample
 from .learn.train import learn_features as learn_features
+from .manifest import verify_products as verify_products
 from .preprocess.bias_field import correct_bias as correct_bias
 from .preprocess.defacing import deface as deface
 from .preprocess.deformation import register_deformable as register_deformable

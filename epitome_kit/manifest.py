@@ -91,7 +91,9 @@ class Manifest:
             return "its files were not recorded"
         if changed := self.changes(notebook):
             return _named(changed)
-        other = {name: "" for name, was in self.started_from[notebook].items() if cached_checksum(self.folder / name) != was}
+        other = {
+            name: "" for name, was in self.started_from[notebook].items() if cached_checksum(self.folder / name) != was
+        }
         return f"{_named(other)}, which it started from, differs now" if other else None
 
     def begin(self, notebook: str) -> None:
@@ -120,9 +122,9 @@ class Manifest:
         done : bool
             False if it failed or was interrupted: it will be executed again.
         """
-        products = tuple(path.relative_to(self.folder).as_posix() for path in Workspace(self.folder).products())
+        products = {path.relative_to(self.folder).as_posix() for path in Workspace(self.folder).products()}
         for name, now in self._checksums():
-            unrecorded = name not in self.files and (name in products or name.startswith(tuple(f"{each}/" for each in products)))
+            unrecorded = name not in self.files and {name, name.split("/")[0]} & products
             if unrecorded or self._before.get(name) != now:
                 self.files[name] = {"checksum": now, "by": notebook}
         if done:

@@ -17,7 +17,7 @@ from epitome_kit.cli.contrasts import contrasts
 from epitome_kit.cli.inspection import inspect
 from epitome_kit.cli.options import FAILED, Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
-from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_warnings
+from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_verified, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment

@@ -148,6 +148,27 @@ def show_report(page: Path, as_json: bool) -> None:
     typer.echo(f"Open {shown / page.name}", err=as_json)
 
 
+def show_verified(table: "pd.DataFrame", as_json: bool) -> bool:
+    """Print the files that were changed since the kit wrote them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`epitome_kit.verify_products`.
+    as_json : bool
+        Print JSON with all files instead of a table.
+
+    Returns
+    -------
+    bool
+        Whether all files are as written.
+    """
+    changed = table[table.state != "as written"]
+    show_frame(table if as_json else changed, as_json)
+    typer.echo(f"{len(table) - len(changed)} of {len(table)} files are as they were written.", err=as_json)
+    return changed.empty
+
+
 def show_sweep(table: "pd.DataFrame", page: Path, as_json: bool) -> None:
     """Print the runs of a sweep, and the path of its page."""
     show_frame(table if as_json else table.round(3), as_json)

@@ -186,6 +186,7 @@ def load_tumour(
         A contrast or the mask is missing.
     """
     files = Preprocessed(Path(preprocessed), subject.id)
+    files.require_intact("load_tumour")
     paths = {name: files.scan(name) for name in contrasts}
     mask = _mask_path(subject, files, Path(out), use_annotations)
     missing = [name for name, path in {**paths, "tumour mask": mask}.items() if not path.is_file()]

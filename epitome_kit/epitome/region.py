@@ -164,6 +164,7 @@ def _extract_one(
     if record.valid():
         return paths
     files = Preprocessed(preprocessed, subject.id)
+    files.require_intact("extract_epitomes")
     lead = registration_reference(subject)
     original = load_image(subject.images[lead])
     scan = assign_nominal_voxel_size(original)

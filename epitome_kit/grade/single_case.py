@@ -10,6 +10,7 @@ from epitome_kit.cohort import TARGETS
 from epitome_kit.errors import CohortError, ImageError
 from epitome_kit.files import Json, PathLike, read_json, read_tsv
 from epitome_kit.learn.probes import feature_columns
+from epitome_kit.manifest import require_recorded
 from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.workspace import Workspace, latest_run
 
@@ -74,6 +75,8 @@ def grade_head(files: Preprocessed, workspace: PathLike) -> Json:
             f"{workspace.name}, without {', '.join(missing_files)}",
             "make one with `make run`, or `epitome run 03 04`",
         )
+    names = [path.relative_to(workspace).as_posix() for path in grading_files(workspace)]
+    require_recorded(workspace, "grade_head", *names)
     from epitome_kit.grade.grader import load_grader
     from epitome_kit.learn.single_case import features_of_scan, learned_features
 

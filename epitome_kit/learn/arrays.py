@@ -140,7 +140,10 @@ def load_scans(files: Preprocessed, contrasts: Sequence[str]) -> np.ndarray:
     ------
     ImageError
         The subject has none of the contrasts.
+    OutputError
+        A file was changed since preprocessing.
     """
+    files.require_intact("load_scans")
     volumes = {name: np.asarray(load_image(path).dataobj, np.float32) for name, path in _existing(files, contrasts)}
     if not volumes:
         available = [name for name in CONTRASTS if files.scan(name).is_file()]

@@ -10,7 +10,7 @@ from epitome_kit.cohort import BIDS_VERSION, Cohort
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.files import Json, write_json, write_text, write_tsv
 from epitome_kit.io.geometry import SPACE
-from epitome_kit.resume import read_record
+from epitome_kit.resume import read_record, require_intact
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
 
 Steps = Mapping[str, Json | None]
@@ -78,6 +78,10 @@ class Preprocessed:
     def warnings(self) -> list[str]:
         """Warnings about the results of the subject, as recorded."""
         return (read_record(self.record).get("quality") or {}).get("warnings", [])
+
+    def require_intact(self, where: str) -> None:
+        """Raise an OutputError if a file was changed since preprocessing; without a record nothing is checked."""
+        require_intact(self.record, where, "preprocess the cohort again: only what was changed is computed")
 
     def clear(self) -> None:
         """Remove the outputs of an earlier call, the record first; other files stay."""

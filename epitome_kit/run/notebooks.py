@@ -314,7 +314,7 @@ def _run_one(name: str, source: Path, manifest: Manifest, parameters: Json, line
     target = Workspace(workspace).notebooks / f"{name}.ipynb"
     record = describe_work(source, parameters)
     earlier, again = read_earlier(target, record)
-    if again is None:
+    if again is None or (not again and name in manifest.started_from):
         again = manifest.difference(name)
     if again is None:
         record, status = earlier, "kept"
