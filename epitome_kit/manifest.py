@@ -17,7 +17,8 @@ RUN, REPORT = "run", "report"
 """Writers of the files that no notebook writes: parameters and provenance; pages and summary."""
 
 _OF_THE_RUN = {Workspace.parameters.name, Workspace.provenance.name, Workspace.manifest.name, LOG}
-_PICTURES = (".png", ".html", ".ipynb", ".svg")
+_NOT_READ = (".png", ".svg", ".html", ".ipynb", ".xlsx", "_timing.json")
+"""Endings of files that no notebook reads; some hold the time when they were written."""
 _MAX_NAMED = 3
 
 
@@ -131,7 +132,7 @@ class Manifest:
             self.started_from[notebook] = {
                 name: about["checksum"]
                 for name, about in self.files.items()
-                if about["by"] < notebook and about["by"] not in (RUN, REPORT) and not name.endswith(_PICTURES)
+                if about["by"] < notebook and about["by"] not in (RUN, REPORT) and not name.endswith(_NOT_READ)
             }
         self.write()
 
