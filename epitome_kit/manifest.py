@@ -196,6 +196,9 @@ def require_recorded(workspace: PathLike, where: str, *names: str) -> None:
 def verify_products(folder: PathLike) -> pd.DataFrame:
     """Compare the files of a run, or of any folder that the kit wrote, with their recorded checksums.
 
+    A file that was changed is made again by the call that made it first; with
+    :func:`run_notebooks` a changed file is kept in a folder ``changed`` next to it.
+
     Parameters
     ----------
     folder : path
@@ -212,13 +215,17 @@ def verify_products(folder: PathLike) -> pd.DataFrame:
     ParameterError
         The folder holds no record of the kit.
 
+    See Also
+    --------
+    run_notebooks : Execute notebooks; makes files again that were changed.
+
     Examples
     --------
     >>> import tempfile
     >>> import epitome_kit as ek
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cohort = ek.make_phantom_cohort(folder, subjects=2, spacing_mm=(8, 8, 8))
-    ...     (cohort["sub-001"].images["T2w"]).write_bytes(b"other")
+    ...     _ = cohort["sub-001"].images["T2w"].write_bytes(b"other")
     ...     verified = ek.verify_products(folder)
     >>> verified.state.value_counts().to_dict()
     {'as written': 33, 'was changed': 1}
