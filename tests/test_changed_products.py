@@ -15,7 +15,7 @@ CHANGES = [
     ("figures/01_*.png", "cut"),
     ("notebooks/01_*.ipynb", "edited"),
     ("preprocessed/sub-001/anat/*_desc-preproc_T2w.nii.gz", "other"),
-    ("preprocessed/sub-002/anat/*_desc-preproc_T1w.nii.gz", "cut"),
+    ("preprocessed/sub-002/anat/*_ce-*preproc_T1w.nii.gz", "cut"),
     ("preprocessed/sub-002/anat/*_desc-preproc_*.nii.gz", "flipped"),
     ("preprocessed/sub-003/anat/*desc-brain_mask.nii.gz", "other"),
     ("preprocessed/sub-003/anat/*_xfm.txt", "edited"),
@@ -44,12 +44,12 @@ CHANGES = [
     ("scoreboard.png", "cut"),
     ("tumours.tsv", "edited"),
     ("tumours.tsv", "zeros"),
-    ("masks/sub-001/anat/*_mask.nii.gz", "other"),
-    ("masks/sub-002/anat/*_outline.json", "edited"),
+    ("masks/sub-001_*_mask.nii.gz", "other"),
+    ("masks/sub-002_outline.json", "edited"),
     ("unet/fold-1.keras", "flipped"),
     ("unet/settings.json", "cut"),
-    ("epitomes/sub-00*/*_desc-epitome.json", "edited"),
-    ("epitomes/sub-00*/*usage*.nii.gz", "flipped"),
+    ("epitomes/grade-2/*_desc-epitome.json", "edited"),
+    ("epitomes/grade-2/*usage*.nii.gz", "flipped"),
     ("case/case.json", "cut"),
     ("case/case.html", "edited"),
     ("log.jsonl", "zeros"),
@@ -87,9 +87,9 @@ def change(folder, pattern, how):
 
 def _siblings(path):
     """List the same file of the other subjects."""
-    subject = next(part for part in path.parts if part.startswith("sub-"))
-    place = path.parents[len(path.parts) - path.parts.index(subject) - 1]
-    return sorted(each for each in place.parent.glob(f"sub-*/anat/{path.name.replace(subject, '*')}") if each != path)
+    rest = path.name.partition("_")[2]
+    found = [*path.parent.glob(f"sub-*_{rest}"), *path.parents[2].glob(f"sub-*/{path.parent.name}/sub-*_{rest}")]
+    return sorted(each for each in found if each.name != path.name)
 
 
 @pytest.mark.soak
