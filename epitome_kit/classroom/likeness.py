@@ -1,16 +1,25 @@
 """Answers whose code is nearly the same: a fact for the instructor, who knows how it may have come about."""
 
-import ast
+import io
+import keyword
+import tokenize
 from collections import defaultdict
 from collections.abc import Mapping
 from difflib import SequenceMatcher
-from itertools import combinations
+from itertools import combinations, pairwise
 
-_SHORTEST = 60
-"""Parts of an answer below which equal code says nothing: two students write the same line."""
+_MOST_TEXT = 20_000
+"""Characters of an answer that are compared."""
+
+_SHORTEST, _LONGEST = 40, 2000
+"""Parts of an answer below which equal code says nothing: two students write the same line. More are not compared."""
 
 _NEARLY = 0.9
 """Share of equal parts from which two answers are nearly the same."""
+
+_IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+_SETS = {"=", "+=", "-=", "*=", "/=", "in"}
+"""What follows the name of a variable that is set."""
 
 
 def alike(answers: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, int], str]:
@@ -50,32 +59,15 @@ def _nearly_equal(first: list[str], second: list[str]) -> bool:
 
 
 def _parts(code: str) -> list[str]:
-    """Return the syntax of a code in order, with a number in place of each variable that it sets."""
+    """Return the tokens of a code, with a number in place of each variable that it sets.
+
+    Not by ``ast``, whose parser can end the process on hostile code.
+    """
+    code = code[:_MOST_TEXT]
     try:
-        nodes = _in_order(ast.parse(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return code.split()  # such as code with magics
-    own = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    numbers = {name: str(number) for number, name in enumerate(dict.fromkeys(own))}
-    return [_part(node, numbers) for node in nodes if not isinstance(node, ast.expr_context)]
-
-
-def _in_order(node: ast.AST) -> list[ast.AST]:
-    """Return a node and all below it, parents first and in the order of the code."""
-    found: list[ast.AST] = []
-    waiting = [node]
-    while waiting:
-        found.append(waiting.pop())
-        waiting += reversed(list(ast.iter_child_nodes(found[-1])))
-    return found
-
-
-def _part(node: ast.AST, numbers: Mapping[str, str]) -> str:
-    match node:
-        case ast.Name(id=name):
-            return f"name {numbers.get(name, name)}"
-        case ast.Constant(value=value):
-            return f"constant {value!r}"
-        case ast.Attribute(attr=name) | ast.keyword(arg=name) | ast.alias(name=name):
-            return f"{type(node).__name__} {name}"
-    return type(node).__name__
+        tokens = [each for each in tokenize.generate_tokens(io.StringIO(code).readline) if each.type not in _IGNORED]
+    except (SyntaxError, ValueError, tokenize.TokenError):
+        return code.split()[:_LONGEST]  # such as code with magics
+    names = [one.string for one, two in pairwise(tokens) if one.type == tokenize.NAME and two.string in _SETS]
+    own = {name: str(number) for number, name in enumerate(dict.fromkeys(names)) if not keyword.iskeyword(name)}
+    return [own.get(each.string, each.string.strip("\"'")) for each in tokens[:_LONGEST]]

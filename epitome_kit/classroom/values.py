@@ -45,6 +45,9 @@ _MODELS = {
 }
 """Models that an answer can be: those without files, code or processes of their own."""
 
+_IMAGES = (".nii", ".nii.gz")
+"""Names of files that are read where the answer is made, and never by the judge."""
+
 _NOT_SENT = {"memory", "n_jobs", "verbose"}
 """Their parameters that are left at the default: folders and processes."""
 
@@ -194,7 +197,7 @@ def _decode(item: Any, archive: zipfile.ZipFile, depth: int) -> Any:
         case "float":
             return float.fromhex(content)
         case "text":
-            return str(content)
+            return NotData("str") if str(content).endswith(_IMAGES) else str(content)
         case "list":
             return [_decode(each, archive, depth + 1) for each in content]
         case "array":
@@ -249,4 +252,4 @@ def _listed(name: object) -> Any:
 
 
 def _is_image(value: object) -> bool:
-    return isinstance(value, (str, os.PathLike)) and str(value).endswith((".nii", ".nii.gz")) and Path(value).is_file()
+    return isinstance(value, (str, os.PathLike)) and str(value).endswith(_IMAGES) and Path(value).is_file()
