@@ -241,6 +241,20 @@ def separate_session() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
+def process_group(pid: int) -> int:
+    """Return the number of the group of a process, or its own where there are no groups.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    int
+    """
+    return pid if sys.platform == "win32" else os.getpgid(pid)
+
+
 def end_with_parent() -> None:
     """Let the system kill this process when the thread that started it ends; Linux only."""
     if sys.platform == "linux":

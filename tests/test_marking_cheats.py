@@ -10,7 +10,7 @@ from made_class import made_up
 
 from epitome_kit.classroom.marking import mark_answers
 from epitome_kit.classroom.watched import Limits
-from epitome_kit.landlock import landlock_version
+from epitome_kit.confinement import landlock_version
 
 START = """
 import numpy as np
@@ -128,7 +128,7 @@ CHEATS = {
 """What is run before a wrong answer, or sets one."""
 
 REACHING_OUT = """
-import os, pathlib, psutil, socket
+import os, pathlib, psutil, resource, socket
 import epitome_kit
 from epitome_kit.run.notebooks import notebooks_folder
 kit, allowed = pathlib.Path(epitome_kit.__file__).parent, []
@@ -140,14 +140,15 @@ def attempt(name, act):
     except OSError:
         pass
 
-attempt('a solution', next(notebooks_folder().rglob('*.ipynb')).read_bytes)
+attempt('a solution', (notebooks_folder() / '01_inspect_dataset.ipynb').read_bytes)
 attempt('what is expected', (kit / 'teach' / 'exercises.py').read_bytes)
 attempt('a hand-in', pathlib.Path(FELLOW).read_bytes)
-attempt('the home of the marker', lambda: next(pathlib.Path(FELLOW).parent.glob('*')).read_text())
+attempt('a list of hand-ins', lambda: os.listdir(pathlib.Path(FELLOW).parent))
 attempt('a change of the kit', lambda: (kit / 'errors.py').open('a'))
 attempt('a file elsewhere', lambda: pathlib.Path(FELLOW).with_name('new').write_text('x'))
 for process in psutil.Process().parents():
     attempt('a signal', lambda: os.kill(process.pid, 0))
+    attempt('a limit', lambda: resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0)))
 attempt('a connection', lambda: socket.create_connection(('127.0.0.1', PORT), 1))
 raise RuntimeError(f'allowed: {allowed}')
 """

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from epitome_kit.landlock import give_up_rights
+from epitome_kit.confinement import give_up_rights
 from epitome_kit.system import end_with_parent, limit_process
 
 

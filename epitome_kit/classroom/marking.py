@@ -1,6 +1,7 @@
 """Mark submitted notebooks: answers run in a process of the student, their values are judged in another."""
 
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from epitome_kit.classroom.kit_run import keep_states
 from epitome_kit.classroom.likeness import alike
 from epitome_kit.classroom.submissions import Submission, notes_on_copies, read_submissions
 from epitome_kit.classroom.watched import Limits
-from epitome_kit.errors import EpitomeError, ParameterError, SubmissionError, plain
+from epitome_kit.confinement import landlock_version
+from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError, SubmissionError, plain
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.folders import walk_files
@@ -51,7 +53,7 @@ def mark_folder(
     A notebook is a program that runs on your machine all the same: on Linux, answers
     cannot read the submissions, the solutions or your other files, change anything
     outside their copy, connect to a network by TCP or send signals to other
-    processes (:mod:`epitome_kit.landlock`); on other systems they can. Mark notebooks
+    processes (:mod:`epitome_kit.confinement`); on other systems they can. Mark notebooks
     of people you do not know in a container.
 
     Parameters
@@ -101,6 +103,9 @@ def mark_folder(
     names = {file: name for file, (name, _) in taken.items()}
     submitted = [name for name in kit_notebooks() if name in names.values()]
     if submitted:
+        if not landlock_version():
+            text = "answers can read and change your files on this system: mark in a container (`--container`)"
+            warnings.warn(EpitomeWarning(text), stacklevel=2)
         run_notebooks(submitted, out=workspace, cohort=cohort, profile=profile, latest=False)
     likeness: dict[tuple[str, int], str] = {}
     for name in submitted:

@@ -1,13 +1,21 @@
-"""Landlock, by which a process of Linux gives up rights for good: files, signals to others, connections.
+"""Rights that a process of Linux gives up for good, before it runs code of others.
 
-No privilege is needed, children inherit what is left, and nothing gives it back. See
-https://docs.kernel.org/userspace-api/landlock.html. Other systems, and Linux before 5.13, have no such thing.
+Landlock takes away files, TCP connections and signals to others (https://docs.kernel.org/userspace-api/landlock.html),
+a filter of system calls what is left of its reach to the processes that started it, and root loses its privileges. No
+privilege is needed, children inherit what is left, and nothing gives it back. UDP and the sockets of services of this
+machine are not restricted. Other systems, and Linux before 5.13, have no Landlock.
 """
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator
+import platform
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import psutil
+
+from epitome_kit.system import process_group
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """Numbers of the system calls, the same on all processors."""
@@ -22,6 +30,25 @@ _FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1
 
 _CONNECTIONS, _OTHERS = 0b11, 0b11
 """TCP, from version 4; signals and abstract sockets, from version 6."""
+
+
+_CALLS = {
+    "x86_64": (0xC000003E, (62, 200, 234, 129, 297, 302, 311, 434)),
+    "aarch64": (0xC00000B7, (129, 130, 131, 138, 240, 261, 271, 434)),
+}
+"""Processor to its number, and to those of the calls that reach another process, whose number is their first argument:
+kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, prlimit64, process_vm_writev, pidfd_open."""
+
+_EVERYBODY = 0xFFFFFFFF
+"""As the number of a process, all that it may signal."""
+
+_SECCOMP, _FILTER, _FIRST_OF_X32 = 22, 2, 0x40000000
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the second with EPERM
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_NUMBER, _PROCESSOR, _FIRST_ARGUMENT = 0, 4, 16
+"""What a filter loads: offsets in ``struct seccomp_data``."""
+
+_CAPABILITIES_VERSION = 0x20080522
 
 
 class _Ruleset(ctypes.Structure):
@@ -84,10 +111,38 @@ def give_up_rights(
             _allow(rules, path, _READ)
     for path in write:
         _allow(rules, path, known)
-    _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _checked(_call(_RESTRICT_SELF, rules, 0))
     os.close(rules)
+    _leave_alone([process.pid for process in psutil.Process().parents()])
+    _drop_privileges()
     return version
+
+
+def _leave_alone(processes: Sequence[int]) -> None:
+    """Refuse system calls that would signal some processes or change their limits."""
+    if platform.machine() not in _CALLS:
+        return
+    processor, calls = _CALLS[platform.machine()]
+    groups = {process_group(pid) for pid in processes} - {0}
+    protected = sorted({_EVERYBODY, *processes, *(2**32 - group for group in groups)})
+    refuse = struct.pack("=HBBI", _RETURN, 0, 0, _REFUSE)
+    steps = [struct.pack("=HBBI", _LOAD, 0, 0, _PROCESSOR), struct.pack("=HBBI", _EQUAL, 1, 0, processor), refuse]
+    steps += [struct.pack("=HBBI", _LOAD, 0, 0, _NUMBER), struct.pack("=HBBI", _AT_LEAST, 0, 1, _FIRST_OF_X32), refuse]
+    steps += [struct.pack("=HBBI", _EQUAL, len(calls) - number, 0, call) for number, call in enumerate(calls)]
+    steps += [struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW), struct.pack("=HBBI", _LOAD, 0, 0, _FIRST_ARGUMENT)]
+    for pid in protected:
+        steps += [struct.pack("=HBBI", _EQUAL, 0, 1, pid), refuse]
+    steps.append(struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW))
+    code = ctypes.create_string_buffer(b"".join(steps))
+    program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
+    _checked(_libc().prctl(_SECCOMP, _FILTER, program, 0, 0))
+
+
+def _drop_privileges() -> None:
+    """Give up the privileges of root, which could undo the rest."""
+    head = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITIES_VERSION, 0))
+    _checked(_libc().capset(head, ctypes.create_string_buffer(bytes(24))))
 
 
 def _fields_of(version: int) -> int:
