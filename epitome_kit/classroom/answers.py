@@ -15,7 +15,7 @@ from epitome_kit.classroom.values import MOST_BYTES
 from epitome_kit.classroom.variables import Exercise, digest_of
 from epitome_kit.classroom.watched import Limits, run_watched
 from epitome_kit.errors import NotebookError
-from epitome_kit.files import Json
+from epitome_kit.files import Json, PathLike
 from epitome_kit.run.execute import KERNEL_ENVIRONMENT
 from epitome_kit.run.notebooks import notebooks_folder
 from epitome_kit.system import is_link, system_folders
@@ -147,7 +147,7 @@ def _run(
     answers = [
         {"code": codes[each.id], "names": each.names, "state": each.state, "digest": each.digest} for each in exercises
     ]
-    rights = {
+    rights: dict[str, list[PathLike]] = {
         "read": [
             *(sys.prefix, sys.base_prefix, matplotlib.get_cachedir(), _PACKAGE),
             *(path for path in sys.path if {"site-packages", "dist-packages"} & set(Path(path).parts)),

@@ -284,7 +284,7 @@ def _mark_in_copy(
             parameters,
             cwd=copy,
             limits=limits,
-            readable=_cohort_folders(workspace, parameters.get("cohort", "phantom")),
+            readable=_cohort_folders(workspace, str(parameters.get("cohort", "phantom"))),
             hidden=[submissions, workspace],
         )
 

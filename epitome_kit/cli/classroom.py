@@ -79,11 +79,19 @@ def notebooks(
 
         limits = Limits(step_s=limit, memory_bytes=int(memory * 2**30))
         workspace = workspace or Path("runs") / f"{Path(cohort).absolute().name}_{profile}_grade"
-        run = {"workspace": workspace, "cohort": cohort, "profile": profile, "limits": limits}
         if container:
-            typer.echo(container_command(container, grade, points=out or "points.tsv", **run))
+            command = container_command(
+                container,
+                grade,
+                points=out or "points.tsv",
+                workspace=workspace,
+                cohort=cohort,
+                profile=profile,
+                limits=limits,
+            )
+            typer.echo(command)
             return
-        marks = mark_folder(grade, **run)
+        marks = mark_folder(grade, workspace=workspace, cohort=cohort, profile=profile, limits=limits)
         if out:
             write_tsv(out, marks)
         show_points(marks, as_json)
