@@ -156,9 +156,8 @@ def test_copies_of_one_notebook_are_marked_and_said_so(kit, tmp_path):
     first, again = (tmp_path / "returned" / name for name in ("01_made.ipynb", "01_made (1).ipynb"))
     _returned(kit, first, _cheat)
     _returned(kit, again, lambda cells, _: cells["one"].update(source=LONG))
-    _returned(
-        kit, tmp_path / "returned" / "eve", lambda cells, _: cells["one"].update(source=LONG.replace("total", "x"))
-    )
+    renamed = LONG.replace("total", "x")
+    _returned(kit, tmp_path / "returned" / "eve", lambda cells, _: cells["one"].update(source=renamed))
     marks = mark_folder(tmp_path / "returned", workspace=tmp_path / "runs" / "class", profile="smoke")
     assert dict(zip(marks.file, marks.note, strict=True)) == {
         "01_made.ipynb": "a copy, by its name, of 01_made (1).ipynb",

@@ -128,7 +128,7 @@ CHEATS = {
 """What is run before a wrong answer, or sets one."""
 
 REACHING_OUT = """
-import os, pathlib, psutil, resource, socket
+import os, pathlib, psutil, resource, socket, sys
 import epitome_kit
 from epitome_kit.run.notebooks import notebooks_folder
 kit, allowed = pathlib.Path(epitome_kit.__file__).parent, []
@@ -142,6 +142,8 @@ def attempt(name, act):
 
 attempt('a solution', (notebooks_folder() / '01_inspect_dataset.ipynb').read_bytes)
 attempt('what is expected', (kit / 'teach' / 'exercises.py').read_bytes)
+compiled = kit / 'teach' / '__pycache__' / f'exercises.{sys.implementation.cache_tag}.pyc'
+attempt('what is expected, compiled', compiled.read_bytes)
 attempt('a hand-in', pathlib.Path(FELLOW).read_bytes)
 attempt('a list of hand-ins', lambda: os.listdir(pathlib.Path(FELLOW).parent))
 attempt('a change of the kit', lambda: (kit / 'errors.py').open('a'))

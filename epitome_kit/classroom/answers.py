@@ -22,6 +22,7 @@ from epitome_kit.system import is_link, system_folders
 
 _PACKAGE = Path(epitome_kit.__file__).parent
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "KERAS_BACKEND", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
+_HOLDING_CHECKS = ("exercises.py", "__pycache__")
 _JUDGE_STARTS_S = 120
 """Time to load the variables of an exercise, which counts with the first answer to it."""
 
@@ -156,7 +157,7 @@ def _run(
             *(each.state for each in exercises),
         ],
         "write": [place.cwd, scratch, os.devnull],
-        "hidden": [notebooks_folder(), _PACKAGE / "teach" / "exercises.py", *place.hidden],
+        "hidden": [notebooks_folder(), *(_PACKAGE / "teach" / name for name in _HOLDING_CHECKS), *place.hidden],
         "listed": [_PACKAGE.parent],
     }
     content = {

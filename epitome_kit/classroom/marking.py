@@ -123,11 +123,10 @@ def mark_folder(
         note = "; ".join(filter(None, (each.note, copies.get(each.file)))) or None
         for mark in marks[each.file]:
             same = likeness.get((each.file, mark.get("exercise", 0)))
-            lines.append({"file": each.file, **mark, "alike": same, "note": note})
+            line = {"file": each.file, **mark, "alike": same, "note": note}
+            lines.append({name: plain(value) if isinstance(value, str) else value for name, value in line.items()})
     columns = ["file", "notebook", "exercise", "points", "state", "said", "alike", "note"]
     table = pd.DataFrame(lines, columns=columns).astype({"exercise": "Int64"})
-    for column in ("file", "said", "alike", "note"):
-        table[column] = table[column].map(plain, na_action="ignore")
     table.attrs["passed_over"] = passed_over
     return table
 
