@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import matplotlib
@@ -36,6 +37,8 @@ class Place(NamedTuple):
         Working directory, which answers can write to.
     private : Path
         Folder of the marking, which they can neither read nor write to.
+    untouched : Path
+        Copy of the working directory, which is put back after each run.
     readable : tuple of Path
         What they can read in addition to the packages: the cohort.
     hidden : tuple of Path
@@ -44,6 +47,7 @@ class Place(NamedTuple):
 
     cwd: Path
     private: Path
+    untouched: Path
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
 
@@ -76,6 +80,7 @@ def collect_answers(exercises: Sequence[Exercise], codes: dict[str, str], place:
         values = scratch / "values"
         values.mkdir(parents=True)
         reason = _run(running, codes, values, place, limits) if running else None
+        _restore(place.cwd, place.untouched)
         if reason is None:
             break
         done = max(_done(values, len(running)) - 1, 0)
@@ -182,6 +187,14 @@ def _run(
         env={**passed_on, **home, **_own_environment(), "MPLCONFIGDIR": matplotlib.get_cachedir()},
         folders=(place.cwd, scratch),
     )
+
+
+def _restore(folder: Path, untouched: Path) -> None:
+    """Give a folder the content of another, whatever has become of it."""
+    with TemporaryDirectory(dir=untouched.parent, ignore_cleanup_errors=True) as used:
+        if os.path.lexists(folder):
+            folder.rename(Path(used, folder.name))  # allowed whatever the rights of what is in it
+    shutil.copytree(untouched, folder, symlinks=True)
 
 
 def _own_environment() -> dict[str, str]:

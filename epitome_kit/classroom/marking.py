@@ -223,22 +223,17 @@ def mark_answers(
     """
     cwd = Path(cwd).absolute()
     with TemporaryDirectory(prefix=".marking-", dir=cwd.parent, ignore_cleanup_errors=True) as folder:
-        place = Place(cwd, Path(folder), tuple(readable), tuple(hidden))
-        exercises = keep_states(notebook, parameters, place.private, cwd=cwd, limit_s=limits.step_s)
-        untouched = shutil.copytree(cwd, place.private / "untouched", symlinks=True)
+        private = Path(folder)
+        exercises = keep_states(notebook, parameters, private, cwd=cwd, limit_s=limits.step_s)
+        untouched = shutil.copytree(cwd, private / "untouched", symlinks=True)
+        place = Place(cwd, private, untouched, tuple(readable), tuple(hidden))
         students = []
         for codes in answers:
-            students.append(collect_answers(exercises, codes, place, limits))
-            _restore(cwd, untouched)
+            try:
+                students.append(collect_answers(exercises, codes, place, limits))
+            except Exception as error:  # whatever one student has left: the others are marked
+                students.append([{"reason": f"could not be run: {type(error).__name__}"}] * len(exercises))
         return judge_answers(exercises, students, place, limits)
-
-
-def _restore(folder: Path, untouched: Path) -> None:
-    """Give a folder the content of another, whatever has become of it."""
-    if is_link(folder) or not folder.is_dir():
-        folder.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(untouched, folder, symlinks=True, dirs_exist_ok=True)
 
 
 @contextmanager
