@@ -58,7 +58,7 @@ def walk_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
     return (path for path, kind in walk_entries(folder) if kind == "file")
 
 
-def walk_entries(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, str]]:
+def walk_entries(folder: str | os.PathLike[str], *, links_out: bool = True) -> Iterator[tuple[Path, str]]:
     """Yield every entry below a folder in natural order, with its kind.
 
     A link to a folder is followed once. A link to a folder that is walked anyway, or
@@ -68,12 +68,14 @@ def walk_entries(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, str]]:
     ----------
     folder : path
         Where to start; nothing is yielded if it is not a folder.
+    links_out : bool, default=True
+        Follow links that lead out of the folder.
 
     Yields
     ------
     path : Path
         Starts with `folder` as it was given.
-    kind : {"file", "litter", "broken link", "folder again", "folder closed", "folder empty", "no file"}
+    kind : {"file", "litter", "broken link", "link out", "folder again", "folder closed", "folder empty", "no file"}
         A folder is yielded only if it is litter, unreadable, empty or a repeat of a walked
         one. "no file" is a device, a pipe or a socket.
     """
@@ -84,6 +86,8 @@ def walk_entries(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, str]]:
     while waiting:
         path = waiting.pop()
         kind = "folder" if path == root else _kind(path, around, seen)
+        if kind in ("file", "folder") and not links_out and path.is_symlink() and not _leads_into(path, around):
+            kind = "link out"
         if kind == "folder":
             try:
                 inside = sorted(path.iterdir(), key=lambda path: natural_key(path.name), reverse=True)
@@ -111,6 +115,10 @@ def _kind(path: Path, root: Path, seen: set[tuple[int, int]]) -> str:
         return "folder again"
     seen.add(_identity(status))
     return "folder"
+
+
+def _leads_into(link: Path, root: Path) -> bool:
+    return link.resolve().is_relative_to(root)
 
 
 def _walked_anyway(target: Path, root: Path) -> bool:

@@ -1,14 +1,16 @@
-"""What differs between operating systems: links, moving files, signals, limits of time and memory.
+"""What differs between operating systems: links, moving files, signals, limits of time and memory, processes.
 
 Each function has a branch for Windows; a test keeps such calls out of all other modules. The branches
 for Windows are tested here with stand-ins, and on Windows itself by the workflow in ``.github``.
 """
 
 import _thread
+import ctypes
 import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -16,9 +18,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+import psutil
 
 _REPLACE_ATTEMPTS = 20
 _REPLACE_PAUSE_S = 0.1
+
+_PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
+"""Numbers of ``prctl`` of Linux."""
 
 _JUNCTION = 0xA0000003
 """``stat.IO_REPARSE_TAG_MOUNT_POINT``, which Python has on Windows only."""
@@ -187,3 +195,103 @@ def container_memory_bytes() -> int | None:
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
     return int(text) if text.isdigit() else None
+
+
+def limit_process(*, memory_bytes: int, file_bytes: int, processes: int) -> None:
+    """Limit this process and those that it starts; on Windows, only who watches them can.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Memory of one process.
+    file_bytes : int
+        Size of a file that it writes.
+    processes : int
+        Processes and threads, in addition to all that this user runs now.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    running = 0
+    for process in psutil.process_iter(["uids", "num_threads"]):
+        uids = process.info["uids"]
+        running += (process.info["num_threads"] or 1) if uids and uids.real == os.getuid() else 0
+    limits = {
+        resource.RLIMIT_DATA: memory_bytes,
+        resource.RLIMIT_FSIZE: file_bytes,
+        resource.RLIMIT_NPROC: running + processes,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, limit in limits.items():
+        most = resource.getrlimit(kind)[1]
+        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(kind, (limit, limit))
+
+
+def separate_session() -> dict[str, Any]:
+    """Return the arguments of ``subprocess.Popen`` by which no signal to its group reaches this process.
+
+    Returns
+    -------
+    dict
+    """
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def process_group(pid: int) -> int:
+    """Return the number of the group of a process, or its own where there are no groups.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    int
+    """
+    return pid if sys.platform == "win32" else os.getpgid(pid)
+
+
+def end_with_parent() -> None:
+    """Let the system kill this process when the thread that started it ends; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+
+
+def adopt_orphans(adopt: bool = True) -> None:
+    """Become the parent of processes whose own parent ends, so that none is lost sight of; Linux only.
+
+    Parameters
+    ----------
+    adopt : bool, default=True
+        False to stop it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+
+
+def system_folders() -> list[Path]:
+    """Return the folders and devices that programs need to run at all, such as ``/usr``; none on Windows.
+
+    Returns
+    -------
+    list of Path
+    """
+    names = (
+        "usr",
+        "lib",
+        "lib32",
+        "lib64",
+        "bin",
+        "sbin",
+        "etc",
+        "proc",
+        "sys",
+        "dev/null",
+        "dev/random",
+        "dev/urandom",
+    )
+    return [] if sys.platform == "win32" else [Path("/", name) for name in names]

@@ -675,11 +675,18 @@ def test_notebooks_prints_the_points_of_a_class_and_of_one_student(epitome, mark
     assert (tmp_path / "points.tsv").read_text(encoding="utf-8").splitlines()[
         2
     ] == "a\t01\t2\t0\tnot yet\t5 times too large.\tn/a"
-    assert marked[0]["workspace"].as_posix() == "runs/phantom_smoke_grade" and marked[0]["limit_s"] == 300
+    assert marked[0]["workspace"].as_posix() == "runs/phantom_smoke_grade" and marked[0]["limits"].step_s == 300
     answer = epitome("notebooks", "--grade", "a")
     assert re.search(r"^2 +0 +not yet +5 times too large.", answer.stdout, re.MULTILINE)
     rows = json.loads(epitome("notebooks", "--grade", "returned", "--json").stdout)
     assert [row["points"] for row in rows] == [1, 0, 0, 0] and rows[3]["exercise"] is None
+
+
+def test_notebooks_prints_the_command_that_marks_in_a_container(epitome, marked):
+    answer = epitome("notebooks", "--grade", "returned", "--limit", 60, "--memory", 2, "--container", "podman")
+    assert answer.exit_code == 0 and not marked
+    assert answer.stdout.startswith("podman run ") and "--limit=60 --memory=2" in answer.stdout
+    assert epitome("notebooks", "--grade", "returned", "--container", "lxc").exit_code == 1
 
 
 def test_notebooks_writes_for_students_and_for_whoever_teaches(epitome, tmp_path):

@@ -1,17 +1,21 @@
 """Every exercise of every notebook: left blank, solved, and solved wrongly as students do."""
 
 import ast
+import re
 import shutil
 from copy import deepcopy
 
 import pytest
 from wrong_answers import WRONG
 
+from epitome_kit import teach
 from epitome_kit.classroom.handouts import FillInSolutions, tagged
-from epitome_kit.classroom.marking import mark_answers
+from epitome_kit.classroom.marking import USUAL, mark_answers
+from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_json
 from epitome_kit.run.notebooks import kit_notebooks
 from epitome_kit.run.parameters import declared_parameters
+from epitome_kit.teach.exercises import _EXERCISES, check_with
 from epitome_kit.workspace import read_notebook
 
 NOTEBOOKS = list(kit_notebooks())
@@ -53,6 +57,32 @@ def test_each_exercise_has_a_hint_an_expected_range_and_a_mistake(name):
     assert list(map(asked_for, exercises)) == list(WRONG[name]), "each needs one mistake in wrong_answers.py"
 
 
+@every_notebook
+def test_a_check_is_one_call_and_holds_nothing_that_is_expected(name):
+    notebook = read_notebook(kit_notebooks()[name])
+    for exercise, cell in zip(tagged(notebook, "exercise"), tagged(notebook, "check"), strict=True):
+        assert re.fullmatch(rf'teach\.check\("[a-z0-9-]+", {asked_for(exercise)}\)', cell.source)
+
+
+def test_every_exercise_of_the_kit_stands_in_one_notebook():
+    cells = [cell for path in kit_notebooks().values() for cell in tagged(read_notebook(path), "check")]
+    named = [re.search('"(.+?)"', cell.source)[1] for cell in cells]
+    assert sorted(named) == sorted(_EXERCISES)
+
+
+def test_a_check_takes_what_the_notebook_has_computed():
+    made = {"scores": {"balanced_accuracy": 0.7}}
+    assert check_with(made, "04-balanced", 0.7).passed and not check_with(made, "04-balanced", 0.6).passed
+    assert check_with({}, "04-balanced", None).blank
+    with pytest.raises(ParameterError, match="run the cells above"):
+        check_with({}, "04-balanced", 0.7)
+    with pytest.raises(ParameterError, match="one of 01-baseline"):
+        check_with(made, "04-balance", 0.7)
+    shell = {"teach": teach, **made}
+    exec("found = teach.check('04-balanced', 0.7)", shell)  # as a cell of a notebook
+    assert shell["found"].passed
+
+
 @pytest.fixture(scope="module")
 def workspace(smoke_run, tmp_path_factory):
     """Copy of a finished run, with its cohort beside it, for notebooks to write in."""
@@ -66,7 +96,9 @@ def test_a_check_tells_blank_right_and_wrong_apart(name, workspace):
     notebook, answers = in_three_states(read_notebook(source), WRONG[name])
     known = {**read_json(workspace / "parameters.json"), "out": str(workspace)}
     parameters = {key: known[key] for key in declared_parameters(source)}
-    marks = iter(mark_answers(notebook, answers, parameters, cwd=workspace))
+    cohorts = [workspace.parent / "cohorts"]
+    (found,) = mark_answers(notebook, [answers], parameters, cwd=workspace, limits=USUAL, readable=cohorts)
+    marks = iter(found)
     for asked, (mistake, _, words) in WRONG[name].items():
         blank, wrong, solved = next(marks), next(marks), next(marks)
         assert (blank["state"], blank["points"]) == ("blank", 0), f"{asked}: {blank['said']}"

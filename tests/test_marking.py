@@ -4,43 +4,41 @@ import json
 import zipfile
 
 import nbformat
+import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from made_class import made_up
+from nbformat.v4 import new_code_cell, new_notebook
 
 from epitome_kit.classroom import handouts as classroom
 from epitome_kit.classroom.marking import mark_answers, mark_folder, take_answers
 from epitome_kit.classroom.submissions import read_submissions
+from epitome_kit.classroom.watched import Limits
 from epitome_kit.errors import NotebookError, ParameterError, SubmissionError
 from epitome_kit.run import notebooks
 
 IMPORTS = "from pathlib import Path\nfrom epitome_kit.teach.checks import check_number\nmade = 1"
-STAND_IN = """from pathlib import Path
-made = 1
-from epitome_kit.teach.check_result import Check
-def check_number(value, truth, tolerance):
-    return Check(value == truth, "Yes." if value == truth else "No.")
+LONG = """
+total, squares = 0, []
+for number in range(1, 10):
+    if number % 2 == 0:
+        squares.append(number ** 2 - 4 * number + 1)
+        total = total + squares[-1] / (number + 1)
+my_one = 2 * made + 0 * total
 """
-COUNT = "with open('trace', 'a') as stream:\n    stream.write('x')"
 
 
-def _cell(id, source, *tags):
-    return new_code_cell(source, id=id, metadata={"tags": list(tags)})
+def _mark(notebook, answers, folder, **limits):
+    """Marks of one student."""
+    (marks,) = mark_answers(
+        notebook, [answers], {"out": str(folder)}, cwd=folder, limits=Limits(**{"step_s": 60, **limits})
+    )
+    return marks
 
 
-def _made_up(exercises, start=STAND_IN):
-    """A notebook whose exercises all ask for twice what the kit made."""
-    cells = [
-        new_markdown_cell("# Made up", id="title"),
-        _cell("declared", "cohort = 'phantom'\nout = 'x'\nprofile = 'quick'\n", "parameters"),
-        _cell("start", f"{start}\n{COUNT}"),
-    ]
-    for name in exercises:
-        cells += [
-            _cell(name, f"my_{name} = None", "exercise"),
-            _cell(f"{name}-s", f"if my_{name} is None:\n    # twice\n    my_{name} = 2 * made", "solution"),
-            _cell(f"{name}-c", f"check_number(my_{name}, 2 * made, tolerance=0)", "check"),
-        ]
-    return new_notebook(cells=[*cells, _cell("late", "Path(out, 'late').write_text(profile)")])
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run"
 
 
 @pytest.fixture
@@ -48,14 +46,14 @@ def kit(tmp_path, monkeypatch):
     """A folder with one notebook of two exercises, in place of the kit's own."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    nbformat.write(_made_up(["one", "two"]), folder / "01_made.ipynb")
+    nbformat.write(made_up(["one", "two"]), folder / "01_made.ipynb")
     for module in (notebooks, classroom):
         monkeypatch.setattr(module, "notebooks_folder", lambda: folder)
     return folder / "01_made.ipynb"
 
 
 @pytest.mark.slow
-def test_each_answer_gets_its_own_point_whatever_the_others_do(tmp_path):
+def test_each_answer_gets_its_own_point_whatever_the_others_do(folder):
     answers = {
         "right": ("helper = made\nmy_right = 2 * helper", "right", "The value is 2, within 0 of the truth."),
         "wrong": ("my_wrong = 1", "not yet", "2 times too small"),
@@ -68,32 +66,45 @@ def test_each_answer_gets_its_own_point_whatever_the_others_do(tmp_path):
         "helped": ("my_helped = 2 * helper", "right", ""),
     }
     sources = {name: source for name, (source, _, _) in answers.items()}
-    marks = mark_answers(_made_up(answers, IMPORTS), sources, {"out": str(tmp_path)}, cwd=tmp_path)
+    marks = _mark(made_up(answers, IMPORTS), sources, folder)
     assert [mark["exercise"] for mark in marks] == list(range(1, 10))
     for mark, (_, state, words) in zip(marks, answers.values(), strict=True):
         assert (mark["state"], mark["points"]) == (state, int(state == "right")) and words in mark["said"]
-    assert (tmp_path / "trace").read_text() == "x", "once is enough"
-    assert not (tmp_path / "late").exists(), "nothing below the last check gives points"
+    assert (folder / "trace").read_text() == "x", "once is enough"
+    assert not (folder / "late").exists(), "nothing below the last check gives points"
 
 
 @pytest.mark.slow
-def test_an_answer_that_stops_the_kernel_or_never_ends_is_left_out(tmp_path):
+def test_an_answer_that_goes_beyond_a_limit_is_left_out_and_nothing_of_it_stays(folder):
     answers = {
         "dead": "import os\nos._exit(1)",
         "right": "my_right = 2",
         "endless": "while True:\n    try:\n        1 / 0\n    except BaseException:\n        pass",
+        "memory": "my_memory = len(bytearray(8 << 30))",
+        "output": "print('x' * 400_000_000)\nmy_output = 2",
+        "crowd": "import subprocess, time\n"
+        "for _ in range(60):\n    subprocess.Popen(['sleep', '4321.5'], start_new_session=True)\ntime.sleep(60)",
+        "closed": "import os\nos.mkdir('a')\nopen('a/b', 'w').close()\nos.chmod('a', 0)\nmy_closed = 2",
+        "disk": "import time\nfor number in range(40):\n    with open(str(number), 'wb') as stream:\n"
+        "        stream.truncate(20 << 20)\ntime.sleep(60)",
     }
-    marks = mark_answers(_made_up(answers), answers, {}, cwd=tmp_path, limit_s=6)
-    assert [mark["state"] for mark in marks] == ["error", "right", "error"]
-    assert [marks[0]["said"], marks[2]["said"]] == ["stopped the kernel", "took longer than 6 s"]
+    limits = {"step_s": 20, "processes": 30, "disk_bytes": 500 << 20, "memory_bytes": 3 << 30}
+    marks = _mark(made_up(answers, IMPORTS), answers, folder, **limits)
+    states = {name: (mark["state"], mark["said"]) for name, mark in zip(answers, marks, strict=True)}
+    assert states["right"][0] == states["output"][0] == states["closed"][0] == "right"
+    assert states["dead"] == ("error", "ended its process") and states["endless"] == ("error", "took longer than 20 s")
+    assert states["memory"][1].startswith("MemoryError") or "of memory" in states["memory"][1]
+    assert "more than 30 processes" in states["crowd"][1] and "wrote more than" in states["disk"][1]
+    assert not [each for each in psutil.process_iter(["cmdline"]) if "4321.5" in (each.info["cmdline"] or ())]
+    assert [path.name for path in folder.iterdir()] == ["trace"], "each student gets the folder as the kit left it"
 
 
 @pytest.mark.slow
-def test_a_kit_that_stops_is_not_blamed_on_the_student(tmp_path):
-    notebook = _made_up(["one"])
+def test_a_kit_that_stops_is_not_blamed_on_the_student(folder):
+    notebook = made_up(["one"])
     notebook.cells[2].source = "import os\nos._exit(1)"
     with pytest.raises(NotebookError, match="stopped the kernel"):
-        mark_answers(notebook, {"one": "my_one = 2"}, {}, cwd=tmp_path)
+        _mark(notebook, {"one": "my_one = 2"}, folder)
 
 
 def _returned(kit, path, change):
@@ -109,7 +120,7 @@ def _cheat(cells, _):
     cells["start"].source = "made = 5"
     cells["one"].source = "my_one = 10"
     cells["one-c"].source = "print('✓ Right.')"
-    cells["two"].source = "my_two = 2 * made"
+    cells["two"].source = "made = 1\nmy_two = 2 * made"
 
 
 @pytest.mark.slow
@@ -135,7 +146,7 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
     ]
     assert "without exercise 2" in marks.said[2] and "read as a notebook" in marks.said[5]
     assert "a .pdf file (report.pdf); try: ask for the .ipynb" in marks.said[6]
-    assert marks.note.isna().all() and marks.attrs["passed_over"] == 1
+    assert marks.note.isna().all() and marks.alike.isna().all() and marks.attrs["passed_over"] == 1
     assert (workspace / "trace").read_text() == "x", "students work in copies"
     assert (workspace / "late").read_text() == "smoke"
     assert not list(workspace.parent.glob(".marking-*"))
@@ -145,13 +156,19 @@ def test_a_class_is_marked_on_what_one_run_made(kit, tmp_path):
 def test_copies_of_one_notebook_are_marked_and_said_so(kit, tmp_path):
     first, again = (tmp_path / "returned" / name for name in ("01_made.ipynb", "01_made (1).ipynb"))
     _returned(kit, first, _cheat)
-    _returned(kit, again, lambda cells, _: cells["one"].update(source="my_one = 2"))
+    _returned(kit, again, lambda cells, _: cells["one"].update(source=LONG))
+    renamed = LONG.replace("total", "x")
+    _returned(kit, tmp_path / "returned" / "eve", lambda cells, _: cells["one"].update(source=renamed))
     marks = mark_folder(tmp_path / "returned", workspace=tmp_path / "runs" / "class", profile="smoke")
-    assert dict(zip(marks.file, marks.note, strict=True)) == {
+    assert marks.set_index("file").note.dropna().to_dict() == {
         "01_made.ipynb": "a copy, by its name, of 01_made (1).ipynb",
         "01_made (1).ipynb": "a copy, by its name, of 01_made.ipynb",
     }
-    assert marks.groupby("file").points.sum().tolist() == [1, 1]
+    assert marks.groupby("file").points.sum().to_dict() == {"01_made (1).ipynb": 1, "01_made.ipynb": 1, "eve": 1}
+    assert marks[marks.exercise == 1].set_index("file").alike.dropna().to_dict() == {
+        "01_made (1).ipynb": "eve",
+        "eve": "01_made (1).ipynb",
+    }
 
 
 def _answers(path):

@@ -61,6 +61,11 @@ def test_a_notebook_is_known_by_its_content(tmp_path, name, content):
         ("a", NOTEBOOK[:60], "cannot be read as a notebook"),
         ("a.ipynb", "[" * 100_000, "cannot be read as a notebook"),
         ("a.ipynb", '{"nbformat": 3, "worksheets": []}', "no list of cells in it, its format is 3"),
+        ("a.ipynb", '{"nbformat": 4, "cells": 5}', "no list of cells in it"),
+        ("a.ipynb", '{"nbformat": 4, "cells": ' + "[" * 200_000, "cannot be read as a notebook"),
+        ("a.ipynb", '{"nbformat": ' + "9" * 100_000 + "}", "cannot be read as a notebook"),
+        ("a.ipynb", json.dumps({"nbformat": 4, "cells": [{"id": "a", "source": "x" * 2**23}]}), "4 MB of code"),
+        ("a.ipynb", b"\xff\xfe{\x00\xd8", "cannot be read as a notebook"),
         ("a.json", '{"name": "app"}', "a .json file"),
         ("a.txt", "{not json", "a .txt file"),
         ("a", "text", "a file of another kind"),
@@ -112,6 +117,45 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     _write(tmp_path, {"1.ipynb": NOTEBOOK})
     monkeypatch.setattr(returned.Path, "open", closed)
     assert "Permission denied" in _read(tmp_path)["1.ipynb"]
+
+
+def test_only_regular_files_inside_the_folder_are_opened(tmp_path):
+    outside, folder = tmp_path / "outside", tmp_path / "in"
+    _write(outside, {"1.ipynb": NOTEBOOK})
+    _write(folder, {"ann/1.ipynb": NOTEBOOK})
+    for name, target in {
+        "zero": "/dev/zero",
+        "passwd": "/etc/passwd",
+        "file": outside / "1.ipynb",
+        "all": outside,
+    }.items():
+        (folder / f"{name}.ipynb").symlink_to(target)
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.ipynb")
+    with (folder / "large.ipynb").open("wb") as stream:
+        stream.truncate(5 << 30)
+    with (folder / "large.zip").open("wb") as stream:
+        stream.truncate(5 << 30)
+    found = _read(folder)
+    assert found.pop("ann/1.ipynb") == {"a": ["x = 1"]}
+    outward = dict.fromkeys(("all.ipynb", "file.ipynb", "passwd.ipynb"), "a link to a place outside")
+    others = {"zero.ipynb": "a pipe or a device", "pipe.ipynb": "a pipe or a device", "large.ipynb": "more than 64 MB"}
+    others |= {"large.zip": "unreadable zip"}
+    assert all(words in found.pop(name) for name, words in (outward | others).items())
+    assert set(found) <= {"up"} and all("link" in said for said in found.values())
+    assert read_submissions(folder / "pipe.ipynb") == read_submissions(folder / "zero.ipynb") == ([], 0)
+
+
+def test_a_zip_with_a_large_directory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(returned, "_LARGEST_DIRECTORY", 2000)
+    _zip(tmp_path / "many.zip", {f"{number}.txt": "" for number in range(100)})
+    whole = (tmp_path / "many.zip").read_bytes()
+    (tmp_path / "hidden.zip").write_bytes(whole[:-2] + b"\x05\x00" + b"words")
+    (tmp_path / "zip64.zip").write_bytes(whole[:-10] + b"\xff" * 8 + b"\0\0")
+    _zip(tmp_path / "few.zip", {"1.ipynb": NOTEBOOK})
+    found = _read(tmp_path)
+    assert found.pop("few.zip/1.ipynb") and len(found) == 3
+    assert all("a directory of more than" in said for said in found.values())
 
 
 def test_a_zip_is_read_member_by_member(tmp_path):

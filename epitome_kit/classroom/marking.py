@@ -1,52 +1,60 @@
-"""Mark submitted notebooks: run the notebooks of the kit with the answers of a student, and count points."""
+"""Mark submitted notebooks: answers run in a process of the student, their values are judged in another."""
 
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from epitome_kit.classroom.handouts import tagged
+from epitome_kit.classroom.answers import Place, collect_answers, judge_answers
+from epitome_kit.classroom.handouts import FillInSolutions, tagged
+from epitome_kit.classroom.kit_run import keep_states
+from epitome_kit.classroom.likeness import alike
 from epitome_kit.classroom.submissions import Submission, notes_on_copies, read_submissions
-from epitome_kit.errors import NotebookError, ParameterError, SubmissionError, plain
+from epitome_kit.classroom.watched import Limits
+from epitome_kit.confinement import landlock_version
+from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError, SubmissionError, plain
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
-from epitome_kit.run.execute import new_kernel
+from epitome_kit.folders import walk_files
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
-from epitome_kit.run.parameters import TAG as PARAMETERS
 from epitome_kit.run.parameters import declared_parameters
-from epitome_kit.teach.check_result import MIME
+from epitome_kit.system import is_link
 from epitome_kit.workspace import Workspace, read_notebook
 
 with needs("lab"):
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from nbformat import NotebookNode
-    from nbformat.v4 import new_code_cell, new_notebook
 
+USUAL = Limits(step_s=300)
+"""Limits of an answer, if none are given."""
 
-_KIT_FACTOR = 10
-"""Factor by which the time limit of the kit's cells exceeds that of answers."""
-
-_SAVE = "_kit = {name: value for name, value in globals().items() if not name.startswith(('_', 'my_'))}"
-_RESTORE = "globals().update(_kit)"
+_SOLUTION = "the kit's solution"
 
 
 def mark_folder(
-    path: PathLike, *, workspace: PathLike, cohort: PathLike = "phantom", profile: str = "quick", limit_s: float = 300
+    path: PathLike,
+    *,
+    workspace: PathLike,
+    cohort: PathLike = "phantom",
+    profile: str = "quick",
+    limits: Limits = USUAL,
 ) -> pd.DataFrame:
     """Mark submissions: one file, or every file below a folder.
 
     Notebooks are recognised by content, also inside zips; other files are refused
     with a reason. Only cells tagged ``exercise`` are taken from a submission, by
     id; all other cells are those of the kit. Results of earlier steps are computed
-    once in `workspace`; each notebook then runs in a temporary copy of it.
+    once in `workspace`; answers run in temporary copies of it.
 
-    A notebook is a program that runs with your rights, and can change the kit in
-    memory before it is checked. Mark notebooks of people you do not know in a
-    container or under another account, and review suspicious ones by hand.
+    Points depend on nothing but the values of the answers; see :func:`mark_answers`.
+    A notebook is a program that runs on your machine all the same: on Linux, answers
+    cannot read the submissions, the solutions or your other files, change anything
+    outside their copy, connect to a network by TCP or send signals to other
+    processes (:mod:`epitome_kit.confinement`); on other systems they can. Mark notebooks
+    of people you do not know in a container.
 
     Parameters
     ----------
@@ -58,15 +66,16 @@ def mark_folder(
         Cohort used by the class.
     profile : {"smoke", "quick", "full"}, default="quick"
         Profile used by the class; answers with numbers depend on it.
-    limit_s : float, default=300
-        Time limit of an answer and of its check, in seconds; ten times as long for
-        other cells.
+    limits : Limits, default=USUAL
+        Of one answer, and of its check: 300 s, 4 GB of memory, 2 GB on disk and 64
+        processes. A cell of the kit gets ten times as long.
 
     Returns
     -------
     DataFrame
         One row per exercise: file, notebook, exercise (from 1), points (0 or 1),
-        state ("right", "not yet", "blank", "error"), said, note. A file that cannot be
+        state ("right", "not yet", "blank", "error"), said, alike, note. `alike` names
+        the files in which the code of this answer is nearly the same. A file that cannot be
         marked has one row without exercise, in state "refused", as have empty
         folders and broken links. System files such as ``.DS_Store`` are counted in
         ``attrs["passed_over"]``.
@@ -89,20 +98,35 @@ def mark_folder(
     taken: dict[str, tuple[str, dict[str, str]]] = {}
     marks: dict[str, list[Json]] = {}
     for submission in submissions:
-        with _refusing(submission.file, marks, alone=alone):
+        with _refusing(submission.file, marks=marks, alone=alone):
             taken[submission.file] = take_answers(submission)
     names = {file: name for file, (name, _) in taken.items()}
     submitted = [name for name in kit_notebooks() if name in names.values()]
     if submitted:
+        if not landlock_version():
+            text = "answers can read and change your files on this system: mark in a container (`--container`)"
+            warnings.warn(EpitomeWarning(text), stacklevel=2)
         run_notebooks(submitted, out=workspace, cohort=cohort, profile=profile, latest=False)
-    for file, (name, answers) in taken.items():
-        with _refusing(file, marks, alone=alone):
-            marks[file] = [{"notebook": name, **mark} for mark in _mark_in_copy(name, answers, workspace, limit_s)]
+    likeness: dict[tuple[str, int], str] = {}
+    for name in submitted:
+        files = [file for file in taken if names[file] == name]
+        with _refusing(*files, marks=marks, alone=alone):
+            answers = [taken[file][1] for file in files]
+            likeness |= alike({_SOLUTION: _solutions(name)} | dict(zip(files, answers, strict=True)))
+            marked = _mark_in_copy(name, answers, workspace, limits, path.absolute())
+            marks |= {
+                file: [{"notebook": name, **mark} for mark in rows] for file, rows in zip(files, marked, strict=True)
+            }
     copies = notes_on_copies(names)
-    notes = {each.file: "; ".join(filter(None, (each.note, copies.get(each.file)))) or None for each in submissions}
-    rows = [{"file": plain(file), **mark, "note": note} for file, note in notes.items() for mark in marks[file]]
-    columns = ["file", "notebook", "exercise", "points", "state", "said", "note"]
-    table = pd.DataFrame(rows, columns=columns).astype({"exercise": "Int64"})
+    lines = []
+    for each in submissions:
+        note = "; ".join(filter(None, (each.note, copies.get(each.file)))) or None
+        for mark in marks[each.file]:
+            same = likeness.get((each.file, mark.get("exercise", 0)))
+            line = {"file": each.file, **mark, "alike": same, "note": note}
+            lines.append({name: plain(value) if isinstance(value, str) else value for name, value in line.items()})
+    columns = ["file", "notebook", "exercise", "points", "state", "said", "alike", "note"]
+    table = pd.DataFrame(lines, columns=columns).astype({"exercise": "Int64"})
     table.attrs["passed_over"] = passed_over
     return table
 
@@ -156,63 +180,76 @@ def take_answers(submission: Submission) -> tuple[str, dict[str, str]]:
 
 
 def mark_answers(
-    notebook: NotebookNode, answers: dict[str, str], parameters: Json, *, cwd: PathLike, limit_s: float = 300
-) -> list[Json]:
-    """Run a notebook of the kit with the answers of a student, and read its checks.
+    notebook: NotebookNode,
+    answers: Sequence[dict[str, str]],
+    parameters: Json,
+    *,
+    cwd: PathLike,
+    limits: Limits,
+    readable: Sequence[Path] = (),
+    hidden: Sequence[Path] = (),
+) -> list[list[Json]]:
+    """Mark the answers of several students to one notebook of the kit.
 
-    An answer that fails, takes too long or stops the kernel loses only its own
-    point: variables of the kit that it overwrote are restored, and after a timeout
-    or a dead kernel the notebook runs again without it. Cells after the last check
-    are not run.
+    The cells of the kit are run once, without any answer. Each answer then starts
+    from the variables that they left, in a process of the student; its value leaves
+    that process as data and is judged in another, which ran the kit alone. An answer
+    that fails, takes too long or ends its process loses only its own point.
 
     Parameters
     ----------
     notebook : NotebookNode
         With cells tagged ``exercise``, ``solution`` and ``check`` in turn.
-    answers : dict of str to str
-        Id of each exercise to code.
+    answers : sequence of dict of str to str
+        For each student, id of each exercise to code.
     parameters : dict
         JSON values to inject.
     cwd : path
-        Working directory of the kernel.
-    limit_s : float, default=300
-        As for :func:`mark_folder`.
+        Working directory, such as a copy of a workspace; restored for each student.
+    limits : Limits
+        Of one answer, and of its check.
+    readable, hidden : sequence of Path, default=()
+        As of :class:`epitome_kit.classroom.answers.Place`.
 
     Returns
     -------
-    list of dict
-        exercise, points, state, said.
+    list of lists of dict
+        exercise, points, state, said for each exercise of each student.
 
     Raises
     ------
     NotebookError
-        A cell of the kit takes too long or stops the kernel.
+        A cell of the kit fails, takes too long or stops the kernel.
     """
-    blank = {cell.id: cell.source for cell in tagged(notebook, "exercise")}
-    stopped: dict[str, str] = {}
-    while True:
-        cells = list(_in_turn(notebook, parameters, answers | {id: blank[id] for id in stopped}))
-        ready = new_notebook(cells=cells, metadata=notebook.metadata)
-        reason = _run(ready, cwd, limit_s)
-        if reason is None:
-            return [_read_mark(*turn, stopped) for turn in enumerate(_turns(ready), 1)]
-        blamed, why = reason
-        if blamed is None or blamed in stopped:
-            expected = "a notebook of the kit that runs up to its last check"
-            raise NotebookError("grade", expected, f"one that {why}", "allow more time with `--limit`")
-        stopped[blamed] = why
+    cwd = Path(cwd).absolute()
+    with TemporaryDirectory(prefix=".marking-", dir=cwd.parent, ignore_cleanup_errors=True) as folder:
+        private = Path(folder)
+        exercises = keep_states(notebook, parameters, private, cwd=cwd, limit_s=limits.step_s)
+        untouched = shutil.copytree(cwd, private / "untouched", symlinks=True)
+        place = Place(cwd, private, untouched, tuple(readable), tuple(hidden))
+        students = []
+        for codes in answers:
+            try:
+                students.append(collect_answers(exercises, codes, place, limits))
+            except Exception as error:  # whatever one student has left: the others are marked
+                students.append([{"reason": f"could not be run: {type(error).__name__}"}] * len(exercises))
+        return judge_answers(exercises, students, place, limits)
 
 
 @contextmanager
-def _refusing(shown: str, marks: dict[str, list[Json]], *, alone: bool) -> Iterator[None]:
-    """Record why a file cannot be marked, and continue with the others."""
+def _refusing(*files: str, marks: dict[str, list[Json]], alone: bool) -> Iterator[None]:
+    """Record why files cannot be marked, and continue with the others."""
     try:
         yield
-    except (SubmissionError, NotebookError) as error:
+    except Exception as error:  # of whatever kind: the others are marked
         if alone:
             raise
-        message = f"{error.received}; try: {error.hint}" if isinstance(error, SubmissionError) else error.reason
-        marks[shown] = [{"points": 0, "state": "refused", "said": message}]
+        message = f"{error.received}; try: {error.hint}" if isinstance(error, SubmissionError) else _reason(error)
+        marks |= {file: [{"points": 0, "state": "refused", "said": message}] for file in files}
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, EpitomeError) else f"{type(error).__name__}: {error}"
 
 
 def _exercises(path: Path) -> dict[str, str]:
@@ -220,7 +257,14 @@ def _exercises(path: Path) -> dict[str, str]:
     return {cell.id: cell.source for cell in tagged(read_notebook(path), "exercise")}
 
 
-def _mark_in_copy(name: str, answers: dict[str, str], workspace: Path, limit_s: float) -> list[Json]:
+def _solutions(name: str) -> dict[str, str]:
+    filled = FillInSolutions().preprocess(read_notebook(kit_notebooks()[name]), {})[0]
+    return {cell.id: cell.source for cell in tagged(filled, "exercise")}
+
+
+def _mark_in_copy(
+    name: str, answers: Sequence[dict[str, str]], workspace: Path, limits: Limits, submissions: Path
+) -> list[list[Json]]:
     """Mark in a copy of the workspace in the same folder, where the built-in cohort is found."""
     source = kit_notebooks()[name]
     known = read_json(Workspace(workspace).parameters)
@@ -228,62 +272,20 @@ def _mark_in_copy(name: str, answers: dict[str, str], workspace: Path, limit_s: 
         shutil.copytree(workspace, copy, ignore=shutil.ignore_patterns("notebooks"), dirs_exist_ok=True)
         declared = declared_parameters(source)
         parameters = {key: known.get(key, default) for key, default in declared.items()} | {"out": copy}
-        return mark_answers(read_notebook(source), answers, parameters, cwd=copy, limit_s=limit_s)
+        return mark_answers(
+            read_notebook(source),
+            answers,
+            parameters,
+            cwd=copy,
+            limits=limits,
+            readable=_cohort_folders(workspace, str(parameters.get("cohort", "phantom"))),
+            hidden=[submissions, workspace],
+        )
 
 
-def _in_turn(notebook: NotebookNode, parameters: Json, answers: dict[str, str]) -> Iterator[NotebookNode]:
-    """Yield the code cells up to the last check, each answer between cells that save and restore variables."""
-    last = notebook.cells.index(tagged(notebook, "check")[-1])
-    for cell in notebook.cells[: last + 1]:
-        tags = cell.metadata.get("tags", [])
-        if cell.cell_type != "code" or "solution" in tags:
-            continue
-        if cell.id in answers:
-            answer = new_code_cell(answers[cell.id], id=cell.id, metadata=cell.metadata)
-            yield from (new_code_cell(_SAVE), answer, new_code_cell(_RESTORE))
-        else:
-            yield cell.copy()
-        if PARAMETERS in tags:
-            yield new_code_cell("\n".join(f"{name} = {value!r}" for name, value in parameters.items()))
-
-
-def _run(notebook: NotebookNode, cwd: PathLike, limit_s: float) -> tuple[str | None, str] | None:
-    """Execute all cells despite errors; if execution stops, return the responsible exercise and the reason."""
-    reached: list[NotebookNode] = []
-
-    def limit(cell: NotebookNode) -> float:
-        return limit_s if {"exercise", "check"} & set(cell.metadata.get("tags", [])) else _KIT_FACTOR * limit_s
-
-    try:
-        with new_kernel(cwd) as manager:
-            client = NotebookClient(notebook, km=manager, allow_errors=True, timeout_func=limit)
-            client.reset_execution_trackers()
-            with client.setup_kernel():
-                for index, cell in enumerate(notebook.cells):
-                    reached.append(cell)
-                    client.execute_cell(cell, index)
-    except (CellTimeoutError, DeadKernelError) as error:
-        exercises = {cell.id for cell in tagged(notebook, "exercise")}
-        blamed = [cell.id for cell in reached if cell.id in exercises]
-        slow = f"took longer than {limit(reached[-1]):g} s"
-        return (blamed or [None])[-1], slow if isinstance(error, CellTimeoutError) else "stopped the kernel"
-    return None
-
-
-def _turns(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
-    return zip(tagged(notebook, "exercise"), tagged(notebook, "check"), strict=True)
-
-
-def _read_mark(number: int, turn: tuple[NotebookNode, NotebookNode], stopped: dict[str, str]) -> Json:
-    exercise, check = turn
-    found = [output.data[MIME] for output in check.outputs if MIME in output.get("data", {})]
-    state, message = (found[-1]["state"], found[-1]["message"]) if found else ("error", "")
-    error = stopped.get(exercise.id) or _error(exercise) or _error(check)
-    if error and state != "right":
-        state, message = "error", error
-    return {"exercise": number, "points": int(state == "right"), "state": state, "said": message}
-
-
-def _error(cell: NotebookNode) -> str:
-    found = [output for output in cell.outputs if output.output_type == "error"]
-    return f"{found[0].ename}: {' '.join(found[0].evalue.split())[:200]}" if found else ""
+def _cohort_folders(workspace: Path, cohort: str) -> list[Path]:
+    """Return the folder of the cohort, and those outside to which links in it lead, as git-annex makes them."""
+    folder = workspace.parent / "cohorts" if cohort == "phantom" else Path(cohort)
+    inside = folder.resolve()
+    targets = {path.resolve().parent for path in walk_files(folder) if is_link(path)}
+    return [folder, *(target for target in targets if not target.is_relative_to(inside))]

@@ -1,6 +1,7 @@
 """Read the submissions of a class: every file below a folder, as a notebook or refused with a reason."""
 
 import json
+import os
 import re
 import stat
 import zipfile
@@ -14,17 +15,25 @@ from epitome_kit.files import PathLike
 from epitome_kit.folders import is_litter, natural_key, walk_entries
 
 _MB = 2**20
-_LARGEST_FILE = 256 * _MB
+_LARGEST_FILE = 64 * _MB
 _LARGEST_ZIP = 1024 * _MB
 _MOST_MEMBERS = 2000
+_LARGEST_DIRECTORY = 4 * _MB
+_MOST_CODE = 4 * _MB
 _ASK = "ask for the .ipynb itself: in Jupyter, File, Download"
 _ENTRIES = {
     "broken link": ("a broken link", "ask for the file itself"),
+    "link out": ("a link to a place outside, which is not followed", "ask for the file itself"),
     "no file": ("a pipe or a device, which is not opened", "ask for the file itself"),
     "folder closed": ("a folder without read permission", "ask for permission to read it"),
     "folder again": ("a link to a folder that is read under another name", "nothing, or remove the link"),
     "folder empty": ("an empty folder", "ask whether files are missing"),
 }
+_END_OF_ZIP = 22 + 65535
+"""Bytes from the end within which a zip says how large its directory is; those of zip64 say 4 GB."""
+
+_END = b"PK\x05\x06"
+
 _COPY = re.compile(r"(?i)^copy( \d+)? of |[ _-]*\(\d+\)|[ _-]+copy[ _-]*\d*(?=\.|$)")
 """Signs of a copy in a file name: ``01 (1).ipynb``, ``01-Copy1.ipynb``, ``Copy of 01.ipynb``."""
 
@@ -69,11 +78,11 @@ def read_submissions(path: PathLike) -> tuple[list[Submission], int]:
         Number of skipped system files, such as ``.DS_Store``.
     """
     path = Path(path)
-    if path.is_file():
+    if path.is_file():  # a pipe or a device is none
         return _read_file(path, path.name)
     found: list[Submission] = []
     passed_over, hidden = 0, Counter[str]()
-    for entry, kind in walk_entries(path):
+    for entry, kind in walk_entries(path, links_out=False):
         shown = entry.relative_to(path).as_posix()
         if kind == "litter":
             passed_over += 1
@@ -139,8 +148,10 @@ def _refuse(shown: str, received: str, hint: str = _ASK) -> Submission:
 
 
 def _read_file(path: Path, shown: str) -> tuple[list[Submission], int]:
-    """Read a file; return its submissions and the number of skipped files inside."""
+    """Read a regular file; return its submissions and the number of skipped files inside."""
     try:
+        if _directory_bytes(path) > _LARGEST_DIRECTORY:
+            return [_refuse(shown, "a zip with a directory of more than 4 MB", "ask for separate notebooks")], 0
         if path.suffix.lower() == ".zip" or (zipfile.is_zipfile(path) and _holds_notebooks(path)):
             return _read_zip(path, shown)
         with path.open("rb") as stream:
@@ -150,6 +161,17 @@ def _read_file(path: Path, shown: str) -> tuple[list[Submission], int]:
     if path.is_symlink():
         found = found._replace(note=f"a link to {path.resolve()}")
     return [found], 0
+
+
+def _directory_bytes(path: Path) -> int:
+    """Return the size of the directory of a zip, before it is read to memory; 0 where the file is no zip."""
+    with path.open("rb") as stream:
+        stream.seek(max(stream.seek(0, os.SEEK_END) - _END_OF_ZIP, 0))
+        tail = stream.read()
+    last = tail[-22:]
+    if not (last.startswith(_END) and last.endswith(b"\0\0")):  # a comment follows
+        last = tail[tail.rfind(_END) :] if _END in tail else b""
+    return int.from_bytes(last[12:16], "little")
 
 
 def _holds_notebooks(path: Path) -> bool:
@@ -217,7 +239,7 @@ def _read_notebook(stream: IO[bytes], shown: str) -> Submission:
         return _refuse(shown, f"more than {_LARGEST_FILE // _MB} MB", "ask for it without outputs")
     try:
         cells = _cells(json.loads(_decoded(content)))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         if not named and b'"nbformat"' not in content:
             return _refuse(shown, _kind(shown, start))
         reason = f"{_kind(shown, start)} that cannot be read as a notebook, {str(error)[:160]}"
@@ -243,6 +265,8 @@ def _cells(notebook: object) -> dict[str, list[str]]:
         source = "".join(map(str, source)) if isinstance(source, list) else source
         if isinstance(name, str) and isinstance(source, str):
             found[name].append(source)
+    if sum(len(source) for sources in found.values() for source in sources) > _MOST_CODE:
+        raise ValueError(f"more than {_MOST_CODE // _MB} MB of code in it")
     return dict(found)
 
 

@@ -23,6 +23,11 @@ def notebooks(
         Path | None, typer.Option(help="With `--grade`: workspace of your run.  [default: runs/COHORT_PROFILE_grade]")
     ] = None,
     limit: Annotated[float, typer.Option(help="With `--grade`: time limit of one answer in seconds.", min=1)] = 300,
+    memory: Annotated[float, typer.Option(help="With `--grade`: memory of one answer in GB.", min=0.5)] = 4,
+    container: Annotated[
+        str | None,
+        typer.Option(metavar="podman|docker", help="With `--grade`: only print the command that marks in a container."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Hand out notebooks to a class, and mark submissions with one point per exercise.
@@ -37,23 +42,29 @@ def notebooks(
     also as `.ipynb.txt` or inside a `.zip`; other files are refused with a reason.
     Several copies of one notebook are all marked, with a note.
 
-    **A submitted notebook is a program that runs on your machine with your
-    rights.** Mark notebooks of people you do not know in a container or under
-    another account. Code can be written to deceive the checks: review suspicious
-    submissions by hand.
+    Each answer starts from the variables that the kit's cells left, in a process of
+    the student; only its value leaves that process, and is judged in another. Points
+    depend on nothing else. `alike` names files with nearly the same code.
+
+    **A submitted notebook is a program that runs on your machine.** On Linux answers
+    cannot read your files, write outside a copy of the workspace or open TCP
+    connections; on other systems they can. Mark notebooks of people you do not know
+    in a container. A right value is a right answer, wherever the student has it from.
 
     For example:
 
     - `epitome notebooks --student handout`
     - `epitome notebooks --instructor solved`
     - `epitome notebooks --grade submissions/ --out points.tsv`
+    - `epitome notebooks --grade submissions/ --container podman`
     """
     if not (student or instructor or grade):
         raise ParameterError("notebooks", "`--student`, `--instructor` or `--grade`", "none of them", "choose one")
-    if not grade and (out or as_json):
-        raise ParameterError(
-            "notebooks", "`--out` and `--json` with `--grade`", "no `--grade`", "add `--grade`, or omit them"
-        )
+    if not grade and (out or as_json or container):
+        expected = "`--out`, `--json` and `--container` with `--grade`"
+        raise ParameterError("notebooks", expected, "no `--grade`", "add `--grade`, or omit them")
+    if container not in (None, "podman", "docker"):
+        raise ParameterError("notebooks", "`podman` or `docker`", repr(container), "name the engine that you have")
     for folder, solutions in ((student, False), (instructor, True)):
         if folder:
             from epitome_kit.classroom.handouts import write_notebooks
@@ -61,11 +72,26 @@ def notebooks(
             written = write_notebooks(folder, solutions=solutions)
             typer.echo(f"Wrote {len(written)} notebooks to {folder}", err=as_json)
     if grade:
+        from epitome_kit.classroom.container import container_command
         from epitome_kit.classroom.marking import mark_folder
+        from epitome_kit.classroom.watched import Limits
         from epitome_kit.files import write_tsv
 
+        limits = Limits(step_s=limit, memory_bytes=int(memory * 2**30))
         workspace = workspace or Path("runs") / f"{Path(cohort).absolute().name}_{profile}_grade"
-        marks = mark_folder(grade, workspace=workspace, cohort=cohort, profile=profile, limit_s=limit)
+        if container:
+            command = container_command(
+                container,
+                grade,
+                points=out or "points.tsv",
+                workspace=workspace,
+                cohort=cohort,
+                profile=profile,
+                limits=limits,
+            )
+            typer.echo(command)
+            return
+        marks = mark_folder(grade, workspace=workspace, cohort=cohort, profile=profile, limits=limits)
         if out:
             write_tsv(out, marks)
         show_points(marks, as_json)

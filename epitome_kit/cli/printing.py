@@ -323,6 +323,9 @@ def show_points(marks: "pd.DataFrame", as_json: bool) -> None:
     refused = int((~marked).sum())
     typer.echo(f"{marks.points.sum()} of {marked.sum()} points", err=as_json)
     counted = f"{len(files)} files: {len(files) - refused} marked, {refused} refused"
+    same = int(marks.alike.notna().sum()) if "alike" in marks else 0
+    if same:
+        typer.echo(f"{same} answers have nearly the same code as others: `alike` in `--out` and `--json`", err=as_json)
     passed_over = marks.attrs.get("passed_over")
     if passed_over:
         counted += f"; skipped {passed_over} system files, such as .DS_Store"

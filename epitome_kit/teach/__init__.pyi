@@ -6,6 +6,7 @@ from .checks import check_model as check_model
 from .checks import check_names as check_names
 from .checks import check_number as check_number
 from .checks import check_split as check_split
+from .exercises import check as check
 from .image_checks import check_field as check_field
 from .image_checks import check_mask as check_mask
 from .image_checks import check_transform as check_transform

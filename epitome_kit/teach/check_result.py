@@ -14,9 +14,6 @@ from epitome_kit.plotting.style import GREEN, GREY, ORANGE
 
 _P = ParamSpec("_P")
 
-MIME = "application/vnd.epitome-kit.check+json"
-"""MIME type of the state and message of a check in the output of a cell."""
-
 MARKS = {True: ("✓", "Right", GREEN), False: ("✗", "Not yet", ORANGE), None: ("○", "Blank", GREY)}
 """Mark, word and colour of a right, a wrong and a blank answer."""
 
@@ -50,9 +47,6 @@ class Check:
     def state(self) -> str:
         """``"right"``, ``"not yet"`` or ``"blank"``."""
         return self._mark[1].lower()
-
-    def _repr_mimebundle_(self, **options: object) -> dict[str, dict[str, str]]:
-        return {MIME: {"state": self.state, "message": self.message}}
 
     def _repr_html_(self) -> str:
         mark, word, colour = self._mark

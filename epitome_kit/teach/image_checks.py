@@ -26,6 +26,7 @@ def check_mask(
     at_least: float = 0.9,
     what: str = "the mask",
     image: ImageLike | None = None,
+    within: np.ndarray | None = None,
 ) -> Check:
     """Compare a mask with the truth, and explain what is wrong.
 
@@ -39,6 +40,8 @@ def check_mask(
     what : str, default="the mask"
     image : image or path, optional
         Scan on which to draw the figure.
+    within : ndarray, default=None
+        Voxels to compare, those above zero; all, if not given.
 
     Returns
     -------
@@ -48,6 +51,9 @@ def check_mask(
     require_answer(answer)
     reference = load_mask(truth, where="check_mask")
     mask = _read(answer, reference, load_shown, what)
+    if within is not None:
+        kept = (np.asarray(mask.dataobj) > 0) & (within > 0)
+        mask = new_image_like(kept.astype(np.uint8), reference)
     inside, true = (np.asarray(part.dataobj) > 0 for part in (mask, reference))
     if not inside.any():
         raise WrongAnswer(f"{start_sentence(what)} is empty: no voxel is above zero.")
