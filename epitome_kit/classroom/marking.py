@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -13,11 +12,13 @@ from epitome_kit.classroom.submissions import Submission, notes_on_copies, read_
 from epitome_kit.errors import NotebookError, ParameterError, SubmissionError, plain
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
+from epitome_kit.lock import locks
 from epitome_kit.run.execute import new_kernel
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 from epitome_kit.run.parameters import TAG as PARAMETERS
 from epitome_kit.run.parameters import declared_parameters
 from epitome_kit.teach.check_result import MIME
+from epitome_kit.temporary import temporary_folder
 from epitome_kit.workspace import Workspace, read_notebook
 
 with needs("lab"):
@@ -34,6 +35,7 @@ _SAVE = "_kit = {name: value for name, value in globals().items() if not name.st
 _RESTORE = "globals().update(_kit)"
 
 
+@locks("notebooks --grade", "workspace")
 def mark_folder(
     path: PathLike, *, workspace: PathLike, cohort: PathLike = "phantom", profile: str = "quick", limit_s: float = 300
 ) -> pd.DataFrame:
@@ -224,10 +226,10 @@ def _mark_in_copy(name: str, answers: dict[str, str], workspace: Path, limit_s: 
     """Mark in a copy of the workspace in the same folder, where the built-in cohort is found."""
     source = kit_notebooks()[name]
     known = read_json(Workspace(workspace).parameters)
-    with TemporaryDirectory(prefix=".marking-", dir=workspace.parent, ignore_cleanup_errors=True) as copy:
+    with temporary_folder(workspace.parent) as copy:
         shutil.copytree(workspace, copy, ignore=shutil.ignore_patterns("notebooks"), dirs_exist_ok=True)
         declared = declared_parameters(source)
-        parameters = {key: known.get(key, default) for key, default in declared.items()} | {"out": copy}
+        parameters = {key: known.get(key, default) for key, default in declared.items()} | {"out": str(copy)}
         return mark_answers(read_notebook(source), answers, parameters, cwd=copy, limit_s=limit_s)
 
 

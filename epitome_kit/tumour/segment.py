@@ -14,7 +14,6 @@ from epitome_kit.files import (
     PathLike,
     read_json,
     read_tsv_text,
-    remove_abandoned,
     shipped_weights,
     text_digest,
     tsv_text,
@@ -23,6 +22,7 @@ from epitome_kit.files import (
 from epitome_kit.folds import make_equal_folds
 from epitome_kit.learn.arrays import Arrays, load_arrays
 from epitome_kit.learn.channels import shipped_channels
+from epitome_kit.lock import locks
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -40,6 +40,7 @@ EPOCHS = 20
 _LABEL_SOURCES = ("annotation", "truth")
 
 
+@locks("segment")
 def segment_cohort(
     cohort: Cohort,
     preprocessed: PathLike,
@@ -127,7 +128,6 @@ def segment_cohort(
     """
     out, preprocessed = Path(out), Path(preprocessed)
     _check(cohort, learn_from, weights)
-    remove_abandoned(out)
     settings = {"folds": folds, "epochs": epochs, "seed": seed, "learn_from": learn_from}
     record = _training_record(cohort, preprocessed, out, settings)
     card = _card_record(weights, record) if weights else None
@@ -155,6 +155,7 @@ def segment_cohort(
     return tumours
 
 
+@locks("segment")
 def predict_tumours(
     subjects: Iterable[Subject],
     preprocessed: PathLike,
@@ -209,7 +210,6 @@ def predict_tumours(
     >>> tumours = ek.predict_tumours(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    remove_abandoned(out)
     ready = [each for each in subjects if Preprocessed(preprocessed, each.id).mask("desc-brain").is_file()]
     if not ready:
         hint = "run `epitome preprocess` first"
