@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 _PARENT_POLL_S = 0.5
-_GRACE_S = 3.5
+_GRACE_S = 3
 _PR_SET_PDEATHSIG = 1
 _NOT_RUN = "epitome: cannot run, error "
 
@@ -39,19 +39,20 @@ class Ended(KeyboardInterrupt):
 def signals_as_ctrl_c(forced: Callable[[Ended], object]) -> Iterator[None]:
     """Let SIGTERM and SIGHUP (on Windows SIGBREAK) raise :class:`Ended` inside the context, once.
 
-    If the context is still open some seconds later, as in a long call of a library, this process
-    and its children are ended. A signal that is ignored, as by ``nohup``, stays ignored. Nothing is
+    If this process still runs some seconds later, as in a long call of a library, it and its children
+    are ended without further ado. A signal that is ignored, as by ``nohup``, stays ignored. Nothing is
     changed in a thread other than the main one.
 
     Parameters
     ----------
     forced : callable
-        Called before the process is ended that way.
+        Called before the process is ended that way, if the context is still open.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     received: list[int] = []
+    over, cancelled = threading.Event(), threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -62,12 +63,12 @@ def signals_as_ctrl_c(forced: Callable[[Ended], object]) -> Iterator[None]:
     handled = [number for number in known if number and signal.getsignal(number) is not signal.SIG_IGN]
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    closed = threading.Event()
 
     def watch() -> None:
         while number := os.read(reading, 1):  # written at once, whatever the main thread does
-            if number[0] in handled and not closed.wait(_GRACE_S):
-                forced(Ended(number[0]))
+            if number[0] in handled and not cancelled.wait(_GRACE_S):
+                if not over.is_set():
+                    forced(Ended(number[0]))
                 _end_all(128 + number[0])
         os.close(reading)
 
@@ -77,7 +78,9 @@ def signals_as_ctrl_c(forced: Callable[[Ended], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        closed.set()
+        over.set()
+        if not received:
+            cancelled.set()
         signal.set_wakeup_fd(waking)
         for number, handler in earlier.items():
             signal.signal(number, handler)
@@ -193,6 +196,8 @@ def _when_parent_ends(parent: int, end: Callable[[], object]) -> None:
             time.sleep(_PARENT_POLL_S)
         end()
 
+    if gone():  # before the system was asked to watch it
+        end()
     threading.Thread(target=watch, daemon=True).start()
 
 

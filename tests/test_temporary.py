@@ -110,9 +110,7 @@ def test_files_of_another_user_are_kept(places, monkeypatch):
 def test_a_process_marks_its_shared_memory_once_and_clears_it_when_it_ends(places):
     code = "import sys, tempfile; from pathlib import Path; from epitome_kit import temporary\n"
     code += "temporary.shared_memory = lambda: Path(sys.argv[1])\n"
-    code += (
-        "temporary.mark_shared_memory(); temporary.mark_shared_memory()\n"
+    code += "temporary.mark_shared_memory(); temporary.mark_shared_memory()\n"
     code += "print(len(list(Path(sys.argv[1]).iterdir())))"
-    )
     ended = subprocess.run([sys.executable, "-c", code, str(places[1])], capture_output=True, text=True, check=True)
     assert ended.stdout == "1\n" and not list(places[1].iterdir())
