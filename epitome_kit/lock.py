@@ -4,6 +4,7 @@ import inspect
 import os
 import platform
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,8 @@ from epitome_kit.temporary import remove_abandoned
 LOCK, OWNER = ".lock", ".owner.json"
 """Files in a folder while it is locked: the lock, and who holds it."""
 
-_RETRY_S = 0.5  # another command may be looking whether the lock is held
+_POLL_S = 0.05
+_RETRY_S = 0.3  # another command may be looking whether the lock is held
 
 _guard = threading.RLock()
 
@@ -144,30 +146,38 @@ def _locked(
 def _acquire(lock: Path, note: Path, shown: PathLike, wait_s: float) -> FileLock | None:
     """Return the lock of this process; None if a process that started this one holds it."""
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
         for folder in lock.parent.parents:
             if (folder / OWNER).exists() and _is_held(folder / LOCK) and not _is_ours(folder / OWNER):
                 raise _in_use(shown, folder / OWNER)
         held = FileLock(lock, thread_local=False, is_singleton=True)
-        with suppress(Timeout):
-            return _acquired(held, _RETRY_S)
+        if _wait_for(held, lock.parent, _RETRY_S):
+            return held
         if _is_ours(note):
             return None
-        if not wait_s:
-            raise _in_use(shown, note)
-        warnings.warn(EpitomeWarning(f"waiting for {_describe(note)}, which writes to {shown}"), stacklevel=2)
-        return _acquired(held, wait_s)
-    except Timeout as error:
-        raise _in_use(shown, note) from error
+        if wait_s:
+            warnings.warn(EpitomeWarning(f"waiting for {_describe(note)}, which writes to {shown}"), stacklevel=2)
+        if wait_s and _wait_for(held, lock.parent, wait_s):
+            return held
+        raise _in_use(shown, note)
     except OSError as error:
         received = f"{shown} ({error.strerror or error})"
         hint = "choose another folder with `--out`, or ask for write permission"
         raise OutputError("lock", "a writable folder", received, hint) from error
 
 
-def _acquired(lock: FileLock, timeout_s: float) -> FileLock:
-    lock.acquire(timeout=timeout_s, poll_interval=0.05)
-    return lock
+def _wait_for(lock: FileLock, folder: Path, seconds: float) -> bool:
+    """Try to get a lock for some time; whoever held it may remove its folder."""
+    last = time.monotonic() + seconds
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=max(0, last - time.monotonic()), poll_interval=_POLL_S)
+            return True
+        except Timeout:
+            return False
+        except FileNotFoundError:
+            if time.monotonic() > last:
+                raise
 
 
 def _release(held: FileLock, lock: Path, note: Path) -> None:
