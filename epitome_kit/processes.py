@@ -3,6 +3,7 @@
 This module needs the standard library alone: its last lines make it a program, which supervises another one.
 """
 
+import atexit
 import os
 import signal
 import subprocess
@@ -62,7 +63,8 @@ def signals_as_ctrl_c(forced: Callable[[Ended], object]) -> Iterator[None]:
     known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP", "SIGBREAK"))
     handled = [number for number in known if number and signal.getsignal(number) is not signal.SIG_IGN]
     reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    if sys.platform != "win32":
+        os.set_blocking(writing, False)  # as Python demands here, and cannot do there
 
     def watch() -> None:
         while number := os.read(reading, 1):  # written at once, whatever the main thread does
@@ -72,15 +74,23 @@ def signals_as_ctrl_c(forced: Callable[[Ended], object]) -> Iterator[None]:
                 _end_all(128 + number[0])
         os.close(reading)
 
+    def leave() -> None:
+        with suppress(OSError, ValueError):  # the terminal is gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(128 + received[0])
+
     earlier = {number: signal.signal(number, stop) for number in handled}
     waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=watch, daemon=True).start()
+    atexit.register(leave)  # after what is registered later; the rest of an exit can take seconds
     try:
         yield
     finally:
         over.set()
         if not received:
             cancelled.set()
+            atexit.unregister(leave)
         signal.set_wakeup_fd(waking)
         for number, handler in earlier.items():
             signal.signal(number, handler)

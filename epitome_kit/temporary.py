@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -80,19 +80,25 @@ def clear_temporary() -> None:
     Files of running processes, of other users and of other programs are kept, as are those
     of another machine for a day.
     """
-    for place in _places():
-        for folder in place.glob(f"{_PRIVATE}*"):
+    with suppress(OSError):  # there may be no place for temporary files, and no need of one
+        for folder in [folder for place in _places() for folder in place.glob(f"{_PRIVATE}*")]:
             if _abandoned(folder):
                 _remove(_shared_by(folder))
                 _remove([folder])
 
 
-@cache
 def mark_shared_memory() -> None:
     """Leave a folder in shared memory that says which names there belong to this process, until it ends."""
+    _mark(os.getpid())
+
+
+@cache
+def _mark(owner: int) -> None:
     clear_temporary()
-    owner, place = os.getpid(), shared_memory() or Path(tempfile.gettempdir())
-    note = tempfile.mkdtemp(prefix=owned_name(_PRIVATE), dir=place)
+    try:
+        note = tempfile.mkdtemp(prefix=owned_name(_PRIVATE), dir=shared_memory())
+    except OSError:
+        return  # a full disk is no reason to stop
 
     def forget() -> None:
         if os.getpid() == owner:  # not in a fork
@@ -111,7 +117,8 @@ def _shared_by(note: Path) -> Iterator[Path]:
     """Yield the arrays (joblib) and semaphores (loky) of the ended process that made a note."""
     number, _, begun = _owner(note)
     try:
-        again_s = psutil.Process(number).create_time()
+        process = psutil.Process(number)
+        again_s = process.create_time() if process.create_time() > begun else float("inf")
     except psutil.NoSuchProcess:
         again_s = float("inf")
     for place in _places():
@@ -138,7 +145,8 @@ def _abandoned(path: Path) -> bool:
     if machine != _MACHINE:
         return time.time() - begun_s > _DAY_S
     try:
-        return psutil.Process(number).create_time() > begun_s
+        process = psutil.Process(number)
+        return process.create_time() > begun_s or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 

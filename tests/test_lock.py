@@ -20,6 +20,7 @@ from epitome_kit.report.epitomes_page import extract_cohort
 from epitome_kit.report.quality_page import write_quality_page
 from epitome_kit.report.run_page import write_report
 from epitome_kit.run.sweep import sweep_notebooks
+from epitome_kit.simulate import phantom
 
 HOLD = "import sys, time; from epitome_kit.lock import {0}\n"
 HOLD += "with {0}(sys.argv[1], 'extract'): print('held', flush=True); time.sleep({1})"
@@ -68,10 +69,11 @@ def test_every_function_that_writes_a_folder_respects_its_lock(hold, tmp_path, m
     assert len(list(_writers())) > 18
 
 
-def test_the_built_in_cohort_is_waited_for(hold, tmp_path):
+def test_the_built_in_cohort_is_waited_for(hold, tmp_path, monkeypatch):
+    monkeypatch.setattr(phantom, "make_phantom_cohort", lambda path, **options: read_json(path / OWNER)["pid"])
     hold(tmp_path / "phantom_smoke_n2_seed0", seconds=1)
     with pytest.warns(EpitomeWarning, match="waiting for `extract`"):
-        assert len(epitome_kit.load_cohort("phantom", folder=tmp_path, profile="smoke", subjects=2)) == 2
+        assert epitome_kit.load_cohort("phantom", folder=tmp_path, profile="smoke", subjects=2) == os.getpid()
 
 
 def test_the_same_process_may_lock_again_and_leaves_nothing(tmp_path):

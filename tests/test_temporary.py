@@ -11,7 +11,7 @@ import pytest
 
 from epitome_kit import temporary
 from epitome_kit.files import whole_file, write_text
-from epitome_kit.temporary import clear_temporary, mark_shared_memory, owned_name, remove_abandoned, temporary_folder
+from epitome_kit.temporary import clear_temporary, owned_name, remove_abandoned, temporary_folder
 
 DEAD = 4194305
 """No process has this number: it is above the largest that Linux gives."""
@@ -57,9 +57,9 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setattr(temporary, "shared_memory", lambda: tmp_path / "shm")
     for name in ("tmp", "shm"):
         (tmp_path / name).mkdir()
-    mark_shared_memory.cache_clear()
+    temporary._mark.cache_clear()
     yield tmp_path / "tmp", tmp_path / "shm"
-    mark_shared_memory.cache_clear()
+    temporary._mark.cache_clear()
 
 
 def test_a_temporary_folder_is_private_and_goes_with_the_context(places):
@@ -97,6 +97,24 @@ def test_shared_memory_of_the_dead_is_removed_and_that_of_others_is_kept(places)
     clear_temporary()
     assert not [path for path in gone if path.exists()]
     assert not [path for path in (*kept, older) if not path.exists()]
+
+
+def test_a_process_that_ended_without_being_waited_for_has_ended(places):
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    left = places[0] / f"{_of(process.pid, owned_name('epitome-'))}x"
+    left.mkdir()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    clear_temporary()
+    assert not left.exists()
+    process.wait()
+
+
+def test_without_a_place_for_temporary_files_nothing_is_cleared(monkeypatch):
+    def fail():
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr("tempfile.gettempdir", fail)
+    clear_temporary()
 
 
 def test_files_of_another_user_are_kept(places, monkeypatch):

@@ -16,11 +16,11 @@ class Command:
     """A Python program and all the processes that it starts."""
 
     def __init__(self, code, *arguments, tmp, **options):
-        self.mark, self.printed = uuid.uuid4().hex, None
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp), _MARK: self.mark}
+        self.mark, self.printed, self.numbers = uuid.uuid4().hex, None, set()
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp), _MARK: self.mark}
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
-            env=environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -34,6 +34,7 @@ class Command:
         for process in psutil.process_iter():
             try:
                 if process.environ().get(_MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    self.numbers.add(process.pid)
                     found.append(" ".join(process.cmdline()))
             except psutil.Error:
                 continue
