@@ -5,10 +5,8 @@ import hashlib
 import io
 import json
 import os
-import platform
 import re
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
@@ -17,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from epitome_kit.errors import OutputError
 from epitome_kit.system import put_in_place
+from epitome_kit.temporary import PARTIAL, owned_name
 
 PathLike = str | os.PathLike[str]
 """Path to a file or folder."""
@@ -33,11 +31,6 @@ MOST_TEXT = 64 * 2**20
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _FORMULA = re.compile(r"'*[=+\-@\t]")
-_PARTIAL = ".partial-"
-"""Prefix of the name of an unfinished file, followed by its process, its machine and the time (ns)."""
-
-_MACHINE = re.sub(r"\W", "", platform.node())
-_DAY_S = 24 * 3600
 
 
 @contextmanager
@@ -63,8 +56,7 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     suffix = "".join(path.suffixes[-2:])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f"{_PARTIAL}{os.getpid()}-{_MACHINE}-{time.time_ns()}-"
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=owned_name(PARTIAL), suffix=suffix)
     except OSError as error:
         raise OutputError(
             "write",
@@ -88,30 +80,6 @@ def whole_file(path: PathLike) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def remove_abandoned(folder: PathLike) -> None:
-    """Remove unfinished files of killed processes anywhere below `folder`."""
-    for path in Path(folder).rglob(f"{_PARTIAL}*"):
-        if _abandoned(path):
-            path.unlink(missing_ok=True)
-
-
-def _abandoned(path: Path) -> bool:
-    """Whether the process that created a temporary file has ended.
-
-    Processes of other machines cannot be checked: their files are kept for a day.
-    """
-    number, machine, moment = (*path.name.removeprefix(_PARTIAL).split("-"), "", "", "")[:3]
-    if not (number.isdigit() and moment.isdigit()):
-        return True
-    begun_s = int(moment) / 1e9
-    if machine != _MACHINE:
-        return time.time() - begun_s > _DAY_S
-    try:
-        return psutil.Process(int(number)).create_time() > begun_s
-    except psutil.NoSuchProcess:
-        return True
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 _LITTER = re.compile(
     r"\._.*|\.DS_Store|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|__MACOSX|Icon\r|Thumbs\.db|desktop\.ini|"
     r"\$RECYCLE\.BIN|System Volume Information|@eaDir|\.git|\.datalad|\.svn|\.hg|\.ipynb_checkpoints|\.nfs[0-9a-f]+|"
-    r"~\$.*|\.~lock\..*|\.partial-.*",
+    r"~\$.*|\.~lock\..*|\.partial-.*|(\..+)?\.lock|(\..+)?\.owner\.json",
     re.IGNORECASE | re.DOTALL,
 )
 """Files that systems and programs leave in folders: macOS, Windows, network disks, Git, Jupyter, Office, this kit."""

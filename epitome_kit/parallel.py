@@ -1,12 +1,14 @@
 """Process many subjects in parallel, with a progress bar."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import psutil
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,8 +22,10 @@ from rich.progress import (
 )
 
 from epitome_kit.cluster import R, T, map_on_cluster, scheduler
-from epitome_kit.errors import ParameterError
+from epitome_kit.errors import ParameterError, ToolError
+from epitome_kit.processes import end_with_parent
 from epitome_kit.system import container_memory_bytes
+from epitome_kit.temporary import mark_shared_memory
 
 WORKER_MB = 1300
 """Memory that one process may need, in MB; this process is counted too."""
@@ -31,7 +35,8 @@ def for_each(function: Callable[[T], R], items: Iterable[T], *, title: str, work
     """Call a function on every item and return the results in the order of the items.
 
     Items are processed by processes of this machine, or by a Dask cluster if the
-    environment names its scheduler (:data:`epitome_kit.cluster.SCHEDULER`).
+    environment names its scheduler (:data:`epitome_kit.cluster.SCHEDULER`). Processes
+    of this machine end with this process, however it ends.
 
     Parameters
     ----------
@@ -56,7 +61,7 @@ def for_each(function: Callable[[T], R], items: Iterable[T], *, title: str, work
     ParameterError
         `workers` is less than 1.
     ToolError
-        The cluster cannot be reached, or its workers fail.
+        The cluster cannot be reached, its workers fail, or a process was killed.
     """
     if workers is not None and workers < 1:
         raise ParameterError("for_each", "at least one worker", f"workers={workers}", "use `workers=1`")
@@ -66,11 +71,22 @@ def for_each(function: Callable[[T], R], items: Iterable[T], *, title: str, work
         numbered = map_on_cluster(function, items, address)
     else:
         fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
-        parallel = Parallel(n_jobs=min(workers or 1, fitting), return_as="generator")
-        numbered = enumerate(parallel(delayed(function)(item) for item in items))
+        numbered = enumerate(_on_this_machine(function, items, min(workers or 1, fitting)))
     console, hidden = _console()
-    results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=hidden))
+    try:
+        results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=hidden))
+    except TerminatedWorkerError as error:
+        expected, hint = "processes that run to their end", "use fewer `--workers`; finished items are kept"
+        raise ToolError("for_each", expected, "one that was killed, often for lack of memory", hint) from error
     return [results[index] for index in range(len(items))]
+
+
+def _on_this_machine(function: Callable[[T], R], items: list[T], processes: int) -> Iterator[R]:
+    if processes > 1:
+        mark_shared_memory()
+    main = threading.current_thread() is threading.main_thread()
+    parallel = Parallel(processes, return_as="generator", initializer=end_with_parent, initargs=(os.getpid(), main))
+    return parallel(delayed(function)(item) for item in items)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import psutil
 
 import epitome_kit
 from epitome_kit.files import Json, PathLike, checksum
+from epitome_kit.processes import run_program
 
 PACKAGES = (
     "numpy",
@@ -77,9 +78,10 @@ def git_commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        described = run_program(command, timeout_s=20)
     except (OSError, subprocess.SubprocessError):
         return None
+    return None if described.returncode else described.stdout.strip()
 
 
 def _versions() -> dict[str, str | None]:

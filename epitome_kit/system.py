@@ -1,7 +1,8 @@
 """What differs between operating systems: links, moving files, signals, limits of time and memory, processes.
 
-Each function has a branch for Windows; a test keeps such calls out of all other modules. The branches
-for Windows are tested here with stand-ins, and on Windows itself by the workflow in ``.github``.
+How processes end is in `processes.py`. Each function has a branch for Windows; a test keeps such calls
+out of all other modules. The branches for Windows are tested here with stand-ins, and on Windows
+itself by the workflow in ``.github``.
 """
 
 import _thread
@@ -130,6 +131,35 @@ def hard_link_or_copy(source: Path | str, target: Path | str) -> None:
 def interrupt_on_ctrl_c() -> None:
     """Let Ctrl-C raise KeyboardInterrupt, also where a shell started the process in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def belongs_to_user(path: Path) -> bool:
+    """Return whether a file or link belongs to the user of this process; always on Windows, if it exists.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        owner = os.lstat(path).st_uid
+    except OSError:
+        return False
+    return sys.platform == "win32" or owner == os.getuid()
+
+
+def shared_memory() -> Path | None:
+    """Return the folder that shows shared memory as files, on Linux; None elsewhere.
+
+    Returns
+    -------
+    Path or None
+    """
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 
 @contextmanager

@@ -371,9 +371,7 @@ def test_lab_opens_the_first_notebook_or_a_copy_of_it(installed, opened, epitome
     nbformat.write(new_notebook(), source / "01_inspect_dataset.ipynb")
     monkeypatch.setattr("epitome_kit.run.notebooks.notebooks_folder", lambda: source)
     commands = []
-    monkeypatch.setattr(
-        cli.subprocess, "run", lambda command, check: commands.append(command) or SimpleNamespace(returncode=0)
-    )
+    monkeypatch.setattr(cli, "become", lambda command: commands.append(command) or 0)
     answer = epitome("lab", "--no-browser", "--folder", tmp_path / "mine")
     assert answer.exit_code == 0, answer.output
     assert commands[0][1:] == ["-m", "jupyterlab", str(tmp_path / opened / "01_inspect_dataset.ipynb"), "--no-browser"]
@@ -388,7 +386,7 @@ def test_lab_copies_a_read_only_installation_so_that_it_can_be_changed(epitome, 
     for path in (*source.rglob("*.ipynb"), source / "labs", source):
         path.chmod(path.stat().st_mode & ~0o222)
     monkeypatch.setattr("epitome_kit.run.notebooks.notebooks_folder", lambda: source)
-    monkeypatch.setattr(cli.subprocess, "run", lambda command, check: SimpleNamespace(returncode=0))
+    monkeypatch.setattr(cli, "become", lambda command: 0)
     assert epitome("lab", "--folder", tmp_path / "mine").exit_code == 0
     copied = [tmp_path / "mine", *(tmp_path / "mine").rglob("*")]
     assert len(copied) == 4 and all(path.stat().st_mode & 0o200 for path in copied)
@@ -476,14 +474,14 @@ def test_doctor_knows_windows_and_its_linux(system, release, folder, state, monk
 
 def test_doctor_survives_a_keras_that_does_not_load(monkeypatch):
     failed = subprocess.CompletedProcess([], -4, stdout="", stderr="Illegal instruction\n")
-    monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: failed)
+    monkeypatch.setattr(doctor, "run_program", lambda *args, **options: failed)
     (check,) = doctor._keras()
     assert (check["state"], check["found"]) == ("missing", "Illegal instruction")
 
 
 def test_doctor_counts_the_gpus(monkeypatch):
     seen = subprocess.CompletedProcess([], 0, stdout="chatter\ntensorflow 2\n", stderr="")
-    monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: seen)
+    monkeypatch.setattr(doctor, "run_program", lambda *args, **options: seen)
     assert [check["found"] for check in doctor._keras()] == ["tensorflow", "2 seen by tensorflow"]
 
 

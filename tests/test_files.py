@@ -1,9 +1,6 @@
 """Files: whole or absent, and tables and JSON that come back as they went."""
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,6 @@ from epitome_kit.files import (
     checksum,
     read_json,
     read_tsv,
-    remove_abandoned,
     whole_file,
     write_json,
     write_text,
@@ -48,34 +44,6 @@ def test_the_temporary_file_keeps_the_suffix(tmp_path):
     with whole_file(tmp_path / "scan.nii.gz") as temporary:
         assert temporary.name.endswith(".nii.gz") and temporary.parent == tmp_path
         temporary.write_bytes(b"")
-
-
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    code = "import os; from pathlib import Path; from epitome_kit.files import whole_file\n"
-    code += f"with whole_file(Path({str(tmp_path)!r}, 'sub', 'a.txt')): os.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    (left,) = (tmp_path / "sub").iterdir()
-    write_text(tmp_path / "sub" / "whole.txt", "whole")
-    with whole_file(tmp_path / "mine.txt") as unfinished:
-        theirs = Path(str(unfinished).replace(str(os.getpid()), str(os.getppid())))
-        theirs.write_text("another process is at it")
-        number, machine, moment, name = unfinished.name.removeprefix(".partial-").split("-")
-        elsewhere = unfinished.with_name(f".partial-4194304-othermachine-{moment}-abc.txt")
-        elsewhere.write_text("its process cannot be seen from here")
-        remove_abandoned(tmp_path)
-        assert unfinished.is_file() and theirs.is_file() and elsewhere.is_file() and not left.exists()
-        older = [path.rename(path.with_name(path.name.replace(moment, "1"))) for path in (theirs, elsewhere)]
-        for path in tmp_path.iterdir():
-            os.utime(path, (0, 0))
-        remove_abandoned(tmp_path)
-        assert not older[0].exists(), "older than the process that has its number now"
-        assert not older[1].exists(), "nobody writes for a day"
-        assert unfinished.is_file(), "whatever time a copy gave it"
-    assert (tmp_path / "mine.txt").is_file() and (tmp_path / "sub" / "whole.txt").is_file()
-
-
-def test_there_need_not_be_a_folder_to_remove_from(tmp_path):
-    remove_abandoned(tmp_path / "none")
 
 
 @pytest.mark.parametrize("folder", ["under-a-file", "/proc/epitome"])

@@ -1,14 +1,16 @@
 """Progress: results in order, whatever the number of workers, and nothing written where nobody looks."""
 
 import math
+import os
 import re
+import signal
 from io import StringIO
 
 import pytest
 from rich.console import Console
 from tiny import raises_three_lines
 
-from epitome_kit.errors import ParameterError
+from epitome_kit.errors import ParameterError, ToolError
 from epitome_kit.parallel import byte_bar, for_each, step_bar
 
 
@@ -25,6 +27,15 @@ def test_nothing_to_do_is_nothing():
 def test_an_error_goes_up_as_it_is():
     with pytest.raises(ValueError, match="math domain"):
         for_each(math.sqrt, [4, -1], title="Roots")
+
+
+def _die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_three_lines():
+    with raises_three_lines(ToolError, "killed", "--workers"):
+        for_each(_die, [1, 2], title="Dying", workers=2)
 
 
 @pytest.mark.parametrize("workers", [0, -1])

@@ -9,6 +9,8 @@ from textwrap import dedent
 from epitome_kit.errors import OutputError
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, write_text
+from epitome_kit.folders import is_litter
+from epitome_kit.lock import locks
 from epitome_kit.run.notebooks import kit_notebooks, notebooks_folder
 
 with needs("lab"):
@@ -34,6 +36,7 @@ def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
+@locks("notebooks")
 def write_notebooks(out: PathLike, *, solutions: bool = False) -> list[Path]:
     """Write all notebooks of the kit for a class, labs and their files included.
 
@@ -60,7 +63,7 @@ def write_notebooks(out: PathLike, *, solutions: bool = False) -> list[Path]:
         The folder is not empty, or cannot be written to.
     """
     out, folder = Path(out), notebooks_folder()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or not all(is_litter(path.name) for path in out.iterdir())):
         raise OutputError("notebooks", "a new or empty folder", str(out), "choose another name")
     exporter = NotebookExporter()
     for step in (

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -20,9 +19,11 @@ from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError, Sub
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.folders import walk_files
+from epitome_kit.lock import locks
 from epitome_kit.run.notebooks import kit_notebooks, run_notebooks
 from epitome_kit.run.parameters import declared_parameters
 from epitome_kit.system import is_link
+from epitome_kit.temporary import temporary_folder
 from epitome_kit.workspace import Workspace, read_notebook
 
 with needs("lab"):
@@ -34,6 +35,7 @@ USUAL = Limits(step_s=300)
 _SOLUTION = "the kit's solution"
 
 
+@locks("notebooks --grade", "workspace")
 def mark_folder(
     path: PathLike,
     *,
@@ -222,8 +224,7 @@ def mark_answers(
         A cell of the kit fails, takes too long or stops the kernel.
     """
     cwd = Path(cwd).absolute()
-    with TemporaryDirectory(prefix=".marking-", dir=cwd.parent, ignore_cleanup_errors=True) as folder:
-        private = Path(folder)
+    with temporary_folder(cwd.parent) as private:
         exercises = keep_states(notebook, parameters, private, cwd=cwd, limit_s=limits.step_s)
         untouched = shutil.copytree(cwd, private / "untouched", symlinks=True)
         place = Place(cwd, private, untouched, tuple(readable), tuple(hidden))
@@ -268,10 +269,10 @@ def _mark_in_copy(
     """Mark in a copy of the workspace in the same folder, where the built-in cohort is found."""
     source = kit_notebooks()[name]
     known = read_json(Workspace(workspace).parameters)
-    with TemporaryDirectory(prefix=".marking-", dir=workspace.parent, ignore_cleanup_errors=True) as copy:
+    with temporary_folder(workspace.parent) as copy:
         shutil.copytree(workspace, copy, ignore=shutil.ignore_patterns("notebooks"), dirs_exist_ok=True)
         declared = declared_parameters(source)
-        parameters = {key: known.get(key, default) for key, default in declared.items()} | {"out": copy}
+        parameters = {key: known.get(key, default) for key, default in declared.items()} | {"out": str(copy)}
         return mark_answers(
             read_notebook(source),
             answers,

@@ -1,15 +1,12 @@
 """Command line of the kit: each verb calls one function of the package."""
 
 import json
-import subprocess
 import sys
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
@@ -19,36 +16,11 @@ from epitome_kit.cli.options import FAILED, Json, Method, Scheduler, Trust, Work
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_verified, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
-from epitome_kit.cli.terminal import print_anywhere
 from epitome_kit.cli.tumours import extract, measure, segment
-from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError
+from epitome_kit.cli.verbs import Verbs
+from epitome_kit.errors import ParameterError
 from epitome_kit.extras import is_installed, missing_extra
-
-SUCCESS, INTERRUPTED = 0, 130
-
-
-class Verbs(TyperGroup):
-    """Group of verbs; prints errors of the kit in three lines, and how to continue after Ctrl-C."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run with output that any terminal can encode."""
-        print_anywhere()
-        return super().main(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:  # typer's copy of click has no public name for its Context
-        """Run one verb, and convert errors to exit codes."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always", EpitomeWarning)
-                warnings.showwarning = _show_warning
-                return super().invoke(ctx)
-        except EpitomeError as error:
-            typer.echo(error, err=True)
-            raise typer.Exit(FAILED) from error
-        except KeyboardInterrupt as error:
-            typer.echo("Interrupted. Finished results are kept: repeat the command to continue.", err=True)
-            raise typer.Exit(INTERRUPTED) from error
-
+from epitome_kit.processes import become
 
 app = typer.Typer(
     cls=Verbs,
@@ -93,14 +65,17 @@ def run(
     - `epitome run 01 02 --cohort runs/tcga`
     - `epitome run --profile smoke -p subjects=12`
     """
+    from epitome_kit.lock import folder_lock
     from epitome_kit.report.run_page import write_report
     from epitome_kit.run.notebooks import run_notebooks
 
     out = out or Path("runs") / f"{Path(cohort).absolute().name}_{profile}_{target or 'grade'}"
     named = {"target": target, "workers": workers, "seed": seed}
     parameters = {name: value for name, value in named.items() if value is not None} | _assignments(parameter or ())
-    run_notebooks(notebooks, out=out, cohort=cohort, profile=profile, parameters=parameters, fresh=fresh)
-    show_report(write_report(out), as_json)
+    with folder_lock(out, "run"):
+        run_notebooks(notebooks, out=out, cohort=cohort, profile=profile, parameters=parameters, fresh=fresh)
+        page = write_report(out)
+    show_report(page, as_json)
 
 
 @app.command()
@@ -156,16 +131,18 @@ def preprocess(
     - `epitome preprocess runs/tcga runs/tcga_unbiased --no-bias`
     """
     from epitome_kit.cohort import open_cohort
+    from epitome_kit.lock import folder_lock
     from epitome_kit.preprocess.pipeline import preprocess_cohort
     from epitome_kit.report.quality_page import write_quality_page
 
     chosen = {"strip": strip, "bias": bias, "register": register, "normalise": normalise, "deform": deform}
     steps = tuple(filter(chosen.get, chosen))
     opened = open_cohort(cohort)
-    quality = preprocess_cohort(
-        opened, out, spacing_mm=spacing_mm, steps=steps, method=method, resume=resume, workers=workers
-    )
-    page = write_quality_page(opened, out, workers=workers)
+    with folder_lock(out, "preprocess"):
+        quality = preprocess_cohort(
+            opened, out, spacing_mm=spacing_mm, steps=steps, method=method, resume=resume, workers=workers
+        )
+        page = write_quality_page(opened, out, workers=workers)
     show_frame(quality if as_json else quality.drop(columns="warnings", errors="ignore").round(3), as_json)
     show_warnings(quality)
     typer.echo(f"Open {page}", err=as_json)
@@ -187,16 +164,18 @@ def strip(
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
     from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
+    from epitome_kit.lock import file_lock
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
     head = load_image(image, where="strip", trust=trust)
-    found, taken_as, remarks = strip_with_warnings(head, method)
-    save_image(found, mask)
-    if brain:
-        inside = found.get_fdata() > 0
-        save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+    with file_lock(mask, "strip"):
+        found, taken_as, remarks = strip_with_warnings(head, method)
+        save_image(found, mask)
+        if brain:
+            inside = found.get_fdata() > 0
+            save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
     if taken_as == STRIPPED_BEFORE:
         typer.echo("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:
@@ -299,7 +278,7 @@ def lab(
     (first,) = find_notebooks(["01"]).values()
     path = notebooks_to_edit(folder) / first.name
     command = [sys.executable, "-m", "jupyterlab", str(path), *([] if browser else ["--no-browser"])]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    raise typer.Exit(become(command))
 
 
 @app.command("doctor")
@@ -320,22 +299,7 @@ def check(as_json: Json = False) -> None:
     absent = [what for what, state in states.items() if state != "ok" and what.startswith("extra ")]
     ready = f"Ready, without {', '.join(absent)}." if absent else "Ready: epitome run, or epitome lab."
     typer.echo(f"Failed checks: {', '.join(failed)}." if failed else ready, err=as_json)
-    raise typer.Exit(FAILED if failed else SUCCESS)
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print warnings of the kit as one sentence, and others as Python does."""
-    known = issubclass(category, EpitomeWarning)
-    usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
-    text = f"Warning: {str(message).removesuffix('.')}." if known else usual
-    typer.echo(text, err=True)
+    raise typer.Exit(FAILED if failed else 0)
 
 
 def _assignments(texts: Iterable[str]) -> dict[str, object]:

@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import webbrowser
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -15,6 +14,7 @@ from packaging.requirements import Requirement
 
 import epitome_kit
 from epitome_kit.extras import is_installed, needs
+from epitome_kit.processes import run_program
 
 EXTRAS = ("train", "lab", "app")
 """Extras of a complete installation."""
@@ -27,6 +27,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox"
 Check = dict[str, object]
 """Result of a check, see :func:`check_environment`."""
 
+_KERAS_S = 600
 _PRINT_BACKEND = """
 import keras
 name = keras.backend.backend()
@@ -153,7 +154,7 @@ def _lock(path: Path) -> list[Check]:
 
 def _keras() -> list[Check]:
     """Load Keras in a separate process, because an incompatible build can crash the process."""
-    probe = subprocess.run([sys.executable, "-c", _PRINT_BACKEND], capture_output=True, text=True)
+    probe = run_program([sys.executable, "-c", _PRINT_BACKEND], timeout_s=_KERAS_S)
     lines = (probe.stdout if probe.returncode == 0 else probe.stderr).strip().splitlines() or ["no output"]
     if probe.returncode != 0:
         asked = os.environ.get("KERAS_BACKEND")

@@ -55,6 +55,11 @@ def segment(
     - `epitome segment flair.nii.gz t1.nii.gz T1ce=post.nii.gz --out runs/one`
     """
     from epitome_kit.cohort import open_cohort
+    from epitome_kit.lock import folder_lock
+    from epitome_kit.preprocess.pipeline import preprocess_cohort
+    from epitome_kit.tumour.fit import UNetSettings
+    from epitome_kit.tumour.segment import predict_tumours, segment_cohort
+    from epitome_kit.workspace import Workspace
 
     if train and weights:
         raise ParameterError("segment", "`--train` or `--weights`", "both", "omit one of them")
@@ -64,33 +69,30 @@ def segment(
     name = Path(sources[0].partition("=")[2] or sources[0]).absolute().name.split(".")[0]
     out = out or Path("runs") / f"{name}_segment"
     scans = None
-    if len(sources) == 1 and Path(sources[0]).is_dir():
-        from epitome_kit.preprocess.pipeline import preprocess_cohort
-        from epitome_kit.tumour.fit import UNetSettings
-        from epitome_kit.tumour.segment import predict_tumours, segment_cohort
-        from epitome_kit.workspace import Workspace
-
-        cohort, preprocessed = open_cohort(sources[0]), Workspace(out).preprocessed
-        preprocess_cohort(cohort, preprocessed, workers=workers)
-        if train:
-            tumours = segment_cohort(
-                cohort,
-                preprocessed,
-                out,
-                weights=train,
-                folds=folds,
-                settings=UNetSettings(epochs=epochs, learn_from=learn_from),
-                seed=seed,
-                workers=workers,
-            )
-        else:
-            tumours = predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
-    elif train:
+    alone = len(sources) > 1 or not Path(sources[0]).is_dir()
+    if alone and train:
         raise ParameterError(
             "segment", "a cohort to train on", f"{len(sources)} scans", "import them: `epitome cohort`"
         )
-    else:
-        tumours, scans = _segment_scans(sources, out, weights, trust)
+    with folder_lock(out, "segment"):
+        if alone:
+            tumours, scans = _segment_scans(sources, out, weights, trust)
+        else:
+            cohort, preprocessed = open_cohort(sources[0]), Workspace(out).preprocessed
+            preprocess_cohort(cohort, preprocessed, workers=workers)
+            if train:
+                tumours = segment_cohort(
+                    cohort,
+                    preprocessed,
+                    out,
+                    weights=train,
+                    folds=folds,
+                    settings=UNetSettings(epochs=epochs, learn_from=learn_from),
+                    seed=seed,
+                    workers=workers,
+                )
+            else:
+                tumours = predict_tumours(cohort, preprocessed, out, weights=weights, workers=workers)
     show_outlines(tumours, out, as_json, scans)
 
 

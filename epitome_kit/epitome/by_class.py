@@ -20,6 +20,7 @@ from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike, text_digest
 from epitome_kit.folds import assign_folds, require_disjoint
 from epitome_kit.grade.scores import score
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.resume import Record, report_again
@@ -77,6 +78,7 @@ class _Data:
     settings: Json
 
 
+@locks("extract")
 def learn_grade_epitomes(
     cohort: Cohort,
     preprocessed: PathLike,

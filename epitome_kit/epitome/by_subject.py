@@ -18,6 +18,7 @@ from epitome_kit.epitome.patches import split_halves, take_patches
 from epitome_kit.errors import CohortError, EpitomeError, ImageError
 from epitome_kit.files import Json, PathLike
 from epitome_kit.images import load_image, load_mask, resample
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.resume import Record, checksums, report_again
@@ -78,6 +79,7 @@ class _Places:
     contrasts: Sequence[str]
 
 
+@locks("extract")
 def learn_epitomes(
     cohort: Cohort,
     preprocessed: PathLike,

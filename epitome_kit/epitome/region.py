@@ -12,6 +12,7 @@ from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ImageError
 from epitome_kit.files import PathLike
 from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like, resample, save_image
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
 from epitome_kit.resume import Record, checksums, report_again
@@ -83,6 +84,7 @@ def extract_epitome(
     return crops
 
 
+@locks("extract")
 def extract_epitomes(
     cohort: Iterable[Subject], preprocessed: PathLike, out: PathLike, *, margin_mm: float = 8.0, workers: int = 1
 ) -> dict[str, dict[str, Path]]:

@@ -18,11 +18,13 @@ from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_networ
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.resume import Record, report_again
 from epitome_kit.workspace import Workspace
 
 
+@locks("grade")
 def grade_features(
     features: pd.DataFrame,
     out: PathLike,

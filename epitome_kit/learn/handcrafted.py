@@ -22,6 +22,7 @@ from epitome_kit.learn.arrays import Arrays, load_arrays
 from epitome_kit.learn.channels import read_channels
 from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.resume import Record, checksums, report_again
@@ -40,6 +41,7 @@ _TEXTURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation"
 _DIRECTIONS = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 
 
+@locks("learn")
 def handcrafted_features(cohort: Cohort, preprocessed: PathLike, out: PathLike) -> pd.DataFrame:
     """Measure the tumour of every subject, for every fold, in the region that the network of that fold finds.
 

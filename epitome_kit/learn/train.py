@@ -13,11 +13,13 @@ from epitome_kit.folds import assign_folds
 from epitome_kit.learn.arrays import load_arrays
 from epitome_kit.learn.cnn import feature_names
 from epitome_kit.learn.fit import Trainer, best_epoch
+from epitome_kit.lock import locks
 from epitome_kit.parallel import step_bar
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.workspace import Workspace
 
 
+@locks("learn")
 def learn_features(
     cohort: Cohort,
     preprocessed: PathLike,

@@ -13,6 +13,7 @@ from epitome_kit.cohort import Cohort
 from epitome_kit.errors import CohortError, ParameterError
 from epitome_kit.files import PathLike
 from epitome_kit.images import load_image, load_mask, resample
+from epitome_kit.lock import locks
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.preprocess.pipeline import preprocess_cohort
@@ -26,6 +27,7 @@ COHORT_MEASURES = ("template_dice", "asymmetry", "agreement", "brightness_offset
 _SMOOTHING_MM = 20.0
 
 
+@locks("preprocess")
 def leave_out_each_step(
     cohort: Cohort, out: PathLike, *, subjects: int = 4, spacing_mm: float = 3.0, workers: int = 1
 ) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 
 from epitome_kit.errors import ToolError
 from epitome_kit.images import ImageLike, load_image, load_mask, new_image_like
+from epitome_kit.processes import run_program
+from epitome_kit.temporary import temporary_folder
 
 _SCAN = "scan.nii.gz"
 _TIMEOUT_SECONDS = 3600
@@ -117,7 +118,7 @@ def strip_with_tool(image: ImageLike, method: str) -> nib.Nifti1Image:
     """
     image = load_image(image, where="skull_strip")
     tool, program = TOOLS[method], find_tool(method)
-    with tempfile.TemporaryDirectory(prefix="epitome-strip-") as folder:
+    with temporary_folder() as folder:
         nib.save(image, Path(folder, _SCAN))
         output = _call([program, *tool.command[1:]], folder, method)
         if not Path(folder, tool.mask).is_file():
@@ -129,22 +130,12 @@ def strip_with_tool(image: ImageLike, method: str) -> nib.Nifti1Image:
     return new_image_like(inside, image)
 
 
-def _call(command: Sequence[str], folder: str, method: str) -> str:
+def _call(command: Sequence[str], folder: Path, method: str) -> str:
     """Run a tool, and return the last 300 characters of its output."""
     environment = {**os.environ, "FSLOUTPUTTYPE": "NIFTI_GZ"}
     expected = f"{method} to find the brain"
     try:
-        ended = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
+        ended = run_program(command, cwd=folder, env=environment, timeout_s=_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise _failed(method, expected, f"no result within {_TIMEOUT_SECONDS // 60} minutes") from error
     except OSError as error:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError
-from epitome_kit.files import Json, PathLike, remove_abandoned, write_json, write_tsv
+from epitome_kit.files import Json, PathLike, write_json, write_tsv
 from epitome_kit.io.geometry import SPACE
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.derivative import Preprocessed, Steps, describe_derivative
 from epitome_kit.preprocess.quality import QUALITY, REMARKS, registration_error_mm
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 
+@locks("preprocess")
 def preprocess_cohort(
     cohort: Cohort,
     out: PathLike,
@@ -119,7 +121,6 @@ def preprocess_cohort(
     out = Path(out)
     _check(cohort, out, steps)
     described = describe_steps(steps, method)
-    remove_abandoned(out)
     records = {each.id: preprocessing_record(each, out, steps=described, spacing_mm=spacing_mm) for each in cohort}
     if not resume:
         for record in records.values():

@@ -16,6 +16,7 @@ from epitome_kit.epitome.region import extract_epitomes
 from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
 from epitome_kit.images import load_mask, voxel_size_known
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_cohort
 from epitome_kit.report.html import embed_picture, write_page
@@ -28,6 +29,7 @@ PICTURES = {"sheet": "The region", "learned": "The learned epitome", "rebuilt": 
 """Figures of each subject: suffix of the file name to title."""
 
 
+@locks("extract")
 def extract_cohort(
     cohort: Cohort, out: PathLike, *, target: str = "grade", folds: int = 5, seed: int = 0, workers: int = 1
 ) -> tuple[pd.DataFrame, Json]:

@@ -10,6 +10,7 @@ from epitome_kit.extras import is_installed
 from epitome_kit.files import Json, PathLike, checksum, read_json, write_json
 from epitome_kit.grade.splits import make_repeated_folds, shuffle_labels
 from epitome_kit.grade.table import TableColumns, read_features
+from epitome_kit.lock import locks
 from epitome_kit.plotting.grading import grading_board
 from epitome_kit.plotting.style import save_figure
 from epitome_kit.provenance import describe_run
@@ -22,6 +23,7 @@ _NO_NETWORK = (
 )
 
 
+@locks("grade")
 def grade_table(
     table: PathLike | pd.DataFrame,
     out: PathLike,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.files import Json, PathLike, read_json, read_tsv
+from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.report.html import embed_picture, write_page
@@ -33,6 +34,7 @@ MIN_SUBJECTS = 5
 _MIN_RELATIVE_SPREAD = 0.02
 
 
+@locks("preprocess")
 def write_quality_page(cohort: Cohort, out: PathLike, *, workers: int = 1) -> Path:
     """Draw every preprocessed subject and write ``qc.html``: warnings first, then outliers.
 

@@ -8,6 +8,7 @@ from PIL import Image
 from epitome_kit.confidence import interval_label
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json, write_json, write_text
+from epitome_kit.lock import locks
 from epitome_kit.manifest import REPORT, Manifest, require_recorded
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.documents import write_reporting
@@ -47,6 +48,7 @@ _QUESTION = "{}? Predicted from MRI, tested on held-out subjects."
 _ALONE = "Analysis of one scan."
 
 
+@locks("report", "workspace")
 def write_report(workspace: PathLike) -> Path:
     """Write ``summary.json``, ``index.html`` and an HTML copy of each executed notebook.
 

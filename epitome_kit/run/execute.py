@@ -20,6 +20,7 @@ from epitome_kit.errors import NotebookError
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, whole_file
 from epitome_kit.system import put_in_place
+from epitome_kit.temporary import clear_temporary, temporary_folder
 from epitome_kit.workspace import RECORD, read_notebook
 
 with needs("lab"):
@@ -45,6 +46,7 @@ KERNEL_ENVIRONMENT = {
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # its warnings are errors here
 
+_PROGRAM = Path(__file__).with_name("kernel.py")
 _POLL_S = 0.1
 _IOPUB_TIMEOUT_S = 300  # between the end of a cell and its last output, on a busy machine
 
@@ -229,7 +231,7 @@ class _Client(AsyncKernelClient):
 
 @contextmanager
 def new_kernel(cwd: PathLike) -> Iterator[AsyncKernelManager]:
-    """Start a kernel with this Python interpreter; stop it and its children at the end.
+    """Start a kernel with this Python interpreter; it ends with the context, or with this process.
 
     Parameters
     ----------
@@ -244,20 +246,23 @@ def new_kernel(cwd: PathLike) -> Iterator[AsyncKernelManager]:
     manager = AsyncKernelManager(kernel_name="python3", client_factory=_Client)
     if manager.kernel_spec is None:
         raise NotebookError("run", "a Jupyter kernel `python3`", "none", "look at `epitome doctor`")
-    manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    run_sync(manager.start_kernel)(
-        cwd=str(cwd),
-        env={**os.environ, **KERNEL_ENVIRONMENT},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        extra_arguments=["--HistoryManager.hist_file=:memory:"],
-    )
-    try:
-        yield manager
-    except BaseException:
-        run_sync(_halt)(manager)
-        raise
-    run_sync(manager.shutdown_kernel)()
+    manager.kernel_spec.argv = [sys.executable, str(_PROGRAM), str(os.getpid()), "-f", "{connection_file}"]
+    with temporary_folder() as folder:
+        manager.connection_file = str(folder / "kernel.json")
+        try:
+            run_sync(manager.start_kernel)(
+                cwd=str(cwd),
+                env={**os.environ, **KERNEL_ENVIRONMENT},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                extra_arguments=["--HistoryManager.hist_file=:memory:"],
+            )
+            yield manager
+        except BaseException:
+            run_sync(_halt)(manager)
+            clear_temporary()
+            raise
+        run_sync(manager.shutdown_kernel)()
 
 
 async def _halt(manager: AsyncKernelManager) -> None:

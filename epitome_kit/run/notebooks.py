@@ -10,13 +10,13 @@ import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import EpitomeWarning, NotebookError, OutputError, ParameterError
 from epitome_kit.files import Json, PathLike, write_json
+from epitome_kit.lock import folder_lock
 from epitome_kit.manifest import REPORT, RUN, Manifest
 from epitome_kit.profiles import profile as look_up_profile
 from epitome_kit.provenance import cohort_files, describe_run, now
 from epitome_kit.resume import read_record, report_again
 from epitome_kit.run.execute import execute_notebook
 from epitome_kit.run.inputs import check_unchanged, remake_phantoms
-from epitome_kit.run.lock import workspace_lock
 from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.notebook_record import describe_work, read_earlier
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
@@ -92,7 +92,7 @@ def run_notebooks(
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
     merged = _merged(fitted)
-    with workspace_lock(workspace):
+    with folder_lock(workspace, "run"):
         stated = Workspace(workspace).provenance
         earlier = read_record(stated)
         _warn_of_changes(workspace)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import Json, PathLike, text_digest, write_tsv
+from epitome_kit.lock import folder_lock
 from epitome_kit.report.run_page import write_report
 from epitome_kit.report.summary import build_summary
 from epitome_kit.resume import read_record
@@ -78,10 +79,11 @@ def rerun_notebooks(
     declared = {name for path in find_notebooks(sources).values() for name in declared_parameters(path)}
     further = {name: value for name, value in stated.items() if name in declared and name not in _OPTIONS}
     options = {name: stated[name] for name in ("cohort", "profile") if name in stated}
-    run_notebooks(sources, out=out, parameters=further, **options)
-    write_report(out)
-    compared = compare_runs(run, out)
-    write_tsv(out / "rerun.tsv", compared)
+    with folder_lock(out, "rerun"):
+        run_notebooks(sources, out=out, parameters=further, **options)
+        write_report(out)
+        compared = compare_runs(run, out)
+        write_tsv(out / "rerun.tsv", compared)
     return compared
 
 

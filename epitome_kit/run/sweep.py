@@ -11,6 +11,7 @@ from rich.console import Console
 
 from epitome_kit.errors import EpitomeError, ParameterError
 from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
+from epitome_kit.lock import locks
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.report.run_page import write_report
@@ -79,6 +80,7 @@ def read_grid(path: PathLike) -> Json:
     return {"notebooks": notebooks and list(map(str, notebooks)), "varied": varied, "runs": runs}
 
 
+@locks("sweep")
 def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None) -> pd.DataFrame:
     """Run the notebooks once per setting of a grid, and compare the runs.
 

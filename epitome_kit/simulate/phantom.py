@@ -21,9 +21,11 @@ from epitome_kit.cohort import (
 )
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import Json, PathLike, remove_abandoned, write_json, write_matrix, write_text, write_tsv
+from epitome_kit.files import Json, PathLike, write_json, write_matrix, write_text, write_tsv
+from epitome_kit.folders import is_litter
 from epitome_kit.images import save_image
 from epitome_kit.io.geometry import SPACE
+from epitome_kit.lock import folder_lock, locks
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.resume import Record, read_record, report_again
@@ -31,6 +33,7 @@ from epitome_kit.simulate.anatomy import head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
 
+_WAIT_S = 3600  # for another command that makes the same built-in cohort
 _NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
 
 _README = """
@@ -46,6 +49,7 @@ ICBM152, and the latent variables that each tumour was grown from.
 """
 
 
+@locks("cohort phantom")
 def make_phantom_cohort(
     out: PathLike,
     *,
@@ -177,7 +181,8 @@ def load_cohort(
         return open_cohort(cohort)
     subjects = subjects or find_profile(profile).subjects
     path = Path(folder) / f"phantom_{profile}_n{subjects}_seed{seed}"
-    return make_phantom_cohort(path, subjects=subjects, seed=seed, profile=profile, workers=workers)
+    with folder_lock(path, "cohort phantom", wait_s=_WAIT_S):
+        return make_phantom_cohort(path, subjects=subjects, seed=seed, profile=profile, workers=workers)
 
 
 def _check_request(subjects: int, contrasts: Sequence[str]) -> None:
@@ -192,9 +197,8 @@ def _check_request(subjects: int, contrasts: Sequence[str]) -> None:
 
 def _check_recipe(out: Path, recipe: Json) -> None:
     path = out / "derivatives" / "truth" / "recipe.json"
-    remove_abandoned(path.parent)  # a run that was killed early leaves only folders
     found = read_record(path)
-    if found != recipe and (found or any(each.is_file() for each in out.rglob("*"))):
+    if found != recipe and (found or any(each.is_file() and not is_litter(each.name) for each in out.rglob("*"))):
         raise ParameterError(
             "make_phantom_cohort",
             "an empty folder, or one that holds the same cohort",

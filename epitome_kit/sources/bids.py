@@ -18,6 +18,7 @@ from epitome_kit.folders import walk_files
 from epitome_kit.images import axis_codes, load_image, load_mask, new_image_like, save_image
 from epitome_kit.io.geometry import reorient_like, same_grid
 from epitome_kit.ledger import RULES, Decisions, Entry, require_decisions, unused_decisions
+from epitome_kit.lock import locks
 from epitome_kit.sources.bids_choice import session_dates
 from epitome_kit.sources.bids_files import BidsFile, find_files, read_notes
 from epitome_kit.sources.bids_plan import Plan, named_sources, plan_subject
@@ -49,6 +50,7 @@ states the origin of the data and the terms of use. {labels}
 """
 
 
+@locks("cohort bids")
 def import_bids(
     source: PathLike,
     out: PathLike,

@@ -14,6 +14,7 @@ from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS, either
 from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason
 from epitome_kit.files import Json, PathLike
 from epitome_kit.ledger import Decisions, require_decisions, unused_decisions
+from epitome_kit.lock import locks
 from epitome_kit.sources.dicom_choice import Choice, choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_duplicates import describe_duplicates
@@ -52,18 +53,13 @@ kept, ages above 89 as 89. {faces} {labels}
 
 
 class Patient(NamedTuple):
-    """One person and their volumes.
-
-    Attributes
-    ----------
-    person : Person
-    volumes : list of Volume
-    """
+    """One person and their volumes."""
 
     person: Person
     volumes: list[Volume]
 
 
+@locks("cohort dicom")
 def import_dicom(
     source: PathLike,
     out: PathLike,

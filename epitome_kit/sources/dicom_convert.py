@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import dcm2niix
@@ -12,10 +11,12 @@ import numpy as np
 from epitome_kit.errors import ImageError
 from epitome_kit.files import Json, read_json
 from epitome_kit.images import load_image
+from epitome_kit.processes import run_program
 from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
 from epitome_kit.sources.dicom_headers import Volume
 from epitome_kit.system import symlink_or_copy
+from epitome_kit.temporary import temporary_folder
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
 _LIMIT_S = 600
@@ -61,7 +62,7 @@ def convert(volume: Volume) -> nib.Nifti1Image:
     if volume.defect:
         expected, received = volume.defect
         raise ImageError("import", expected, received, "export the series again")
-    with tempfile.TemporaryDirectory(prefix="epitome-dicom-") as folder:
+    with temporary_folder() as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         source.mkdir()
         out.mkdir()
@@ -70,7 +71,7 @@ def convert(volume: Volume) -> nib.Nifti1Image:
         merge = "y" if len(volume.files) == volume.slices else "2"
         command = [dcm2niix.bin, *_OPTIONS, "-m", merge, "-o", str(out), str(source)]
         try:
-            run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_LIMIT_S)
+            run = run_program(command, timeout_s=_LIMIT_S)
         except subprocess.TimeoutExpired as error:
             raise _no_image(volume, f"nothing within {_LIMIT_S} s") from error
         made = [path for path in sorted(out.glob("scan*.nii")) if "_Eq" not in path.name]

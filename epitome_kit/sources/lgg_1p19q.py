@@ -20,6 +20,7 @@ from epitome_kit.files import Json, PathLike
 from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.ledger import Entry
+from epitome_kit.lock import locks
 from epitome_kit.sources.dicom import age_and_sex
 from epitome_kit.sources.dicom_choice import Choice
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
@@ -58,6 +59,7 @@ from it. For teaching and research, not for diagnosis.
 """
 
 
+@locks("cohort lgg-1p19q")
 def import_lgg_1p19q(
     source: PathLike,
     out: PathLike,

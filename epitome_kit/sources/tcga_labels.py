@@ -12,6 +12,7 @@ from epitome_kit.errors import CohortError, EpitomeError
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.tcga_files import MAX_FILE_BYTES, SourceFile, opener
 from epitome_kit.tables import read_text_table
+from epitome_kit.temporary import temporary_folder
 
 _ORIGINS = {
     "grade": "neoplasm_histologic_grade",
@@ -73,7 +74,7 @@ def read_clinical(tables: Iterable[SourceFile]) -> tuple[pd.DataFrame, list[Entr
 def _read(archive: Path | None, name: str) -> pd.DataFrame:
     """Read one table, in a zip or on disk."""
     try:
-        with opener(archive) as open_file, open_file(name) as stream, tempfile.TemporaryDirectory() as folder:
+        with opener(archive) as open_file, open_file(name) as stream, temporary_folder() as folder:
             copy = Path(folder) / re.split(r"[/\\]", name)[-1]
             copy.write_bytes(stream.read(MAX_FILE_BYTES))
             table = read_text_table(copy, where="import_tcga_lgg", columns={"Patient"})

@@ -35,6 +35,7 @@ from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError
 from epitome_kit.files import PathLike, text_digest
 from epitome_kit.images import load_image, mark_voxel_size_unknown, new_image_like, save_image
 from epitome_kit.ledger import LEDGER, Entry
+from epitome_kit.lock import locks
 from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
@@ -68,6 +69,7 @@ before you share anything made from them. For teaching and research, not for dia
 """
 
 
+@locks("cohort tcga-lgg")
 def import_tcga_lgg(source: PathLike, out: PathLike, *, workers: int = 1) -> Cohort:
     """Import TCGA-LGG in the slice layout of the Kaggle data set.
 

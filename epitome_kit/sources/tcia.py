@@ -11,7 +11,6 @@ import hashlib
 import io
 import re
 import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ import requests
 from epitome_kit.errors import CohortError, OutputError, Reason
 from epitome_kit.files import Json, PathLike, read_json, write_json
 from epitome_kit.parallel import byte_bar
+from epitome_kit.temporary import temporary_folder
 
 API = "https://nbia.cancerimagingarchive.net/nbia-api/services/v4"
 """Address of the archive's interface."""
@@ -153,7 +153,7 @@ def _fetch(
         if attempt:
             time.sleep(pause_s * 2 ** (attempt - 1))
         received = 0
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as aside:
+        with temporary_folder(folder.parent) as aside:
             package, unpacked = Path(aside, "series.zip"), Path(aside, "series")
             try:
                 for size in _transfer(session, api, series["SeriesInstanceUID"], package):

@@ -14,7 +14,6 @@ from epitome_kit.files import (
     PathLike,
     read_json,
     read_tsv_text,
-    remove_abandoned,
     shipped_weights,
     text_digest,
     tsv_text,
@@ -23,6 +22,7 @@ from epitome_kit.files import (
 from epitome_kit.folds import make_equal_folds
 from epitome_kit.learn.arrays import Arrays, load_arrays
 from epitome_kit.learn.channels import shipped_channels
+from epitome_kit.lock import locks
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -37,6 +37,7 @@ from epitome_kit.workspace import Workspace
 _LABEL_SOURCES = ("annotation", "truth")
 
 
+@locks("segment")
 def segment_cohort(
     cohort: Cohort,
     preprocessed: PathLike,
@@ -123,7 +124,6 @@ def segment_cohort(
     out, preprocessed = Path(out), Path(preprocessed)
     settings = settings or UNetSettings()
     _check(cohort, settings.learn_from, weights)
-    remove_abandoned(out)
     recorded = {"folds": folds, "epochs": settings.epochs, "seed": seed, "learn_from": settings.learn_from}
     record = _training_record(cohort, preprocessed, out, recorded)
     card = _card_record(weights, record) if weights else None
@@ -151,6 +151,7 @@ def segment_cohort(
     return tumours
 
 
+@locks("segment")
 def predict_tumours(
     subjects: Iterable[Subject],
     preprocessed: PathLike,
@@ -205,7 +206,6 @@ def predict_tumours(
     >>> tumours = ek.predict_tumours(cohort, "run/preprocessed", "run")  # doctest: +SKIP
     """
     out, preprocessed = Path(out), Path(preprocessed)
-    remove_abandoned(out)
     ready = [each for each in subjects if Preprocessed(preprocessed, each.id).mask("desc-brain").is_file()]
     if not ready:
         hint = "run `epitome preprocess` first"

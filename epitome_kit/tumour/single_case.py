@@ -12,6 +12,7 @@ from epitome_kit.cohort import Subject
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import EpitomeWarning, ParameterError
 from epitome_kit.files import PathLike
+from epitome_kit.lock import locks
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_once, preprocessing_record
 from epitome_kit.preprocess.subject import describe_steps
 from epitome_kit.resume import report_again
@@ -23,6 +24,7 @@ SPACING_MM = 3.0
 """Voxel size of the template grid on which the shipped network was trained."""
 
 
+@locks("segment")
 def segment_head(images: Mapping[str, PathLike], out: PathLike, *, weights: PathLike | None = None) -> pd.DataFrame:
     """Preprocess the scans of one subject, segment the tumour and measure it.
 

@@ -9,12 +9,12 @@ import sys
 import pytest
 from tiny import raises_three_lines
 
-from epitome_kit.errors import OutputError
+from epitome_kit.errors import EpitomeWarning, OutputError
 from epitome_kit.files import read_json
-from epitome_kit.run.lock import workspace_lock
+from epitome_kit.lock import folder_lock
 
-HOLD = "import sys, time; from pathlib import Path; from epitome_kit.run.lock import workspace_lock\n"
-HOLD += "with workspace_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+HOLD = "import sys, time; from pathlib import Path; from epitome_kit.lock import folder_lock\n"
+HOLD += "with folder_lock(Path(sys.argv[1]), 'run'): print('held', flush=True); time.sleep(600)"
 
 
 @pytest.fixture
@@ -29,11 +29,13 @@ def holder(tmp_path):
 
 def test_a_second_run_is_refused_by_the_name_of_the_first_and_takes_over_when_it_dies(holder, tmp_path):
     since = read_json(tmp_path / "run" / ".owner.json")["since"]
-    with raises_three_lines(OutputError, f"process {holder.pid} on ", since, "--out"), workspace_lock(tmp_path / "run"):
+    refused = raises_three_lines(OutputError, f"`run` of process {holder.pid} on ", since, "--out")
+    with refused, folder_lock(tmp_path / "run", "preprocess"):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with workspace_lock(tmp_path / "run"):
+    taken_over = pytest.warns(EpitomeWarning, match=f"process {holder.pid}")
+    with taken_over, folder_lock(tmp_path / "run", "preprocess"):
         assert read_json(tmp_path / "run" / ".owner.json")["pid"] == os.getpid()
     assert not (tmp_path / "run" / ".owner.json").exists()
 
