@@ -2,6 +2,7 @@
 # Extra arguments: make run ARGS="--profile full", make test ARGS=tests/test_cohort.py
 
 UV := uv==0.13.9
+BY_HASH := --require-hashes --only-binary :all:
 BIN := .venv/bin
 INSTALLED := .venv/requirements.lock
 BENCH := .venv-bench
@@ -41,16 +42,9 @@ $(LANES): venv
 coverage: venv  ## the lines that `make test-all` runs in this process, and those that it does not
 	$(BIN)/pytest --cov $(or $(ARGS),$(PARALLEL))
 
-audit: venv  ## known faults of the pinned packages, and of our own code
+audit: venv  ## known faults of the pinned packages, and of our own code; AUDIT_OFFLINE=1 leaves the packages out
 	$(BIN)/bandit -q -c pyproject.toml -r epitome_kit training benchmarks
-	@found=$$($(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes -r requirements.lock 2>&1); code=$$?; \
-	unknown=$$(echo "$$found" | grep -c 'could not be audited'); \
-	echo "$$found" | grep -v 'could not be audited'; \
-	if echo "$$found" | grep -qE 'ConnectionError|ServiceError|Max retries|Failed to'; then \
-		echo 'audit: the service that knows of faults cannot be reached; the packages are not checked.' >&2; code=0; \
-	elif [ "$$unknown" -gt 0 ]; then \
-		echo "audit: $$unknown packages are unknown to the service, as from a mirror, and not checked." >&2; \
-	fi; exit $$code
+	@$(BIN)/python tests/helpers/audit_packages.py $(BIN)/pip-audit
 
 lint: venv  ## style of code, notebooks and workflows; notebooks carry no output
 	$(BIN)/ruff check .
@@ -76,7 +70,8 @@ picture: venv  ## the picture of README.md, from the phantoms of `make run`
 bench: venv  ## the kit against other tools, one after the other; writes benchmarks/results.md
 	@cmp -s requirements-bench.lock $(BENCH)/requirements.lock || { \
 		$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH) && \
-		$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --require-hashes -r requirements-bench.lock && \
+		$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --require-hashes \
+			--build-constraints requirements-bench.lock -r requirements-bench.lock && \
 		cp requirements-bench.lock $(BENCH)/requirements.lock; }
 	for script in $(BENCHMARKS); do PYTHONPATH=. $(BENCH)/bin/python $$script || exit 1; done
 
@@ -85,6 +80,8 @@ lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes ne
 		pyproject.toml -o requirements.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra all --group bench \
 		pyproject.toml -o requirements-bench.lock --quiet $(ARGS)
+	echo $(UV) | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+		- -o requirements-uv.lock --quiet
 
 clean:  ## remove .venv and caches; runs/ and data/ stay
 	rm -rf .venv $(BENCH) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
@@ -113,7 +110,7 @@ install:
 	fi; \
 	echo "Setting up .venv with $$($$found --version) (once: a download of about 1 GB, 3 GB on disk)"; \
 	$$found -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BY_HASH) -r requirements-uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BY_HASH) -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@cp requirements.lock $(INSTALLED)

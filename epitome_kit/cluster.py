@@ -1,14 +1,16 @@
 """Process the subjects of a cohort on a Dask cluster."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from ipaddress import ip_address
 from threading import Lock
 from typing import TypeVar
 
 import epitome_kit
-from epitome_kit.errors import ToolError
+from epitome_kit.errors import EpitomeWarning, ToolError
 from epitome_kit.extras import needs
 
 SCHEDULER = "EPITOME_SCHEDULER"
@@ -73,20 +75,29 @@ def map_on_cluster(function: Callable[[T], R], items: Sequence[T], address: str)
     MissingExtraError
         The package ``distributed`` is not installed.
     ToolError
-        Nobody answers at `address`, a worker has another version of the kit, or an item took
-        every worker down that it was given to.
+        Nobody answers at `address`, or not without another certificate; a worker has another
+        version of the kit; or an item took every worker down that it was given to.
+
+    Warns
+    -----
+    EpitomeWarning
+        The cluster is not on this machine and does not use TLS.
     """
     with needs("cluster", otherwise="work on this machine: leave `--scheduler` out"):
         from distributed import Client, KilledWorker, as_completed
     try:
         client = Client(_resolve(address), timeout=_TIMEOUT_S, set_as_default=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise _failed(
             "a Dask scheduler that responds",
             f"{SCHEDULER}={address} ({' '.join(str(error).split())[:120] or type(error).__name__})",
-            "give the address that the scheduler prints, such as `tcp://10.0.0.5:8786`",
+            "give the address that the scheduler prints, such as `tls://10.0.0.5:8786`, and use the same certificates"
+            " (docs/cluster.md)",
         ) from error
     with client:
+        if not _private(client.scheduler.address):
+            message = f"{client.scheduler.address} is not encrypted: who reaches it can run code on the workers"
+            warnings.warn(f"{message}; use `tls://` (docs/cluster.md)", EpitomeWarning, stacklevel=2)
         call = partial(_on_worker, function=function, version=epitome_kit.__version__)
         futures = client.map(call, items, pure=False)
         places = {future.key: index for index, future in enumerate(futures)}
@@ -108,6 +119,17 @@ def _resolve(address: str) -> str:
     from epitome_kit.files import read_json
 
     return read_json(address)["address"] if address.endswith(".json") else address
+
+
+def _private(address: str) -> bool:
+    """Check whether a scheduler asks for certificates, or can be reached from its own machine only."""
+    from distributed.comm import get_address_host, parse_address
+
+    scheme, host = parse_address(address)[0], get_address_host(address)
+    try:
+        return scheme in ("tls", "wss") or ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _on_worker(item: T, *, function: Callable[[T], R], version: str) -> R:

@@ -36,7 +36,11 @@ def with_included(extra):
 
 RUNTIME = CORE | with_included("all")
 RUNTIME.pop("epitome-kit", None)
-LOCKS = {"requirements.lock": RUNTIME | DEVELOPMENT, "requirements-bench.lock": RUNTIME | PEERS}
+LOCKS = {
+    "requirements-uv.lock": _by_name(["uv"]),
+    "requirements.lock": RUNTIME | DEVELOPMENT,
+    "requirements-bench.lock": RUNTIME | PEERS,
+}
 ENVIRONMENT = (ROOT / "environment.yml").read_text(encoding="utf-8")
 CONDA_ONLY = {"python", "pip"}
 

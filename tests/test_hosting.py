@@ -66,7 +66,8 @@ def test_an_issue_form_has_what_a_host_asks_for(path):
 def test_the_container_has_a_python_that_the_kit_supports():
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
     assert re.search(r"^FROM docker\.io/library/python:([\d.]+)-slim$", text, re.MULTILINE)[1] in PYTHONS
-    assert "--require-hashes -r requirements.lock" in text and re.search("^USER (?!root)", text, re.MULTILINE)
+    assert "--require-hashes --only-binary :all: -r requirements.lock" in text
+    assert re.search("^USER (?!root)", text, re.MULTILINE)
 
 
 def test_every_address_of_a_wheel_is_that_of_this_version():

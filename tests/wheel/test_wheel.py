@@ -27,7 +27,8 @@ HEAVY = {"tensorflow", "keras", "h5py", "jupyterlab", "papermill", "ipykernel", 
 def wheel(tmp_path_factory):
     """The wheel, built from the sources as they are."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "--wheel", "--quiet", "--out-dir", folder, ROOT], check=True)
+    by_hash = ["--require-hashes", "--build-constraints", ROOT / "requirements.lock"]
+    subprocess.run([UV, "build", "--wheel", "--quiet", *by_hash, "--out-dir", folder, ROOT], check=True)
     (built,) = folder.glob("*.whl")
     return built
 
