@@ -9,6 +9,7 @@ import pandas as pd
 
 from epitome_kit.contrast_table import CONTRASTS, reference_contrast
 from epitome_kit.errors import CohortError, ParameterError, plain
+from epitome_kit.escaping import markdown
 from epitome_kit.files import PathLike, write_json, write_text, write_tsv
 from epitome_kit.io.unread_files import find_unread_files, name_files
 from epitome_kit.ledger import LEDGER, Entry, read_ledger, warn_of_older_rules, write_ledger
@@ -315,7 +316,7 @@ def write_dataset(
     notes = [Entry(name, "note", name, reason=repair) for name, repair in repaired]
     write_ledger(root, [*subjects, *notes, *entries])
     write_text(root / ".bidsignore", f"{LEDGER}\n*.xlsx\n")
-    write_text(root / "README.md", f"# {name}\n\n{readme.strip()}\n")
+    write_text(root / "README.md", f"# {markdown(name)}\n\n{readme.strip()}\n")
 
 
 def _read_subject(folder: Path) -> Subject:

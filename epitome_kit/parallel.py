@@ -8,19 +8,11 @@ from functools import partial
 import psutil
 from joblib import Parallel, delayed
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    track,
-)
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TaskProgressColumn, TimeRemainingColumn
 
 from epitome_kit.cluster import R, T, map_on_cluster, scheduler
 from epitome_kit.errors import ParameterError
+from epitome_kit.escaping import label_column, plain_console
 from epitome_kit.system import container_memory_bytes
 
 WORKER_MB = 1300
@@ -68,8 +60,11 @@ def for_each(function: Callable[[T], R], items: Iterable[T], *, title: str, work
         fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
         parallel = Parallel(n_jobs=min(workers or 1, fitting), return_as="generator")
         numbered = enumerate(parallel(delayed(function)(item) for item in items))
-    console, hidden = _console()
-    results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=hidden))
+    results: dict[int, R] = {}
+    with step_bar(title, len(items)) as advance:
+        for index, result in numbered:
+            results[index] = result
+            advance(1)
     return [results[index] for index in range(len(items))]
 
 
@@ -116,14 +111,14 @@ def byte_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def _bar(title: str, total: int | None, measure: ProgressColumn) -> Iterator[Callable[[int], None]]:
     console, hidden = _console()
-    columns = (TextColumn("{task.description}"), BarColumn(), measure, TimeRemainingColumn())
+    columns = (label_column(), BarColumn(), measure, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600) as bar:
         yield partial(bar.advance, bar.add_task(title, total=total))
 
 
 def _console() -> tuple[Console, bool]:
     """Return standard error, and whether a progress bar on it is hidden."""
-    console = Console(stderr=True)
+    console = plain_console()
     return console, not (console.is_terminal or console.is_jupyter)
 
 

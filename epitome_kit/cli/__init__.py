@@ -19,7 +19,7 @@ from epitome_kit.cli.options import FAILED, Json, Method, Scheduler, Trust, Work
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
-from epitome_kit.cli.terminal import print_anywhere
+from epitome_kit.cli.terminal import print_anywhere, say
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.errors import EpitomeError, EpitomeWarning, ParameterError
 from epitome_kit.extras import is_installed, missing_extra
@@ -43,10 +43,10 @@ class Verbs(TyperGroup):
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except EpitomeError as error:
-            typer.echo(error, err=True)
+            say(error, err=True)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
-            typer.echo("Interrupted. Finished results are kept: repeat the command to continue.", err=True)
+            say("Interrupted. Finished results are kept: repeat the command to continue.", err=True)
             raise typer.Exit(INTERRUPTED) from error
 
 
@@ -153,7 +153,7 @@ def preprocess(
     page = write_quality_page(opened, out, workers=workers)
     show_frame(quality if as_json else quality.drop(columns="warnings", errors="ignore").round(3), as_json)
     show_warnings(quality)
-    typer.echo(f"Open {page}", err=as_json)
+    say(f"Open {page}", err=as_json)
 
 
 @app.command()
@@ -183,10 +183,10 @@ def strip(
         inside = found.get_fdata() > 0
         save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
     if taken_as == STRIPPED_BEFORE:
-        typer.echo("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
+        say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:
-        typer.echo(f"Warning: {text}", err=True)
-    typer.echo(f"Wrote {mask}{f' and {brain}' if brain else ''}")
+        say(f"Warning: {text}", err=True)
+    say(f"Wrote {mask}{f' and {brain}' if brain else ''}")
 
 
 @app.command()
@@ -309,7 +309,7 @@ def check(as_json: Json = False) -> None:
     failed = [what for what, state in states.items() if state == "missing"]
     absent = [what for what, state in states.items() if state != "ok" and what.startswith("extra ")]
     ready = f"Ready, without {', '.join(absent)}." if absent else "Ready: epitome run, or epitome lab."
-    typer.echo(f"Failed checks: {', '.join(failed)}." if failed else ready, err=as_json)
+    say(f"Failed checks: {', '.join(failed)}." if failed else ready, err=as_json)
     raise typer.Exit(FAILED if failed else SUCCESS)
 
 
@@ -325,7 +325,7 @@ def _show_warning(
     known = issubclass(category, EpitomeWarning)
     usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
     text = f"Warning: {str(message).removesuffix('.')}." if known else usual
-    typer.echo(text, err=True)
+    say(text, err=True)
 
 
 def _assignments(texts: Iterable[str]) -> dict[str, object]:

@@ -7,9 +7,9 @@ from zlib import crc32
 
 import pandas as pd
 import yaml
-from rich.console import Console
 
-from epitome_kit.errors import EpitomeError, ParameterError
+from epitome_kit.errors import EpitomeError, ParameterError, plain
+from epitome_kit.escaping import plain_console
 from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
@@ -119,10 +119,10 @@ def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None
         notebooks = list(plan_run(plan["notebooks"], out=out / name, **_as_options(setting))[0])
     write_json(out / "sweep.json", plan)
     reasons: dict[str, str] = {}
-    console = Console(stderr=True, highlight=False)
+    console = plain_console()
     _write(out, plan, notebooks, reasons)
     for number, (name, setting) in enumerate(plan["runs"].items(), 1):
-        console.print(f"Run {number} of {len(plan['runs'])}: {name}")
+        console.print(f"Run {number} of {len(plan['runs'])}: {plain(name)}")
         try:
             _share_preprocessing(out, name, plan["runs"], notebooks)
             results = run_notebooks(plan["notebooks"], out=out / name, **_as_options(setting))
@@ -130,7 +130,7 @@ def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None
                 write_report(out / name)
         except EpitomeError as error:
             reasons[name] = error.received
-            console.print(str(error), markup=False)
+            console.print(str(error))
             if Workspace(out / name).parameters.is_file():
                 write_report(out / name)
         rows = _write(out, plan, notebooks, reasons)
