@@ -17,6 +17,9 @@ from epitome_kit.tables import read_text_table
 LEDGER = "sources.tsv"
 """Name of the ledger in the folder of a cohort."""
 
+ORIGINS = ".sources"
+"""Folder of a cohort with what links each subject to its source; as private as the ledger."""
+
 RULES = 2
 """Version of the import rules; cohorts made by an older version should be imported again."""
 

@@ -55,5 +55,7 @@ def _write_card(workspace: Path) -> int:
     mark = "<strong>AUTHOR:</strong>"
     body = str(mistune.create_markdown(escape=True, plugins=["table"])(rest))
     body = body.replace(mark, '<span class="chip bad">For the author</span>')
-    write_page(workspace / "model_card.html", "model_card.html.j2", title=from_markdown(title.removeprefix("# ")), body=body)
+    write_page(
+        workspace / "model_card.html", "model_card.html.j2", title=from_markdown(title.removeprefix("# ")), body=body
+    )
     return text.count("**AUTHOR:**")

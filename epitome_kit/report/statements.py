@@ -45,7 +45,9 @@ def template_environment() -> Environment:
         loader=PackageLoader("epitome_kit.report"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.globals.update(interval_label=interval_label)
-    environment.filters.update(markdown=markdown, two=lambda value: "–" if value is None else f"{value:.2f}", listed=_listed)
+    environment.filters.update(
+        markdown=markdown, two=lambda value: "–" if value is None else f"{value:.2f}", listed=_listed
+    )
     return environment
 
 
