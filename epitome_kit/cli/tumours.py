@@ -188,7 +188,7 @@ def _segment_scans(
         save_figure(figure, picture, f"The {contrast} of {name} with its tumour outlined.")
         record.finish()
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
-    write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
+    write_tsv(out / "contrasts.tsv", pd.DataFrame(scans).drop(columns="file"))
     return tumours, scans
 
 

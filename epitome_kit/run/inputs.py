@@ -1,17 +1,16 @@
 """Check the input files of a run: scan, networks and cohort."""
 
-from pathlib import Path
-
 from epitome_kit.errors import CohortError
-from epitome_kit.files import Json, PathLike, checksum
+from epitome_kit.files import Json, PathLike, checksum, text_digest
 from epitome_kit.grade.single_case import find_trained_run, grading_files
 from epitome_kit.provenance import cohort_files
+from epitome_kit.workspace import find_scan
 
 _MAX_NAMED = 3
 
 
 def scan_checksum(parameters: Json) -> str | None:
-    """Return the checksum of the scan of a notebook and of the networks that grade it.
+    """Return the checksum of the scan of a notebook, its name and the networks that grade it.
 
     Parameters
     ----------
@@ -26,8 +25,11 @@ def scan_checksum(parameters: Json) -> str | None:
     if "scan" not in parameters:
         return None
     networks = find_trained_run(parameters["out"])
-    scan = [Path(parameters["scan"])] if parameters["scan"] else []
-    return checksum(*scan, *(grading_files(networks) if networks else ()))
+    files = grading_files(networks) if networks else []
+    if not parameters["scan"]:
+        return checksum(*files)
+    scan = find_scan(parameters["scan"], parameters["out"])
+    return text_digest(f"{checksum(scan, *files)} {scan.name}")  # the name may state the contrast
 
 
 def check_unchanged(cohort: PathLike, files: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.notebook_record import describe_work, read_earlier
 from epitome_kit.run.parameters import declared_parameters, fit_parameters
 from epitome_kit.run.progress import ProgressLines
-from epitome_kit.workspace import MEASURED, Workspace, point_latest, read_notebook
+from epitome_kit.workspace import MEASURED, Workspace, point_latest, read_notebook, stand_in
 
 _DEFINING = ("cohort", "profile", "target", "subjects", "seed")
 
@@ -89,11 +89,15 @@ def run_notebooks(
     """
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
+    scan = _merged(fitted).get("scan")
+    fitted = {name: _without_scan(values) for name, values in fitted.items()}
     merged = _merged(fitted)
     with workspace_lock(workspace):
         stated = Workspace(workspace).provenance
         earlier = read_record(stated)
         _prepare(workspace, merged, fresh)
+        if scan is not None:
+            write_json(Workspace(workspace).private, {"scan": scan})
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
         for name, path in sources.items():
             results.append(_run_one(name, path, workspace, fitted[name], lines))
@@ -263,6 +267,11 @@ def _scan_value(scan: PathLike) -> str:
         hint = "check the path; it is relative to the current folder"
         raise ParameterError("run", "an existing scan: .nii, .nii.gz, or a .zip of DICOM", f"{path}, not a file", hint)
     return str(path)
+
+
+def _without_scan(parameters: Json) -> Json:
+    """Replace the path of a scan, which may name a person, by a stand-in."""
+    return {**parameters, "scan": stand_in(parameters["scan"])} if "scan" in parameters else parameters
 
 
 def _check_values(parameters: Json) -> None:

@@ -68,7 +68,8 @@ def read_grid(path: PathLike) -> Json:
     if notebooks is not None and not isinstance(notebooks, list):
         raise _invalid(path, "`notebooks` as a list", repr(notebooks))
     varied = list(dict.fromkeys(name for setting in settings for name in setting))
-    names = [_name(setting) for setting in settings]
+    scans = [*dict.fromkeys(str(setting["scan"]) for setting in settings if "scan" in setting)]
+    names = [_name(_numbered(setting, scans)) for setting in settings]
     runs: dict[str, Json] = {}
     for name, setting in zip(names, settings, strict=True):
         if len(name) > _MAX_NAME or names.count(name) > 1:
@@ -117,7 +118,7 @@ def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None
         plan["runs"] = {name: {**setting, "workers": workers} for name, setting in plan["runs"].items()}
     for name, setting in plan["runs"].items():
         notebooks = list(plan_run(plan["notebooks"], out=out / name, **_as_options(setting))[0])
-    write_json(out / "sweep.json", plan)
+    write_json(out / "sweep.json", _shown(plan))
     reasons: dict[str, str] = {}
     console = plain_console()
     _write(out, plan, notebooks, reasons)
@@ -148,6 +149,17 @@ def _name(setting: Json) -> str:
     """Return the name of a run, such as ``seed-0_target-grade``."""
     texts = (f"{name}-{Path(value).name if name == 'cohort' else value}" for name, value in setting.items())
     return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in text) for text in texts) or "as-it-is"
+
+
+def _numbered(setting: Json, scans: list[str]) -> Json:
+    """Name a scan, whose path may name a person, by its number."""
+    return {**setting, "scan": scans.index(str(setting["scan"])) + 1} if "scan" in setting else setting
+
+
+def _shown(plan: Json) -> Json:
+    """Return a grid whose scans are named by number, as the folders of its runs are."""
+    scans = [*dict.fromkeys(str(setting["scan"]) for setting in plan["runs"].values() if "scan" in setting)]
+    return {**plan, "runs": {name: _numbered(setting, scans) for name, setting in plan["runs"].items()}}
 
 
 def _as_options(setting: Json) -> Json:
@@ -183,6 +195,7 @@ def _write(out: Path, plan: Json, notebooks: list[str], reasons: dict[str, str])
     from epitome_kit.plotting.style import save_figure
     from epitome_kit.plotting.sweep import sweep_chart
 
+    plan = _shown(plan)
     rows = pd.DataFrame(
         [
             {
