@@ -9,6 +9,7 @@ import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import NotebookError, OutputError, ParameterError
 from epitome_kit.files import Json, PathLike, write_json
+from epitome_kit.folders import refuse_links
 from epitome_kit.profiles import profile as look_up_profile
 from epitome_kit.provenance import cohort_files, describe_run, now
 from epitome_kit.resume import read_record, report_again
@@ -92,6 +93,7 @@ def run_notebooks(
     scan = _merged(fitted).get("scan")
     fitted = {name: _without_scan(values) for name, values in fitted.items()}
     merged = _merged(fitted)
+    refuse_links(workspace, where="run")
     with workspace_lock(workspace):
         stated = Workspace(workspace).provenance
         earlier = read_record(stated)

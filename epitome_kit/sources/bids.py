@@ -64,8 +64,8 @@ def import_bids(
     shows gliomas best. The ledger, ``sources.tsv``, lists the decision on every file.
 
     Files are copied, not linked. Voxels and geometry are unchanged; free text in headers
-    and personal data in sidecars are dropped, and links that lead out of `source` are
-    ignored. Unusable subjects are excluded, with the reason. Subjects that an earlier
+    and personal data in sidecars are dropped. Links are followed, and the ledger lists
+    those that lead out of `source`. Unusable subjects are excluded, with the reason. Subjects that an earlier
     import into `out` has completed from the same files and options are kept.
 
     Parameters

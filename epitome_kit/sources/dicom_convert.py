@@ -11,6 +11,7 @@ import numpy as np
 
 from epitome_kit.errors import ImageError
 from epitome_kit.files import Json, read_json
+from epitome_kit.folders import open_file
 from epitome_kit.images import load_image
 from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
@@ -139,7 +140,7 @@ def _usual_type(data: np.ndarray) -> np.dtype:
 
 def _stage(path: Path, target: Path) -> None:
     """Link a file, or copy it if that fails or if the preamble that dcm2niix requires is missing."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(START)
         if start[128:] != b"DICM" and start[:2] == _META_GROUP:
             with target.open("wb") as whole:

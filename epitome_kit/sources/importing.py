@@ -15,6 +15,7 @@ from epitome_kit.cohort import Cohort, image_path, open_cohort, write_dataset
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, Reason, ToolError, plain
 from epitome_kit.files import Json, PathLike, write_json
+from epitome_kit.folders import links_out, refuse_links
 from epitome_kit.images import save_image
 from epitome_kit.ledger import LEDGER, ORIGINS, Entry, made_by_older_rules, write_ledger
 from epitome_kit.parallel import for_each
@@ -66,6 +67,7 @@ def check_folders(source: PathLike, out: PathLike, subject_ids: Iterable[str]) -
             f"source {source} and output {out}",
             "write the cohort somewhere else, such as `runs/my-cohort`",
         )
+    refuse_links(out, where="import")
     if out.exists() and not out.is_dir():
         raise OutputError("import", "a folder to write to", f"{out}, which is a file", "choose another output")
     if made_by_older_rules(out) and any(out.glob("sub-*")):
@@ -292,10 +294,18 @@ def describe_cohort(
         participants=participants,
         excluded=sorted((plain(subject), plain(reason)) for subject, reason in excluded),
         repaired=read_repairs(out, sorted(participants["participant_id"])),
-        entries=entries,
+        entries=[*entries, *_list_links(source)],
         licence=licence,
     )
     return open_cohort(out)
+
+
+def _list_links(source: PathLike) -> list[Entry]:
+    """Make ledger entries of the links in a source that lead out of it, which were followed."""
+    return [
+        Entry(link.relative_to(source).as_posix(), "link", taken_as="followed", evidence="leads out of the folder")
+        for link in links_out(source)
+    ]
 
 
 def _leave_ledger(out: PathLike, excluded: Iterable[tuple[str, str]], entries: Sequence[Entry]) -> str:
