@@ -1,5 +1,6 @@
 """Run the notebooks once per setting of a grid, and compare the runs."""
 
+import math
 import shutil
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 
 from epitome_kit.errors import EpitomeError, ParameterError, plain
 from epitome_kit.escaping import plain_console
-from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
+from epitome_kit.files import Json, PathLike, read_json, read_text, write_json, write_tsv
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
 from epitome_kit.report.run_page import write_report
@@ -29,6 +30,7 @@ _OPTIONS = ("cohort", "profile")
 _SHARED = ("preprocessed", "ablation")
 _DEFINE_SCANS = ("cohort", "profile", "subjects", "seed")
 _MAX_NAME = 80
+_MOST_GRID, _MOST_DEPTH, _MOST_RUNS = 2**18, 8, 1000
 
 
 def read_grid(path: PathLike) -> Json:
@@ -53,8 +55,8 @@ def read_grid(path: PathLike) -> Json:
         Not a valid grid, or a setting that occurs twice.
     """
     try:
-        text = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = _read_yaml(path)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise _invalid(path, "a readable YAML file", " ".join(str(error).split())[:160]) from error
     if not isinstance(text, dict) or set(text) - set(_KEYS) or ("grid" in text) == ("runs" in text):
         keys = ", ".join(map(str, text)) if isinstance(text, dict) else type(text).__name__
@@ -63,8 +65,8 @@ def read_grid(path: PathLike) -> Json:
     settings = _combinations(path, text["grid"]) if "grid" in text else text["runs"]
     if not isinstance(fixed, dict) or not isinstance(settings, list) or not all(isinstance(s, dict) for s in settings):
         raise _invalid(path, "`fixed` as a mapping and `runs` as a list of mappings", "something else")
-    if not settings:
-        raise _invalid(path, "at least one setting", "none")
+    if not 0 < len(settings) <= _MOST_RUNS:
+        raise _invalid(path, f"at least one setting, and at most {_MOST_RUNS:,}", f"{len(settings):,}")
     if notebooks is not None and not isinstance(notebooks, list):
         raise _invalid(path, "`notebooks` as a list", repr(notebooks))
     varied = list(dict.fromkeys(name for setting in settings for name in setting))
@@ -78,6 +80,16 @@ def read_grid(path: PathLike) -> Json:
             raise _invalid(path, "each setting once", f"{setting} twice")
         runs[name] = {**fixed, **setting}
     return {"notebooks": notebooks and list(map(str, notebooks)), "varied": varied, "runs": runs}
+
+
+def _read_yaml(path: PathLike) -> object:
+    """Read YAML within bounds: text of :data:`_MOST_GRID` bytes, without aliases, not nested deeply."""
+    text, depth = read_text(path, most=_MOST_GRID), 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _MOST_DEPTH:
+            raise ValueError("aliases" if depth <= _MOST_DEPTH else "lists nested too deeply")
+    return yaml.safe_load(text)
 
 
 def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None) -> pd.DataFrame:
@@ -142,6 +154,9 @@ def _combinations(path: PathLike, grid: object) -> list[Json]:
     """List every combination of the values of a grid."""
     if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
         raise _invalid(path, "`grid` as a mapping of names to lists of values", repr(grid)[:120])
+    runs = math.prod(map(len, grid.values()))
+    if runs > _MOST_RUNS:
+        raise _invalid(path, f"at most {_MOST_RUNS:,} runs", f"a grid of {runs:,}")
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())] if grid else []
 
 
