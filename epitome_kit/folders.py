@@ -79,13 +79,14 @@ def links_out(folder: str | os.PathLike[str]) -> list[Path]:
         In natural order; a link inside a folder behind another one is not listed.
     """
     root = Path(folder)
-    home, leads = root.resolve(), dict.fromkeys([root], False)
+    home, leads = os.path.realpath(root), dict.fromkeys([root], False)
     found: dict[Path, None] = {}
     for path, _ in walk_entries(root):
         way = [path, *(parent for parent in path.parents if parent.is_relative_to(root))]
         for place in reversed(way):
             if place not in leads:
-                leads[place] = leads[place.parent] or (place.is_symlink() and not place.resolve().is_relative_to(home))
+                target = Path(os.path.realpath(place)) if place.is_symlink() else None
+                leads[place] = leads[place.parent] or (target is not None and not target.is_relative_to(home))
                 if leads[place] and not leads[place.parent]:
                     found[place] = None
     return list(found)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TaskProgressColumn, TimeRemainingColumn
 
 from epitome_kit.cluster import R, T, map_on_cluster, scheduler
-from epitome_kit.errors import ParameterError
+from epitome_kit.errors import ParameterError, plain
 from epitome_kit.escaping import label_column, plain_console
 from epitome_kit.system import container_memory_bytes
 
@@ -113,7 +113,7 @@ def _bar(title: str, total: int | None, measure: ProgressColumn) -> Iterator[Cal
     console, hidden = _console()
     columns = (label_column(), BarColumn(), measure, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600) as bar:
-        yield partial(bar.advance, bar.add_task(title, total=total))
+        yield partial(bar.advance, bar.add_task(plain(title), total=total))
 
 
 def _console() -> tuple[Console, bool]:
