@@ -18,7 +18,7 @@ _MAX_LENGTH = 80
 MANUFACTURERS = """
 siemens healthineers healthcare ge general electric gems philips toshiba canon hitachi fujifilm united imaging uih
 hyperfine neusoft alltech medical systems system healthcare corporation company gmbh ag co ltd inc nema mec tec
-best bruker epitome kit picker marconi elscint fonar esaote agilent varian
+best bruker epitome kit picker marconi elscint fonar esaote agilent
 """
 
 MODELS = """
