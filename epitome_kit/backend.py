@@ -15,6 +15,9 @@ import numpy as np
 
 from epitome_kit.errors import ToolError
 from epitome_kit.extras import is_installed, missing_extra
+from epitome_kit.files import PathLike
+from epitome_kit.io.model_files import bad_model, read_config
+from epitome_kit.system import memory_limit
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # messages at level error may be harmless; real errors raise
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -48,10 +51,45 @@ except (ImportError, ValueError) as error:
     hint = f"unset KERAS_BACKEND, or install {backend}" if backend else "`epitome doctor` lists missing packages"
     raise ToolError("backend", "Keras with an installed backend", received, hint) from error
 
+_MOST_LOADED = 4 * 2**30
+"""Memory that a network may take while it is loaded, in bytes; those of the kit take some megabytes."""
+
+
+def load_model(path: PathLike, *, where: str, expected: str = "a network of the kit") -> Model:
+    """Load a network, in the safe mode of Keras and within bounds.
+
+    Parameters
+    ----------
+    path : path
+        File ``.keras``.
+    where : str
+        The step to name in an error.
+    expected : str, default="a network of the kit"
+        What to expect in an error.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be read, would run code, or is too large; see
+        :func:`epitome_kit.io.model_files.read_config`.
+    """
+    read_config(path, where=where, expected=expected)
+    try:
+        with memory_limit(_MOST_LOADED):
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a hostile or damaged file can raise anything in Keras
+        raise bad_model(path, str(error) or type(error).__name__, where=where, expected=expected) from error
+
+
 Tensor = Any
 """Tensor of any backend, which share no base class."""
 
-__all__ = ["Input", "Model", "gradient", "keras", "layers", "ops"]
+__all__ = ["Input", "Model", "gradient", "keras", "layers", "load_model", "ops"]
 
 
 def gradient(function: Callable[[Tensor], Tensor], at: "np.ndarray | Tensor") -> np.ndarray:

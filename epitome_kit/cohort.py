@@ -9,9 +9,10 @@ import pandas as pd
 
 from epitome_kit.contrast_table import CONTRASTS, reference_contrast
 from epitome_kit.errors import CohortError, ParameterError, plain
+from epitome_kit.escaping import markdown
 from epitome_kit.files import PathLike, write_json, write_text, write_tsv
 from epitome_kit.io.unread_files import find_unread_files, name_files
-from epitome_kit.ledger import LEDGER, Entry, read_ledger, warn_of_older_rules, write_ledger
+from epitome_kit.ledger import LEDGER, ORIGINS, Entry, read_ledger, warn_of_older_rules, write_ledger
 from epitome_kit.sidecars import (
     read_annotated_slices,
     read_dataset_name,
@@ -86,7 +87,7 @@ class Cohort:
     name : str
         From ``dataset_description.json``.
     participants : DataFrame
-        Indexed by participant_id; columns as in :data:`COLUMNS`.
+        Indexed by participant_id; columns and values as in :data:`COLUMNS`, other text is missing.
     subjects : dict of str to Subject
         Subjects that can be opened, by id.
     excluded : DataFrame
@@ -314,8 +315,8 @@ def write_dataset(
     subjects = [Entry(name, "subject", reason=reason) for name, reason in excluded]
     notes = [Entry(name, "note", name, reason=repair) for name, repair in repaired]
     write_ledger(root, [*subjects, *notes, *entries])
-    write_text(root / ".bidsignore", f"{LEDGER}\n*.xlsx\n")
-    write_text(root / "README.md", f"# {name}\n\n{readme.strip()}\n")
+    write_text(root / ".bidsignore", f"{LEDGER}\n{ORIGINS}/\n*.xlsx\n")
+    write_text(root / "README.md", f"# {markdown(name)}\n\n{readme.strip()}\n")
 
 
 def _read_subject(folder: Path) -> Subject:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-"""Characters that end a line, move the cursor or change the direction of text."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff]+")
+"""Characters that end a line, move the cursor, change the direction of text or hide in it."""
 
 _EXPECTED, _RECEIVED = "expected ", "; received "
 
@@ -25,7 +25,7 @@ def plain(text: object) -> str:
     str
         Control characters are replaced by a space, non-UTF-8 bytes are escaped.
     """
-    return _CONTROL.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
+    return CONTROL.sub(" ", str(text)).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import OutputError
+from epitome_kit.folders import open_file, refuse_links
 from epitome_kit.system import put_in_place
 from epitome_kit.temporary import PARTIAL, owned_name
 
@@ -28,6 +29,12 @@ Json = dict[str, Any]
 
 MOST_TEXT = 64 * 2**20
 """Maximum size of a text file, such as a sidecar or a table, in bytes."""
+
+MOST_NOTES = 4 * 2**20
+"""Maximum size of a sidecar, in bytes."""
+
+MOST_COLUMNS = 20_000
+"""Maximum number of columns of a table."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _FORMULA = re.compile(r"'*[=+\-@\t]")
@@ -82,6 +89,14 @@ def whole_file(path: PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_output(out: PathLike, *, where: str) -> None:
+    """Create a folder; raise an error if it cannot be written to, or holds links that lead out of it."""
+    with whole_file(Path(out) / ".writable"):
+        pass
+    (Path(out) / ".writable").unlink(missing_ok=True)
+    refuse_links(out, where=where)
+
+
 def write_text(path: PathLike, text: str) -> None:
     """Write text as UTF-8, whole or not at all; characters that UTF-8 cannot encode are escaped."""
     with whole_file(path) as temporary:
@@ -98,7 +113,7 @@ def write_json(path: PathLike, value: object) -> None:
     write_text(path, json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: PathLike, *, missing: Json | None = None) -> Json:
+def read_json(path: PathLike, *, missing: Json | None = None, most: int = MOST_TEXT) -> Json:
     """Read a JSON file, or return `missing`, if given, where the file does not exist.
 
     Parameters
@@ -107,6 +122,8 @@ def read_json(path: PathLike, *, missing: Json | None = None) -> Json:
         File to read.
     missing : dict, default=None
         Returned where there is no file; None raises instead.
+    most : int, default=MOST_TEXT
+        Maximum size in bytes.
 
     Returns
     -------
@@ -116,23 +133,25 @@ def read_json(path: PathLike, *, missing: Json | None = None) -> Json:
     Raises
     ------
     ValueError
-        Invalid JSON, larger than :data:`MOST_TEXT`, or nested too deeply.
+        Invalid JSON, larger than `most`, or nested too deeply.
     """
     if missing is not None and not Path(path).is_file():
         return missing
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path, most=most))
     except RecursionError as error:
         raise ValueError("lists nested too deeply") from error
 
 
-def read_text(path: PathLike) -> str:
+def read_text(path: PathLike, *, most: int = MOST_TEXT) -> str:
     """Read a text file in UTF-8.
 
     Parameters
     ----------
     path : path
         File to read.
+    most : int, default=MOST_TEXT
+        Maximum size in bytes.
 
     Returns
     -------
@@ -142,12 +161,14 @@ def read_text(path: PathLike) -> str:
     Raises
     ------
     ValueError
-        Another encoding, or larger than :data:`MOST_TEXT`.
+        Another encoding, or larger than `most`.
+    OSError
+        See :func:`epitome_kit.folders.open_file`.
     """
-    with open(path, "rb") as stream:
-        content = stream.read(MOST_TEXT + 1)
-    if len(content) > MOST_TEXT:
-        raise ValueError(f"more than {MOST_TEXT >> 20} MB of text")
+    with open_file(path) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most / 2**20:.3g} MB of text")
     return content.decode("utf-8-sig")
 
 
@@ -212,6 +233,9 @@ def read_tsv_text(text: str, *, dtype: type | dict[str, type] | None = None) -> 
     DataFrame
         One row per line.
     """
+    columns = text.partition("\n")[0].count("\t") + 1
+    if columns > MOST_COLUMNS:
+        raise ValueError(f"{columns:,} columns, where at most {MOST_COLUMNS:,} are read")
     table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], dtype=dtype)
     table = table.rename(columns=unquoted)
     for name in table.select_dtypes(exclude=["number", "bool"]):
@@ -242,7 +266,7 @@ def checksum(*paths: PathLike) -> str:
     """Return the first 16 hex digits of the SHA-256 of one or more files."""
     digest = hashlib.sha256()
     for path in paths:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:16]

@@ -1,10 +1,14 @@
-"""Walk through folders in natural order; follow links, skip system files."""
+"""Walk through folders in natural order; follow links, skip system files; open regular files alone."""
 
+import errno
 import os
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from epitome_kit.errors import OutputError
 
 _LITTER = re.compile(
     r"\._.*|\.DS_Store|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|__MACOSX|Icon\r|Thumbs\.db|desktop\.ini|"
@@ -37,6 +41,81 @@ def natural_key(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
     numbers = [str(digits).lstrip("0") for digits in parts[1::2]]
     parts[1::2] = [(len(digits), digits) for digits in numbers]
     return tuple(part.casefold() if isinstance(part, str) else part for part in parts), text
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file of somebody else for reading; whatever is no file is refused before it is opened.
+
+    Parameters
+    ----------
+    path : path
+        A link is followed.
+
+    Returns
+    -------
+    binary stream
+
+    Raises
+    ------
+    OSError
+        A pipe, a device or a socket, which can wait for ever or have no end; no such file.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "a pipe, a device or a socket, not a file", os.fspath(path))
+    return open(path, "rb")
+
+
+def links_out(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the links below a folder that lead out of it: to files, or to folders that are walked.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of Path
+        In natural order; a link inside a folder behind another one is not listed.
+    """
+    root = Path(folder)
+    home, leads = os.path.realpath(root), dict.fromkeys([root], False)
+    found: dict[Path, None] = {}
+    for path, _ in walk_entries(root):
+        way = [path, *(parent for parent in path.parents if parent.is_relative_to(root))]
+        for place in reversed(way):
+            if place not in leads:
+                target = Path(os.path.realpath(place)) if place.is_symlink() else None
+                leads[place] = leads[place.parent] or (target is not None and not target.is_relative_to(home))
+                if leads[place] and not leads[place.parent]:
+                    found[place] = None
+    return list(found)
+
+
+def refuse_links(out: str | os.PathLike[str], *, where: str) -> None:
+    """Raise an error if a folder to write to holds a link that leads out of it, such as ``out/sub-01``.
+
+    Parameters
+    ----------
+    out : path
+        May not exist yet; it may be a link itself.
+    where : str
+        The step to name in the error.
+
+    Raises
+    ------
+    OutputError
+        There is such a link: what is written to it would land in another folder.
+    """
+    root = os.path.realpath(out)
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            place = os.path.join(folder, name)
+            if os.path.islink(place) and not Path(os.path.realpath(place)).is_relative_to(root):
+                received = f"{place}, a link to {os.path.realpath(place)}"
+                raise OutputError(
+                    where, "a folder without links that lead out of it", received, "remove the link, or choose another"
+                )
 
 
 def walk_files(folder: str | os.PathLike[str]) -> Iterator[Path]:

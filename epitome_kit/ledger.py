@@ -17,6 +17,9 @@ from epitome_kit.tables import read_text_table
 LEDGER = "sources.tsv"
 """Name of the ledger in the folder of a cohort."""
 
+ORIGINS = ".sources"
+"""Folder of a cohort with what links each subject to its source; as private as the ledger."""
+
 RULES = 2
 """Version of the import rules; cohorts made by an older version should be imported again."""
 
@@ -56,7 +59,8 @@ class Entry(NamedTuple):
         for a subject its original name.
     kind : str
         ``"scan"``, ``"series"``, ``"mask"``, ``"table"``, ``"label"`` (a row of a
-        table), ``"file"``, ``"subject"`` or ``"note"`` (a remark about a subject).
+        table), ``"file"``, ``"link"`` (one that leads out of the imported folder and
+        was followed), ``"subject"`` or ``"note"`` (a remark about a subject).
     subject : str
         Subject of the cohort, or empty.
     taken_as : str
@@ -264,7 +268,7 @@ def made_by_older_rules(root: PathLike) -> bool:
     path = root / LEDGER
     if path.is_file():
         with path.open(encoding="utf-8", errors="replace") as stream:
-            return f"(rules {RULES})" not in stream.readline()
+            return f"(rules {RULES})" not in stream.readline(1000)
     return any((root / name).is_file() for name in _BEFORE)
 
 

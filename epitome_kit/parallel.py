@@ -10,19 +10,11 @@ import psutil
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    track,
-)
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TaskProgressColumn, TimeRemainingColumn
 
 from epitome_kit.cluster import R, T, map_on_cluster, scheduler
-from epitome_kit.errors import ParameterError, ToolError
+from epitome_kit.errors import ParameterError, ToolError, plain
+from epitome_kit.escaping import label_column, plain_console
 from epitome_kit.processes import end_with_parent
 from epitome_kit.system import container_memory_bytes
 from epitome_kit.temporary import mark_shared_memory
@@ -72,9 +64,12 @@ def for_each(function: Callable[[T], R], items: Iterable[T], *, title: str, work
     else:
         fitting = max(1, int(memory_mb() // WORKER_MB) - 1)
         numbered = enumerate(_on_this_machine(function, items, min(workers or 1, fitting)))
-    console, hidden = _console()
+    results: dict[int, R] = {}
     try:
-        results = dict(track(numbered, title, total=len(items), console=console, transient=True, disable=hidden))
+        with step_bar(title, len(items)) as advance:
+            for index, result in numbered:
+                results[index] = result
+                advance(1)
     except TerminatedWorkerError as error:
         expected, hint = "processes that run to their end", "use fewer `--workers`; finished items are kept"
         raise ToolError("for_each", expected, "one that was killed, often for lack of memory", hint) from error
@@ -132,14 +127,14 @@ def byte_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def _bar(title: str, total: int | None, measure: ProgressColumn) -> Iterator[Callable[[int], None]]:
     console, hidden = _console()
-    columns = (TextColumn("{task.description}"), BarColumn(), measure, TimeRemainingColumn())
+    columns = (label_column(), BarColumn(), measure, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600) as bar:
-        yield partial(bar.advance, bar.add_task(title, total=total))
+        yield partial(bar.advance, bar.add_task(plain(title), total=total))
 
 
 def _console() -> tuple[Console, bool]:
     """Return standard error, and whether a progress bar on it is hidden."""
-    console = Console(stderr=True)
+    console = plain_console()
     return console, not (console.is_terminal or console.is_jupyter)
 
 

@@ -118,7 +118,12 @@ def end_with_parent(parent: int, at_once: bool = True) -> None:
 
 
 def run_program(
-    command: Sequence[str], *, timeout_s: float, cwd: str | Path | None = None, env: dict[str, str] | None = None
+    command: Sequence[str],
+    *,
+    timeout_s: float,
+    cwd: str | Path | None = None,
+    env: dict[str, str] | None = None,
+    limit: Callable[[], None] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program, and wait for it; it ends with this process, as does whatever it starts.
 
@@ -132,6 +137,8 @@ def run_program(
         Folder to run in; None means the current one.
     env : dict of str to str, default=None
         Environment; None means that of this process.
+    limit : callable, default=None
+        Called in the new process before the program starts, to limit it; not on Windows.
 
     Returns
     -------
@@ -149,7 +156,7 @@ def run_program(
     supervised = [sys.executable, "-S", "-P", __file__, str(os.getpid()), *command] if group else list(command)
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
-        supervised, cwd=cwd, env=env, text=True, errors="replace", start_new_session=group, **pipes
+        supervised, cwd=cwd, env=env, text=True, errors="replace", start_new_session=group, preexec_fn=limit, **pipes
     ) as process:
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from epitome_kit.errors import CohortError, plain
-from epitome_kit.files import Json, PathLike, read_json, read_tsv
+from epitome_kit.files import MOST_NOTES, Json, PathLike, read_json, read_tsv
 from epitome_kit.io.content import describe_content, first_bytes
+from epitome_kit.vocabulary import known_labels
 
 
 def read_table(path: PathLike) -> pd.DataFrame:
@@ -43,7 +44,7 @@ def read_table(path: PathLike) -> pd.DataFrame:
 def read_json_sidecar(path: Path) -> Json:
     """Read a JSON object from a file; return an empty dict if the file does not exist."""
     try:
-        notes = read_json(path, missing={})
+        notes = read_json(path, missing={}, most=MOST_NOTES)
         if not isinstance(notes, dict):
             raise ValueError(f"a {type(notes).__name__} instead of an object")
     except (OSError, ValueError) as error:
@@ -65,7 +66,7 @@ def read_participants(root: Path, subjects: Iterable[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by participant_id, sorted.
+        Indexed by participant_id, sorted; see :func:`epitome_kit.vocabulary.known_labels`.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def read_participants(root: Path, subjects: Iterable[str]) -> pd.DataFrame:
             f"{', '.join(map(str, repeated[:5]))} more than once in {path}",
             "keep one row for each subject",
         )
-    return table.set_index("participant_id").reindex(sorted(subjects))
+    return known_labels(table.set_index("participant_id").reindex(sorted(subjects)))
 
 
 def read_dataset_name(root: Path) -> str:

@@ -15,13 +15,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
+
+from epitome_kit.processes import run_program
 
 _REPLACE_ATTEMPTS = 20
 _REPLACE_PAUSE_S = 0.1
@@ -213,6 +215,79 @@ def _interrupt(seconds: int, exceeded: Callable[[], Exception]) -> Iterator[None
     finally:
         timer.cancel()
         timer.join()
+
+
+@contextmanager
+def memory_limit(more: int) -> Iterator[None]:
+    """Limit the memory that this process may take in addition, so that a bomb raises an error instead of filling it.
+
+    By ``RLIMIT_AS``, of the whole process; without effect on Windows and on macOS.
+
+    Parameters
+    ----------
+    more : int
+        In bytes.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + more
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def run_limited(
+    command: Sequence[str], *, seconds: int, memory_bytes: int, file_bytes: int
+) -> subprocess.CompletedProcess[str]:
+    """Run native code on bytes of somebody else: without environment, and with limits that the system enforces.
+
+    On Windows only the time is limited, and the variables are kept that programs need there.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program, as an absolute path, and its arguments.
+    seconds : int
+        Maximum time.
+    memory_bytes, file_bytes : int
+        Maximum memory, and maximum size of each file that it writes.
+
+    Returns
+    -------
+    CompletedProcess
+        With its output as text.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        It took longer.
+    """
+    if sys.platform == "win32":
+        kept, limits = ["SYSTEMROOT", "TEMP"], None
+    else:
+        import resource
+
+        kept = list[str]()
+        stated = {"RLIMIT_AS": memory_bytes, "RLIMIT_FSIZE": file_bytes, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0}
+
+        def limits() -> None:
+            for name, most in stated.items():
+                _, hard = resource.getrlimit(getattr(resource, name))
+                most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+                resource.setrlimit(getattr(resource, name), (most, hard))
+
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    return run_program(command, timeout_s=seconds, env=env, limit=limits)
 
 
 def container_memory_bytes() -> int | None:

@@ -4,22 +4,18 @@ import csv
 import gzip
 import io
 import re
-import warnings
-import zipfile
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, time
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from epitome_kit.errors import TableError
-from epitome_kit.files import MOST_TEXT, PathLike
-
-if TYPE_CHECKING:
-    from openpyxl import cell, worksheet
+from epitome_kit.files import MOST_COLUMNS, MOST_TEXT, PathLike
+from epitome_kit.folders import open_file
+from epitome_kit.spreadsheets import read_sheets, strip_cell
 
 Header = Collection[str] | Callable[[list[str]], bool] | None
 """Names that a header has, or a function that recognises one; see :func:`read_text_table`."""
@@ -29,13 +25,10 @@ _NONE = "\x1f"
 """Delimiter for a table with one column."""
 
 _MOST_ABOVE = 30
-_MOST_CELLS = 20_000_000
 _SNIFFED = 200
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _OLD_EXCEL = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x09\x08", b"\x09\x04", b"\x09\x02")
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]+\d+:[A-Z]+\d+)"')
-_HIDDEN = re.compile(rb'<(?:\w+:)?(row|col)\s(?=[^>]*?\bhidden="(?:1|true)")(?=[^>]*?\b(?:r|min)="(\d+)")')
 _POINTER = re.compile(rb"version https://git-lfs|[./]*(\.git/)?annex/objects/")
 _FETCH = "fetch it with `datalad get` or `git lfs pull`, or download the table again"
 _SAVE_AS = "open it in a spreadsheet, and save it as .xlsx or .csv"
@@ -72,8 +65,8 @@ def read_text_table(path: PathLike, *, where: str, columns: Header = None) -> pd
     Raises
     ------
     TableError
-        The file cannot be read, is not a table, is larger than 64 MB, or several sheets
-        have the header and differ.
+        The file cannot be read, is not a table, is larger than 64 MB, has more than 20,000
+        columns, or several sheets have the header and differ.
     """
     path = Path(path)
     try:
@@ -96,7 +89,7 @@ def is_unfetched(path: PathLike) -> bool:
         return True
     if not path.is_file():
         return False
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         return _POINTER.match(stream.read(200)) is not None
 
 
@@ -110,9 +103,9 @@ def _read(path: Path) -> bytes:
         raise ValueError("a pipe or a device", "write it to a file first")
     if is_unfetched(path):
         raise ValueError("a pointer to content that was not fetched", _FETCH)
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         packed = stream.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else open(path, "rb") as stream:
+    with gzip.open(path) if packed else open_file(path) as stream:
         content = stream.read(MOST_TEXT + 1)
     if len(content) > MOST_TEXT:
         raise ValueError(f"more than {MOST_TEXT >> 20} MB of text", "split the table, or remove columns")
@@ -171,6 +164,8 @@ def _from_text(decoded: tuple[str, str | None], columns: Header, tabs: bool) -> 
     start = _find_header([row for _, row in records], columns) or 0
     names, rows = records[start][1], records[start + 1 :]
     width = len(names)
+    if width > MOST_COLUMNS:
+        raise ValueError(f"{width:,} columns", f"keep at most {MOST_COLUMNS:,}: choose features first")
     if delimiter == "\t" and rows and all(len(row) == width + 1 for _, row in rows):
         names, width, note = ["", *names], width + 1, "the header has no name for the first column, as R writes it"
     for line, row in rows:
@@ -186,7 +181,7 @@ def _records(text: str, delimiter: str, most: int | None = None) -> list[tuple[i
     def read(*, strict: bool = False, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL) -> list[tuple[int, list[str]]]:
         stream = io.StringIO(text)
         reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=strict, quoting=quoting)
-        found = ((reader.line_num, [_strip(cell) for cell in row]) for row in islice(reader, most))
+        found = ((reader.line_num, [strip_cell(cell) for cell in row]) for row in islice(reader, most))
         return [(line, row) for line, row in found if any(row)]
 
     try:
@@ -197,13 +192,7 @@ def _records(text: str, delimiter: str, most: int | None = None) -> list[tuple[i
 
 def _from_excel(content: bytes, columns: Header) -> pd.DataFrame:
     """Read the sheet that has the header, or else the first sheet that is not empty."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        claimed = sum(entry.file_size for entry in archive.infolist())
-        if not any(re.fullmatch(r"xl/workbook\d*\.xml", name) for name in archive.namelist()):
-            raise ValueError("a zip archive, not an .xlsx file", "unpack it, or save the table as .xlsx or .csv")
-    if claimed > MOST_TEXT:
-        raise ValueError(f"{claimed >> 20} MB inside", "remove pictures and other sheets, or save the table as .csv")
-    sheets = _sheets(content)
+    sheets = read_sheets(content)
     if not sheets:
         raise ValueError("only empty sheets", "give a table with a header line and one line per subject")
     fitting = [each for each in sheets if columns is not None and _find_header(each.rows, columns) is not None]
@@ -219,101 +208,6 @@ def _from_excel(content: bytes, columns: Header) -> pd.DataFrame:
         names = ", ".join(name for name, *_ in fitting[:5])
         raise ValueError(f"{len(frames)} sheets with this header: {names}", "keep one, or save it as .csv")
     return frames[0]
-
-
-class _Sheet(NamedTuple):
-    name: str
-    rows: list[list[str]]
-    shown: bool
-    marked: set[str]
-    notes: list[str]
-
-
-def _sheets(content: bytes) -> list[_Sheet]:
-    """Return sheets that are not empty, visible ones first."""
-    sheets = _cells(content, data_only=False)
-    formulas = {sheet.name: sheet.marked for sheet in sheets if sheet.marked}
-    if formulas:
-        sheets = _cells(content, data_only=True)
-        for sheet in sheets:
-            cells = sorted(sheet.marked & formulas.get(sheet.name, set()))
-            if cells:
-                reason = f"a formula without its value in {cells[0]} of sheet {sheet.name!r}"
-                raise ValueError(reason, "open it in Excel, and save it again")
-    return [sheet for sheet in sheets if sheet.rows]
-
-
-def _cells(content: bytes, *, data_only: bool) -> list[_Sheet]:
-    """Read all sheets; `marked` are the cells with a formula, or without a value for `data_only`."""
-    import openpyxl
-
-    count = 0
-    sheets: list[_Sheet] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=data_only)
-        for sheet in sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible"):
-            sheet.reset_dimensions()
-            rows: list[list[str]] = []
-            marked: set[str] = set()
-            for cells in sheet.iter_rows():
-                count += len(cells)
-                if count > _MOST_CELLS:
-                    raise ValueError(f"more than {_MOST_CELLS:,} cells", "remove empty columns, or save it as .csv")
-                for cell in cells:
-                    if cell.data_type == "f" or data_only and cell.data_type == "n" and cell.value is None:
-                        marked.add(getattr(cell, "coordinate", ""))
-                rows.append([_displayed(cell) for cell in cells])
-            notes = _fill_merged_cells(sheet, rows)
-            rows = [row for row in rows if any(row)]
-            sheets.append(_Sheet(sheet.title, rows, sheet.sheet_state == "visible", marked, notes))
-    return sheets
-
-
-def _fill_merged_cells(sheet: "worksheet._read_only.ReadOnlyWorksheet", rows: list[list[str]]) -> list[str]:
-    """Fill vertically merged cells and return notes on merged and hidden ones, which the XML of the sheet lists."""
-    from openpyxl.utils import range_boundaries
-
-    with sheet.parent._archive.open(sheet._worksheet_path) as stream:
-        content = stream.read()
-    filled = []
-    for place in _MERGED.findall(content):
-        column, first, _, last = range_boundaries(place.decode())
-        text = rows[first - 1][column - 1] if first <= len(rows) and column <= len(rows[first - 1]) else ""
-        below = rows[first : min(last, len(rows))] if text else []
-        for row in below:
-            row += [""] * (column - len(row))
-            row[column - 1] = text
-        filled += [place.decode()] * bool(below)
-    hidden = {kind: [int(number) for of, number in _HIDDEN.findall(content) if of == kind] for kind in (b"row", b"col")}
-    lines = [number for number in hidden[b"row"] if number <= len(rows) and any(rows[number - 1])]
-    notes = [
-        f"filled {len(filled)} merged cells down, such as {filled[0]}" if filled else None,
-        f"read hidden rows too, {len(lines)} in all, such as row {lines[0]}" if lines else None,
-        "read hidden columns too" if hidden[b"col"] else None,
-    ]
-    return [note for note in notes if note]
-
-
-def _displayed(cell: "cell.ReadOnlyCell") -> str:
-    """Return the text of an Excel cell as it is displayed."""
-    value = cell.value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, (int, float)):
-        whole = float(value).is_integer() and abs(value) < 1e21
-        digits = re.fullmatch(r'"?(0{2,})"?', cell.number_format) if whole and value >= 0 else None
-        text = str(int(value)) if whole else repr(value)
-        return text.zfill(len(digits[1])) if digits else text
-    if isinstance(value, datetime) and value.time() == time():
-        value = value.date()
-    return value.isoformat() if hasattr(value, "isoformat") else _strip(str(value))
-
-
-def _strip(text: str) -> str:
-    return text.strip().strip("\ufeff\u200b").strip()
 
 
 def _find_header(rows: Sequence[list[str]], columns: Header) -> int | None:

@@ -1,5 +1,6 @@
 """Paths of the files of a run, and functions that read them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -66,6 +67,7 @@ class Workspace:
     folder: PathLike
 
     parameters = _Member("parameters.json")  # what the run was asked for
+    private = _Member(".private.json")  # paths of scans, which may name people; not to be shared
     provenance = _Member("provenance.json")  # versions, machine and inputs
     manifest = _Member("manifest.json")  # which notebook wrote which file, with checksums
     notebooks = _Member("notebooks")  # executed notebooks
@@ -106,6 +108,50 @@ class Workspace:
         """List everything that a run writes, whether it exists or not; `fresh` removes these and nothing else."""
         members = [member for member in vars(Workspace).values() if isinstance(member, _Member)]
         return [Path(self.folder) / member.name for member in members]
+
+
+def stand_in(scan: str) -> str:
+    """Return the name by which pages, parameters and notebooks call the scan of a user.
+
+    Parameters
+    ----------
+    scan : str
+        Path of the scan.
+
+    Returns
+    -------
+    str
+        Such as ``"scan.nii.gz"``; empty if `scan` is.
+    """
+    ending = re.search(r"\.(nii|nii\.gz|mg[hz]|nrrd|mha|zip)$", scan, re.IGNORECASE)
+    return f"scan{ending[0].lower() if ending else ''}" if scan else ""
+
+
+def find_scan(scan: str, workspace: str | Path) -> Path:
+    """Return the path of the scan that a parameter names.
+
+    Parameters
+    ----------
+    scan : str
+        A path, or the name that :func:`stand_in` gave to one.
+    workspace : path
+        The run, whose private file holds the path.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ParameterError
+        There is no such file.
+    """
+    known = read_json(Workspace(workspace).private, missing={}).get("scan")
+    path = Path(known) if isinstance(known, str) and known and stand_in(known) == scan else Path(scan)
+    if not path.is_file():
+        hint = "give its path again: `-p 'scan=\"/path/to/scan.nii.gz\"'`"
+        raise ParameterError("run", "an existing scan", f"{scan}, whose file is not there", hint)
+    return path
 
 
 def run_parameters(workspace: PathLike) -> Json:

@@ -320,8 +320,10 @@ def test_the_spreadsheet_has_a_row_an_image_with_its_labels(root, tmp_path):
 
 @pytest.mark.parametrize("text", ["=1+1", '=HYPERLINK("http://a")', "bell\a", "+1", "@SUM(A1)"])
 def test_text_in_the_spreadsheet_stays_text(root, tmp_path, text):
-    _relabel(root, read_tsv(root / "participants.tsv").assign(source_id=[text, "b", "c", "d"]))
-    sheet = _sheet(root, tmp_path / "dataset.xlsx")
+    cohort = open_cohort(root)
+    cohort.participants["source_id"] = [text, "b", "c", "d"]
+    write_spreadsheet(cohort, audit_cohort(cohort), tmp_path / "dataset.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "dataset.xlsx").active
     column = next(sheet.values).index("source_id")
     cell = sheet.cell(2, column + 1)
     assert cell.data_type == "s" and cell.value == text.replace("\a", " ")

@@ -8,7 +8,7 @@ import pytest
 from made_dicom import FLAIR, PD, SECRETS, SHAPE, T1, T1CE, T2, lps_affine, multiframe, series, voxels, write_series
 from tiny import raises_three_lines
 
-from epitome_kit.errors import CohortError, ImageError, OutputError, ParameterError
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, OutputError, ParameterError
 from epitome_kit.files import read_json, read_tsv, write_tsv
 from epitome_kit.images import load_image, new_image_like
 from epitome_kit.report.run_page import write_report
@@ -240,8 +240,16 @@ def test_of_two_studies_the_first_with_most_contrasts_is_taken(tmp_path):
 def test_images_of_nobody_belong_to_their_folder(tmp_path):
     for folder in ("p1", "p2"):
         write_series(tmp_path / "in" / folder, series(patient="", study=f"1.2.{folder[1]}", **T2))
+    write_series(tmp_path / "in" / "p3", series(patient="HOSP-98", study="1.2.3", **T2))
     cohort = import_dicom(tmp_path / "in", tmp_path / "out", keep_ids=True)
-    assert list(cohort.subjects) == ["sub-p1", "sub-p2"]
+    assert sorted(cohort.subjects) == ["sub-002", "sub-003", "sub-HOSP98"], "the name of a folder is no pseudonym"
+    assert cohort.participants.source_id.dropna().tolist() == ["HOSP-98"]
+
+
+def test_text_drawn_into_the_picture_is_said(tmp_path):
+    with pytest.warns(EpitomeWarning, match="sub-001: BurnedInAnnotation is YES.* series 1"):
+        cohort = _one(tmp_path, series(BurnedInAnnotation="YES", **T2))
+    assert "BurnedInAnnotation" in cohort.repaired.repair[0]
 
 
 def test_copies_and_other_files_are_passed_over(source, tmp_path):

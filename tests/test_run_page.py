@@ -76,7 +76,7 @@ def test_the_summary_holds_the_figures_of_the_files(made):
     assert summary["tumour"]["n"] == 46
     assert summary["cohort"]["n_subjects"] == 48
     assert summary["cohort"]["class_counts"] == {"2": 32, "3": 16}
-    assert [row["id"] for row in summary["cohort"]["excluded"]] == ["case-17", "sub-047", "sub-048"]
+    assert [row["id"] for row in summary["cohort"]["excluded"]] == ["not imported", "sub-047", "sub-048"]
     assert [(row["name"], row["seconds"]) for row in summary["notebooks"]] == [
         (name, 20.5 + 40 * number) for number, name in enumerate(NOTEBOOKS)
     ]

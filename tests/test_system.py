@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -192,3 +193,50 @@ def test_the_memory_of_a_container_is_read_where_it_is_limited(tmp_path, monkeyp
     for text, bytes_ in (("max\n", None), ("1073741824\n", 2**30)):
         limit.write_text(text)
         assert system.container_memory_bytes() == bytes_
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such limit")
+
+
+@linux
+def test_memory_is_limited_inside_the_context_and_not_after_it():
+    with pytest.raises(MemoryError), system.memory_limit(2**28):
+        bytearray(2**30)
+    assert len(bytearray(2**29)) == 2**29
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import os; print(sorted(os.environ.keys() - {'LC_CTYPE'}))", r"\[\]"),
+        ("print(open(0).read())", ""),
+        ("bytearray(2**30)", "MemoryError"),
+        ("open('big', 'wb').write(bytes(2**22)); print('written')", "OSError|written"),
+        ("while True: pass", "never"),
+    ],
+)
+@linux
+def test_native_code_has_no_environment_and_limits(code, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    limits = {"seconds": 1 if expected == "never" else 20, "memory_bytes": 2**29, "file_bytes": 2**20}
+    try:
+        ended = system.run_limited([sys.executable, "-S", "-c", code], **limits)
+    except subprocess.TimeoutExpired:
+        ended = None
+    if expected == "never":
+        assert ended is None or ended.returncode
+        return
+    assert re.search(expected, ended.stdout + ended.stderr)
+    assert all(path.stat().st_size <= 2**20 for path in tmp_path.iterdir())
+
+
+def test_on_windows_only_time_is_limited_and_nothing_is_lost(windows, monkeypatch):
+    run = {}
+    monkeypatch.setattr(system.subprocess, "run", lambda command, **how: run.update(how))
+    monkeypatch.setenv("SYSTEMROOT", "C:")
+    monkeypatch.setenv("SECRET", "x")
+    system.run_limited(["x"], seconds=5, memory_bytes=1, file_bytes=1)
+    assert run["env"].get("SYSTEMROOT") == "C:" and "SECRET" not in run["env"]
+    assert run["preexec_fn"] is None and run["timeout"] == 5
+    with system.memory_limit(1):
+        assert len(bytearray(2**20)) == 2**20

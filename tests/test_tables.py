@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit import tables
+from epitome_kit import spreadsheets, tables
 from epitome_kit.errors import TableError
 from epitome_kit.tables import is_unfetched, read_text_table
 
@@ -191,13 +191,14 @@ def test_content_that_was_not_fetched_is_told_from_a_table(tmp_path):
 
 
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MOST_TEXT", 200_000)
+    for module in (tables, spreadsheets):
+        monkeypatch.setattr(module, "MOST_TEXT", 200_000)
     with raises_three_lines(TableError, "MB"):
         _read(tmp_path / "t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 80_000))
     with raises_three_lines(TableError, "MB inside"):
         _read(tmp_path / "t.xlsx", _book([["a" * 90, number] for number in range(5000)]))
     monkeypatch.undo()
-    monkeypatch.setattr(tables, "_MOST_CELLS", 50_000)
+    monkeypatch.setattr(spreadsheets, "_MOST_CELLS", 50_000)
     book = openpyxl.load_workbook(io.BytesIO(_book([["a"]])))
     for row in range(2, 8):
         book.active.cell(row, 16_384, "far")

@@ -3,8 +3,21 @@
 import ast
 from pathlib import Path
 
+from tiny import raises_three_lines
+
 import epitome_kit
-from epitome_kit.workspace import CASE_FACTS, CASE_SHEET, EXCLUDED_TABLE, QUALITY_PAGE, QUALITY_TABLE, Workspace
+from epitome_kit.errors import ParameterError
+from epitome_kit.files import write_json
+from epitome_kit.workspace import (
+    CASE_FACTS,
+    CASE_SHEET,
+    EXCLUDED_TABLE,
+    QUALITY_PAGE,
+    QUALITY_TABLE,
+    Workspace,
+    find_scan,
+    stand_in,
+)
 
 PACKAGE = Path(epitome_kit.__file__).parent
 FILES = {path.name for path in Workspace("").products() if path.suffix}
@@ -36,3 +49,14 @@ def test_no_name_of_a_file_stands_in_another_module():
     modules = [path for path in PACKAGE.rglob("*.py") if path.name != "workspace.py"]
     repeated = {(path.name, name) for path in modules for name in names & _literals(path)}
     assert repeated <= OF_EARLIER_IMPORTS
+
+
+def test_a_scan_is_called_by_a_stand_in_and_found_by_the_private_file(tmp_path):
+    names = {"/a/Doe^Jane_T2w.NII.GZ": "scan.nii.gz", "Doe.zip": "scan.zip", "/a/Doe.Jane": "scan", "": ""}
+    assert {path: stand_in(path) for path in names} == names
+    (tmp_path / "Jane.nii").write_bytes(b"")
+    with raises_three_lines(ParameterError, "scan.nii"):
+        find_scan("scan.nii", tmp_path)
+    write_json(Workspace(tmp_path).private, {"scan": str(tmp_path / "Jane.nii")})
+    assert find_scan("scan.nii", tmp_path) == tmp_path / "Jane.nii"
+    assert find_scan(str(tmp_path / "Jane.nii"), tmp_path) == tmp_path / "Jane.nii"

@@ -16,6 +16,7 @@ from epitome_kit.cli.options import FAILED, Json, Method, Scheduler, Trust, Work
 from epitome_kit.cli.pages import case_page
 from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_verified, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
+from epitome_kit.cli.terminal import say
 from epitome_kit.cli.tumours import extract, measure, segment
 from epitome_kit.cli.verbs import Verbs
 from epitome_kit.errors import ParameterError
@@ -145,7 +146,7 @@ def preprocess(
         page = write_quality_page(opened, out, workers=workers)
     show_frame(quality if as_json else quality.drop(columns="warnings", errors="ignore").round(3), as_json)
     show_warnings(quality)
-    typer.echo(f"Open {page}", err=as_json)
+    say(f"Open {page}", err=as_json)
 
 
 @app.command()
@@ -166,8 +167,8 @@ def strip(
     import numpy as np
 
     from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
-    from epitome_kit.lock import file_lock
     from epitome_kit.large import read_once
+    from epitome_kit.lock import file_lock
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
@@ -180,10 +181,10 @@ def strip(
             inside = np.asarray(found.dataobj) > 0
             save_image(new_image_like(np.asarray(head.dataobj, np.float32) * inside, head), brain)
     if taken_as == STRIPPED_BEFORE:
-        typer.echo("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
+        say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:
-        typer.echo(f"Warning: {text}", err=True)
-    typer.echo(f"Wrote {mask}{f' and {brain}' if brain else ''}")
+        say(f"Warning: {text}", err=True)
+    say(f"Wrote {mask}{f' and {brain}' if brain else ''}")
 
 
 @app.command()
@@ -301,7 +302,7 @@ def check(as_json: Json = False) -> None:
     failed = [what for what, state in states.items() if state == "missing"]
     absent = [what for what, state in states.items() if state != "ok" and what.startswith("extra ")]
     ready = f"Ready, without {', '.join(absent)}." if absent else "Ready: epitome run, or epitome lab."
-    typer.echo(f"Failed checks: {', '.join(failed)}." if failed else ready, err=as_json)
+    say(f"Failed checks: {', '.join(failed)}." if failed else ready, err=as_json)
     raise typer.Exit(FAILED if failed else 0)
 
 

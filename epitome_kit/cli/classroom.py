@@ -7,6 +7,7 @@ import typer
 
 from epitome_kit.cli.options import Json
 from epitome_kit.cli.printing import show_points
+from epitome_kit.cli.terminal import say
 from epitome_kit.errors import ParameterError
 
 
@@ -70,7 +71,7 @@ def notebooks(
             from epitome_kit.classroom.handouts import write_notebooks
 
             written = write_notebooks(folder, solutions=solutions)
-            typer.echo(f"Wrote {len(written)} notebooks to {folder}", err=as_json)
+            say(f"Wrote {len(written)} notebooks to {folder}", err=as_json)
     if grade:
         from epitome_kit.classroom.container import container_command
         from epitome_kit.classroom.marking import mark_folder

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from epitome_kit.cli.printing import show
+from epitome_kit.cli.terminal import say
 
 if TYPE_CHECKING:
     from epitome_kit.cohort import Cohort
@@ -34,8 +33,8 @@ def show_cohort(cohort: "Cohort", as_json: bool) -> None:
     show(output, as_json, rows)
     if unclear := int(cohort.ledger.reason.str.startswith(UNDECIDED).sum()):
         hint = f"fill in the column decision of {cohort.root / LEDGER}, and import again with --decisions and that file"
-        typer.echo(f"Warning: {unclear} of the files left out could not be identified: {hint}.", err=True)
-    typer.echo(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
+        say(f"Warning: {unclear} of the files left out could not be identified: {hint}.", err=True)
+    say(f"Next: epitome inspect {cohort.root}, then epitome run --cohort {cohort.root}", err=as_json)
 
 
 def _count_labels(cohort: "Cohort") -> dict[str, int]:

@@ -9,6 +9,7 @@ from rich.table import Column
 
 from epitome_kit.cli.options import Json
 from epitome_kit.cli.printing import show
+from epitome_kit.cli.terminal import say
 from epitome_kit.contrast_table import CONTRASTS, either
 
 
@@ -38,9 +39,9 @@ def contrasts(
     show(judged, as_json, rows, (Column("file", overflow="fold"), "contrast", "evidence"))
     unclear = sum(row["contrast"] is None for row in judged)
     if not judged:
-        typer.echo("No scan was found.", err=as_json)
+        say("No scan was found.", err=as_json)
     elif unclear:
         hint = "state it, as in `epitome segment T1w=FILE`, or in BIDS by suffix and `ce-`"
-        typer.echo(f"{unclear} of {len(judged)} could not be identified: {hint}.", err=as_json)
+        say(f"{unclear} of {len(judged)} could not be identified: {hint}.", err=as_json)
     else:
-        typer.echo(f"All {len(judged)} were identified. Files are below {root}.", err=as_json)
+        say(f"All {len(judged)} were identified. Files are below {root}.", err=as_json)

@@ -7,6 +7,7 @@ import typer
 
 from epitome_kit.cli.options import Json, Scheduler, Workers
 from epitome_kit.cli.printing import show, show_frame
+from epitome_kit.cli.terminal import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,12 +45,12 @@ def inspect(
     audit = audit_cohort(opened, workers=workers)
     if xlsx:
         write_spreadsheet(opened, audit, xlsx)
-        typer.echo(f"Wrote {xlsx}", err=True)
+        say(f"Wrote {xlsx}", err=True)
     unread = audit.contrast.isna() & audit.file.notna()
     columns = ["participant_id", "contrast", "shape_i", "shape_j", "shape_k", "orientation", "findings"]
     show_frame(audit if as_json else audit[~unread], as_json, columns)
     if unread.any() and not as_json:
-        typer.echo(f"\nNot read: {unread.sum()}")
+        say(f"\nNot read: {unread.sum()}")
         show_frame(audit[unread], False, ["file", "findings"])
     if len(opened.ledger) and not as_json:
         _show_ledger(opened.ledger)
@@ -59,11 +60,11 @@ def _show_ledger(ledger: "pd.DataFrame") -> None:
     """Summarise the ledger of an import, and list the first left-out entries."""
     from epitome_kit.ledger import LEDGER, summarise_ledger
 
-    typer.echo("\nThe import")
+    say("\nThe import")
     show(None, False, summarise_ledger(ledger))
     left_out = ledger[(ledger.taken_as == "") & (ledger.kind != "note")]
     if len(left_out):
-        typer.echo("\nLeft out")
+        say("\nLeft out")
         show_frame(left_out.head(_MAX_LEFT_OUT).replace("", None), False, ["kind", "subject", "source", "reason"])
     if len(left_out) > _MAX_LEFT_OUT:
-        typer.echo(f"and {len(left_out) - _MAX_LEFT_OUT} more in {LEDGER}, or with --ledger")
+        say(f"and {len(left_out) - _MAX_LEFT_OUT} more in {LEDGER}, or with --ledger")

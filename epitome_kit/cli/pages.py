@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from epitome_kit.cli.terminal import say
+
 
 def case_page(
     workspace: Annotated[
@@ -36,5 +38,5 @@ def case_page(
         upload_mb=upload_mb,
         minutes=minutes,
         browser=browser,
-        echo=typer.echo,
+        echo=say,
     )

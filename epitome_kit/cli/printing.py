@@ -1,22 +1,20 @@
 """Print the results of the verbs as a table or as JSON."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from epitome_kit.cli.terminal import say, say_json
 from epitome_kit.confidence import interval_label
 from epitome_kit.errors import plain
+from epitome_kit.escaping import plain_console
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Column
 
     from epitome_kit.files import Json
 
@@ -68,9 +66,7 @@ SIZES = {
 _UNITS = {"ml": ("mL", ".2f"), "mm2": ("mm²", ".0f"), "mm": ("mm", ".1f"), "voxels": ("voxels", "d")}
 
 
-def show(
-    result: object, as_json: bool, rows: Iterable[Sequence[object]], header: "Sequence[Column | str]" = ()
-) -> None:
+def show(result: object, as_json: bool, rows: Iterable[Sequence[object]], header: Sequence[Column | str] = ()) -> None:
     """Print a result as JSON or as a table.
 
     Parameters
@@ -85,13 +81,12 @@ def show(
         Columns of the table.
     """
     if as_json:
-        ascii_only = not str(sys.stdout.encoding).lower().startswith("utf")
-        typer.echo(json.dumps(result, indent=2, ensure_ascii=ascii_only, default=str))
+        say_json(result)
         return
-    table = Table(*header, show_header=bool(header), box=None, pad_edge=False)
+    table = Table(*map(_column, header), show_header=bool(header), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(_plain(value), overflow="fold") for value in row))
-    Console().print(table)
+    plain_console(stderr=False).print(table)
 
 
 def show_frame(frame: "pd.DataFrame", as_json: bool, columns: Sequence[str] | None = None) -> None:
@@ -114,7 +109,7 @@ def show_frame(frame: "pd.DataFrame", as_json: bool, columns: Sequence[str] | No
 def show_warnings(table: "pd.DataFrame") -> None:
     """Print the warnings of the subjects to standard error; tables of earlier versions have none."""
     for row in table.reindex(columns=["participant_id", "warnings"]).dropna().itertuples():
-        typer.echo(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
+        say(f"Warning: {plain(row.participant_id)}: {plain(row.warnings)}", err=True)
 
 
 def show_report(page: Path, as_json: bool) -> None:
@@ -138,14 +133,14 @@ def show_report(page: Path, as_json: bool) -> None:
         show(summary, as_json, rows, header=("step", "figure", "value", interval_label(), "n"))
     if summary["case"]["volume_voxels"]:
         size = describe_volume(summary["case"])
-        typer.echo(f"One scan: tumour {size.volume}, {size.interval}", err=as_json)
+        say(f"One scan: tumour {size.volume}, {size.interval}", err=as_json)
     workspace = page.absolute().parent
     latest = workspace.parent / LATEST
     shown = latest if latest.resolve() == workspace else workspace
     sheet = Workspace(shown).case_sheet
     if sheet.is_file():
-        typer.echo(f"One scan: {sheet}", err=as_json)
-    typer.echo(f"Open {shown / page.name}", err=as_json)
+        say(f"One scan: {sheet}", err=as_json)
+    say(f"Open {shown / page.name}", err=as_json)
 
 
 def show_verified(table: "pd.DataFrame", as_json: bool) -> bool:
@@ -165,14 +160,14 @@ def show_verified(table: "pd.DataFrame", as_json: bool) -> bool:
     """
     changed = table[table.state != "as written"]
     show_frame(table if as_json else changed, as_json)
-    typer.echo(f"{len(table) - len(changed)} of {len(table)} files are as they were written.", err=as_json)
+    say(f"{len(table) - len(changed)} of {len(table)} files are as they were written.", err=as_json)
     return changed.empty
 
 
 def show_sweep(table: "pd.DataFrame", page: Path, as_json: bool) -> None:
     """Print the runs of a sweep, and the path of its page."""
     show_frame(table if as_json else table.round(3), as_json)
-    typer.echo(f"Open {page}", err=as_json)
+    say(f"Open {page}", err=as_json)
 
 
 def show_rerun(compared: "pd.DataFrame", folder: Path, as_json: bool) -> None:
@@ -181,7 +176,7 @@ def show_rerun(compared: "pd.DataFrame", folder: Path, as_json: bool) -> None:
     figures = compared[compared.part == "figures"]
     if as_json or len(differ):
         show_frame(differ, as_json)
-    typer.echo(f"{int(figures.same.sum())} of {len(figures)} figures are the same; see {folder}/rerun.tsv", err=as_json)
+    say(f"{int(figures.same.sum())} of {len(figures)} figures are the same; see {folder}/rerun.tsv", err=as_json)
 
 
 def show_size(size: "Json", as_json: bool) -> None:
@@ -227,11 +222,11 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
     left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
     source = scores["source"]
     noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
-    typer.echo(f"Positive: {scores['positive']}", err=as_json)
-    typer.echo(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
+    say(f"Positive: {scores['positive']}", err=as_json)
+    say(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
     for text in describe_columns(source):
-        typer.echo(text, err=as_json)
-    typer.echo(f"Open {run.scoreboard} and {run.model_card}", err=as_json)
+        say(text, err=as_json)
+    say(f"Open {run.scoreboard} and {run.model_card}", err=as_json)
 
 
 def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "list[Json] | None" = None) -> None:
@@ -264,9 +259,9 @@ def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "
     if summary:
         labels = {"score_interval": interval_label(), "volume_interval": interval_label(VOLUME_LEVEL)}
         texts = (text.format(**summary, **labels) for name, text in _FIT.items() if name in summary)
-        typer.echo("; ".join(texts), err=as_json)
+        say("; ".join(texts), err=as_json)
     show_warnings(tumours)
-    typer.echo(f"Masks: {folder / 'masks'}", err=as_json)
+    say(f"Masks: {folder / 'masks'}", err=as_json)
 
 
 def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: bool) -> None:
@@ -292,15 +287,15 @@ def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: 
     result = {**scores, "rows": json.loads(table.to_json(orient="records"))}
     show(result, as_json, rows, header=header)
     if "reason" in classes:
-        typer.echo(f"No epitomes by {scores['target']}: {classes['reason']}", err=as_json)
+        say(f"No epitomes by {scores['target']}: {classes['reason']}", err=as_json)
     else:
         low, high = classes["auc_ci95"]
         auc = f"{scores['target']} by log-likelihood ratio: AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f})"
         majority = f"accuracy {classes['accuracy']:.2f}, majority {classes['majority_accuracy']:.2f}"
-        typer.echo(f"{auc}, {majority}, n = {classes['n']}", err=as_json)
+        say(f"{auc}, {majority}, n = {classes['n']}", err=as_json)
     for row in table.dropna(subset="note").itertuples():
-        typer.echo(f"{row.participant_id}: no learned epitome; {row.note}", err=as_json)
-    typer.echo(f"Open {folder / 'epitomes.html'}", err=as_json)
+        say(f"{row.participant_id}: no learned epitome; {row.note}", err=as_json)
+    say(f"Open {folder / 'epitomes.html'}", err=as_json)
 
 
 def show_points(marks: "pd.DataFrame", as_json: bool) -> None:
@@ -321,15 +316,15 @@ def show_points(marks: "pd.DataFrame", as_json: bool) -> None:
         show(None, False, [(file, *_class_line(rows)) for file, rows in files], header=header)
     marked = marks.exercise.notna()
     refused = int((~marked).sum())
-    typer.echo(f"{marks.points.sum()} of {marked.sum()} points", err=as_json)
+    say(f"{marks.points.sum()} of {marked.sum()} points", err=as_json)
     counted = f"{len(files)} files: {len(files) - refused} marked, {refused} refused"
     same = int(marks.alike.notna().sum()) if "alike" in marks else 0
     if same:
-        typer.echo(f"{same} answers have nearly the same code as others: `alike` in `--out` and `--json`", err=as_json)
+        say(f"{same} answers have nearly the same code as others: `alike` in `--out` and `--json`", err=as_json)
     passed_over = marks.attrs.get("passed_over")
     if passed_over:
         counted += f"; skipped {passed_over} system files, such as .DS_Store"
-    typer.echo(counted, err=as_json)
+    say(counted, err=as_json)
 
 
 def _class_line(marks: "pd.DataFrame") -> tuple[str | None, int | str, str | None, str]:
@@ -357,10 +352,14 @@ def _with_unit(name: str, value: float | bool) -> tuple[str, str]:
     return f"{value:{form}}", unit
 
 
+def _column(name: Column | str) -> Column:
+    return Column(header=Text(plain(name))) if isinstance(name, str) else name
+
+
 def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "" if value is None else str(value)
+    return "" if value is None else plain(value)
 
 
 def _key_figure(summary: "Json", part: str, name: str) -> tuple[str, str, str, str | None, int | None]:

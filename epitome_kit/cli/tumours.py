@@ -8,6 +8,7 @@ import typer
 
 from epitome_kit.cli.options import Json, MaskLabels, Scheduler, Trust, Workers
 from epitome_kit.cli.printing import show_epitomes, show_outlines, show_size
+from epitome_kit.cli.terminal import say
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import ParameterError, collect_warnings, plain
 
@@ -132,7 +133,7 @@ def measure(
     if slices is None and annotated is not None:
         remarks.append(f"annotated on slices {', '.join(map(str, annotated))} by the sidecar; others unknown")
     for remark in remarks:
-        typer.echo(f"Warning: {remark}.", err=True)
+        say(f"Warning: {remark}.", err=True)
     show_size(asdict(size) | {"notes": remarks}, as_json)
 
 
@@ -177,7 +178,7 @@ def _segment_scans(
 
     judged = predict_scan(sources)
     for contrast, (path, evidence) in judged.items():
-        typer.echo(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
+        say(f"{plain(path.name)}: {contrast} ({evidence})", err=True)
     images = {contrast: path for contrast, (path, _) in judged.items()}
     images = _apply_affine(images, out, trust) if trust else images
     tumours = segment_head(images, out, weights=weights)
@@ -189,7 +190,7 @@ def _segment_scans(
         save_figure(figure, picture, f"The {contrast} of {name} with its tumour outlined.")
         record.finish()
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]
-    write_tsv(out / "contrasts.tsv", pd.DataFrame(scans))
+    write_tsv(out / "contrasts.tsv", pd.DataFrame(scans).drop(columns="file"))
     return tumours, scans
 
 

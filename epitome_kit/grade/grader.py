@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from epitome_kit.backend import Model, keras, layers, ops
+from epitome_kit.backend import Model, keras, layers, load_model, ops
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import PathLike
 from epitome_kit.grade.ann import Standardise, build_ann
@@ -217,5 +217,5 @@ def load_grader(path: PathLike) -> Callable[[Sequence[float]], float]:
         Maps the raw features of one subject, in the order of ``ann.json``, to the
         uncalibrated probability of the positive class.
     """
-    model = keras.saving.load_model(path, compile=False)
+    model = load_model(path, where="load_grader")
     return lambda values: float(model.predict(np.asarray([values], np.float32), verbose=0)[0, 0])

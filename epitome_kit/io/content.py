@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from epitome_kit.files import PathLike
+from epitome_kit.folders import open_file
 
 START = 4096
 """Number of bytes that are read."""
@@ -66,7 +67,7 @@ def first_bytes(path: PathLike) -> tuple[bytes, bool]:
     packed : bool
         Whether the file is gzip.
     """
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(START)
     return unpacked(start)
 

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import ImageError
+from epitome_kit.folders import open_file
 from epitome_kit.io.content import describe_content, first_bytes, scan_kind
 from epitome_kit.io.geometry import SIDES_UNKNOWN
 from epitome_kit.io.header_checks import (
@@ -281,7 +282,7 @@ def _bytes_of(shape: Sequence[int], item_bytes: int) -> int:
 def _read_bytes(path: Path, size: int, packed: bool, where: str) -> bytes:
     """Read as many bytes of a file as its header requires, if the file can hold them."""
     check_file_size(size, path.stat().st_size, packed, where, path.name)
-    with gzip.open(path) if packed else open(path, "rb") as stream:
+    with gzip.open(path) if packed else open_file(path) as stream:
         return stream.read(size)
 
 

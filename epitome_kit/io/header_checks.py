@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from epitome_kit.errors import ImageError
+from epitome_kit.folders import open_file
 
 MOST_VOXELS = 2**27
 """Maximum number of voxels of a scan: 512 x 512 x 512."""
@@ -164,14 +165,14 @@ def check_file_end(path: Path, claimed: int, packed: bool, where: str) -> list[s
         The file is longer, and the rest is not padding.
     """
     held = path.stat().st_size
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         if packed:  # the last four bytes of a single gzip member hold its decompressed size
             stream.seek(max(held - 4, 0))
             held = int.from_bytes(stream.read(4), "little")
     if held == claimed % 2**32 if packed else held <= claimed:
         return []
     more, zeros = 0, True
-    with gzip.open(path) if packed else open(path, "rb") as stream:
+    with gzip.open(path) if packed else open_file(path) as stream:
         stream.seek(claimed)
         while block := stream.read(_BLOCK):
             more, zeros = more + len(block), zeros and not any(block)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from epitome_kit.errors import ImageError
+from epitome_kit.folders import open_file
 from epitome_kit.io.header_checks import check_voxel_count
 
 MOST_HEADER = 2**20
@@ -243,7 +244,7 @@ def _numbers(fields: Mapping[str, str], names: Iterable[str], path: Path, where:
 
 def _header_text(path: Path, where: str, *ends: bytes) -> tuple[str, int]:
     """Read the text before the voxels, and its length in bytes."""
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(MOST_HEADER)
     places = [start.find(end) for end in ends if end in start]
     if not places and (len(start) == MOST_HEADER or ends == (b"ElementDataFile",)):
@@ -279,7 +280,7 @@ def _decompresses_to(data: Path, begin: int, size: int) -> bool:
     """Whether compressed voxels have the right number of bytes; SimpleITK reads noise otherwise."""
     unzip = zlib.decompressobj(wbits=47)
     try:
-        with open(data, "rb") as stream:
+        with open_file(data) as stream:
             stream.seek(begin)
             while size > 0 and not unzip.eof:
                 block = unzip.decompress(unzip.unconsumed_tail or stream.read(_BLOCK), _BLOCK)

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 from skimage import measure
 from skimage.feature import graycoprops
 
-from epitome_kit.backend import keras
+from epitome_kit.backend import load_model
 from epitome_kit.cohort import Cohort
 from epitome_kit.errors import CohortError
 from epitome_kit.files import PathLike, read_tsv, write_tsv
@@ -87,7 +87,7 @@ def handcrafted_features(cohort: Cohort, preprocessed: PathLike, out: PathLike) 
         return read_tsv(Workspace(out).handcrafted)
 
     report_again("handcrafted_features", [record.difference()])
-    channels = read_channels(keras.saving.load_model(next(iter(networks.values())), compile=False))
+    channels = read_channels(load_model(next(iter(networks.values())), where="handcrafted_features"))
     arrays = load_arrays(cohort, preprocessed, channels)
     grid = load_image(Preprocessed(preprocessed, arrays.ids[0]).mask("desc-brain"), check_voxels=False)
     describe = partial(_describe_fold, networks=networks, arrays=arrays, spacing_mm=spacing_mm(grid))
@@ -213,7 +213,7 @@ def _describe_fold(
     fold: int, *, networks: Mapping[int, Path], arrays: Arrays, spacing_mm: Sequence[float]
 ) -> pd.DataFrame:
     """Describe the regions of all subjects in the maps of one network."""
-    model = keras.saving.load_model(networks[fold], compile=False)
+    model = load_model(networks[fold], where="handcrafted_features")
     maps = tumour_maps(model, arrays.scans)
     regions = [find_region(heat, np.any(scans, axis=-1)) for heat, scans in zip(maps, arrays.scans, strict=True)]
     described = [

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from epitome_kit.backend import Model, keras
+from epitome_kit.backend import Model, load_model
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import PathLike, read_tsv
 from epitome_kit.learn.arrays import load_scans
@@ -41,7 +41,7 @@ def learned_features(workspace: PathLike) -> tuple[pd.DataFrame, Model, tuple[st
     run = Workspace(Path(workspace))
     tables = [read_tsv(path) for path in (run.features, run.handcrafted)]
     cnn, handcrafted = (table[table.fold == table.fold.max()] for table in tables)
-    network = keras.saving.load_model(fold_model_path(workspace, int(cnn.fold.iloc[0]) - 1), compile=False)
+    network = load_model(fold_model_path(workspace, int(cnn.fold.iloc[0]) - 1), where="grade_head")
     named = [
         name.removesuffix("_mean") for name in cnn if name.endswith("_mean")
     ]  # for networks without recorded channels

@@ -12,6 +12,7 @@ import pandas as pd
 from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError
 from epitome_kit.files import Json, PathLike, write_json, write_tsv
+from epitome_kit.folders import refuse_links
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
@@ -159,6 +160,7 @@ def _check(cohort: Cohort, out: Path, steps: Sequence[str]) -> None:
         raise ParameterError("preprocess_cohort", f"steps among {', '.join(known)}", repr(unknown[0]), "leave it out")
     if "deform" in steps and "register" not in steps:
         raise ParameterError("preprocess_cohort", "`register` before `deform`", ", ".join(steps), "do both, or neither")
+    refuse_links(out, where="preprocess_cohort")
     if out.resolve() == Path(cohort.root).resolve():
         raise OutputError(
             "preprocess_cohort",

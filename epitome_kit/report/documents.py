@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from epitome_kit.escaping import from_markdown
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike
 from epitome_kit.report.checklists import fill_in_checklists, write_checklists
@@ -54,5 +55,7 @@ def _write_card(workspace: Path) -> int:
     mark = "<strong>AUTHOR:</strong>"
     body = str(mistune.create_markdown(escape=True, plugins=["table"])(rest))
     body = body.replace(mark, '<span class="chip bad">For the author</span>')
-    write_page(Workspace(workspace).model_page, "model_card.html.j2", title=title.lstrip("# "), body=body)
+    write_page(
+        Workspace(workspace).model_page, "model_card.html.j2", title=from_markdown(title.removeprefix("# ")), body=body
+    )
     return text.count("**AUTHOR:**")

@@ -15,6 +15,7 @@ from epitome_kit.epitome.model import reconstruct
 from epitome_kit.epitome.region import extract_epitomes
 from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
+from epitome_kit.folders import refuse_links
 from epitome_kit.images import load_mask, voxel_size_known
 from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
@@ -70,6 +71,7 @@ def extract_cohort(
         No tumour is large enough to learn an epitome from.
     """
     out = Path(out)
+    refuse_links(out, where="extract")
     preprocessed = Workspace(out).preprocessed
     _compute_missing(cohort, preprocessed, out, folds=folds, seed=seed, workers=workers)
     crops = extract_epitomes(cohort, preprocessed, out, workers=workers)

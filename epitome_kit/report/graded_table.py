@@ -7,7 +7,7 @@ import pandas as pd
 
 from epitome_kit.errors import EpitomeWarning, OutputError, ParameterError
 from epitome_kit.extras import is_installed
-from epitome_kit.files import Json, PathLike, checksum, read_json, write_json
+from epitome_kit.files import Json, PathLike, check_output, checksum, read_json, write_json
 from epitome_kit.grade.splits import make_repeated_folds, shuffle_labels
 from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.lock import locks
@@ -99,6 +99,7 @@ def grade_table(
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out, network = Path(out), is_installed("keras")
+    check_output(out, where="grade")
     label = columns.label
     _require_same(out, label, shuffle, columns.group, network)
     features, notes = read_features(table, columns)

@@ -1,6 +1,5 @@
 """Gather what the files of a run say about it, for model card and checklists."""
 
-import json
 import zipfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from epitome_kit.cohort import Cohort
 from epitome_kit.errors import ParameterError
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
+from epitome_kit.io.model_files import bad_model, read_config
 from epitome_kit.report.flow import class_names, count_flow
 from epitome_kit.report.summary import build_summary, open_run_cohort
 from epitome_kit.workspace import Workspace, column, run_parameters, table
@@ -119,15 +119,22 @@ def _describe_model(path: Path) -> Json:
         if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
             sizes.append(int(item.size))
 
-    with zipfile.ZipFile(path) as archive:
-        layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
-        with archive.open("model.weights.h5") as stream, h5py.File(stream) as file:
+    config = read_config(path, where="report")
+    try:
+        layers = config["config"].get("layers", [])
+        with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as stream, h5py.File(stream) as file:
             file["layers"].visititems(add_size)
+        return {**_describe_layers(layers), "weights": sum(sizes), "bytes": path.stat().st_size}
+    except Exception as error:  # a damaged file can raise anything in its reader
+        raise bad_model(path, f"{type(error).__name__}: {error}", where="report") from error
+
+
+def _describe_layers(layers: list[Json]) -> Json:
+    """Count the layers of a model by kind, and read its inputs."""
     kinds = pd.Series([layer["class_name"] for layer in layers], dtype=str).value_counts(sort=False)
     shapes = [layer["config"]["batch_shape"][1:] for layer in layers if layer["class_name"] == "InputLayer"]
     members = max((layer["config"].get("members") or 0 for layer in layers), default=0)
-    described = {"weights": sum(sizes), "kinds": kinds.to_dict(), "inputs": shapes, "members": members}
-    return {**described, "bytes": path.stat().st_size}
+    return {"kinds": kinds.to_dict(), "inputs": shapes, "members": members}
 
 
 def _preprocessing(folder: Path) -> Json:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from epitome_kit.errors import ParameterError
+from epitome_kit.escaping import markdown
 from epitome_kit.files import Json, PathLike
 from epitome_kit.report.authored import write_authored
 from epitome_kit.report.metadata import MODELS, gather
@@ -42,7 +43,7 @@ def write_model_card(out: PathLike, *, provenance: Json | None = None) -> Path:
         raise ParameterError(
             "write_model_card", "a folder with scores.json", f"{out}", "grade first: `epitome grade --help`"
         )
-    values, facts = state_facts(gather(out, provenance=provenance))
+    values, facts = state_facts(markdown(gather(out, provenance=provenance)))
     asked: list[str] = []
 
     def ask(question: str) -> str:

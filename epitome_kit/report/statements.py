@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader
 from jinja2.environment import TemplateModule
 
 from epitome_kit.confidence import interval_label
+from epitome_kit.escaping import markdown
 from epitome_kit.files import Json
 from epitome_kit.workspace import Workspace
 
@@ -44,7 +45,9 @@ def template_environment() -> Environment:
         loader=PackageLoader("epitome_kit.report"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.globals.update(interval_label=interval_label)
-    environment.filters.update(two=lambda value: "–" if value is None else f"{value:.2f}", listed=_listed)
+    environment.filters.update(
+        markdown=markdown, two=lambda value: "–" if value is None else f"{value:.2f}", listed=_listed
+    )
     return environment
 
 

@@ -1,11 +1,12 @@
 """Summarise a run: key figures, read from the files of its workspace."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from epitome_kit.cohort import TARGETS, Cohort
-from epitome_kit.errors import EpitomeError
+from epitome_kit.errors import EpitomeError, Reason
 from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.simulate.phantom import load_cohort
 from epitome_kit.workspace import Workspace, column, executed_notebooks, run_parameters, table
@@ -90,12 +91,13 @@ def open_run_cohort(workspace: PathLike, parameters: Json) -> Cohort | None:
 def _cohort(workspace: Path, parameters: Json) -> Json:
     cohort = open_run_cohort(workspace, parameters)
     target = parameters.get("target")
-    left_out = [table(Workspace(workspace).excluded)]
-    if cohort is not None:
-        left_out.insert(0, cohort.excluded)
-    excluded = [
-        {"id": str(row["id"]), "reason": str(row["reason"])} for part in left_out for row in part.to_dict("records")
-    ]
+    left_out = table(Workspace(workspace).excluded)
+    excluded = (
+        []
+        if cohort is None
+        else [_unnamed(*row) for row in zip(cohort.excluded.id, cohort.excluded.reason, strict=True)]
+    )
+    excluded += [{"id": str(row["id"]), "reason": str(row["reason"])} for row in left_out.to_dict("records")]
     return {
         "name": Path(parameters.get("cohort", "One scan")).name if cohort is None else cohort.name,
         "simulated": parameters.get("cohort") == "phantom" if cohort is None else cohort.simulated,
@@ -105,6 +107,12 @@ def _cohort(workspace: Path, parameters: Json) -> Json:
         "target": target,
         "class_counts": None if cohort is None else _class_counts(cohort, target),
     }
+
+
+def _unnamed(name: str, reason: str) -> Json:
+    """Describe a subject that an import left out, without what the private ledger quotes of the source."""
+    known = re.fullmatch(r"sub-[A-Za-z0-9]+", name) is not None
+    return {"id": name if known else "not imported", "reason": Reason.read(reason).kind}
 
 
 def _class_counts(cohort: Cohort, target: str | None) -> dict[str, int] | None:

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from epitome_kit.errors import CohortError
-from epitome_kit.files import Json, PathLike, checksum
+from epitome_kit.files import Json, PathLike, checksum, text_digest
 from epitome_kit.grade.single_case import find_trained_run, grading_files
 from epitome_kit.provenance import cohort_files
 from epitome_kit.report.summary import open_run_cohort
+from epitome_kit.workspace import find_scan
 
 _MAX_NAMED = 3
 
 
 def scan_checksum(parameters: Json) -> str | None:
-    """Return the checksum of the scan of a notebook and of the networks that grade it.
+    """Return the checksum of the scan of a notebook, its name and the networks that grade it.
 
     Parameters
     ----------
@@ -27,8 +28,11 @@ def scan_checksum(parameters: Json) -> str | None:
     if "scan" not in parameters:
         return None
     networks = find_trained_run(parameters["out"])
-    scan = [Path(parameters["scan"])] if parameters["scan"] else []
-    return checksum(*scan, *(grading_files(networks) if networks else ()))
+    files = grading_files(networks) if networks else []
+    if not parameters["scan"]:
+        return checksum(*files)
+    scan = find_scan(parameters["scan"], parameters["out"])
+    return text_digest(f"{checksum(scan, *files)} {scan.name}")  # the name may state the contrast
 
 
 def remake_phantoms(workspace: Path, parameters: Json) -> None:

@@ -10,6 +10,7 @@ import epitome_kit
 from epitome_kit.cohort import TARGETS, open_cohort
 from epitome_kit.errors import EpitomeWarning, NotebookError, OutputError, ParameterError
 from epitome_kit.files import Json, PathLike, write_json
+from epitome_kit.folders import refuse_links
 from epitome_kit.lock import folder_lock
 from epitome_kit.manifest import REPORT, RUN, Manifest
 from epitome_kit.profiles import profile as look_up_profile
@@ -19,7 +20,7 @@ from epitome_kit.run.execute import execute_notebook
 from epitome_kit.run.inputs import check_unchanged, remake_phantoms
 from epitome_kit.run.log import excluded_so_far, log_event
 from epitome_kit.run.notebook_record import describe_work, read_earlier
-from epitome_kit.run.parameters import declared_parameters, fit_parameters
+from epitome_kit.run.parameters import cohort_value, declared_parameters, fit_parameters, scan_value, without_scan
 from epitome_kit.run.progress import ProgressLines
 from epitome_kit.workspace import LOG, MEASURED, Workspace, point_latest, read_notebook
 
@@ -91,13 +92,18 @@ def run_notebooks(
     """
     workspace = Path(out).absolute()
     sources, fitted = plan_run(notebooks, out=workspace, cohort=cohort, profile=profile, parameters=parameters)
+    scan = _merged(fitted).get("scan")
+    fitted = {name: without_scan(values) for name, values in fitted.items()}
     merged = _merged(fitted)
+    refuse_links(workspace, where="run")
     with folder_lock(workspace, "run"):
         stated = Workspace(workspace).provenance
         earlier = read_record(stated)
         _warn_of_changes(workspace)
         _prepare(workspace, merged, fresh)
         remake_phantoms(workspace, merged)
+        if scan is not None:
+            write_json(Workspace(workspace).private, {"scan": scan})
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
         manifest = Manifest.read(workspace)
         for name, path in sources.items():
@@ -139,9 +145,9 @@ def plan_run(
         As for :func:`run_notebooks`.
     """
     out = str(Path(out).absolute())
-    given = {"cohort": _cohort_value(cohort), "out": out, "profile": profile, **_further(parameters or {})}
+    given = {"cohort": cohort_value(cohort), "out": out, "profile": profile, **_further(parameters or {})}
     if given.get("scan"):
-        given["scan"] = _scan_value(given["scan"])
+        given["scan"] = scan_value(given["scan"])
     sources = find_notebooks(notebooks)
     declared = {name: declared_parameters(path) for name, path in sources.items()}
     if given["cohort"] == "phantom" and not any("cohort" in defaults for defaults in declared.values()):
@@ -256,19 +262,6 @@ def _further(parameters: Json) -> Json:
                 "run", f"`{name}` as a separate option", f"`{name}` among the parameters", f"use `--{name}`"
             )
     return parameters
-
-
-def _cohort_value(cohort: PathLike) -> str:
-    return "phantom" if str(cohort) == "phantom" else str(Path(cohort).absolute())
-
-
-def _scan_value(scan: PathLike) -> str:
-    """Return the absolute path of a scan, since notebooks are executed in the workspace."""
-    path = Path(str(scan)).absolute()
-    if not path.is_file():
-        hint = "check the path; it is relative to the current folder"
-        raise ParameterError("run", "an existing scan: .nii, .nii.gz, or a .zip of DICOM", f"{path}, not a file", hint)
-    return str(path)
 
 
 def _check_values(parameters: Json) -> None:

@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from epitome_kit.errors import NotebookError, ParameterError
-from epitome_kit.files import Json
-from epitome_kit.workspace import read_notebook
+from epitome_kit.files import Json, PathLike
+from epitome_kit.workspace import read_notebook, stand_in
 
 TAG = "parameters"
 """Tag of the cell that declares the parameters."""
@@ -80,6 +80,25 @@ def fit_parameters(declared: dict[str, Json], given: Json) -> dict[str, Json]:
         notebook: {name: _typed(name, given.get(name, default), default) for name, default in defaults.items()}
         for notebook, defaults in declared.items()
     }
+
+
+def cohort_value(cohort: PathLike) -> str:
+    """Return the absolute path of a cohort, or ``"phantom"``."""
+    return "phantom" if str(cohort) == "phantom" else str(Path(cohort).absolute())
+
+
+def scan_value(scan: PathLike) -> str:
+    """Return the absolute path of a scan, since notebooks are executed in the workspace."""
+    path = Path(str(scan)).absolute()
+    if not path.is_file():
+        hint = "check the path; it is relative to the current folder"
+        raise ParameterError("run", "an existing scan: .nii, .nii.gz, or a .zip of DICOM", f"{path}, not a file", hint)
+    return str(path)
+
+
+def without_scan(parameters: Json) -> Json:
+    """Replace the path of a scan, which may name a person, by a stand-in."""
+    return {**parameters, "scan": stand_in(parameters["scan"])} if "scan" in parameters else parameters
 
 
 def _statements(source: str, path: Path) -> list[ast.stmt]:

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from epitome_kit.errors import plain
+from epitome_kit.escaping import label_column, plain_console
 from epitome_kit.files import Json
 
 
@@ -21,7 +23,7 @@ class ProgressLines:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = plain_console()
         self.width = max(map(len, names), default=0)
 
     @contextmanager
@@ -32,17 +34,18 @@ class ProgressLines:
             return
         columns = (
             SpinnerColumn(),
-            TextColumn(f"{{task.description:<{self.width}}}"),
+            label_column(self.width),
             BarColumn(bar_width=24),
             TextColumn("cell {task.completed}/{task.total}"),
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(name, total=cells)
+            task = progress.add_task(plain(name), total=cells)
             yield lambda reached: progress.update(task, completed=reached)
 
     def ended(self, name: str, status: str, record: Json | None) -> None:
         """Write the final line of a notebook."""
         colour = {"done": "green", "kept": "blue", "failed": "red"}[status]
         sizes = f"{record['seconds']:8.1f} s {record['tree_peak_rss_mb']:7.0f} MB" if record else ""
-        self.console.print(f"[{colour}]{status:>6}[/]  {name:<{self.width}} {sizes}".rstrip())
+        line = Text.assemble((f"{status:>6}", colour), f"  {plain(name):<{self.width}} {sizes}".rstrip())
+        self.console.print(line)

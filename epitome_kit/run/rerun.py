@@ -14,7 +14,7 @@ from epitome_kit.report.summary import build_summary
 from epitome_kit.resume import read_record
 from epitome_kit.run.notebooks import find_notebooks, run_notebooks
 from epitome_kit.run.parameters import declared_parameters
-from epitome_kit.workspace import RECORD, Workspace, executed_notebooks, read_notebook, run_parameters
+from epitome_kit.workspace import RECORD, Workspace, executed_notebooks, find_scan, read_notebook, run_parameters
 
 COMPARED = ("cohort", "preprocess", "grading", "tumour")
 """Parts of the summary whose figures are compared."""
@@ -77,6 +77,8 @@ def rerun_notebooks(
     if workers is not None:
         stated = {**stated, "workers": workers}
     declared = {name for path in find_notebooks(sources).values() for name in declared_parameters(path)}
+    if stated.get("scan"):
+        stated = {**stated, "scan": str(find_scan(stated["scan"], run))}
     further = {name: value for name, value in stated.items() if name in declared and name not in _OPTIONS}
     options = {name: stated[name] for name in ("cohort", "profile") if name in stated}
     with folder_lock(out, "rerun"):

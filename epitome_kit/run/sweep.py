@@ -1,5 +1,6 @@
 """Run the notebooks once per setting of a grid, and compare the runs."""
 
+import math
 import shutil
 from itertools import product
 from pathlib import Path
@@ -7,10 +8,10 @@ from zlib import crc32
 
 import pandas as pd
 import yaml
-from rich.console import Console
 
-from epitome_kit.errors import EpitomeError, ParameterError
-from epitome_kit.files import Json, PathLike, read_json, write_json, write_tsv
+from epitome_kit.errors import EpitomeError, ParameterError, plain
+from epitome_kit.escaping import plain_console
+from epitome_kit.files import Json, PathLike, read_json, read_text, write_json, write_tsv
 from epitome_kit.lock import locks
 from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.html import embed_picture, write_page
@@ -30,6 +31,7 @@ _OPTIONS = ("cohort", "profile")
 _SHARED = ("preprocessed", "ablation")
 _DEFINE_SCANS = ("cohort", "profile", "subjects", "seed")
 _MAX_NAME = 80
+_MOST_GRID, _MOST_DEPTH, _MOST_RUNS = 2**18, 8, 1000
 
 
 def read_grid(path: PathLike) -> Json:
@@ -54,8 +56,8 @@ def read_grid(path: PathLike) -> Json:
         Not a valid grid, or a setting that occurs twice.
     """
     try:
-        text = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = _read_yaml(path)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise _invalid(path, "a readable YAML file", " ".join(str(error).split())[:160]) from error
     if not isinstance(text, dict) or set(text) - set(_KEYS) or ("grid" in text) == ("runs" in text):
         keys = ", ".join(map(str, text)) if isinstance(text, dict) else type(text).__name__
@@ -64,12 +66,13 @@ def read_grid(path: PathLike) -> Json:
     settings = _combinations(path, text["grid"]) if "grid" in text else text["runs"]
     if not isinstance(fixed, dict) or not isinstance(settings, list) or not all(isinstance(s, dict) for s in settings):
         raise _invalid(path, "`fixed` as a mapping and `runs` as a list of mappings", "something else")
-    if not settings:
-        raise _invalid(path, "at least one setting", "none")
+    if not 0 < len(settings) <= _MOST_RUNS:
+        raise _invalid(path, f"at least one setting, and at most {_MOST_RUNS:,}", f"{len(settings):,}")
     if notebooks is not None and not isinstance(notebooks, list):
         raise _invalid(path, "`notebooks` as a list", repr(notebooks))
     varied = list(dict.fromkeys(name for setting in settings for name in setting))
-    names = [_name(setting) for setting in settings]
+    scans = [*dict.fromkeys(str(setting["scan"]) for setting in settings if "scan" in setting)]
+    names = [_name(_numbered(setting, scans)) for setting in settings]
     runs: dict[str, Json] = {}
     for name, setting in zip(names, settings, strict=True):
         if len(name) > _MAX_NAME or names.count(name) > 1:
@@ -78,6 +81,16 @@ def read_grid(path: PathLike) -> Json:
             raise _invalid(path, "each setting once", f"{setting} twice")
         runs[name] = {**fixed, **setting}
     return {"notebooks": notebooks and list(map(str, notebooks)), "varied": varied, "runs": runs}
+
+
+def _read_yaml(path: PathLike) -> object:
+    """Read YAML within bounds: text of :data:`_MOST_GRID` bytes, without aliases, not nested deeply."""
+    text, depth = read_text(path, most=_MOST_GRID), 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _MOST_DEPTH:
+            raise ValueError("aliases" if depth <= _MOST_DEPTH else "lists nested too deeply")
+    return yaml.safe_load(text)
 
 
 @locks("sweep")
@@ -119,12 +132,12 @@ def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None
         plan["runs"] = {name: {**setting, "workers": workers} for name, setting in plan["runs"].items()}
     for name, setting in plan["runs"].items():
         notebooks = list(plan_run(plan["notebooks"], out=out / name, **_as_options(setting))[0])
-    write_json(out / "sweep.json", plan)
+    write_json(out / "sweep.json", _shown(plan))
     reasons: dict[str, str] = {}
-    console = Console(stderr=True, highlight=False)
+    console = plain_console()
     _write(out, plan, notebooks, reasons)
     for number, (name, setting) in enumerate(plan["runs"].items(), 1):
-        console.print(f"Run {number} of {len(plan['runs'])}: {name}")
+        console.print(f"Run {number} of {len(plan['runs'])}: {plain(name)}")
         try:
             _share_preprocessing(out, name, plan["runs"], notebooks)
             results = run_notebooks(plan["notebooks"], out=out / name, **_as_options(setting))
@@ -132,7 +145,7 @@ def sweep_notebooks(grid: PathLike, out: PathLike, *, workers: int | None = None
                 write_report(out / name)
         except EpitomeError as error:
             reasons[name] = error.received
-            console.print(str(error), markup=False)
+            console.print(str(error))
             if Workspace(out / name).parameters.is_file():
                 write_report(out / name)
         rows = _write(out, plan, notebooks, reasons)
@@ -143,6 +156,9 @@ def _combinations(path: PathLike, grid: object) -> list[Json]:
     """List every combination of the values of a grid."""
     if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
         raise _invalid(path, "`grid` as a mapping of names to lists of values", repr(grid)[:120])
+    runs = math.prod(map(len, grid.values()))
+    if runs > _MOST_RUNS:
+        raise _invalid(path, f"at most {_MOST_RUNS:,} runs", f"a grid of {runs:,}")
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())] if grid else []
 
 
@@ -150,6 +166,17 @@ def _name(setting: Json) -> str:
     """Return the name of a run, such as ``seed-0_target-grade``."""
     texts = (f"{name}-{Path(value).name if name == 'cohort' else value}" for name, value in setting.items())
     return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in text) for text in texts) or "as-it-is"
+
+
+def _numbered(setting: Json, scans: list[str]) -> Json:
+    """Name a scan, whose path may name a person, by its number."""
+    return {**setting, "scan": scans.index(str(setting["scan"])) + 1} if "scan" in setting else setting
+
+
+def _shown(plan: Json) -> Json:
+    """Return a grid whose scans are named by number, as the folders of its runs are."""
+    scans = [*dict.fromkeys(str(setting["scan"]) for setting in plan["runs"].values() if "scan" in setting)]
+    return {**plan, "runs": {name: _numbered(setting, scans) for name, setting in plan["runs"].items()}}
 
 
 def _as_options(setting: Json) -> Json:
@@ -185,6 +212,7 @@ def _write(out: Path, plan: Json, notebooks: list[str], reasons: dict[str, str])
     from epitome_kit.plotting.style import save_figure
     from epitome_kit.plotting.sweep import sweep_chart
 
+    plan = _shown(plan)
     rows = pd.DataFrame(
         [
             {

@@ -22,7 +22,7 @@ from epitome_kit.cohort import (
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import Json, PathLike, write_json, write_matrix, write_text, write_tsv
-from epitome_kit.folders import is_litter
+from epitome_kit.folders import is_litter, refuse_links
 from epitome_kit.images import save_image
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.lock import folder_lock, locks
@@ -108,6 +108,7 @@ def make_phantom_cohort(
     spacing_mm = tuple(spacing_mm or find_profile(profile).phantom_spacing_mm)
     _check_request(subjects, contrasts)
     out = Path(out)
+    refuse_links(out, where="make_phantom_cohort")
     recipe = {"subjects": subjects, "seed": seed, "spacing_mm": list(spacing_mm), "contrasts": list(contrasts)}
     _check_recipe(out, recipe)
     write_json(out / "derivatives" / "truth" / "recipe.json", recipe)

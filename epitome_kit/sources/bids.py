@@ -12,7 +12,7 @@ from nibabel.arrayproxy import ArrayProxy
 
 from epitome_kit.cohort import COLUMNS, Cohort, annotation_path, write_annotation_sidecar
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
-from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, collect_warnings, plain
+from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, collect_warnings
 from epitome_kit.files import Json, PathLike, checksum, text_digest
 from epitome_kit.folders import walk_files
 from epitome_kit.images import axis_codes, load_image, load_mask, new_image_like, save_image
@@ -27,22 +27,14 @@ from epitome_kit.sources.importing import (
     adopt_subjects,
     check_folders,
     describe_cohort,
+    forget_origin,
     import_difference,
     write_scans,
 )
 from epitome_kit.sources.labels import find_labels
+from epitome_kit.vocabulary import known_licence
 
 _SAMPLED_VOXELS, _MIN_VALUES = 500_000, 10
-
-_PHYSICS = {
-    *("Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "Modality", "ConversionSoftware"),
-    *("MRAcquisitionType", "ScanningSequence", "SequenceVariant", "ScanOptions", "SequenceName", "PulseSequenceType"),
-    *("RepetitionTime", "RepetitionTimeExcitation", "RepetitionTimePreparation", "EchoTime", "InversionTime"),
-    *("FlipAngle", "EchoTrainLength", "PixelBandwidth", "DwellTime", "SliceThickness", "SpacingBetweenSlices"),
-    *("PartialFourier", "ParallelReductionFactorInPlane", "NonlinearGradientCorrection", "ContrastBolusIngredient"),
-    *("SkullStripped", "Defaced", "CoregisteredAtOrigin", "VoxelSizeKnown"),
-}
-"""Fields copied from sidecars; others are dropped since they may contain names, numbers and dates of persons."""
 
 _README = """\
 Imported from a BIDS folder: anatomical scans of one session per subject, and tumour masks. The README of that folder
@@ -74,8 +66,8 @@ def import_bids(
     shows gliomas best. The ledger, ``sources.tsv``, lists the decision on every file.
 
     Files are copied, not linked. Voxels and geometry are unchanged; free text in headers
-    and personal data in sidecars are dropped, and links that lead out of `source` are
-    ignored. Unusable subjects are excluded, with the reason. Subjects that an earlier
+    and personal data in sidecars are dropped. Links are followed, and the ledger lists
+    those that lead out of `source`. Unusable subjects are excluded, with the reason. Subjects that an earlier
     import into `out` has completed from the same files and options are kept.
 
     Parameters
@@ -161,7 +153,7 @@ def import_bids(
         _remove(out, name)
     entries += [_of_subject(entry, left_out) for plan in plans.values() for entry in plan.entries]
     participants = labels.table.reindex([name for name in items if name not in left_out], columns=list(COLUMNS)[1:])
-    participants["source_id"] = participants["source_id"].fillna(participants.index.to_series())
+    participants["source_id"] = participants.index
     description = read_notes(source / "dataset_description.json") or {}
     return describe_cohort(
         out,
@@ -169,8 +161,8 @@ def import_bids(
         participants=participants.rename_axis("participant_id").reset_index().convert_dtypes(),
         excluded=excluded,
         entries=[*labels.entries, *unused_decisions(decisions, entries), *entries],
-        name=plain(description.get("Name", source.resolve().name)),
-        licence=plain(description.get("License", "n/a")),
+        name=out.resolve().name,
+        licence=known_licence(description.get("License")),
         readme=_README.format(labels=labels.summary),
     )
 
@@ -244,11 +236,8 @@ def _import_subject(out: Path, trust: str | None, mask_labels: str | None, plan:
         mask, contrast, annotated_slices = annotation
         save_image(mask, annotation_path(out, name))
         write_annotation_sidecar(out, name, contrast, annotated_slices)
-    notes = {}
-    for contrast, file in plan.scans.items():
-        physics = {key: value for key, value in plan.sidecars[file].items() if key in _PHYSICS}
-        notes[contrast] = {**physics, **origin, "SourceFile": plain(file.source), "Repairs": repairs}
-    write_scans(out, name, images, notes, save=_adopt)
+    notes = {contrast: plan.sidecars[file] for contrast, file in plan.scans.items()}
+    write_scans(out, name, images, notes, origin={**origin, "Repairs": repairs}, save=_adopt)
     return again
 
 
@@ -266,6 +255,7 @@ def _load_scan(path: Path, trust: str | None) -> nib.Nifti1Image:
 
 def _remove(out: Path, name: str) -> None:
     shutil.rmtree(out / name, ignore_errors=True)
+    forget_origin(out, name)
     shutil.rmtree(annotation_path(out, name).parents[1], ignore_errors=True)
 
 

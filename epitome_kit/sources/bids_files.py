@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from epitome_kit.files import Json, read_json
+from epitome_kit.files import MOST_NOTES, Json, read_json
 from epitome_kit.folders import walk_entries
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.contrast_names import ENDINGS
@@ -163,8 +163,7 @@ def read_sidecars(file: BidsFile, source: Path) -> Json:
     Returns
     -------
     dict
-        Nearer sidecars take precedence. Links that lead out of the folder are ignored; the
-        name of an unreadable sidecar is under
+        Nearer sidecars take precedence. The name of an unreadable sidecar is under
         :data:`epitome_kit.sources.contrast_notes.UNREADABLE`.
     """
     notes: Json = {}
@@ -190,18 +189,12 @@ def read_notes(path: Path) -> Json | None:
     Returns
     -------
     dict or None
-        Empty if the file is missing or a link out of the folder; None if it is unreadable.
+        Empty if the file is missing; None if it is unreadable.
     """
     if not path.is_symlink() and not path.is_file():
         return {}
     try:
-        notes = {} if path.is_symlink() and path.exists() and _leads_out(path) else read_json(path)
+        notes = read_json(path, most=MOST_NOTES)
     except (OSError, ValueError):
         return None
     return notes if isinstance(notes, dict) else None
-
-
-def _leads_out(link: Path) -> bool:
-    """Return whether a link in a BIDS folder leads out of that folder."""
-    parts = [part for part in link.absolute().parents if part.name.startswith("sub-")] or [link.parent]
-    return not link.resolve().is_relative_to(parts[-1].parent.resolve())

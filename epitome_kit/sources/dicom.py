@@ -1,26 +1,23 @@
 """Import a folder of DICOM files, without the names and dates in their headers."""
 
-import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from epitome_kit.cohort import Cohort
 from epitome_kit.contrast_table import CONTRASTS, SUFFIX_KINDS, either
 from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason
-from epitome_kit.files import Json, PathLike
+from epitome_kit.files import PathLike
 from epitome_kit.ledger import Decisions, require_decisions, unused_decisions
 from epitome_kit.lock import locks
-from epitome_kit.sources.dicom_choice import Choice, choose, list_series, name_sources
+from epitome_kit.sources.dicom_choice import choose, list_series, name_sources
 from epitome_kit.sources.dicom_convert import convert, describe
 from epitome_kit.sources.dicom_duplicates import describe_duplicates
 from epitome_kit.sources.dicom_exams import drop_copies
 from epitome_kit.sources.dicom_files import Found, Header, find_headers
-from epitome_kit.sources.dicom_headers import Volume, digest_volumes, gather
+from epitome_kit.sources.dicom_headers import Volume, burned_in, digest_volumes, gather
 from epitome_kit.sources.dicom_ledger import (
     NOT_CONVERTED,
     count_skipped,
@@ -29,8 +26,8 @@ from epitome_kit.sources.dicom_ledger import (
     list_files,
     mark_unconverted,
 )
-from epitome_kit.sources.dicom_names import age_years
 from epitome_kit.sources.dicom_people import Person, identify_people
+from epitome_kit.sources.dicom_subjects import describe_participants, name_subjects
 from epitome_kit.sources.importing import (
     Deface,
     adopt_subjects,
@@ -38,12 +35,10 @@ from epitome_kit.sources.importing import (
     describe_cohort,
     import_difference,
     read_repairs,
-    subject_name,
     write_scans,
 )
 from epitome_kit.sources.labels import Labels, find_labels
 
-_MAX_AGE = 89
 _DISEASE = ["grade", "codeletion", "histology"]
 _README = """\
 Converted from DICOM with dcm2niix. Scans were chosen by their headers, of the contrasts
@@ -87,8 +82,10 @@ def import_dicom(
     out : path
         Folder for the cohort.
     keep_ids : bool, default=False
-        Name subjects by PatientID, which must then be a pseudonym. Otherwise subjects are
-        numbered, and nothing links them to the origin.
+        Name subjects by PatientID, which must then be a pseudonym. Subjects without a
+        PatientID of their own, and all subjects otherwise, are numbered, and nothing but
+        the private files of the import (``sources.tsv``, ``.sources/``) links them to
+        the origin.
     person_folders : bool, default=False
         Treat each folder directly below `source` as one person, whatever its headers
         contain.
@@ -138,7 +135,7 @@ def import_dicom(
     decisions = require_decisions(out, decisions)
     decided = {name: decision for (name, kind), decision in decisions.items() if kind == "series"}
     patients, found = read_patients(source, person_folders=person_folders, workers=workers)
-    names = _names(patients, keep_ids)
+    names = name_subjects(patients, keep_ids=keep_ids)
     check_folders(source, out, names.values())
     labels = find_labels(source, [patient for patient, (one, _) in patients.items() if not one.shared])
     sources = name_sources([volume for patient in patients.values() for volume in patient.volumes], source)
@@ -152,7 +149,10 @@ def import_dicom(
     items = {}
     for patient in [patient for patient in names if patient not in reasons]:
         scans, repairs, _ = choices[patient][0]
-        notes = [*patients[patient].person.notes, *duplicates.get(names[patient], [])]
+        drawn = burned_in(scans.values())
+        if drawn:
+            warnings.warn(f"import_dicom: {names[patient]}: {drawn}; look at it", EpitomeWarning, stacklevel=2)
+        notes = [*patients[patient].person.notes, *duplicates.get(names[patient], []), *filter(None, [drawn])]
         items[names[patient]] = names[patient], scans, repairs, notes
     excluded += adopt_subjects(partial(_import_subject, out, deface), items, workers=workers)
     left_out = {name for name, _ in excluded}
@@ -167,7 +167,7 @@ def import_dicom(
     return describe_cohort(
         out,
         source=source,
-        participants=_participants(kept, patients, choices, labels.table, keep_ids),
+        participants=describe_participants(kept, patients, choices, labels.table, keep_ids=keep_ids),
         excluded=excluded,
         entries=[*entries, *unused_decisions(decisions, entries)],
         name="DICOM import",
@@ -276,71 +276,6 @@ def _import_subject(
     repairs = [*repairs, *(f"{contrast} {NOT_CONVERTED}{error.reason}" for contrast, error in failed.items()), *notes]
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    sidecars = {contrast: {**describe(scans[contrast]), **origin, "Repairs": repairs} for contrast in images}
-    write_scans(out, name, images, sidecars)
+    sidecars = {contrast: {**describe(scans[contrast]), "Defaced": bool(deface)} for contrast in images}
+    write_scans(out, name, images, sidecars, origin={**origin, "Repairs": repairs})
     return again
-
-
-def _names(patients: Mapping[str, Patient], keep_ids: bool) -> dict[str, str]:
-    """Return the name of each subject in the cohort."""
-    if not keep_ids:
-        digits = max(3, len(str(len(patients))))
-        return {patient: f"sub-{index:0{digits}d}" for index, patient in enumerate(patients, start=1)}
-    names = {patient: subject_name(patient) for patient in patients}
-    if len(set(names.values())) < len(names) or "sub-" in names.values():
-        raise CohortError(
-            "import_dicom",
-            "PatientIDs that differ in their letters and digits",
-            f"{len(names)} PatientIDs that make {len(set(names.values()))} names",
-            "import without keeping them, and subjects are numbered",
-        )
-    return names
-
-
-def _participants(
-    kept: Mapping[str, str],
-    patients: Mapping[str, Patient],
-    choices: Mapping[str, list[Choice]],
-    labels: pd.DataFrame,
-    keep_ids: bool,
-) -> pd.DataFrame:
-    """Return the labels of the table, completed with age and sex from the headers."""
-    rows = labels.reindex(list(kept)).reset_index(drop=True)
-    rows.insert(0, "participant_id", list(kept.values()))
-    people = [age_and_sex([*choices[name][0].scans.values(), *patients[name].volumes]) for name in kept]
-    for column in ("age", "sex"):
-        stated = pd.Series([known[column] for known in people], dtype=object)
-        rows[column] = rows[column].where(rows[column].notna(), stated) if column in rows else stated
-    rows["age"] = pd.to_numeric(rows["age"]).clip(upper=_MAX_AGE)
-    rows["source_id"] = list(kept) if keep_ids else pd.NA
-    return rows.convert_dtypes()
-
-
-def age_and_sex(volumes: Iterable[Volume]) -> dict[str, int | str | None]:
-    """Return age at the scan and sex from the headers.
-
-    Parameters
-    ----------
-    volumes : iterable of Volume
-        Volumes of one person; the first stated age and sex count.
-
-    Returns
-    -------
-    dict
-        `age` in years, at most 89, and `sex`, F or M; None if unknown.
-    """
-    ages = (_age(volume.physics) for volume in volumes)
-    sexes = (volume.physics["sex"] for volume in volumes)
-    age = next((age for age in ages if age is not None), None)
-    return {
-        "age": None if age is None else min(age, _MAX_AGE),
-        "sex": next((sex for sex in sexes if sex in ("F", "M")), None),
-    }
-
-
-def _age(physics: Json) -> int | None:
-    """Return the age in years; None if unknown."""
-    age = age_years(physics["age"])
-    if age is None and all(re.fullmatch(r"\d{8}", physics[name]) for name in ("birth", "date")):
-        age = (int(physics["date"]) - int(physics["birth"])) // 10000
-    return int(age) if age is not None and 0 <= age < 130 else None

@@ -10,16 +10,16 @@ import numpy as np
 
 from epitome_kit.errors import ImageError
 from epitome_kit.files import Json, read_json
+from epitome_kit.folders import open_file
 from epitome_kit.images import load_image
-from epitome_kit.processes import run_program
 from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
 from epitome_kit.sources.dicom_headers import Volume
-from epitome_kit.system import symlink_or_copy
+from epitome_kit.system import run_limited, symlink_or_copy
 from epitome_kit.temporary import temporary_folder
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")
-_LIMIT_S = 600
+_LIMIT_S, _MOST_MEMORY, _MOST_FILE = 600, 8 * 2**30, 4 * 2**30
 _ECHO_TOLERANCE_MS = 0.5
 _META_GROUP = b"\2\0"
 
@@ -71,7 +71,7 @@ def convert(volume: Volume) -> nib.Nifti1Image:
         merge = "y" if len(volume.files) == volume.slices else "2"
         command = [dcm2niix.bin, *_OPTIONS, "-m", merge, "-o", str(out), str(source)]
         try:
-            run = run_program(command, timeout_s=_LIMIT_S)
+            run = run_limited(command, seconds=_LIMIT_S, memory_bytes=_MOST_MEMORY, file_bytes=_MOST_FILE)
         except subprocess.TimeoutExpired as error:
             raise _no_image(volume, f"nothing within {_LIMIT_S} s") from error
         made = [path for path in sorted(out.glob("scan*.nii")) if "_Eq" not in path.name]
@@ -140,7 +140,7 @@ def _usual_type(data: np.ndarray) -> np.dtype:
 
 def _stage(path: Path, target: Path) -> None:
     """Link a file, or copy it if that fails or if the preamble that dcm2niix requires is missing."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(START)
         if start[128:] != b"DICM" and start[:2] == _META_GROUP:
             with target.open("wb") as whole:

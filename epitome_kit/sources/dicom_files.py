@@ -13,7 +13,7 @@ import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from epitome_kit.files import Json, PathLike
-from epitome_kit.folders import walk_entries
+from epitome_kit.folders import open_file, walk_entries
 from epitome_kit.parallel import for_each
 from epitome_kit.sources.contrast_fields import as_number
 from epitome_kit.sources.dicom_physics import (
@@ -164,7 +164,7 @@ def looks_like_dicom(start: bytes) -> bool:
 
 def _is_dicom(path: Path) -> bool:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return looks_like_dicom(stream.read(START))
     except OSError:
         return False
@@ -172,7 +172,7 @@ def _is_dicom(path: Path) -> bool:
 
 def _read_meta(path: PathLike) -> pydicom.Dataset:
     """Read the file meta information; empty if there is none."""
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(_META_BYTES)
     if start[128:132] == b"DICM":
         return pydicom.filereader.read_file_meta_info(path)

@@ -97,6 +97,23 @@ class Volume:
         return find_defect(self)
 
 
+def burned_in(volumes: Iterable[Volume]) -> str:
+    """State that text may be drawn into the pixels of volumes, by ``BurnedInAnnotation``.
+
+    Parameters
+    ----------
+    volumes : iterable of Volume
+
+    Returns
+    -------
+    str
+        One clause that names the series by number; empty if no header says so.
+    """
+    marked = [volume.title for volume in volumes if volume.physics["burned_in"].strip().upper() == "YES"]
+    says = "BurnedInAnnotation is YES: text, such as a name, may be drawn into the picture"
+    return f"{says} of {' and '.join(dict.fromkeys(marked))}" if marked else ""
+
+
 def series_title(physics: Json) -> str:
     """Name a series for reports by its number."""
     number = physics["number"]

@@ -36,6 +36,7 @@ _PHYSICS = {
     "route": "ContrastBolusRoute",
     "angio": "AngioFlag",
     "body_part": "BodyPartExamined",
+    "burned_in": "BurnedInAnnotation",
     "polarity": "PhotometricInterpretation",
     "institution": "InstitutionName",
     "thickness_mm": "SliceThickness",

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,12 +14,14 @@ import pandas as pd
 from epitome_kit.cohort import Cohort, image_path, open_cohort, write_dataset
 from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.errors import CohortError, EpitomeError, OutputError, ParameterError, Reason, ToolError, plain
-from epitome_kit.files import Json, PathLike, read_json, write_json
+from epitome_kit.files import Json, PathLike, write_json
+from epitome_kit.folders import links_out, refuse_links
 from epitome_kit.images import save_image
-from epitome_kit.ledger import LEDGER, Entry, made_by_older_rules, write_ledger
+from epitome_kit.ledger import LEDGER, ORIGINS, Entry, made_by_older_rules, write_ledger
 from epitome_kit.parallel import for_each
 from epitome_kit.resume import read_record, report_again
 from epitome_kit.sidecars import sidecar_path
+from epitome_kit.vocabulary import known_fields
 
 NOT_READ = {
     "broken link": "a broken link: its content was not fetched, or was deleted",
@@ -64,6 +67,7 @@ def check_folders(source: PathLike, out: PathLike, subject_ids: Iterable[str]) -
             f"source {source} and output {out}",
             "write the cohort somewhere else, such as `runs/my-cohort`",
         )
+    refuse_links(out, where="import")
     if out.exists() and not out.is_dir():
         raise OutputError("import", "a folder to write to", f"{out}, which is a file", "choose another output")
     if made_by_older_rules(out) and any(out.glob("sub-*")):
@@ -127,9 +131,12 @@ def write_scans(
     images: Mapping[str, nib.Nifti1Image],
     notes: Mapping[str, Json],
     *,
+    origin: Json,
     save: Callable[[nib.Nifti1Image, Path], None] = save_image,
 ) -> None:
     """Write the scans of a subject with their sidecars; the subject is complete once the last scan is written.
+
+    Sidecars hold known fields and words alone, see :func:`epitome_kit.vocabulary.known_fields`.
 
     Parameters
     ----------
@@ -141,14 +148,19 @@ def write_scans(
         Scans by contrast.
     notes : dict of str to dict
         Fields of the sidecars by contrast.
+    origin : dict
+        What links the subject to its source, and remarks that may name files, which
+        :func:`read_origin` returns; kept in the private folder :data:`ORIGINS`.
     save : callable, default=save_image
         Takes an image and a path.
     """
     for contrast in CONTRASTS:  # scans of an earlier import of other files
         for path in (image_path(out, name, contrast), sidecar_path(image_path(out, name, contrast))):
             path.unlink(missing_ok=True)
+    write_json(_origin_path(out, name), origin)
     for contrast in images:
-        write_json(sidecar_path(image_path(out, name, contrast)), {**notes[contrast], "ImportedTogether": list(images)})
+        known = {**known_fields(notes[contrast]), "ImportedTogether": list(images)}
+        write_json(sidecar_path(image_path(out, name, contrast)), known)
     for contrast, image in images.items():
         save(image, image_path(out, name, contrast))
 
@@ -163,7 +175,7 @@ def import_difference(out: PathLike, name: str, origin: Json, *, strict: bool = 
     name : str
         Subject.
     origin : dict
-        Fields of the sidecars that identify source files and options.
+        Fields of :func:`read_origin` that identify source files and options.
     strict : bool, default=True
         Whether other files or options are an error, rather than a difference.
 
@@ -178,12 +190,13 @@ def import_difference(out: PathLike, name: str, origin: Json, *, strict: bool = 
     OutputError
         The subject was imported from other files or with other options.
     """
-    together = []
+    together, kept = [], read_record(_origin_path(out, name))
     for path in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
         notes = read_record(path)
         if not notes:
             return f"{path.name} cannot be read"
-        if {key: notes.get(key) for key in origin} != origin:
+        stated = {**notes, **kept}  # earlier versions kept all of it in the sidecars
+        if {key: stated.get(key) for key in origin} != origin:
             if not strict:
                 return "its files changed, or how they are taken"
             raise OutputError(
@@ -193,8 +206,38 @@ def import_difference(out: PathLike, name: str, origin: Json, *, strict: bool = 
                 "choose another output",
             )
         together = notes.get("ImportedTogether", [])
+    if together and not kept:
+        return "an earlier version wrote its origin into the sidecars"
     stopped = not together or not all(image_path(out, name, contrast).is_file() for contrast in together)
     return "" if stopped else None
+
+
+def read_origin(out: PathLike, name: str) -> Json:
+    """Read what an import noted about the origin of a subject.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the cohort.
+    name : str
+        Subject.
+
+    Returns
+    -------
+    dict
+        Such as ``SourceDigest`` and ``Repairs``; empty if there is none.
+    """
+    return read_record(_origin_path(out, name))
+
+
+def forget_origin(out: PathLike, name: str) -> None:
+    """Remove what an import noted about the origin of a subject."""
+    with suppress(OSError):  # whatever is written there next says why
+        _origin_path(out, name).unlink()
+
+
+def _origin_path(out: PathLike, name: str) -> Path:
+    return Path(out) / ORIGINS / f"{name}.json"
 
 
 def describe_cohort(
@@ -251,10 +294,18 @@ def describe_cohort(
         participants=participants,
         excluded=sorted((plain(subject), plain(reason)) for subject, reason in excluded),
         repaired=read_repairs(out, sorted(participants["participant_id"])),
-        entries=entries,
+        entries=[*entries, *_list_links(source)],
         licence=licence,
     )
     return open_cohort(out)
+
+
+def _list_links(source: PathLike) -> list[Entry]:
+    """Make ledger entries of the links in a source that lead out of it, which were followed."""
+    return [
+        Entry(link.relative_to(source).as_posix(), "link", taken_as="followed", evidence="leads out of the folder")
+        for link in links_out(source)
+    ]
 
 
 def _leave_ledger(out: PathLike, excluded: Iterable[tuple[str, str]], entries: Sequence[Entry]) -> str:
@@ -266,7 +317,7 @@ def _leave_ledger(out: PathLike, excluded: Iterable[tuple[str, str]], entries: S
 
 
 def read_repairs(out: PathLike, subject_ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Read the irregularities that an import noted in the sidecars of its scans.
+    """Read the irregularities that an import noted about its scans.
 
     Parameters
     ----------
@@ -280,8 +331,6 @@ def read_repairs(out: PathLike, subject_ids: Iterable[str]) -> list[tuple[str, s
     list of (str, str)
         Subject and repair.
     """
-    found: dict[tuple[str, str], None] = {}
-    for name in subject_ids:
-        for sidecar in sorted((Path(out) / name / "anat").glob("[!.]*.json")):
-            found |= {(name, repair): None for repair in read_json(sidecar).get("Repairs", ())}
-    return list(found)
+    return [
+        (name, repair) for name in subject_ids for repair in dict.fromkeys(read_origin(out, name).get("Repairs", ()))
+    ]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from epitome_kit.vocabulary import LABELS, known_histology
+
 _PEOPLE = r"(?:participant|subject|subj|patient|case|individual)s?"
 _IDS = (
     r"participantid",
@@ -133,10 +135,8 @@ def read_value(label: str, text: str) -> tuple[object, str | None]:
     words = text.casefold()
     if _MISSING.fullmatch(words.strip("[]()' ")):
         return pd.NA, None
-    reader = _READERS.get(label)
-    if reader is None:
-        return text, None
-    found = reader(words) if len(words) <= _MAX_LENGTH else None
+    reader = _READERS[label]
+    found = reader(text if label in _AS_WRITTEN else words) if len(words) <= _MAX_LENGTH else None
     return found if isinstance(found, tuple) else (found, None) if found is not None else (pd.NA, "not understood")
 
 
@@ -219,10 +219,14 @@ def _word(meaning: Mapping[str, str], text: str) -> str | None:
     return next((value for value, words in meaning.items() if text in words.split()), None)
 
 
+_AS_WRITTEN = "histology", "source_id"
+
 _READERS: dict[str, Callable[[str], object]] = {
     "grade": _read_grade,
     "codeletion": _read_codeletion,
     "subtype": _read_subtype,
     "sex": _read_sex,
     "age": _read_age,
+    "histology": known_histology,
+    "source_id": LABELS["source_id"],
 }

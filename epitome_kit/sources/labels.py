@@ -82,11 +82,13 @@ class Labels(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """Sentences on labels for the README of a cohort."""
+        """Sentences on labels for the README of a cohort, without a word of the tables."""
         if not self.tables:
-            return f"{'; '.join(self.warnings) or 'No table of labels was found'}: no labels."
-        lost = f" Labels that were not understood: {', '.join(self.unknown[:20])}." if self.unknown else ""
-        return f"Labels come from {' and '.join(self.tables)}.{lost}"
+            return f"No table of labels was {'read' if self.warnings else 'found'}: no labels."
+        count = Counter(text.partition(" ")[0] for text in self.unknown)
+        lost = ", ".join(f"{n} of {label}" for label, n in count.items())
+        unknown = f" Values that were not understood, and are missing: {lost}." if lost else ""
+        return f"Labels come from {_counted(len(self.tables), 'table')}, which sources.tsv names.{unknown}"
 
 
 def read_labels(path: PathLike, subjects: Iterable[str], *, name: str | None = None) -> Labels:
@@ -273,6 +275,10 @@ def join_readings(readings: Sequence[Reading], subjects: Iterable[str], *, first
         entries=[entry for reading in readings for entry in reading.entries],
         tables=[reading.name for reading in readings],
     )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _enumerate(what: str, items: Sequence[str], kind: str) -> list[str]:

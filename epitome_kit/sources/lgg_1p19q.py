@@ -21,10 +21,10 @@ from epitome_kit.folders import walk_files
 from epitome_kit.images import same_grid, save_image
 from epitome_kit.ledger import Entry
 from epitome_kit.lock import locks
-from epitome_kit.sources.dicom import age_and_sex
 from epitome_kit.sources.dicom_choice import Choice
 from epitome_kit.sources.dicom_convert import convert, describe, without_text
 from epitome_kit.sources.dicom_headers import Volume, digest_volumes, read_volumes
+from epitome_kit.sources.dicom_subjects import age_and_sex
 from epitome_kit.sources.importing import (
     Deface,
     adopt_subjects,
@@ -260,24 +260,28 @@ def _import_subject(
         masks = [volume for volume in volumes if volume.physics["modality"] == SEGMENTATION]
         images, notes, drawn, more = _match(choose_scans(volumes), masks, copies)
     repairs += [*more, *assumed]
-    sidecar: Json = {}
+    mask_origin: Json = {}
     if drawn:
         mask, contrast, mask_from = drawn
         slices, more = annotated_slices(mask)
         repairs += more
         save_image(mask, annotation_path(out, name))
         write_annotation_sidecar(out, name, contrast, slices)
-        sidecar = {"MaskFrom": swap.get(mask_from, mask_from)}
+        mask_origin = {"MaskFrom": swap.get(mask_from, mask_from)}
     else:
         repairs.append("no mask")
     if unlisted:
         repairs.append("no row in the spreadsheet: no labels")
     if deface:
         images = {contrast: deface(image) for contrast, image in images.items()}
-    sidecar = {**origin, "Repairs": repairs, **sidecar}
-    for each in notes.values():
-        each |= {**sidecar, "TakenFrom": swap.get(each["TakenFrom"], each["TakenFrom"])}
-    write_scans(out, name, images, {contrast: notes[contrast] for contrast in images})
+    taken = {contrast: notes[contrast].pop("TakenFrom") for contrast in images}
+    origin |= {
+        "Repairs": repairs,
+        "TakenFrom": {each: swap.get(one, one) for each, one in taken.items()},
+        **mask_origin,
+    }
+    known = {contrast: {**notes[contrast], "Defaced": bool(deface)} for contrast in images}
+    write_scans(out, name, images, known, origin=origin)
     return again
 
 

@@ -4,14 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from epitome_kit.cohort import image_path
-from epitome_kit.contrast_table import CONTRASTS
 from epitome_kit.files import PathLike
 from epitome_kit.ledger import Entry
-from epitome_kit.sidecars import read_json_sidecar, sidecar_path
 from epitome_kit.sources.dicom_choice import Choice, choose, list_series, name_sources
 from epitome_kit.sources.dicom_contrast import judge_volumes
 from epitome_kit.sources.dicom_headers import Volume, digest_volumes
+from epitome_kit.sources.importing import read_origin
 
 SEGMENTATION = "SEG"
 """DICOM modality of a mask."""
@@ -30,7 +28,7 @@ def choose_scans(volumes: Iterable[Volume]) -> list[Choice]:
 
 
 def name_copy(kind: str) -> str:
-    """Return the origin "NIfTI ..." that the sidecar states for a copied file.
+    """Return the origin "NIfTI ..." that an import notes for a copied file.
 
     Parameters
     ----------
@@ -85,12 +83,11 @@ def list_sources(
 
 
 def _read_taken(out: PathLike, name: str) -> dict[str, str]:
-    """Read what each source was imported as from the sidecars of a subject's scans."""
-    taken: dict[str, str] = {}
-    for contrast in CONTRASTS:
-        notes = read_json_sidecar(sidecar_path(image_path(out, name, contrast)))
-        taken |= {notes.get("TakenFrom", ""): contrast, notes.get("MaskFrom", ""): "tumour"}
-    return taken
+    """Read what each source of a subject was imported as."""
+    origin = read_origin(out, name)
+    return {origin.get("MaskFrom", ""): "tumour"} | {
+        one: contrast for contrast, one in origin.get("TakenFrom", {}).items()
+    }
 
 
 def _with_outcome(entry: Entry, taken_as: str | None, lost: bool) -> Entry:

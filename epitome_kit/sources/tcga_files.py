@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 from epitome_kit.errors import CohortError, Reason
 from epitome_kit.files import checksum
-from epitome_kit.folders import is_litter, natural_key, walk_entries
+from epitome_kit.folders import is_litter, natural_key, open_file, walk_entries
 from epitome_kit.ledger import Entry
 from epitome_kit.sources.importing import NOT_READ
 
@@ -142,7 +142,7 @@ def _list_files(source: Path, entries: list[Entry], failed: list[tuple[str, str]
 def opener(archive: Path | None) -> Iterator[Callable[[str], IO[bytes]]]:
     """Yield a function that opens a file by name, in a zip or on disk."""
     if archive is None:
-        yield _open_binary
+        yield open_file
     else:
         with zipfile.ZipFile(archive) as opened:
             yield opened.open
@@ -155,7 +155,3 @@ def slice_checksums(patient: Patient) -> list[str]:
     with zipfile.ZipFile(patient.archive) as opened:
         found = [(number, mask, opened.getinfo(name)) for number, mask, name in sorted(patient.slices)]
     return [f"{number} {mask} {info.file_size} {info.CRC:08x}" for number, mask, info in found]
-
-
-def _open_binary(path: str) -> IO[bytes]:
-    return open(path, "rb")

@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from epitome_kit.cohort import Cohort, annotation_path, image_path, write_annotation_sidecar
-from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError
+from epitome_kit.errors import EpitomeError, EpitomeWarning, ImageError, Reason
 from epitome_kit.files import PathLike, text_digest
 from epitome_kit.images import load_image, mark_voxel_size_unknown, new_image_like, save_image
 from epitome_kit.ledger import LEDGER, Entry
@@ -138,7 +138,8 @@ def import_tcga_lgg(source: PathLike, out: PathLike, *, workers: int = 1) -> Coh
     for name in sorted(found):
         subject_id = "sub-" + "".join(name.split("_")[1:3])
         if subject_id in patients:
-            twice.append((name, f"expected each patient once; {patients[subject_id].name} is the same patient"))
+            same = f"{patients[subject_id].name}, the same patient"
+            twice.append((name, str(Reason("each patient once", same))))
         else:
             patients[subject_id] = found[name]
     check_folders(source, out, patients)
@@ -202,8 +203,7 @@ def _import_patient(out: Path, item: tuple[str, Patient]) -> str | None:
             scans[contrast] = load_image(new_image_like(channel, flair), where="import")
     save_image(new_image_like((mask > 0).astype(np.uint8), flair), annotation_path(out, subject_id))
     write_annotation_sidecar(out, subject_id, "FLAIR")
-    notes = dict.fromkeys(scans, {**_NOTES, **origin})
-    write_scans(out, subject_id, scans, notes, save=save_image)
+    write_scans(out, subject_id, scans, dict.fromkeys(scans, _NOTES), origin=origin)
     return again
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from epitome_kit.backend import Input, Model, keras, layers, ops
+from epitome_kit.backend import Input, Model, keras, layers, load_model, ops
 from epitome_kit.contrast_table import CONTRASTS, either
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import PathLike, shipped_weights, whole_file
@@ -21,6 +20,7 @@ MULTIPLE = 2 ** (len(FILTERS) - 1)
 WINDOW = 96
 """Maximum side of a window, in voxels, processed at once."""
 _STEP = 72
+_NETWORK = "a network of `epitome segment`"
 
 
 def build_unet(contrasts: Sequence[str]) -> Model:
@@ -117,12 +117,10 @@ def load_unet(path: PathLike | None = None) -> keras.Model:
     if path is None:
         return shipped_unet()
     path = Path(path)
-    if path.suffix != ".keras" or not path.is_file():  # other formats have no safe mode
-        raise _not_a_network(path, "not a `.keras` file")
+    model = load_model(path, where="segment", expected=_NETWORK)
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
         shapes = model.input_shape, keras.tree.map_structure(lambda tensor: tensor.shape, model.output)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _not_a_network(path, " ".join(str(error).split())[:160]) from error
     channels = unet_channels(model)
     if shapes != ((None,) * 4 + (len(channels),), {"tumour": (None,) * 4 + (1,)}):
@@ -135,7 +133,7 @@ def load_unet(path: PathLike | None = None) -> keras.Model:
 
 def _not_a_network(path: Path, found: str) -> ParameterError:
     hint = "make one with `epitome segment COHORT --train WEIGHTS.keras`, or leave it out"
-    return ParameterError("segment", "a network of `epitome segment`", f"{path} ({found})", hint)
+    return ParameterError("segment", _NETWORK, f"{path} ({found})", hint)
 
 
 def tumour_probability(model: keras.Model, scans: np.ndarray) -> np.ndarray:

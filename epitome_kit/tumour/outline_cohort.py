@@ -10,6 +10,7 @@ import numpy as np
 from epitome_kit.backend import keras
 from epitome_kit.cohort import Subject
 from epitome_kit.files import Json, checksum, shipped_weights
+from epitome_kit.folders import refuse_links
 from epitome_kit.learn.arrays import load_scans
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.pipeline import Preprocessed
@@ -62,6 +63,7 @@ def outline_subjects(
     list of dict
         One row for each subject, in the order of `subjects`.
     """
+    refuse_links(out, where="segment")
     digests = {weights: _network_checksum(weights) for weights in set(networks.values())}
     jobs = []
     for each in subjects:

@@ -11,7 +11,7 @@ from joblib import cpu_count
 from epitome_kit.cohort import Subject
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import EpitomeWarning, ParameterError
-from epitome_kit.files import PathLike
+from epitome_kit.files import PathLike, text_digest
 from epitome_kit.lock import locks
 from epitome_kit.preprocess.pipeline import Preprocessed, preprocess_once, preprocessing_record
 from epitome_kit.preprocess.subject import describe_steps
@@ -149,7 +149,7 @@ def label_contrasts(
     received : dict of str to path
         From :func:`epitome_kit.case.upload.receive_scan`.
     scan : path
-        Its original name.
+        Its original path or name; messages do not repeat it.
     stated : str, default=""
         Contrast stated by the user.
 
@@ -178,7 +178,7 @@ def label_contrasts(
         raise ParameterError(
             "case",
             f"a scan known to be one of {', '.join(CONTRASTS)}",
-            _describe_unidentified(Path(scan).name, contrast, evidence),
+            _describe_unidentified("a scan", contrast, evidence),
             f"state it: `-p 'contrast=\"{best}\"'`, or {', '.join(others)}",
         )
     return {contrast: received[""]}, {contrast: evidence}
@@ -197,7 +197,7 @@ def _suggest_statements(name: str, evidence: str) -> str:
 
 
 def head_name(images: Mapping[str, Path]) -> str:
-    """Name a subject by the ``sub-`` entity of its files, else by their folder."""
+    """Name a subject by the ``sub-`` entity of its files, else by a digest of their folder, which may name a person."""
     first = next(iter(images.values()))
-    stated = re.match(r"sub-[A-Za-z0-9]+", first.name)
-    return stated[0] if stated else "sub-" + (re.sub("[^A-Za-z0-9]", "", first.resolve().parent.name) or "1")
+    stated = re.match(r"sub-[A-Za-z0-9]+(?=_)", first.name)
+    return stated[0] if stated else f"sub-{text_digest(str(first.resolve().parent))[:6]}"
