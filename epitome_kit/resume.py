@@ -165,7 +165,7 @@ def require_intact(record: Path, where: str, hint: str) -> None:
     Parameters
     ----------
     record : Path
-        File of the record; a result without one is not checked.
+        File of the record; a result without one, or with one of an earlier version, is not checked.
     where, hint : str
         For the error: the verb that reads the result, and how it is made again.
 
@@ -174,7 +174,11 @@ def require_intact(record: Path, where: str, hint: str) -> None:
     OutputError
         A file was changed or is missing.
     """
-    if record.is_file() and (changed := changed_outputs(record)):
+    if not record.is_file():
+        return
+    found = read_record(record)
+    changed = changed_outputs(record, found) if "outputs" in found else [] if found else [f"{record.name} was changed"]
+    if changed:
         raise OutputError(
             where, f"the files of {record.parent} as they were written", ", ".join(changed[:_SHOWN]), hint
         )
