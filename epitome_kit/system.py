@@ -13,9 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+
+import psutil
 
 _REPLACE_ATTEMPTS = 20
 _REPLACE_PAUSE_S = 0.1
@@ -187,3 +189,64 @@ def container_memory_bytes() -> int | None:
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
     return int(text) if text.isdigit() else None
+
+
+def interrupt_when_told_to_end() -> None:
+    """Let SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt as Ctrl-C does.
+
+    Windows has no SIGHUP, and ends a process by SIGTERM at once.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+
+
+def ignore_ctrl_c() -> None:
+    """Leave Ctrl-C to the parent of this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def limit_process(memory_bytes: int, file_bytes: int) -> None:
+    """Limit what this process may take from now on; its child processes inherit the limits.
+
+    Linux enforces both; macOS only the size of files, and Windows neither: there the parent
+    has to watch the memory of the process.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Address space, beyond what is taken now.
+    file_bytes : int
+        Size of a file.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = psutil.Process().memory_info().vms
+    for kind, most in ((resource.RLIMIT_AS, used + memory_bytes), (resource.RLIMIT_FSIZE, file_bytes)):
+        hard = resource.getrlimit(kind)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with suppress(OSError, ValueError):  # macOS knows RLIMIT_AS, but refuses some values
+            resource.setrlimit(kind, (most, most))
+
+
+def most_open_files() -> int:
+    """Raise the limit of open files and sockets as far as this process may, and return it.
+
+    Returns
+    -------
+    int
+        512 on Windows, where a process can wait for so many sockets.
+    """
+    if sys.platform == "win32":
+        return 512
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return 4096 if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,169 @@
+"""Fixed pool of worker processes for the case page; one that takes too long or too much is ended and replaced."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from epitome_kit.case.jobs import folder_bytes
+from epitome_kit.case.queue import Job, JobQueue
+from epitome_kit.files import Json
+
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_LOOK_S = 0.2
+_PAUSE_S = 5
+_START_S = 600
+_MOST_ANSWER = 1 << 20
+
+_HINT = "Try: upload smaller or fewer scans."
+TOO_LONG = ["Expected at most {:.0f} s for one file or case.", "Received: a longer one.", _HINT]
+TOO_MUCH = ["Expected a case that fits into memory and disk.", "Received: a larger one.", _HINT]
+ENDED = ["The analysis ended unexpectedly.", "Please try again, with smaller or fewer scans."]
+
+
+class Worker(threading.Thread):
+    """Thread that gives the jobs of a queue to one process, one after the other.
+
+    Parameters
+    ----------
+    jobs : JobQueue
+        Where it takes them from.
+    settings : dict
+        For the process; see :func:`epitome_kit.case.worker.main`.
+    most_disk : int
+        Maximum size in bytes of the folder of a visitor.
+    first : Job, default=None
+        Job that a new process does while nobody waits, to load the networks.
+    """
+
+    def __init__(self, jobs: JobQueue, settings: Json, most_disk: int, first: Job | None = None) -> None:
+        super().__init__(daemon=True)
+        self._jobs, self._settings, self._most_disk, self._first = jobs, settings, most_disk, first
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
+        self._stopped = False
+
+    def run(self) -> None:
+        """Do jobs until :meth:`stop`."""
+        while not self._stopped:
+            if self._process is None:
+                self._prepare()
+            elif (job := self._jobs.take(_LOOK_S)) is not None:
+                began = time.monotonic()
+                try:
+                    self._do(job, began)
+                finally:
+                    self._jobs.charge(job.visitor, time.monotonic() - began)
+            elif self._process is not None and self._process.poll() is not None:
+                self._end()
+
+    def stop(self) -> None:
+        """End the process; the job that it does stays undone."""
+        self._stopped = True
+        self._end()
+
+    def _prepare(self) -> None:
+        """Start the process; if it starts and nobody waits, let it do its first job."""
+        if not self._start():
+            time.sleep(_PAUSE_S)
+        elif self._first is not None and not len(self._jobs):
+            self._first.state = "running"
+            self._do(self._first, time.monotonic())
+            if self._first.state != "done":
+                self._first = None
+
+    def _start(self) -> bool:
+        """Start the process, and wait until it is ready."""
+        paths = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH")]))
+        self._answers = queue.SimpleQueue()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "epitome_kit.case.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+        threading.Thread(target=_listen, args=[self._process, self._answers], daemon=True).start()
+        self._ask(self._settings)
+        with suppress(queue.Empty):
+            if self._answers.get(timeout=_START_S) is not None:
+                return True
+        self._end()
+        return False
+
+    def _do(self, job: Job, began: float) -> None:
+        """Do one job, and watch its time, memory and disk."""
+        self._ask({"call": job.call, "arguments": job.arguments, "folder": job.folder})
+        while True:
+            try:
+                answer = self._answers.get(timeout=_LOOK_S)
+            except queue.Empty:
+                answer = {}
+            if answer is None:
+                self._end()
+                return job.end("failed", lines=ENDED)
+            if "state" in answer:
+                return job.end(str(answer["state"]), result=answer.get("result"), lines=answer.get("lines"))
+            job.step = str(answer.get("step", job.step))
+            if job.state == "dropped" or self._stopped:
+                self._end()
+                return job.end("dropped")
+            if time.monotonic() - began > job.limit_s:
+                self._end()
+                return job.end("failed", lines=[line.format(job.limit_s) for line in TOO_LONG])
+            if self._takes_too_much(job):
+                self._end()
+                return job.end("failed", lines=TOO_MUCH)
+
+    def _takes_too_much(self, job: Job) -> bool:
+        with suppress(psutil.Error):
+            if sum(process.memory_info().rss for process in self._family()) > self._settings["memory_bytes"]:
+                return True
+        return folder_bytes(Path(job.folder)) > self._most_disk
+
+    def _ask(self, words: Json) -> None:
+        stdin = self._process.stdin if self._process is not None else None
+        if stdin is not None:
+            with suppress(OSError, ValueError):  # the process has ended: its answers end, too
+                stdin.write(json.dumps(words) + "\n")
+                stdin.flush()
+
+    def _family(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        process = psutil.Process(self._process.pid)
+        return [process, *process.children(recursive=True)]
+
+    def _end(self) -> None:
+        """Kill the process and what it has started."""
+        with suppress(psutil.Error):
+            for process in self._family():
+                with suppress(psutil.Error):
+                    process.kill()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    if stream is not None:
+                        stream.close()
+        self._process = None
+
+
+def _listen(process: "subprocess.Popen[str]", answers: "queue.SimpleQueue[Json | None]") -> None:
+    """Pass on the answers of a process; None is the end of them, or one that is no answer."""
+    with suppress(OSError, ValueError, RecursionError):
+        while line := process.stdout.readline(_MOST_ANSWER) if process.stdout else "":
+            answer = json.loads(line)
+            if not isinstance(answer, dict):
+                break
+            answers.put(answer)
+    answers.put(None)
