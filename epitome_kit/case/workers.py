@@ -17,6 +17,9 @@ from epitome_kit.case.queue import Job, JobQueue
 from epitome_kit.files import Json
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
+MODULE = "epitome_kit.case.worker"
+"""Program of a worker process."""
+
 _LOOK_S = 0.2
 _PAUSE_S = 5
 _START_S = 600
@@ -84,7 +87,7 @@ class Worker(threading.Thread):
         paths = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH")]))
         self._answers = queue.SimpleQueue()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "epitome_kit.case.worker"],
+            [sys.executable, "-P", "-m", MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
