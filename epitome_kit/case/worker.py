@@ -24,6 +24,8 @@ NO_ROOM = ["There is no room for your files at the moment.", "Please try again l
 BROKEN = ["Internal error. Nothing was kept; please try again."]
 TOO_LARGE = ["Expected a case that fits into memory.", "Received: a larger one.", "Try: upload smaller or fewer scans."]
 
+_BY_ERRNO = {errno.ENOSPC: NO_ROOM, errno.EDQUOT: NO_ROOM, errno.EFBIG: TOO_LARGE}
+
 
 def main() -> None:
     """Read the settings, then do jobs until standard input ends.
@@ -70,8 +72,7 @@ def _do(job: Json, progress: Progress) -> Json:
         return {"state": "failed", "lines": TOO_LARGE}
     except Exception as error:
         traceback.print_exc()
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        return {"state": "failed", "lines": NO_ROOM if full else BROKEN}
+        return {"state": "failed", "lines": _BY_ERRNO.get(getattr(error, "errno", None), BROKEN)}
 
 
 def _words(error: EpitomeError, folder: str) -> list[str]:
