@@ -53,7 +53,7 @@ class Client(requests.Session):
         deadline = time.monotonic() + patience_s
         while not done(state := self.state()):
             assert time.monotonic() < deadline, state
-            time.sleep(0.2)
+            time.sleep(0.5)
         return state
 
     def received(self, patience_s=300):
