@@ -194,11 +194,13 @@ def container_memory_bytes() -> int | None:
 def interrupt_when_told_to_end() -> None:
     """Let SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt as Ctrl-C does.
 
-    Windows has no SIGHUP, and ends a process by SIGTERM at once.
+    SIGHUP stays ignored under ``nohup``. Windows has none, and ends a process by SIGTERM at once.
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+    interrupt_on_ctrl_c()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def ignore_ctrl_c() -> None:
@@ -206,7 +208,7 @@ def ignore_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def limit_process(memory_bytes: int, file_bytes: int) -> None:
+def limit_memory_and_files(memory_bytes: int, file_bytes: int) -> None:
     """Limit what this process may take from now on; its child processes inherit the limits.
 
     Linux enforces both; macOS only the size of files, and Windows neither: there the parent

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
-from case_client import Client, idle_sockets, serving
-from tiny import ROOT, raises_three_lines
+from case_client import Client, case_process, idle_sockets, serving
+from tiny import ROOT, head, raises_three_lines
 
 from epitome_kit.case import server as server_module
 from epitome_kit.case.access import HEADERS
@@ -148,7 +150,8 @@ def test_an_upload_takes_no_more_than_it_may(client, served):
     with pytest.raises(requests.RequestException):
         answer = client.ask("upload", "POST", data=iter([b"1" * 50_000] * 40))  # says no size, and goes on
         answer.raise_for_status()
-    assert sum(path.stat().st_size for path in visitor.folder.rglob("*.sent")) == 900_000
+    _until(lambda: sum(path.stat().st_size for path in visitor.folder.rglob("*.sent")) == 900_000)
+    assert client.ask("upload", "POST", data=b"1" * 90_000).ok, "what was refused does not count"
     assert client.upload(**{f"{n}.nii": b"1" for n in range(MOST_SCANS)}).ok
     assert client.ask("upload", "POST", data=b"1").status_code == 413
 
@@ -188,7 +191,8 @@ def test_no_other_address_takes_a_body(served):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"choice": []', b"[" * 60_000, b'{"choice": "x", "contrasts": 5}']
+    "body",
+    [b"", b"[]", b"{", b"[" * 60_000, b'{"choice": "x", "contrasts": 5}', b'{"choice": "x", "contrasts": [[[]]]}'],
 )
 def test_a_broken_request_is_refused(client, body):
     assert client.ask("start", "POST", data=body).status_code == 400
@@ -228,6 +232,19 @@ def test_a_connection_of_a_visitor_outlives_those_of_strangers(client, served, m
     closed = sum(not _open(connection) for connection in connections)
     assert 150 < closed < 700 and _open(connections[-1])
     assert client.ask("state").ok and before.ok
+    for connection in connections:
+        connection.close()
+
+
+def test_one_visitor_cannot_take_all_connections(client, served):
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    asked = f"GET /state HTTP/1.1\r\nHost: 127.0.0.1:{served[1].port}\r\nCookie: {cookie}\r\n\r\n".encode()
+    connections = idle_sockets(served[1].port, 40)
+    for connection in connections:
+        connection.sendall(asked)
+        assert b"200 OK" in connection.recv(65536)
+    time.sleep(0.5)
+    assert [_open(connection) for connection in connections] == [False] * 20 + [True] * 20
     for connection in connections:
         connection.close()
 
@@ -354,6 +371,27 @@ def test_no_command_line_holds_the_token(tmp_path, monkeypatch):
     assert access.token not in opened[0] and f"token={access.token}" in said[0]
     page = tmp_path / "open.html"
     assert f"token={access.token}" in page.read_text() and page.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_nothing_outlives_a_server_that_is_told_to_end(tmp_path, name):
+    (tmp_path / "w").mkdir()
+    with case_process(tmp_path, tmp_path / "w") as (address, process):
+        visitor = Client(address)
+        assert visitor.enter().ok and visitor.upload(**{"flair.nii": head().to_bytes()}).ok
+        assert visitor.received()["scans"]
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers) == 4 and [*tmp_path.glob("epitome-app-*/visitors/*/scans1/*/*.nii")]
+        process.send_signal(getattr(signal, name))
+        assert process.wait(20) == (-9 if name == "SIGKILL" else 0)
+        assert not psutil.wait_procs(workers, timeout=5)[1]
+    if name == "SIGKILL":
+        assert [*tmp_path.glob("epitome-app-*/visitors/*/scans1/*/*.nii")]
+        with case_process(tmp_path, tmp_path / "w"):
+            assert len([*tmp_path.glob("epitome-app-*")]) == 1
+    assert [*tmp_path.glob("epitome-app-*")] == []
+    assert "Traceback" not in (tmp_path / "stderr.txt").read_text()
 
 
 def test_limits_of_the_page_are_those_of_the_server(tmp_path):

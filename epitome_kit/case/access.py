@@ -6,6 +6,7 @@ all rights to each who holds it. Cookies are signed by tornado.
 
 import hmac
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ _MESSAGES = {
     503: "There is no room at the moment; try again in a few minutes.",
 }
 _SAFE = ("GET", "HEAD")
+_MOST_OF_ONE = 20
+"""Maximum number of connections of one visitor; a browser opens six."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class NotFound(GuardedHandler):
 
 
 class FairServer(HTTPServer):
-    """HTTP server with a maximum of connections; beyond it, those that have said nothing are closed, the oldest first.
+    """HTTP server with a maximum of connections; beyond it, the oldest of those that have said nothing is closed.
 
     Parameters
     ----------
@@ -170,25 +173,32 @@ class FairServer(HTTPServer):
         super().initialize(*args, **kwargs)  # type: ignore[arg-type]
         self._most = most
         self._strangers: dict[IOStream, None] = {}
-        self._known: dict[IOStream, None] = {}
+        self._known: dict[IOStream, str] = {}
 
     def handle_stream(self, stream: IOStream, address: tuple) -> None:
         """Take a new connection, in place of the oldest stranger if there are too many."""
-        for streams in (self._strangers, self._known):
-            while len(self._strangers) + len(self._known) >= self._most and streams:
-                oldest = next(iter(streams))
-                del streams[oldest]
-                oldest.close()
+        if len(self._strangers) + len(self._known) >= self._most:
+            self._close_first(self._strangers or self._known)
         self._strangers[stream] = None
         super().handle_stream(stream, address)
 
-    def welcome(self, handler: RequestHandler) -> None:
-        """Note that a connection belongs to a visitor."""
+    def welcome(self, handler: "GuardedHandler") -> None:
+        """Note that a connection belongs to a visitor, who may have some, but not all of them."""
         stream = getattr(handler.request.connection, "stream", None)
-        if stream is not None and not stream.closed():
-            self._strangers.pop(stream, None)
-            self._known.pop(stream, None)
-            self._known[stream] = None
+        if stream is None or stream.closed():
+            return
+        self._strangers.pop(stream, None)
+        self._known.pop(stream, None)
+        own = [each for each, visitor in self._known.items() if visitor == handler.visitor_id]
+        if len(own) >= _MOST_OF_ONE:
+            self._close_first(own)
+        self._known[stream] = handler.visitor_id
+
+    def _close_first(self, streams: Iterable[IOStream]) -> None:
+        first = next(iter(streams))
+        self._strangers.pop(first, None)
+        self._known.pop(first, None)
+        first.close()
 
     def on_close(self, server_conn: object) -> None:
         """Forget a connection that is closed."""

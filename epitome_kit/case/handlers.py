@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote
 
 from epitome_kit.case.access import GuardedHandler
 from epitome_kit.case.choices import OPTIONS, OWN
@@ -128,7 +129,7 @@ class ScansHandler(VisitorHandler):
 
 @stream_request_body
 class UploadHandler(VisitorHandler):
-    """``POST upload``: one file of the upload, as it is; its name is in the query."""
+    """``POST upload``: one file of the upload, as it is; its name is in a header, which no proxy logs."""
 
     _path: Path | None = None
     _stream: IO[bytes] | None = None
@@ -139,7 +140,7 @@ class UploadHandler(VisitorHandler):
         self.refuse_while_busy()
         left = self.visitors.limits.upload_mb * 10**6 - self.visitor.sent_bytes
         stated = self.request.headers.get("Content-Length", "0")
-        size = int(stated) if stated.isdecimal() else left + 1
+        size = int(stated) if stated.isdecimal() and len(stated) < 16 else left + 1
         if size > left:
             most, hint = f"at most {self.visitors.limits.upload_mb} MB", "send fewer scans"
             received = f"{(size + self.visitor.sent_bytes) / 1e6:.1f} MB"
@@ -149,7 +150,7 @@ class UploadHandler(VisitorHandler):
             self.refuse(ParameterError("upload", f"at most {MOST_SCANS} files", "more", hint), 413)
         if self.settings["sending"].get(self.visitor_id):
             self.refuse(ParameterError("upload", "one file at a time", "a second one", "wait for the first"), 409)
-        self._batch, self._failed = self.visitor.batch, False
+        self._batch, self._failed, self._size = self.visitor.batch, False, 0
         self.request.connection.set_max_body_size(left)  # type: ignore[union-attr]
         self.request.connection.set_body_timeout(_UPLOAD_S)  # type: ignore[union-attr]
         self.settings["sending"][self.visitor_id] = self
@@ -167,6 +168,7 @@ class UploadHandler(VisitorHandler):
             self._stream.write(chunk)
         except OSError:
             self._failed = True
+        self._size += len(chunk)
         self.visitor.sent_bytes += len(chunk)
         self.visitor.seen, self.visitor.acted = (time.monotonic(),) * 2
 
@@ -179,7 +181,7 @@ class UploadHandler(VisitorHandler):
         if path is None or self.visitor.batch != self._batch or not path.is_file():
             self.refuse(ParameterError("upload", "a whole file", "a part of one", "send it again"), 409)
             return
-        self.visitors.receive(self.visitor, path, self.get_query_argument("name", "the file"))
+        self.visitors.receive(self.visitor, path, unquote(self.request.headers.get("X-File-Name", "the file")))
         self.answer({})
 
     def _close(self) -> None:
@@ -197,6 +199,9 @@ class UploadHandler(VisitorHandler):
         self._close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+            if self.visitor.batch == self._batch:
+                self.visitor.sent_bytes -= self._size
+            self._path = None
 
     def on_connection_close(self) -> None:
         """Remove a file that did not arrive whole."""
@@ -211,7 +216,7 @@ class StartHandler(VisitorHandler):
         """Put a case into the queue: JSON with ``choice`` and ``contrasts``."""
         try:
             asked = json.loads(self.request.body)
-            choice, contrasts = str(asked["choice"]), list(asked.get("contrasts", []))
+            choice, contrasts = str(asked["choice"]), [name and str(name) for name in asked.get("contrasts", [])]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HTTPError(400) from error
         try:

@@ -12,7 +12,7 @@ from epitome_kit.case.choices import propose_contrast
 from epitome_kit.case.phantoms import PHANTOMS, known_truth, load_phantoms
 from epitome_kit.case.upload import receive_scan
 from epitome_kit.cohort import Cohort
-from epitome_kit.files import Json, write_json, write_text
+from epitome_kit.files import Json, read_text, write_json, write_text
 
 FINDINGS = "findings.html"
 """Findings as a fragment of the page, in the folder of a case."""
@@ -83,7 +83,7 @@ def analyse(
     images, evidence : dict of str to str, default=None
         Paths by contrast, and the evidence for each.
     """
-    from epitome_kit.case.report import case_html, case_report  # loads Keras, which readers of uploads do without
+    from epitome_kit.case.report import case_report  # loads Keras, which readers of uploads do without
     from epitome_kit.case.slices import render_slices
 
     shutil.rmtree(out, ignore_errors=True)
@@ -95,7 +95,8 @@ def analyse(
     report = case_report(scans, out, workspace=workspace, truth=truth, evidence=evidence, progress=progress)
     masks = {"brain": report.brain, **({"tumour": report.tumour} if report.facts["size"] else {})}
     write_json(Path(out) / SLICES, render_slices({report.main_contrast: report.scans[report.main_contrast]}, masks))
-    write_text(Path(out) / FINDINGS, case_html(report))
+    sheet = read_text(report.sheet)
+    write_text(Path(out) / FINDINGS, sheet.partition("<main>")[2].rpartition("</main>")[0])
 
 
 def simulated(cohorts: str) -> Cohort:

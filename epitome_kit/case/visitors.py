@@ -26,7 +26,7 @@ MOST_DISK = 2 * MOST_BYTES
 
 _MOST_WAITING = 1000
 _RECEIVE_S = 120
-_GONE_S, _WAITING_GONE_S, _LEAVING_S = 90, 30, 5
+_GONE_S, _OPENING_S, _WAITING_GONE_S, _LEAVING_S = 90, 30, 30, 5
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ class Visitors:
             return place
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         del self._waiting[visitor_id]
-        self._here[visitor_id] = Visitor(visitor_id, folder, seen=now, acted=now)
+        seen = now - _GONE_S + _OPENING_S  # a page asks for more at once; what does not is no page
+        self._here[visitor_id] = Visitor(visitor_id, folder, seen=seen, acted=now)
         return self._here[visitor_id]
 
     def remove_gone(self) -> None:

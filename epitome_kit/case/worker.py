@@ -18,7 +18,7 @@ from epitome_kit.case.jobs import JOBS, Progress
 from epitome_kit.case.upload import MOST_BYTES
 from epitome_kit.errors import EpitomeError, OutputError
 from epitome_kit.files import Json
-from epitome_kit.system import ignore_ctrl_c, limit_process
+from epitome_kit.system import ignore_ctrl_c, limit_memory_and_files
 
 NO_ROOM = ["There is no room for your files at the moment.", "Please try again later."]
 BROKEN = ["Internal error. Nothing was kept; please try again."]
@@ -45,7 +45,7 @@ def main() -> None:
     threading.Thread(target=_listen, args=[asked], daemon=True).start()
     if settings["loaded"]:
         import epitome_kit.case.report  # noqa: F401  # loads Keras
-    limit_process(settings["memory_bytes"], MOST_BYTES)
+    limit_memory_and_files(settings["memory_bytes"], MOST_BYTES)
     answer(ready=True)
     while True:
         answer(**_do(asked.get(), lambda step: answer(step=step)))
@@ -72,7 +72,7 @@ def _do(job: Json, progress: Progress) -> Json:
         return {"state": "failed", "lines": TOO_LARGE}
     except Exception as error:
         traceback.print_exc()
-        return {"state": "failed", "lines": _BY_ERRNO.get(getattr(error, "errno", None), BROKEN)}
+        return {"state": "failed", "lines": _BY_ERRNO.get(getattr(error, "errno", None) or 0, BROKEN)}
 
 
 def _words(error: EpitomeError, folder: str) -> list[str]:

@@ -20,7 +20,7 @@ _PACKAGES = str(Path(__file__).resolve().parents[2])
 MODULE = "epitome_kit.case.worker"
 """Program of a worker process."""
 
-_LOOK_S = 0.2
+_LOOK_S, _WALK_S = 0.2, 1
 _PAUSE_S = 5
 _START_S = 600
 _MOST_ANSWER = 1 << 20
@@ -51,11 +51,11 @@ class Worker(threading.Thread):
         self._jobs, self._settings, self._most_disk, self._first = jobs, settings, most_disk, first
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def run(self) -> None:
         """Do jobs until :meth:`stop`."""
-        while not self._stopped:
+        while not self._stopped.is_set():
             if self._process is None:
                 self._prepare()
             elif (job := self._jobs.take(_LOOK_S)) is not None:
@@ -66,16 +66,19 @@ class Worker(threading.Thread):
                     self._jobs.charge(job.visitor, time.monotonic() - began)
             elif self._process is not None and self._process.poll() is not None:
                 self._end()
+        self._end()
 
     def stop(self) -> None:
-        """End the process; the job that it does stays undone."""
-        self._stopped = True
-        self._end()
+        """End the process and this thread; the job that is being done stays undone."""
+        self._stopped.set()
+        if self._process is not None:
+            _kill(self._process)
+        self.join(_PAUSE_S)
 
     def _prepare(self) -> None:
         """Start the process; if it starts and nobody waits, let it do its first job."""
         if not self._start():
-            time.sleep(_PAUSE_S)
+            self._stopped.wait(_PAUSE_S)
         elif self._first is not None and not len(self._jobs):
             self._first.state = "running"
             self._do(self._first, time.monotonic())
@@ -94,6 +97,8 @@ class Worker(threading.Thread):
             encoding="utf-8",
             env={**os.environ, "PYTHONPATH": paths},
         )
+        if self._stopped.is_set():
+            return False
         threading.Thread(target=_listen, args=[self._process, self._answers], daemon=True).start()
         self._ask(self._settings)
         with suppress(queue.Empty):
@@ -105,6 +110,7 @@ class Worker(threading.Thread):
     def _do(self, job: Job, began: float) -> None:
         """Do one job, and watch its time, memory and disk."""
         self._ask({"call": job.call, "arguments": job.arguments, "folder": job.folder})
+        looked, full = began, False
         while True:
             try:
                 answer = self._answers.get(timeout=_LOOK_S)
@@ -116,21 +122,24 @@ class Worker(threading.Thread):
             if "state" in answer:
                 return job.end(str(answer["state"]), result=answer.get("result"), lines=answer.get("lines"))
             job.step = str(answer.get("step", job.step))
-            if job.state == "dropped" or self._stopped:
+            if job.state == "dropped" or self._stopped.is_set():
                 self._end()
                 return job.end("dropped")
             if time.monotonic() - began > job.limit_s:
                 self._end()
                 return job.end("failed", lines=[line.format(job.limit_s) for line in TOO_LONG])
-            if self._takes_too_much(job):
+            if time.monotonic() > looked + _WALK_S:
+                looked = time.monotonic()
+                full = folder_bytes(Path(job.folder)) > self._most_disk
+            if full or self._takes_too_much():
                 self._end()
                 return job.end("failed", lines=TOO_MUCH)
 
-    def _takes_too_much(self, job: Job) -> bool:
+    def _takes_too_much(self) -> bool:
         with suppress(psutil.Error):
-            if sum(process.memory_info().rss for process in self._family()) > self._settings["memory_bytes"]:
-                return True
-        return folder_bytes(Path(job.folder)) > self._most_disk
+            family = _family(self._process) if self._process is not None else []
+            return sum(process.memory_info().rss for process in family) > self._settings["memory_bytes"]
+        return False
 
     def _ask(self, words: Json) -> None:
         stdin = self._process.stdin if self._process is not None else None
@@ -139,26 +148,30 @@ class Worker(threading.Thread):
                 stdin.write(json.dumps(words) + "\n")
                 stdin.flush()
 
-    def _family(self) -> list[psutil.Process]:
-        if self._process is None:
-            return []
-        process = psutil.Process(self._process.pid)
-        return [process, *process.children(recursive=True)]
-
     def _end(self) -> None:
-        """Kill the process and what it has started."""
-        with suppress(psutil.Error):
-            for process in self._family():
-                with suppress(psutil.Error):
-                    process.kill()
+        """End the process, if there is one."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            _kill(self._process)
             for stream in (self._process.stdin, self._process.stdout):
                 with suppress(OSError):
                     if stream is not None:
                         stream.close()
         self._process = None
+
+
+def _family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Return a process and all that it has started."""
+    parent = psutil.Process(process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with suppress(psutil.Error):
+        for each in _family(process)[1:]:
+            with suppress(psutil.Error):
+                each.kill()
+    process.kill()
+    process.wait()
 
 
 def _listen(process: "subprocess.Popen[str]", answers: "queue.SimpleQueue[Json | None]") -> None:

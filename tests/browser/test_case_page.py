@@ -165,8 +165,8 @@ def test_a_page_on_another_port_can_do_nothing_with_the_cookie(read, runs):
         before = read.evaluate("fetch('state').then(a => a.json())")
         for path, method in (("", "GET"), ("leave", "POST"), ("start", "POST")):
             assert page.evaluate(sent, [root + path, method]) in (0, 403, "no")
-        page.goto(root)
-        assert "including the token" in page.content()
+        page.evaluate("root => { location = root }", root)
+        page.get_by_text("including the token").wait_for(timeout=PATIENCE_MS)
         page.close()
         other.shutdown()
     assert read.evaluate("fetch('state').then(a => a.json())") == before

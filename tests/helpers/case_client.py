@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from urllib.parse import quote
 
 import requests
 from tiny import ROOT
@@ -43,7 +44,7 @@ class Client(requests.Session):
         """Send files by name, as the page does; returns the last answer."""
         answer = self.ask("scans", "DELETE")
         for name, data in files.items():
-            answer = self.ask("upload", "POST", params={"name": name}, data=data)
+            answer = self.ask("upload", "POST", headers={"X-File-Name": quote(name)}, data=data)
             if not answer.ok:
                 break
         return answer

@@ -175,7 +175,8 @@ async function upload(files) {
   show();
   let taken = await send("scans", { method: "DELETE" });
   for (const file of files) {
-    taken = taken && (await send(`upload?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }));
+    const headers = { "X-File-Name": encodeURIComponent(file.name), "Content-Type": "application/octet-stream" };
+    taken = taken && (await send("upload", { method: "POST", body: file, headers }));
   }
   sending = false;
   look();
