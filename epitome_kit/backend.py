@@ -17,7 +17,7 @@ from epitome_kit.errors import ToolError
 from epitome_kit.extras import is_installed, missing_extra
 from epitome_kit.files import PathLike
 from epitome_kit.io.model_files import bad_model, read_config
-from epitome_kit.system import memory_limit
+from epitome_kit.limits import memory_limit
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # messages at level error may be harmless; real errors raise
 logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 from epitome_kit.cluster import R, T, map_on_cluster, scheduler
 from epitome_kit.errors import ParameterError, ToolError, plain
 from epitome_kit.escaping import label_column, plain_console
+from epitome_kit.limits import container_memory_bytes
 from epitome_kit.processes import end_with_parent
-from epitome_kit.system import container_memory_bytes
 from epitome_kit.temporary import mark_shared_memory
 
 WORKER_MB = 1300

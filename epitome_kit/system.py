@@ -1,11 +1,10 @@
-"""What differs between operating systems: links, moving files, signals, limits of time and memory, processes.
+"""What differs between operating systems: links, moving files, signals, what belongs to whom, processes.
 
 How processes end is in `processes.py`. Each function has a branch for Windows; a test keeps such calls
 out of all other modules. The branches for Windows are tested here with stand-ins, and on Windows
 itself by the workflow in ``.github``.
 """
 
-import _thread
 import ctypes
 import os
 import shutil
@@ -13,17 +12,9 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
-
-import psutil
-
-from epitome_kit.processes import run_program
 
 _REPLACE_ATTEMPTS = 20
 _REPLACE_PAUSE_S = 0.1
@@ -135,6 +126,23 @@ def interrupt_on_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def interrupt_when_told_to_end() -> None:
+    """Let SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt as Ctrl-C does.
+
+    SIGHUP stays ignored under ``nohup``. Windows has none, and ends a process by SIGTERM at once.
+    """
+    interrupt_on_ctrl_c()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def ignore_ctrl_c() -> None:
+    """Leave Ctrl-C to the parent of this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def belongs_to_user(path: Path) -> bool:
     """Return whether a file or link belongs to the user of this process; always on Windows, if it exists.
 
@@ -162,176 +170,6 @@ def shared_memory() -> Path | None:
     """
     folder = Path("/dev/shm")
     return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
-
-
-@contextmanager
-def time_limit(seconds: int, exceeded: Callable[[], Exception]) -> Iterator[None]:
-    """Stop the main thread where it takes longer than a limit.
-
-    By an alarm; on Windows, which has none, by an interrupt between two steps of Python.
-
-    Parameters
-    ----------
-    seconds : int
-    exceeded : callable
-        Makes the exception to raise.
-    """
-    limit = _alarm if hasattr(signal, "SIGALRM") else _interrupt
-    with limit(seconds, exceeded):
-        yield
-
-
-@contextmanager
-def _alarm(seconds: int, exceeded: Callable[[], Exception]) -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise exceeded()
-
-    earlier = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, earlier)
-
-
-@contextmanager
-def _interrupt(seconds: int, exceeded: Callable[[], Exception]) -> Iterator[None]:
-    late = threading.Event()
-
-    def stop() -> None:
-        late.set()
-        _thread.interrupt_main()
-
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except KeyboardInterrupt:
-        if late.is_set():
-            raise exceeded() from None
-        raise
-    finally:
-        timer.cancel()
-        timer.join()
-
-
-@contextmanager
-def memory_limit(more: int) -> Iterator[None]:
-    """Limit the memory that this process may take in addition, so that a bomb raises an error instead of filling it.
-
-    By ``RLIMIT_AS``, of the whole process; without effect on Windows and on macOS.
-
-    Parameters
-    ----------
-    more : int
-        In bytes.
-    """
-    if not sys.platform.startswith("linux"):
-        yield
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    limit = pages * resource.getpagesize() + more
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def run_limited(
-    command: Sequence[str], *, seconds: int, memory_bytes: int, file_bytes: int
-) -> subprocess.CompletedProcess[str]:
-    """Run native code on bytes of somebody else: without environment, and with limits that the system enforces.
-
-    On Windows only the time is limited, and the variables are kept that programs need there.
-
-    Parameters
-    ----------
-    command : sequence of str
-        Program, as an absolute path, and its arguments.
-    seconds : int
-        Maximum time.
-    memory_bytes, file_bytes : int
-        Maximum memory, and maximum size of each file that it writes.
-
-    Returns
-    -------
-    CompletedProcess
-        With its output as text.
-
-    Raises
-    ------
-    subprocess.TimeoutExpired
-        It took longer.
-    """
-    if sys.platform == "win32":
-        kept, limits = ["SYSTEMROOT", "TEMP"], None
-    else:
-        import resource
-
-        kept = list[str]()
-        stated = {"RLIMIT_AS": memory_bytes, "RLIMIT_FSIZE": file_bytes, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0}
-
-        def limits() -> None:
-            for name, most in stated.items():
-                _, hard = resource.getrlimit(getattr(resource, name))
-                most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-                resource.setrlimit(getattr(resource, name), (most, hard))
-
-    env = {name: os.environ[name] for name in kept if name in os.environ}
-    return run_program(command, timeout_s=seconds, env=env, limit=limits)
-
-
-def container_memory_bytes() -> int | None:
-    """Return the memory that a Linux container may use; None without a limit, and on other systems.
-
-    Returns
-    -------
-    int or None
-    """
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
-    return int(text) if text.isdigit() else None
-
-
-def limit_process(*, memory_bytes: int, file_bytes: int, processes: int) -> None:
-    """Limit this process and those that it starts; on Windows, only who watches them can.
-
-    Parameters
-    ----------
-    memory_bytes : int
-        Memory of one process.
-    file_bytes : int
-        Size of a file that it writes.
-    processes : int
-        Processes and threads, in addition to all that this user runs now.
-    """
-    if sys.platform == "win32":
-        return
-    import resource
-
-    running = 0
-    for process in psutil.process_iter(["uids", "num_threads"]):
-        uids = process.info["uids"]
-        running += (process.info["num_threads"] or 1) if uids and uids.real == os.getuid() else 0
-    limits = {
-        resource.RLIMIT_DATA: memory_bytes,
-        resource.RLIMIT_FSIZE: file_bytes,
-        resource.RLIMIT_NPROC: running + processes,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, limit in limits.items():
-        most = resource.getrlimit(kind)[1]
-        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-        resource.setrlimit(kind, (limit, limit))
 
 
 def separate_session() -> dict[str, Any]:

@@ -22,7 +22,7 @@ STUB = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
 VERBS = {verb: module for module, verb in re.findall(r"^from \.([\w.]+) import (\w+)", STUB, re.MULTILINE)}
 GUESTS = {
     "ipywidgets": ("widgets/", "case/page.py"),
-    "voila": ("case/server.py",),
+    "tornado": ("case/access.py", "case/handlers.py", "case/server.py"),
     "anywidget": ("widgets/image_widget.py",),
     "ipyniivue": ("widgets/niivue.py",),
     "papermill": ("run/",),

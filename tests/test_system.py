@@ -186,6 +186,42 @@ def test_ctrl_c_is_no_limit_of_time(limit):
         raise KeyboardInterrupt
 
 
+def _in_a_new_process(code):
+    text = f"import os, signal, sys\nsys.path[:0] = {sys.path!r}\nfrom epitome_kit import system\n{code}"
+    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what Linux enforces")
+def test_memory_and_files_beyond_the_limit_are_refused(tmp_path):
+    limit = "system.limit_memory_and_files(300_000_000, 1_000_000)\nbytearray(100_000_000)\n"
+    assert _in_a_new_process(limit).returncode == 0
+    assert "MemoryError" in _in_a_new_process(limit + "bytearray(400_000_000)").stderr
+    assert (
+        "File too large"
+        in _in_a_new_process(limit + f"open({str(tmp_path / 'x')!r}, 'wb').write(bytes(2_000_000))").stderr
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("ignored", "ended"), [("", True), ("signal.signal(signal.SIGHUP, signal.SIG_IGN)", False)])
+def test_a_closed_terminal_is_ctrl_c_unless_it_is_ignored(ignored, ended):
+    code = f"{ignored}\nsystem.interrupt_when_told_to_end()\nos.kill(os.getpid(), signal.SIGHUP)\n"
+    assert ("KeyboardInterrupt" in _in_a_new_process(code).stderr) == ended
+    assert "KeyboardInterrupt" in _in_a_new_process(code.replace("(), signal.SIGHUP", "(), signal.SIGTERM")).stderr
+    assert (
+        "KeyboardInterrupt"
+        not in _in_a_new_process("system.ignore_ctrl_c()\nos.kill(os.getpid(), signal.SIGINT)").stderr
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shells of Linux")
+def test_open_files_are_raised_as_far_as_allowed(monkeypatch):
+    code = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 300))\nprint(system.most_open_files())"
+    assert _in_a_new_process(code).stdout == "300\n"
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert system.most_open_files() == 512 and system.limit_memory_and_files(1, 1) is None
+
+
 def test_the_memory_of_a_container_is_read_where_it_is_limited(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(system, "Path", lambda place: limit)

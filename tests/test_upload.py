@@ -1,7 +1,9 @@
 """What visitors send: known by content, bounded in size, and nothing of names and free text goes any further."""
 
+import errno
 import gzip
 import io
+import struct
 import zipfile
 
 import made_dicom
@@ -162,10 +164,36 @@ def test_an_archive_is_bounded_by_what_it_holds_not_by_what_it_says(tmp_path, di
     with raises_three_lines(ImageError, "at most 3 files"):
         receive_scan(packed(dicom), tmp_path / "in")
     monkeypatch.setattr(upload, "MOST_FILES", 10_000)
-    monkeypatch.setattr(upload, "MOST_BYTES", 20_000)
     with raises_three_lines(ImageError, "more in"):
-        receive_scan(packed(dicom), tmp_path / "in")
+        receive_scan(packed(dicom), tmp_path / "in", most_bytes=20_000)
     assert [name for name in everything_below(tmp_path) if not name.startswith("dicom/")] == []
+
+
+def test_a_directory_is_counted_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(upload.zipfile, "ZipFile", lambda *_: pytest.fail("the directory was read"))
+    entry = b"PK\x01\x02" + bytes(42)
+    liar = entry * (upload.MOST_FILES + 1) + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46, 0, 0)
+    with raises_three_lines(ImageError, "at most 10000 files"):
+        receive_scan(b"PK\x03\x04" + liar, tmp_path / "in")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_of_another_method_is_refused(tmp_path, dicom, method):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, data in dicom.items():
+            archive.writestr(name, data)
+    with raises_three_lines(ImageError, "deflate"):
+        receive_scan(stream.getvalue(), tmp_path / "in")
+
+
+def test_a_full_disk_is_no_damaged_archive(tmp_path, dicom, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(upload, "_copy", full)
+    with pytest.raises(OSError, match="No space"):
+        receive_scan(packed(dicom), tmp_path / "in")
 
 
 def test_an_archive_that_lost_its_beginning_is_refused(tmp_path, dicom):

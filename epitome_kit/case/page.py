@@ -2,7 +2,6 @@
 
 import base64
 import html
-import os
 import shutil
 import sys
 import tempfile
@@ -12,15 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epitome_kit.case.choices import OPTIONS, OWN, propose_contrast, select_scans
 from epitome_kit.case.phantoms import PHANTOMS, known_truth, load_phantoms
-from epitome_kit.case.upload import receive_scan, safe_name
-from epitome_kit.contrast_table import CONTRASTS
+from epitome_kit.case.upload import receive_scan
 from epitome_kit.errors import EpitomeError, ImageError
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike
 from epitome_kit.grade.single_case import find_trained_run
-from epitome_kit.sources.contrasts import Judgement, judge_scan
-from epitome_kit.system import time_limit
 from epitome_kit.widgets.slice_viewer import SliceViewer
 
 if TYPE_CHECKING:
@@ -29,38 +26,21 @@ if TYPE_CHECKING:
 with needs("lab"):
     import ipywidgets as ipw
 
-OWN = "A scan of my own"
-
-_LEFT_OUT = "other"
-_SHOWS = {
-    "Select the contrast": None,
-    **{row.label: name for name, row in CONTRASTS.items()},
-    "Another contrast: ignore this scan": _LEFT_OUT,
-}
-
 
 def open_case_page(workspace: PathLike) -> "CasePage":
-    """Create the case page, for a notebook or for a visitor of `epitome app`.
+    """Create the case page in a notebook, where it runs in the kernel, without limits of time and memory.
 
     Parameters
     ----------
     workspace : path
-        Workspace whose networks grade the scan, or next to one. `epitome app`
-        sets networks, folder and limits by environment variables.
+        Workspace whose networks grade the scan, or next to one.
 
     Returns
     -------
     CasePage
         The widgets.
     """
-    stated = {name: os.environ.get(f"EPITOME_APP_{name.upper()}") for name in ("workspace", "cohorts", "folder")}
-    limits = {name: int(os.environ.get(f"EPITOME_APP_{name.upper()}", n)) for name, n in _LIMITS.items()}
-    networks = stated["workspace"] or find_trained_run(workspace)
-    cohorts = stated["cohorts"] or Path(workspace).parent / "cohorts"
-    return CasePage(networks, cohorts, folder=stated["folder"], **limits)
-
-
-_LIMITS = {"upload_mb": 200, "case_s": 300}
+    return CasePage(find_trained_run(workspace), Path(workspace).parent / "cohorts")
 
 
 class CasePage(ipw.VBox):
@@ -76,8 +56,6 @@ class CasePage(ipw.VBox):
         Folder for the files of this visitor; None means a temporary one.
     upload_mb : int, default=200
         Maximum size of an upload in MB.
-    case_s : int, default=300
-        Maximum time for one case in seconds.
 
     Attributes
     ----------
@@ -94,14 +72,13 @@ class CasePage(ipw.VBox):
         *,
         folder: PathLike | None = None,
         upload_mb: int = 200,
-        case_s: int = 300,
     ) -> None:
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="epitome-case-")
             folder = self._temporary.name
         self._folder = Path(folder)
-        self._workspace, self._cohorts, self._upload_mb, self._case_s = workspace, cohorts, upload_mb, case_s
-        self._received: list[tuple[Path, ipw.Dropdown, Judgement]] = []
+        self._workspace, self._cohorts, self._upload_mb = workspace, cohorts, upload_mb
+        self._received: list[tuple[Json, ipw.Dropdown]] = []
         self.report: CaseReport | None = None
         self._make_controls()
         super().__init__(
@@ -139,7 +116,7 @@ class CasePage(ipw.VBox):
 
     def _allow(self) -> None:
         self.start.disabled = self.choice.value == OWN and not (
-            self._received and all(menu.value for _, menu, _ in self._received)
+            self._received and all(menu.value for _, menu in self._received)
         )
 
     def _attempt(self, action: Callable[[], None]) -> None:
@@ -168,34 +145,31 @@ class CasePage(ipw.VBox):
             if sum(file["size"] for file in files) > self._upload_mb * 10**6:
                 received = f"{sum(file['size'] for file in files) / 1e6:.1f} MB"
                 raise ImageError("upload", f"at most {self._upload_mb} MB", received, "send fewer scans")
-            with time_limit(self._case_s, partial(_too_long, self._case_s)):
-                for number, file in enumerate(files):
-                    place = self._folder / "scans" / str(number)
-                    found = receive_scan(file["content"], place, name=file["name"])
-                    self._received += [self._ask(path, contrast, file["name"]) for contrast, path in found.items()]
+            for number, file in enumerate(files):
+                place = self._folder / "scans" / str(number)
+                found = receive_scan(file["content"], place, name=file["name"])
+                self._received += [self._ask(path, known, file["name"]) for known, path in found.items()]
         except BaseException:
             self._received = []
+            shutil.rmtree(self._folder / "scans", ignore_errors=True)
             raise
         finally:
             self.upload.value = ()
-            self.contrasts.children = [menu for _, menu, _ in self._received]
+            self.contrasts.children = [menu for _, menu in self._received]
             self._allow()
 
-    def _ask(self, path: Path, known: str, name: str) -> tuple[Path, ipw.Dropdown, Judgement]:
-        """Add a menu for the contrast of a scan, preset by its DICOM header or file name if they are clear."""
-        if known:
-            judged = Judgement(known if known in CONTRASTS else None, "the header of its DICOM series")
-        else:
-            judged = judge_scan(name, notes={})
+    def _ask(self, path: Path, known: str, name: str) -> tuple[Json, ipw.Dropdown]:
+        """Make a menu for the contrast of a scan, preset if its DICOM header or its file name are clear."""
+        scan = {"path": str(path), **propose_contrast(known, name)}
         menu = ipw.Dropdown(
-            options=_SHOWS,
-            value=judged.contrast if judged.contrast in CONTRASTS else None,
-            description=f"{safe_name(name)}, {known}" if known and judged.contrast is None else safe_name(name),
+            options=OPTIONS,
+            value=scan["contrast"],
+            description=scan["label"],
             style={"description_width": "50%"},
             layout={"width": "100%"},
         )
         menu.observe(lambda change: self._allow(), "value")
-        return path, menu, judged
+        return scan, menu
 
     def _run(self) -> None:
         """Write the report of the chosen scan, and show it."""
@@ -208,16 +182,15 @@ class CasePage(ipw.VBox):
             from epitome_kit.case.report import STEPS, case_report  # loads Keras, so the page opens without
 
             self.progress.max = len(STEPS)
-            with time_limit(self._case_s, partial(_too_long, self._case_s)):
-                images, truth, evidence = self._chosen()
-                self.report = case_report(
-                    images,
-                    folder,
-                    workspace=self._workspace,
-                    truth=truth,
-                    evidence=evidence,
-                    progress=partial(self._show_step, STEPS),
-                )
+            images, truth, evidence = self._chosen()
+            self.report = case_report(
+                images,
+                folder,
+                workspace=self._workspace,
+                truth=truth,
+                evidence=evidence,
+                progress=partial(self._show_step, STEPS),
+            )
             self._show(self.report)
         finally:
             self.progress.layout.visibility, self.step.value = "hidden", ""
@@ -228,16 +201,9 @@ class CasePage(ipw.VBox):
         if self.choice.value != OWN:
             cohort, name = load_phantoms(self._cohorts), PHANTOMS[self.choice.value]
             return cohort[name].images, known_truth(cohort, name), None
-        used = [each for each in self._received if each[1].value != _LEFT_OUT]
-        images = {menu.value: path for path, menu, _ in used}
-        if not used:
-            raise ImageError("upload", "at least one scan", "none, all are ignored", "select the contrast of one")
-        if len(images) < len(used):
-            raise ImageError("upload", "one scan of each contrast", "two of one", "select the contrast of each scan")
-        evidence = {
-            menu.value: judged.evidence if menu.value == judged.contrast else "as stated" for _, menu, judged in used
-        }
-        return {name: images[name] for name in CONTRASTS if name in images}, None, evidence
+        scans, menus = zip(*self._received, strict=True) if self._received else ((), ())
+        images, evidence = select_scans(scans, [menu.value for menu in menus])
+        return {name: Path(path) for name, path in images.items()}, None, evidence
 
     def _show_step(self, steps: Sequence[str], step: str) -> None:
         self.progress.value = steps.index(step)
@@ -271,7 +237,3 @@ _HOW_TO_SEND = (
 def _alert(text: str) -> str:
     lines = "<br>".join(html.escape(line) for line in text.split("\n"))
     return f"<p class='notice bad' role='alert'>{lines}</p>"
-
-
-def _too_long(seconds: int) -> ImageError:
-    return ImageError("case", f"at most {seconds} s for one case", "a longer one", "upload smaller or fewer scans")

@@ -1,8 +1,9 @@
 """Open the simulated scans of the case page, and read their truth."""
 
+from pathlib import Path
+
 from epitome_kit.cohort import Cohort, truth_folder
 from epitome_kit.files import Json, PathLike, read_json
-from epitome_kit.simulate.phantom import load_cohort
 
 PHANTOMS = {"Simulated head A": "sub-001", "Simulated head B": "sub-002"}
 """Name on the page to id in the cohort."""
@@ -25,6 +26,8 @@ def load_phantoms(folder: PathLike, profile: str = "quick") -> Cohort:
     Cohort
         One subject per scan of :data:`PHANTOMS`.
     """
+    from epitome_kit.simulate.phantom import load_cohort  # takes memory that the server of the page can do without
+
     return load_cohort("phantom", folder=folder, profile=profile, subjects=len(PHANTOMS), seed=_SEED)
 
 
@@ -32,3 +35,8 @@ def known_truth(cohort: Cohort, name: str) -> Json:
     """Return grade and volume of a simulated scan, for :func:`epitome_kit.case.report.case_report`."""
     (latents,) = truth_folder(cohort.root, name).glob("[!.]*_latents.json")
     return {"grade": str(cohort.participants.grade[name]), "volume_ml": read_json(latents)["volume_ml"]}
+
+
+def made_before(folder: PathLike, profile: str = "quick") -> bool:
+    """Return whether a folder of built-in cohorts holds the simulated scans of the page."""
+    return (Path(folder) / f"phantom_{profile}_n{len(PHANTOMS)}_seed{_SEED}" / "participants.tsv").is_file()

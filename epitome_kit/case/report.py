@@ -9,6 +9,7 @@ import numpy as np
 
 from epitome_kit import __version__
 from epitome_kit.case.findings import size_lines, state_findings
+from epitome_kit.case.steps import STEPS as STEPS
 from epitome_kit.case.upload import NAME, keep_scan
 from epitome_kit.cohort import Subject, image_path
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
@@ -33,17 +34,6 @@ from epitome_kit.workspace import CASE_FACTS, CASE_SHEET, Workspace
 
 if TYPE_CHECKING:
     from epitome_kit.plotting.style import DescribedFigure
-
-STEPS = (
-    "Reading the scans",
-    "Skull-stripping, bias correction and registration to the template",
-    "Segmenting the tumour",
-    "Measuring",
-    "Extracting the epitome",
-    "Grading",
-    "Writing the sheet",
-)
-"""Steps of :func:`case_report`, as shown to a visitor."""
 
 _MIN_PATCHES, _MAX_PATCHES = 120, 300
 _PATCH, _SIDE = 3, 8
@@ -112,7 +102,7 @@ def case_report(
     evidence : dict of str to str, default=None
         Contrast to the evidence by which it was determined; default "as stated".
     progress : callable, default=None
-        Called with each of :data:`STEPS` when it begins.
+        Called with each of :data:`epitome_kit.case.steps.STEPS` when it begins.
 
     Returns
     -------

@@ -1,45 +1,66 @@
-"""Serve the case page by Voila on this machine, with one kernel per visitor."""
+"""Serve the case page on this machine: visitors, a queue, and a fixed pool of workers."""
 
+import asyncio
 import logging
+import os
+import re
 import secrets
+import shutil
 import socket
 import tempfile
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from epitome_kit.case.access import ADDRESS, CaseKernels, guarded
-from epitome_kit.case.phantoms import load_phantoms
+from filelock import FileLock, Timeout
+
+from epitome_kit.case.access import ADDRESS, Access, FairServer, NotFound
+from epitome_kit.case.handlers import ROUTES
+from epitome_kit.case.phantoms import PHANTOMS, made_before
+from epitome_kit.case.queue import Job
+from epitome_kit.case.visitors import MOST_DISK, Limits, Visitors
+from epitome_kit.case.workers import Worker
 from epitome_kit.errors import ParameterError
 from epitome_kit.extras import needs
 from epitome_kit.files import PathLike
 from epitome_kit.grade.single_case import has_graded
-from epitome_kit.report.html import TEMPLATES
-from epitome_kit.run.notebooks import find_notebooks
-from epitome_kit.system import interrupt_on_ctrl_c
+from epitome_kit.limits import most_open_files
+from epitome_kit.report.html import render_page
+from epitome_kit.system import interrupt_when_told_to_end
 from epitome_kit.workspace import LATEST, latest_run
 
 with needs("app"):
-    import nbformat
-    from nbformat import NotebookNode
-    from tornado.ioloop import IOLoop
-    from traitlets.config import Config
-    from voila.app import Voila
-
-APP_TAG = "app"
-"""Tag of the cells of notebook 06 that are served."""
+    from tornado.web import Application
 
 _RUNS = Path("runs")
+_PREFIX, _LOCK = "epitome-app-", ".lock"
+_TOKEN = "EPITOME_APP_TOKEN"
+"""Variable with a token that outlasts the server, such as for a service of JupyterHub."""
+
+_READERS = 2
+_FIRST_S = 600
+_NETWORKS = 1_500_000_000
+"""Memory of a worker with networks, before any case."""
+
+_MOST_CONNECTIONS = 500
+_HEADER_S = 20
+_MOST_BODY = 64_000
+_LOOK_S = 1
 
 
 def serve_case_page(
     *,
     port: int = 8866,
     workspace: PathLike | None = None,
-    visitors: int = 4,
+    visitors: int = 12,
+    workers: int = 2,
     upload_mb: int = 200,
-    minutes: int = 15,
+    memory_gb: float = 4,
+    minutes: float = 15,
     case_s: int = 300,
+    base_url: str = "",
     browser: bool = True,
     echo: Callable[[str], object] = print,
 ) -> None:
@@ -52,14 +73,21 @@ def serve_case_page(
     workspace : path, default=None
         Workspace of a run whose networks grade; None means the latest in ``runs``.
         Without graded networks everything but the grade is shown.
-    visitors : int, default=4
-        Maximum number of kernels; further visitors are asked to wait.
+    visitors : int, default=12
+        Maximum number of visitors with a place; further ones see their place in line.
+    workers : int, default=2
+        Number of cases that are analysed at a time. Each holds the networks, about 1 GB.
     upload_mb : int, default=200
         Maximum size of an upload in MB.
-    minutes : int, default=15
-        Idle time after which a kernel and the files of its visitor are removed.
+    memory_gb : float, default=4
+        Maximum memory of a worker for one case, beyond that of the networks, in GB.
+    minutes : float, default=15
+        Time without anything done, after which a visitor and his files are removed.
     case_s : int, default=300
-        Maximum time for one case in seconds.
+        Maximum time for one file or one case in seconds.
+    base_url : str, default=""
+        Address of the page behind a proxy, such as ``https://example.org/case/``, or its
+        path alone. By default that which JupyterHub gives to a service, else ``/``.
     browser : bool, default=True
         Open a browser.
     echo : callable, default=print
@@ -70,60 +98,91 @@ def serve_case_page(
     ParameterError
         The port is in use, or the workspace does not exist.
     """
-    port, workspace = _free_port(port), _workspace(workspace)
+    workspace = _workspace(workspace)
+    access = _access(_free_port(port), base_url)
     echo(_describe_grading(workspace))
-    cohorts = workspace.parent / "cohorts"
-    load_phantoms(cohorts)
-    logging.getLogger("tornado.general").setLevel(logging.ERROR)  # it warns about ping settings of Jupyter
-    with tempfile.TemporaryDirectory(prefix="epitome-app-", ignore_cleanup_errors=True) as folder:
-        server = CaseServer(config=_config(port, upload_mb, minutes))
-        server.folder, server.visitors, server.secret = folder, visitors, secrets.token_urlsafe(24)
-        server.kernel_settings = {
-            "EPITOME_APP_WORKSPACE": str(workspace),
-            "EPITOME_APP_COHORTS": str(cohorts),
-            "EPITOME_APP_UPLOAD_MB": str(upload_mb),
-            "EPITOME_APP_CASE_S": str(case_s),
-        }
-        interrupt_on_ctrl_c()
-        server.initialize([])
-        IOLoop.current().add_callback(_announce, server, browser, echo)
-        server.start()
+    limits = Limits(visitors, upload_mb, minutes, case_s)
+    interrupt_when_told_to_end()
+    with private_folder() as folder, suppress(KeyboardInterrupt):
+        cohorts = workspace.parent / "cohorts"
+        places = {"workspace": str(workspace), "cohorts": str(cohorts if made_before(cohorts) else folder / "cohorts")}
+        (folder / "visitors").mkdir()
+        present = Visitors(folder / "visitors", limits, places)
+        reader = {"loaded": False, "memory_bytes": int(memory_gb * 1e9)}
+        analyst = {"loaded": True, "memory_bytes": reader["memory_bytes"] + _NETWORKS}
+        first = [_first_job(folder / f"first{number}", places) for number in range(workers)]
+        pool = [Worker(present.uploads, reader, MOST_DISK) for _ in range(_READERS)]
+        pool += [Worker(present.cases, analyst, MOST_DISK, job) for job in first]
+        try:
+            asyncio.run(_serve(access, present, pool, lambda: _announce(access, folder, browser, echo)))
+        finally:
+            for worker in pool:
+                worker.stop()
+            present.remove_all()
 
 
-def app_cells(notebook: NotebookNode) -> NotebookNode:
-    """Select the cells of a notebook tagged :data:`APP_TAG`.
+def _first_job(folder: Path, places: dict[str, str]) -> Job:
+    """Return a job that loads all networks: the analysis of a simulated scan, of which nothing is kept."""
+    folder.mkdir()
+    out = folder / "case"
+    job = Job("", str(folder), "analyse", {"out": str(out), "phantom": next(iter(PHANTOMS)), **places}, _FIRST_S)
+    job.finished = lambda job: shutil.rmtree(out, ignore_errors=True)
+    return job
 
-    Parameters
-    ----------
-    notebook : NotebookNode
-        Notebook 06.
 
-    Returns
-    -------
-    NotebookNode
-        A copy with these cells only.
+async def _serve(access: Access, visitors: Visitors, pool: list[Worker], ready: Callable[[], object]) -> None:
+    """Listen, and look after the visitors, until the task is cancelled."""
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    base = re.escape(access.base.rstrip("/"))
+    application = Application(
+        [(rf"(?:{base})?/{re.escape(name)}", *rest) for name, *rest in ROUTES],
+        default_handler_class=NotFound,
+        cookie_secret=secrets.token_bytes(32),
+        log_function=lambda handler: None,
+        access=access,
+        visitors=visitors,
+        sending={},
+    )
+    most = min(_MOST_CONNECTIONS, most_open_files() // 2)
+    server = FairServer(
+        application,
+        most=most,
+        max_body_size=_MOST_BODY,
+        max_header_size=_MOST_BODY // 4,
+        idle_connection_timeout=_HEADER_S,
+        body_timeout=_HEADER_S,
+    )
+    application.settings["server"] = server
+    server.listen(access.port, ADDRESS)
+    for worker in pool:
+        worker.start()
+    ready()
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        visitors.remove_gone()
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a temporary folder for the files of visitors, and remove those of servers that have been killed.
+
+    Yields
+    ------
+    Path
+        Removed at the end.
     """
-    kept = [cell for cell in notebook.cells if APP_TAG in cell.metadata.get("tags", [])]
-    return nbformat.from_dict({**notebook, "cells": kept})
-
-
-class CaseServer(Voila):
-    """Voila with access control and a separate template."""
-
-    folder: str
-    visitors: int
-    secret: str
-    kernel_settings: dict[str, str]
-    template_paths: list[str]
-
-    def setup_template_dirs(self) -> None:
-        """Search the template of the case page first."""
-        super().setup_template_dirs()
-        self.template_paths = [str(TEMPLATES / "app"), str(TEMPLATES), *self.template_paths]
-
-    def init_handlers(self) -> list[tuple]:
-        """Add access control to all handlers of Voila."""
-        return [(pattern, guarded(handler), *rest) for pattern, handler, *rest in super().init_handlers()]
+    root = Path(tempfile.gettempdir())
+    for old in root.glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError, Timeout), FileLock(old, timeout=0):  # held while its server lives
+            shutil.rmtree(old.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = FileLock(folder / _LOCK)
+    lock.acquire()
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _workspace(stated: PathLike | None) -> Path:
@@ -136,18 +195,37 @@ def _workspace(stated: PathLike | None) -> Path:
     return Path(stated).absolute()
 
 
+def _access(port: int, base_url: str) -> Access:
+    """Find out by which address the page is reached."""
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "")
+    stated = urlsplit(base_url or os.environ.get("JUPYTERHUB_PUBLIC_URL", "") or prefix)
+    if bool(stated.scheme) != bool(stated.netloc) or stated.scheme not in ("", "http", "https") or stated.query:
+        hint = "`--base-url https://example.org/case/`, or `--base-url /case/`"
+        raise ParameterError("app", "an address or a path", base_url, hint)
+    public = f"{stated.scheme}://{stated.netloc}" if stated.netloc else ""
+    base = f"/{stated.path.strip('/')}/".replace("//", "/")
+    token = {"token": os.environ[_TOKEN]} if os.environ.get(_TOKEN) else {}
+    return Access(port, base, public, any_host=bool(prefix) and not public, **token)
+
+
 def _describe_grading(workspace: Path) -> str:
     if has_graded(workspace):
         return f"Grading by the networks of {workspace}."
     return f"No grading: {workspace} has no trained networks; train some with `epitome run`."
 
 
-def _announce(server: CaseServer, browser: bool, echo: Callable[[str], object]) -> None:
-    """Print the address and open the browser, once the server listens."""
-    address = f"http://{ADDRESS}:{server.port}/?token={server.secret}"
-    echo(f"The case page: {address}\nPress Ctrl-C to stop.")
+def _announce(access: Access, folder: Path, browser: bool, echo: Callable[[str], object]) -> None:
+    """Print the address and open the browser, once the server listens; no command line holds the token."""
+    own, *public = access.addresses
+    echo(f"The case page: {own}")
+    for address in public:
+        echo(f"Behind the proxy: {address}")
+    echo("Press Ctrl-C to stop.")
     if browser:
-        webbrowser.open(address)
+        opener = folder / "open.html"
+        opener.touch(0o600)
+        opener.write_text(render_page("app/enter.html.j2", address=own), encoding="utf-8")
+        webbrowser.open(opener.as_uri())
 
 
 def _free_port(port: int) -> int:
@@ -160,42 +238,3 @@ def _free_port(port: int) -> int:
             hint = "choose another with `--port`, or `--port 0` for any"
             raise ParameterError("app", "a free port", f"port {port} ({error.strerror})", hint) from error
         return attempt.getsockname()[1]
-
-
-def _config(port: int, upload_mb: int, minutes: int) -> Config:
-    config = Config()
-    (notebook,) = find_notebooks(["06"]).values()
-    config.Voila.update(
-        ip=ADDRESS,
-        port=port,
-        port_retries=0,
-        open_browser=False,
-        notebook_path=str(notebook),
-        root_dir=str(notebook.parent),
-        config_file_paths=[],
-        cookie_secret=secrets.token_bytes(32),
-        log_level=logging.CRITICAL,
-        tornado_settings={
-            "websocket_max_message_size": (upload_mb + 1) * 10**6,
-            "disable_check_xsrf": True,  # access control checks the origin and a SameSite cookie
-            "log_function": lambda handler: None,
-        },
-    )
-    config.VoilaConfiguration.update(
-        template="lab",
-        show_tracebacks=False,
-        file_allowlist=[],
-        file_denylist=[".*"],
-        allow_template_override="NO",
-        allow_theme_override="NO",
-        extension_allowlist=["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"],
-        multi_kernel_manager_class=CaseKernels,
-        prelaunch_hook=lambda handler, notebook, cwd: app_cells(notebook),
-        resources={"upload_mb": upload_mb},
-    )
-    # Idle kernels are removed even if their page is open or they are busy.
-    config.MappingKernelManager.update(
-        cull_idle_timeout=60 * minutes, cull_interval=30, cull_connected=True, cull_busy=True
-    )
-    config.ZMQChannelsWebsocketConnection.limit_rate = False
-    return config

@@ -1,6 +1,7 @@
 """Receive uploaded scans: identify them by content, limit their size, keep only voxels and geometry."""
 
 import io
+import itertools
 import re
 import zipfile
 import zlib
@@ -30,17 +31,20 @@ MOST_BYTES = 2_000_000_000
 """Maximum size of an unpacked file in bytes."""
 
 MOST_FILES = 10_000
-"""Maximum number of files in an archive; a long exam has some thousand images."""
+"""Maximum number of files in an archive, of any kind; a long exam has some thousand images."""
 
 NAME = "sub-case"
 """Subject id of every uploaded scan."""
 
+_ENTRY = b"PK\x01\x02"
 _BLOCK = 1 << 20
 _EXTENSIONS = 1 << 20
 _SUPPORTED = "upload NIfTI, NRRD, MetaImage (.mha) or MGZ, or the DICOM folder of one exam as .zip"
 
 
-def receive_scan(data: bytes | memoryview, folder: PathLike, *, name: str = "the file") -> dict[str, Path]:
+def receive_scan(
+    data: bytes | memoryview, folder: PathLike, *, name: str = "the file", most_bytes: int = MOST_BYTES
+) -> dict[str, Path]:
     """Receive one uploaded file.
 
     The type is determined by the content. The file name is only shown in messages:
@@ -55,6 +59,8 @@ def receive_scan(data: bytes | memoryview, folder: PathLike, *, name: str = "the
         Folder of this visitor; scans are written there under neutral names.
     name : str, default="the file"
         For messages; see :func:`safe_name`.
+    most_bytes : int, default=2_000_000_000
+        Maximum size of the unpacked content in bytes.
 
     Returns
     -------
@@ -65,14 +71,14 @@ def receive_scan(data: bytes | memoryview, folder: PathLike, *, name: str = "the
     Raises
     ------
     ImageError
-        Another type; damaged; larger than :data:`MOST_VOXELS`, :data:`MOST_BYTES`
-        or :data:`MOST_FILES`, or than its header says; several persons.
+        Another type; damaged; larger than :data:`MOST_VOXELS`, `most_bytes` or
+        :data:`MOST_FILES`, or than its header says; several persons.
     """
     data, folder, name = memoryview(data).cast("B"), Path(folder), safe_name(name)
     folder.mkdir(parents=True, exist_ok=True)
     start, in_gzip = unpacked(bytes(data[:START]))
     if start[:2] == b"PK":
-        return _from_archive(data, folder, name)
+        return _from_archive(data, folder, name, most_bytes)
     kind = scan_kind(start)
     if kind not in ("nifti", "mgh", *(() if in_gzip else ("nrrd", "meta"))):
         what = "which is damaged or empty gzip" if in_gzip and not start else describe_content(start)
@@ -80,7 +86,7 @@ def receive_scan(data: bytes | memoryview, folder: PathLike, *, name: str = "the
     path = folder / "received.nii"
     try:
         if kind in ("nifti", "mgh"):
-            _unpack(data, path, name)
+            _unpack(data, path, name, most_bytes)
         else:
             path.write_bytes(data)
         return {"": keep_scan(path, folder / "received_clean.nii")}
@@ -158,7 +164,7 @@ def _promised_voxels(start: bytes) -> tuple[list[int], float, float]:
     return shape, float(header["vox_offset"]), header["bitpix"].item() / 8
 
 
-def _unpack(data: memoryview, path: Path, name: str) -> None:
+def _unpack(data: memoryview, path: Path, name: str, most_bytes: int) -> None:
     """Write an uncompressed copy of a NIfTI file, at most as large as its header says."""
     promised: int | None = None
     written = 0
@@ -167,7 +173,7 @@ def _unpack(data: memoryview, path: Path, name: str) -> None:
             if promised is None:
                 promised = _promised_bytes(block[:START], name)
             written += len(block)
-            if written > min(promised + _EXTENSIONS, MOST_BYTES):
+            if written > min(promised + _EXTENSIONS, most_bytes):
                 raise ImageError(
                     "upload",
                     f"a file of {promised / 1e6:.1f} MB, as in its header",
@@ -200,12 +206,12 @@ def _blocks(data: memoryview, name: str) -> Iterator[bytes]:
         raise ImageError("upload", "an intact gzip file", f"{name}, which is damaged", "upload it again") from error
 
 
-def _from_archive(data: memoryview, folder: Path, name: str) -> dict[str, Path]:
+def _from_archive(data: memoryview, folder: Path, name: str, most_bytes: int) -> dict[str, Path]:
     """Extract DICOM images from a zip archive, choose the scans and convert them."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
     try:
-        _extract(data, images, name)
+        _extract(data, images, name, most_bytes)
         return _choose_and_keep(images, folder, name)
     finally:
         for path in images.iterdir():
@@ -213,40 +219,59 @@ def _from_archive(data: memoryview, folder: Path, name: str) -> dict[str, Path]:
         images.rmdir()
 
 
-def _extract(data: memoryview, images: Path, name: str) -> None:
+def _extract(data: memoryview, images: Path, name: str, most_bytes: int) -> None:
     """Extract the DICOM files of an archive under numbers; names in the archive are ignored."""
-    left = MOST_BYTES
+    left = most_bytes
+    if _holds_more(data, _ENTRY, MOST_FILES):
+        raise _too_much(name, most_bytes)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
-                raise _too_much(name)
+            if sum(entry.file_size for entry in entries) > most_bytes:
+                raise _too_much(name, most_bytes)
+            if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+                hint = "create the archive again, with the usual compression (deflate)"
+                raise ImageError("upload", "a zip archive compressed by deflate", f"{name}, by another method", hint)
             for number, entry in enumerate(entries):
                 with archive.open(entry) as stream:
                     start = stream.read(START)
                     if looks_like_dicom(start):
-                        left = _copy(start, stream, images / f"{number:05d}.dcm", left, name)
+                        left = _copy(start, stream, images / f"{number:05d}.dcm", left)
+                        if left < 0:
+                            raise _too_much(name, most_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
+        if getattr(error, "errno", None):  # it is this machine that fails, such as a full disk
+            raise
         hint = "create the archive again, without a password"
         raise ImageError("upload", "a readable zip archive", f"{name}, which is damaged or encrypted", hint) from error
 
 
-def _copy(start: bytes, stream: IO[bytes], path: Path, left: int, name: str) -> int:
+def _copy(start: bytes, stream: IO[bytes], path: Path, left: int) -> int:
+    """Copy an entry, and return how many bytes are left; negative if there were too many."""
     with open(path, "wb") as target:
         block = start
         while block:
             left -= len(block)
             if left < 0:
-                raise _too_much(name)
+                break
             target.write(block)
             block = stream.read(_BLOCK)
     return left
 
 
-def _too_much(name: str) -> ImageError:
+def _holds_more(data: memoryview, word: bytes, most: int) -> bool:
+    """Whether a word is in the data more often than `most`.
+
+    Every entry of the directory of an archive begins with :data:`_ENTRY`, whatever its end record says.
+    """
+    found = itertools.islice(re.finditer(re.escape(word), data), most, None)
+    return next(found, None) is not None
+
+
+def _too_much(name: str, most_bytes: int) -> ImageError:
     return ImageError(
         "upload",
-        f"at most {MOST_FILES} files and {MOST_BYTES / 1e9:.0f} GB in an archive",
+        f"at most {MOST_FILES} files and {most_bytes / 1e9:.0f} GB in an archive",
         f"more in {name}",
         "pack the series of one exam only",
     )

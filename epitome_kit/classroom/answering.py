@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from epitome_kit.confinement import give_up_rights
-from epitome_kit.system import end_with_parent, limit_process
+from epitome_kit.limits import limit_process
+from epitome_kit.system import end_with_parent
 
 
 def main(path: str) -> None:

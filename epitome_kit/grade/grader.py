@@ -1,6 +1,8 @@
 """The grader: the ensemble of :mod:`epitome_kit.grade.ann` as an estimator of scikit-learn."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -9,9 +11,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from epitome_kit.backend import Model, keras, layers, load_model, ops
+from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import PathLike
+from epitome_kit.files import PathLike, checksum
 from epitome_kit.grade.ann import Standardise, build_ann
 from epitome_kit.grade.binary import binary_only, encode_classes
 from epitome_kit.learn.model_state import reset_model, snapshot
@@ -203,6 +205,12 @@ def join(graders: Sequence[Grader], places: Sequence[np.ndarray], features: int)
     return Model(inputs, sum(outputs) / len(outputs), name="epitome_grader")
 
 
+@lru_cache(maxsize=1)
+def _network(path: str, _checksum: str) -> Model:
+    """Load a network once in each process, and again if its file has changed."""
+    return load_model(path, where="load_grader")
+
+
 def load_grader(path: PathLike) -> Callable[[Sequence[float]], float]:
     """Load the network of a workspace, see :func:`join`.
 
@@ -217,5 +225,5 @@ def load_grader(path: PathLike) -> Callable[[Sequence[float]], float]:
         Maps the raw features of one subject, in the order of ``ann.json``, to the
         uncalibrated probability of the positive class.
     """
-    model = load_model(path, where="load_grader")
+    model = _network(str(path), checksum(path) if Path(path).is_file() else "")
     return lambda values: float(model.predict(np.asarray([values], np.float32), verbose=0)[0, 0])

@@ -1,15 +1,16 @@
 """Compute the features of one new scan with the networks of a workspace."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from epitome_kit.backend import Model, load_model
+from epitome_kit.backend import Model
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import PathLike, read_tsv
+from epitome_kit.files import PathLike, checksum, read_tsv
 from epitome_kit.learn.arrays import load_scans
 from epitome_kit.learn.channels import read_channels
 from epitome_kit.learn.cnn import feature_names
@@ -41,13 +42,20 @@ def learned_features(workspace: PathLike) -> tuple[pd.DataFrame, Model, tuple[st
     run = Workspace(Path(workspace))
     tables = [read_tsv(path) for path in (run.features, run.handcrafted)]
     cnn, handcrafted = (table[table.fold == table.fold.max()] for table in tables)
-    network = load_model(fold_model_path(workspace, int(cnn.fold.iloc[0]) - 1), where="grade_head")
+    path = fold_model_path(workspace, int(cnn.fold.iloc[0]) - 1)
+    network = _network(path, checksum(path) if path.is_file() else "")
     named = [
         name.removesuffix("_mean") for name in cnn if name.endswith("_mean")
     ]  # for networks without recorded channels
     columns = ["participant_id", "fold", "role", "label"]
     table = cnn.merge(handcrafted.drop(columns="label"), on=columns[:3], validate="one_to_one")
     return table, network, read_channels(network) or tuple(named)
+
+
+@lru_cache(maxsize=1)
+def _network(path: Path, _checksum: str) -> Model:
+    """Load a network once in each process, and again if its file has changed."""
+    return load_model(path, where="grade_head")
 
 
 def features_of_scan(files: Preprocessed, network: Model, contrasts: Sequence[str]) -> dict[str, float]:

@@ -12,10 +12,11 @@ from epitome_kit.errors import ImageError
 from epitome_kit.files import Json, read_json
 from epitome_kit.folders import open_file
 from epitome_kit.images import load_image
+from epitome_kit.limits import run_limited
 from epitome_kit.sources.dicom_files import START
 from epitome_kit.sources.dicom_geometry import check_place
 from epitome_kit.sources.dicom_headers import Volume
-from epitome_kit.system import run_limited, symlink_or_copy
+from epitome_kit.system import symlink_or_copy
 from epitome_kit.temporary import temporary_folder
 
 _OPTIONS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-x", "i", "-d", "0", "-f", "scan")

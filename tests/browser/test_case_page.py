@@ -1,21 +1,16 @@
 """The case page as visitors meet it: from a file to a sheet, each alone, and nothing without the token."""
 
-import os
-import re
 import signal
-import subprocess
-import sys
-import time
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
-import requests
+from case_client import case_process
 from made_model import make_model
 from playwright.sync_api import expect
-from tiny import ROOT
 
-from epitome_kit.case.access import HEADERS
 from epitome_kit.case.phantoms import PHANTOMS
 from epitome_kit.files import read_json, write_json
 from epitome_kit.simulate.phantom import make_phantom_cohort
@@ -39,16 +34,8 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def case_server(runs):
     """Address with the token, and the process, of a server with two places."""
-    command = [sys.executable, "-c", "from epitome_kit.cli import app; app()", "app", "--workspace", str(runs / "made")]
-    limits = ["--port", "0", "--no-browser", "--visitors", "2", "--upload-mb", "3"]
-    environment = {**os.environ, "TMPDIR": str(runs), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([*command, *limits], stdout=subprocess.PIPE, text=True, env=environment, cwd=runs)
-    assert f"{runs / 'made'}" in process.stdout.readline()
-    address = re.search(r"http://\S+", process.stdout.readline())[0]
-    yield address, process
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+    with case_process(runs, runs / "made", "--visitors", 2, "--upload-mb", 3) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -88,43 +75,6 @@ def send(page, files):
     waiting.value.set_files(files)
 
 
-def kernel_of(page):
-    return page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
-
-
-def test_without_the_token_nothing_is_served(case_server):
-    root = case_server[0].partition("?")[0]
-    static = ("", "voila/static/voila.js", "voila/templates/lab/static/index.css", "voila/labextensions/x", "login")
-    for path in (*static, "?token=wrong", "api/kernels/0-0-0-0-0", "voila/files/06_case_report.ipynb"):
-        answer = requests.get(root + path, allow_redirects=False, timeout=60)
-        assert answer.status_code == 403, path
-        assert "Epitome Kit" in answer.text and "Traceback" not in answer.text
-        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
-    foreign = requests.get(case_server[0], headers={"Host": "evil.example"}, allow_redirects=False, timeout=60)
-    assert foreign.status_code == 403 and "Set-Cookie" not in foreign.headers
-
-
-def test_no_path_leads_out_and_no_folder_is_listed(case_server):
-    session, root = requests.Session(), case_server[0].partition("?")[0]
-    entry = session.get(case_server[0], allow_redirects=False, timeout=60)
-    assert "HttpOnly" in entry.headers["Set-Cookie"] and "SameSite=Strict" in entry.headers["Set-Cookie"]
-    up = ("../" * 12, "..%2f" * 12, "%2e%2e/" * 12, "..%5c" * 12, "/" * 3)
-    places = ("", "voila/files/", "voila/static/", "voila/templates/lab/", "voila/labextensions/", "voila/api/themes/")
-    for place in places:
-        for way in up:
-            url = f"{root}{place}{way}etc/passwd"
-            sent = session.prepare_request(requests.Request("GET", url))
-            sent.url = url
-            answer = session.send(sent, allow_redirects=True, timeout=60)
-            assert answer.status_code in (400, 403, 404), url
-            assert "root:" not in answer.text and str(ROOT) not in answer.text
-    inside = ("voila/files/06_case_report.ipynb", "api/kernels", "api/contents", "06_case_report.ipynb")
-    for place in (*inside, "voila/files/", "voila/static/", "voila/labextensions/"):
-        answer = session.get(root + place, timeout=60)
-        assert answer.status_code in (403, 404), place
-        assert str(ROOT) not in answer.text and "Traceback" not in answer.text
-
-
 def test_a_wrong_file_gets_a_clear_message_and_its_name_stays_text(visitors, tmp_path, screenshots):
     _, page = visitors
     page.get_by_label("A scan of my own").check()
@@ -155,11 +105,24 @@ def test_from_a_file_to_the_sheet(read):
     assert read.complaints == []
 
 
-def test_the_viewer_draws_the_head(read):
-    picture = read.locator("div[role=slider] > img").first
+def test_the_viewer_follows_planes_slider_and_keys(read):
+    picture, position = read.locator("#picture"), read.locator("#position")
     expect(picture).to_be_visible(timeout=PATIENCE_MS)
-    assert picture.bounding_box()["width"] > 100
-    expect(read.get_by_text("Click to show javascript error")).to_have_count(0)
+    assert picture.bounding_box()["width"] > 100 and picture.evaluate("node => node.naturalWidth") > 100
+    read.get_by_role("button", name="coronal").click()
+    expect(position).to_contain_text("coronal slice")
+    before = position.inner_text()
+    picture.press("ArrowUp")
+    expect(position).not_to_have_text(before)
+    assert before != picture.get_attribute("alt")
+
+
+def test_a_reload_keeps_scans_and_findings(read):
+    read.reload()
+    read.get_by_role("link", name="Download this sheet").wait_for(timeout=PATIENCE_MS)
+    read.get_by_label("A scan of my own").check()
+    expect(read.locator("select")).to_have_count(2, timeout=PATIENCE_MS)
+    assert read.get_by_text("Volume of the tumour").first.is_visible()
 
 
 @pytest.mark.parametrize("width", [1000, 400])
@@ -174,35 +137,68 @@ def test_it_fits_the_window(read, width, screenshots):
 
 def test_two_visitors_do_not_see_each_other(read, visitors, case_server, runs):
     _, other = visitors
-    theirs = kernel_of(read)
-    assert theirs != kernel_of(other)
     assert other.get_by_text("Volume of the tumour").count() == 0
     asked = "path => fetch(path).then(answer => answer.status)"
-    assert other.evaluate(asked, f"/api/kernels/{kernel_of(other)}") == 200
-    for path in (f"/api/kernels/{theirs}", f"/api/kernels/{theirs}/channels", f"/voila/api/shutdown/{theirs}"):
-        assert other.evaluate(asked, path) == 403, path
-    removed = other.evaluate("path => fetch(path, {method: 'DELETE'}).then(a => a.status)", f"/api/kernels/{theirs}")
-    assert removed == 403
-    kept = list(runs.glob("epitome-app-*/*/case/case.html"))
+    assert [read.evaluate(asked, path) for path in ("findings", "sheet")] == [200, 200]
+    assert [other.evaluate(asked, path) for path in ("findings", "sheet")] == [404, 404]
+    kept = list(runs.glob("epitome-app-*/visitors/*/case*/case.html"))
     assert len(kept) == 1
     for path in (f"/voila/files{kept[0]}", f"/{kept[0].relative_to(runs)}", str(kept[0])):
         assert other.evaluate(asked, path) in (403, 404)
     assert kept[0].parents[1].stat().st_mode & 0o077 == 0
 
 
-def test_one_visitor_too_many_is_asked_to_wait(visitors, case_server):
-    answer = requests.Session().get(case_server[0], timeout=60)
-    assert answer.status_code == 503 and "maximum number" in answer.text
+def test_a_page_on_another_port_can_do_nothing_with_the_cookie(read, runs):
+    """Such a page is the same site for a browser, which sends the cookie along."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        page = read.context.new_page()
+        page.goto(f"http://127.0.0.1:{other.server_address[1]}/")
+        root = read.url
+        options = "{method, mode: 'no-cors', credentials: 'include'}"
+        sent = f"([path, method]) => fetch(path, {options}).then(a => a.status, e => 'no')"
+        before = read.evaluate("fetch('state').then(a => a.json())")
+        for path, method in (("", "GET"), ("leave", "POST"), ("start", "POST")):
+            assert page.evaluate(sent, [root + path, method]) in (0, 403, "no")
+        page.evaluate("root => { location = root }", root)
+        page.get_by_text("including the token").wait_for(timeout=PATIENCE_MS)
+        page.close()
+        other.shutdown()
+    assert read.evaluate("fetch('state').then(a => a.json())") == before
 
 
-def test_what_was_sent_goes_with_the_page_and_ctrl_c_ends_it_all(read, case_server, runs):
-    kernels = psutil.Process(case_server[1].pid).children(recursive=True)
+def test_one_visitor_too_many_sees_his_place_in_line(visitors, case_server, browser, screenshots):
+    page = browser.new_page()
+    page.goto(case_server[0])
+    expect(page.get_by_role("status")).to_contain_text("number 1 in line")
+    page.screenshot(path=screenshots / "case_line.png")
+    page.close()
+
+
+def test_what_was_sent_goes_with_the_page_and_who_waits_comes_in(read, case_server, browser, runs):
+    waiting = browser.new_page()
+    waiting.goto(case_server[0])
+    expect(waiting.get_by_role("status")).to_contain_text("in line")
     read.close(run_before_unload=True)
-    deadline = time.monotonic() + 60
-    while list(runs.glob("epitome-app-*/*/case")) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert list(runs.glob("epitome-app-*/*/case")) == []
+    waiting.get_by_role("button", name="Analyse this scan").wait_for(timeout=PATIENCE_MS)
+    assert list(runs.glob("epitome-app-*/visitors/*/case*")) == []
+    waiting.close()
+
+
+def test_ctrl_c_ends_it_all_and_the_page_says_so(visitors, case_server, runs, screenshots):
+    _, page = visitors
+    workers = psutil.Process(case_server[1].pid).children(recursive=True)
+    assert workers
     case_server[1].send_signal(signal.SIGINT)
     assert case_server[1].wait(60) == 0
     assert list(runs.glob("epitome-app-*")) == []
-    assert not [kernel for kernel in kernels if kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE]
+    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+    page.bring_to_front()
+    page.get_by_text("This page has ended; open it again.").wait_for(timeout=PATIENCE_MS)
+    page.screenshot(path=screenshots / "case_ended.png", full_page=True)
+    assert "Traceback" not in (runs / "stderr.txt").read_text()

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3600)]
 
 UV = shutil.which("uv", path=sysconfig.get_path("scripts")) or "uv"
 SCRIPTS, SUFFIX = ("Scripts", ".exe") if sys.platform == "win32" else ("bin", "")
-HEAVY = {"tensorflow", "keras", "h5py", "jupyterlab", "papermill", "ipykernel", "ipywidgets", "voila", "ipython"}
+HEAVY = {"tensorflow", "keras", "h5py", "jupyterlab", "papermill", "ipykernel", "ipywidgets", "ipython"}
 
 
 @pytest.fixture(scope="module")
