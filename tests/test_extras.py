@@ -18,8 +18,8 @@ from epitome_kit.extras import is_installed, missing_extra, needs
 DISTRIBUTIONS = {"ants": ["antspyx"], "ipyniivue": ["ipyniivue"], **packages_distributions()}
 BACKENDS = {"keras", "tensorflow", "torch", "jax"}
 """Looked for by `epitome_kit.backend` itself; torch and jax are for whoever sets KERAS_BACKEND."""
-PROGRAMS = {"ipykernel", "jupyterlab"}
-"""Started as programs, never imported."""
+PROGRAMS = {"jupyterlab"}
+"""Started as a program, never imported."""
 READING = ("sources.bids", "sources.dicom", "sources.tcga_lgg", "sources.lgg_1p19q", "audit", "tumour.measure")
 GRADING = ("report.graded_table", "grade.evaluate", "grade.single_case", "cli", "cli.doctor")
 

@@ -5,14 +5,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
-import time
 from types import SimpleNamespace
 
 import pytest
 from test_architecture import MODULES
 
-from epitome_kit import system
+from epitome_kit import limits, system
 
 CALLS = re.compile(
     r"os\.(fork\w*|kill\w*|get\w*uid|get\w*gid|getpg\w+|setsid|chmod|chown|umask|nice|mkfifo|uname|statvfs|"
@@ -159,41 +157,14 @@ def test_elsewhere_a_folder_that_is_closed_is_an_error_at_once(tmp_path, monkeyp
     assert len(tries) == 1
 
 
-@pytest.fixture(params=["alarm", "no alarm"])
-def limit(request, monkeypatch):
-    """The limit of time, by an alarm and as on Windows."""
-    if request.param == "no alarm":
-        monkeypatch.setattr(system, "signal", SimpleNamespace())
-    return system.time_limit
-
-
-def test_what_takes_too_long_is_stopped(limit):
-    started = time.monotonic()
-    with pytest.raises(ValueError, match="too long"), limit(1, lambda: ValueError("too long")):
-        while time.monotonic() < started + 20:
-            pass
-    assert time.monotonic() < started + 10
-
-
-def test_what_ends_in_time_is_left_alone(limit):
-    with limit(1, lambda: ValueError("too long")):
-        pass
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer) and thread.is_alive()]
-
-
-def test_ctrl_c_is_no_limit_of_time(limit):
-    with pytest.raises(KeyboardInterrupt), limit(30, lambda: ValueError("too long")):
-        raise KeyboardInterrupt
-
-
 def _in_a_new_process(code):
-    text = f"import os, signal, sys\nsys.path[:0] = {sys.path!r}\nfrom epitome_kit import system\n{code}"
+    text = f"import os, signal, sys\nsys.path[:0] = {sys.path!r}\nfrom epitome_kit import limits, system\n{code}"
     return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what Linux enforces")
 def test_memory_and_files_beyond_the_limit_are_refused(tmp_path):
-    limit = "system.limit_memory_and_files(300_000_000, 1_000_000)\nbytearray(100_000_000)\n"
+    limit = "limits.limit_memory_and_files(300_000_000, 1_000_000)\nbytearray(100_000_000)\n"
     assert _in_a_new_process(limit).returncode == 0
     assert "MemoryError" in _in_a_new_process(limit + "bytearray(400_000_000)").stderr
     assert (
@@ -216,19 +187,19 @@ def test_a_closed_terminal_is_ctrl_c_unless_it_is_ignored(ignored, ended):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shells of Linux")
 def test_open_files_are_raised_as_far_as_allowed(monkeypatch):
-    code = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 300))\nprint(system.most_open_files())"
+    code = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 300))\nprint(limits.most_open_files())"
     assert _in_a_new_process(code).stdout == "300\n"
     monkeypatch.setattr(sys, "platform", "win32")
-    assert system.most_open_files() == 512 and system.limit_memory_and_files(1, 1) is None
+    assert limits.most_open_files() == 512 and limits.limit_memory_and_files(1, 1) is None
 
 
 def test_the_memory_of_a_container_is_read_where_it_is_limited(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(system, "Path", lambda place: limit)
-    assert system.container_memory_bytes() is None
+    monkeypatch.setattr(limits, "Path", lambda place: limit)
+    assert limits.container_memory_bytes() is None
     for text, bytes_ in (("max\n", None), ("1073741824\n", 2**30)):
         limit.write_text(text)
-        assert system.container_memory_bytes() == bytes_
+        assert limits.container_memory_bytes() == bytes_
 
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such limit")
@@ -236,7 +207,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other s
 
 @linux
 def test_memory_is_limited_inside_the_context_and_not_after_it():
-    with pytest.raises(MemoryError), system.memory_limit(2**28):
+    with pytest.raises(MemoryError), limits.memory_limit(2**28):
         bytearray(2**30)
     assert len(bytearray(2**29)) == 2**29
 
@@ -254,9 +225,9 @@ def test_memory_is_limited_inside_the_context_and_not_after_it():
 @linux
 def test_native_code_has_no_environment_and_limits(code, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    limits = {"seconds": 1 if expected == "never" else 20, "memory_bytes": 2**29, "file_bytes": 2**20}
+    most = {"seconds": 1 if expected == "never" else 20, "memory_bytes": 2**29, "file_bytes": 2**20}
     try:
-        ended = system.run_limited([sys.executable, "-S", "-c", code], **limits)
+        ended = limits.run_limited([sys.executable, "-S", "-c", code], **most)
     except subprocess.TimeoutExpired:
         ended = None
     if expected == "never":
@@ -268,11 +239,11 @@ def test_native_code_has_no_environment_and_limits(code, expected, tmp_path, mon
 
 def test_on_windows_only_time_is_limited_and_nothing_is_lost(windows, monkeypatch):
     run = {}
-    monkeypatch.setattr(system.subprocess, "run", lambda command, **how: run.update(how))
+    monkeypatch.setattr(limits, "run_program", lambda command, **how: run.update(how))
     monkeypatch.setenv("SYSTEMROOT", "C:")
     monkeypatch.setenv("SECRET", "x")
-    system.run_limited(["x"], seconds=5, memory_bytes=1, file_bytes=1)
+    limits.run_limited(["x"], seconds=5, memory_bytes=1, file_bytes=1)
     assert run["env"].get("SYSTEMROOT") == "C:" and "SECRET" not in run["env"]
-    assert run["preexec_fn"] is None and run["timeout"] == 5
-    with system.memory_limit(1):
+    assert run["limit"] is None and run["timeout_s"] == 5
+    with limits.memory_limit(1):
         assert len(bytearray(2**20)) == 2**20

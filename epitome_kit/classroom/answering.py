@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from epitome_kit.confinement import give_up_rights
+from epitome_kit.extras import needs
 from epitome_kit.limits import limit_process
 from epitome_kit.system import end_with_parent
 
@@ -30,8 +31,9 @@ def main(path: str) -> None:
 
 
 def _run(answers: list[dict[str, Any]], values: Path) -> None:
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
+    with needs("lab"):
+        from IPython.core.interactiveshell import InteractiveShell
+        from traitlets.config import Config
 
     from epitome_kit.classroom.values import write_answer
     from epitome_kit.classroom.variables import load_variables

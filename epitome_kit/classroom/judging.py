@@ -8,14 +8,16 @@ import json
 import sys
 from pathlib import Path
 
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
-
 from epitome_kit.classroom.values import read_answer
 from epitome_kit.classroom.variables import Exercise, digest_of, load_variables
 from epitome_kit.errors import plain
+from epitome_kit.extras import needs
 from epitome_kit.files import Json
 from epitome_kit.system import end_with_parent
+
+with needs("lab"):
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
 
 _LONGEST = 600
 """Characters of a message, which may quote an answer."""

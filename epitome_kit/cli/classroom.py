@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epitome_kit.cli.options import Json
-from epitome_kit.cli.printing import show_points
+from epitome_kit.cli.points import show_points
 from epitome_kit.cli.terminal import say
 from epitome_kit.errors import ParameterError
 
@@ -90,7 +90,7 @@ def notebooks(
                 profile=profile,
                 limits=limits,
             )
-            typer.echo(command)
+            say(command)
             return
         marks = mark_folder(grade, workspace=workspace, cohort=cohort, profile=profile, limits=limits)
         if out:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from epitome_kit.cli.options import FAILED
-from epitome_kit.cli.terminal import print_anywhere
+from epitome_kit.cli.terminal import print_anywhere, say
 from epitome_kit.errors import EpitomeError, EpitomeWarning
 from epitome_kit.processes import Ended, signals_as_ctrl_c
 
@@ -40,7 +40,7 @@ class Verbs(TyperGroup):
                 raise typer.Exit(128 + interrupt.number if isinstance(interrupt, Ended) else INTERRUPTED) from error
             if not isinstance(error, EpitomeError):
                 raise
-            typer.echo(error, err=True)
+            say(error, err=True)
             raise typer.Exit(FAILED) from error
 
 
@@ -55,7 +55,7 @@ def _show_end(interrupt: KeyboardInterrupt) -> None:
     """Print one sentence about the end, unless the terminal is gone."""
     why = f"Ended by {interrupt}" if isinstance(interrupt, Ended) else "Interrupted"
     with suppress(OSError):
-        typer.echo(f"{why}. Finished results are kept: repeat the command to continue.", err=True)
+        say(f"{why}. Finished results are kept: repeat the command to continue.", err=True)
 
 
 def _show_warning(
@@ -70,4 +70,4 @@ def _show_warning(
     known = issubclass(category, EpitomeWarning)
     usual = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
     text = f"Warning: {str(message).removesuffix('.')}." if known else usual
-    typer.echo(text, err=True)
+    say(text, err=True)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from epitome_kit.backend import Model, keras, layers, ops
+from epitome_kit.backend import Model, keras, layers, load_model, ops
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import PathLike, checksum
 from epitome_kit.grade.ann import Standardise, build_ann

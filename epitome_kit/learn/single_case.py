@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from epitome_kit.backend import Model
+from epitome_kit.backend import Model, load_model
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import PathLike, checksum, read_tsv
 from epitome_kit.learn.arrays import load_scans
