@@ -95,8 +95,9 @@ def map_on_cluster(function: Callable[[T], R], items: Sequence[T], address: str)
             " (docs/cluster.md)",
         ) from error
     with client:
-        if not _private(client.scheduler.address):
-            message = f"{client.scheduler.address} is not encrypted: who reaches it can run code on the workers"
+        reached = client.scheduler_info()["address"]
+        if not _private(reached):
+            message = f"{reached} is not encrypted: who reaches it can run code on the workers"
             warnings.warn(f"{message}; use `tls://` (docs/cluster.md)", EpitomeWarning, stacklevel=2)
         call = partial(_on_worker, function=function, version=epitome_kit.__version__)
         futures = client.map(call, items, pure=False)
