@@ -124,7 +124,8 @@ def _resolve(address: str) -> str:
 
 def _private(address: str) -> bool:
     """Check whether a scheduler asks for certificates, or can be reached from its own machine only."""
-    from distributed.comm import get_address_host, parse_address
+    with needs("cluster"):
+        from distributed.comm import get_address_host, parse_address
 
     scheme, host = parse_address(address)[0], get_address_host(address)
     try:

@@ -181,11 +181,11 @@ def test_a_head_out_of_range_and_a_missing_contrast_are_said(report, workspace, 
         table.iloc[:, 4:] *= 1e-9
         write_tsv(narrow / name, table)
     files = Preprocessed(report.folder / "preprocessed", "sub-case")
-    files.scan("T1ce").rename(tmp_path / "aside.nii.gz")
-    try:
-        grade = grade_head(files, narrow)
-    finally:
-        (tmp_path / "aside.nii.gz").rename(files.scan("T1ce"))
+    derivative = shutil.copytree(files.folder, tmp_path / "derivative")
+    files = Preprocessed(derivative, files.id)
+    files.scan("T1ce").unlink()
+    files.record.unlink()
+    grade = grade_head(files, narrow)
     assert grade["missing"] == ["T1ce"] and grade["unusual"]
     assert grade["outside"] > 0.5 * grade["features"] > grade["outside_usual"]
     page = case_html(replace(report, facts={**report.facts, "grade": {**report.facts["grade"], **grade}}))

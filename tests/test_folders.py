@@ -8,7 +8,7 @@ from epitome_kit.cohort import image_path
 from epitome_kit.files import write_json
 from epitome_kit.folders import natural_key, walk_entries, walk_files
 from epitome_kit.provenance import cohort_files
-from epitome_kit.sources.importing import import_difference, read_repairs
+from epitome_kit.sources.importing import _origin_path, import_difference, read_repairs
 
 
 def _touch(*paths):
@@ -78,8 +78,9 @@ def test_what_is_no_file_is_never_yielded_as_one(tmp_path):
 def test_what_a_mac_leaves_in_a_cohort_changes_nothing(tmp_path):
     root = write_cohort(tmp_path)
     for contrast in ("T1ce", "FLAIR"):
-        notes = {"Origin": "a", "ImportedTogether": ["T1ce", "FLAIR"], "Repairs": ["a repair"]}
+        notes = {"ImportedTogether": ["T1ce", "FLAIR"]}
         write_json(image_path(root, "sub-01", contrast).with_suffix("").with_suffix(".json"), notes)
+    write_json(_origin_path(root, "sub-01"), {"Origin": "a", "Repairs": ["a repair"]})
     before = cohort_files(root)
     for path in list(root.rglob("*.*")):
         path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")

@@ -148,7 +148,7 @@ def test_nothing_is_said_of_a_scan_in_which_nothing_was_outlined(make, tmp_path,
 def test_the_case_page_says_first_who_grades(graded, said, tmp_path, monkeypatch):
     workspace = make_model(tmp_path / "made") if graded else tmp_path
     told = []
-    monkeypatch.setattr(app, "load_phantoms", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(app, "interrupt_when_told_to_end", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         app.serve_case_page(port=0, workspace=workspace, echo=told.append)
     assert told[0].startswith(said) and str(workspace) in told[0]

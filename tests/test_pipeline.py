@@ -164,19 +164,6 @@ def test_what_is_doubtful_stands_in_the_record_and_in_the_table(phantom, tmp_pat
     assert "T1ce: the scan shows" in row.warnings
 
 
-def test_a_subject_that_was_finished_before_warnings_were_recorded_is_kept(phantom, preprocessed, tmp_path):
-    shutil.copytree(preprocessed, tmp_path / "out")
-    record = Preprocessed(tmp_path / "out", "sub-004").record
-    found = read_json(record)
-    for name in REMARKS:
-        del found["quality"][name]
-    write_json(record, found)
-    before = _contents(tmp_path / "out" / "sub-004")
-    quality = preprocess_cohort(phantom, tmp_path / "out", spacing_mm=4.0).set_index("participant_id")
-    assert _contents(tmp_path / "out" / "sub-004") == before
-    assert quality.taken_as.isna().sum() == 1 and quality.taken_as.isna()["sub-004"]
-
-
 def test_a_copy_without_its_times_is_not_computed_again_and_what_is_says_why(
     phantom, preprocessed, tmp_path, monkeypatch
 ):

@@ -298,7 +298,8 @@ def test_ctrl_c_in_the_second_fold_keeps_the_first_and_the_end_is_the_same(four,
     pd.testing.assert_frame_equal(again, undisturbed)
     for name in four[0].subjects:
         assert np.array_equal(*(_mask(tmp_path / each, name).dataobj for each in ("out", "undisturbed")))
-    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    cards = [read_json(tmp_path / f"{name}.json") for name in ("one", "two")]
+    assert all(card.pop("outputs") and card.pop("checksum") for card in cards) and cards[0] == cards[1]
 
 
 def test_a_network_whose_subjects_were_not_all_outlined_is_not_trained_again(four, tmp_path, fitted, monkeypatch):

@@ -54,12 +54,7 @@ def serve_case_page(
     *,
     port: int = 8866,
     workspace: PathLike | None = None,
-    visitors: int = 12,
-    workers: int = 2,
-    upload_mb: int = 200,
-    memory_gb: float = 4,
-    minutes: float = 15,
-    case_s: int = 300,
+    limits: Limits | None = None,
     base_url: str = "",
     browser: bool = True,
     echo: Callable[[str], object] = print,
@@ -73,18 +68,9 @@ def serve_case_page(
     workspace : path, default=None
         Workspace of a run whose networks grade; None means the latest in ``runs``.
         Without graded networks everything but the grade is shown.
-    visitors : int, default=12
-        Maximum number of visitors with a place; further ones see their place in line.
-    workers : int, default=2
-        Number of cases that are analysed at a time. Each holds the networks, about 1 GB.
-    upload_mb : int, default=200
-        Maximum size of an upload in MB.
-    memory_gb : float, default=4
-        Maximum memory of a worker for one case, beyond that of the networks, in GB.
-    minutes : float, default=15
-        Time without anything done, after which a visitor and his files are removed.
-    case_s : int, default=300
-        Maximum time for one file or one case in seconds.
+    limits : Limits, default=None
+        Limits of visitors, uploads, time and memory; None means the defaults of
+        :class:`epitome_kit.case.visitors.Limits`.
     base_url : str, default=""
         Address of the page behind a proxy, such as ``https://example.org/case/``, or its
         path alone. By default that which JupyterHub gives to a service, else ``/``.
@@ -98,19 +84,18 @@ def serve_case_page(
     ParameterError
         The port is in use, or the workspace does not exist.
     """
-    workspace = _workspace(workspace)
+    workspace, limits = _workspace(workspace), limits or Limits()
     access = _access(_free_port(port), base_url)
     echo(_describe_grading(workspace))
-    limits = Limits(visitors, upload_mb, minutes, case_s)
     interrupt_when_told_to_end()
     with private_folder() as folder, suppress(KeyboardInterrupt):
         cohorts = workspace.parent / "cohorts"
         places = {"workspace": str(workspace), "cohorts": str(cohorts if made_before(cohorts) else folder / "cohorts")}
         (folder / "visitors").mkdir()
         present = Visitors(folder / "visitors", limits, places)
-        reader = {"loaded": False, "memory_bytes": int(memory_gb * 1e9)}
+        reader = {"loaded": False, "memory_bytes": int(limits.memory_gb * 1e9)}
         analyst = {"loaded": True, "memory_bytes": reader["memory_bytes"] + _NETWORKS}
-        first = [_first_job(folder / f"first{number}", places) for number in range(workers)]
+        first = [_first_job(folder / f"first{number}", places) for number in range(limits.workers)]
         pool = [Worker(present.uploads, reader, MOST_DISK) for _ in range(_READERS)]
         pool += [Worker(present.cases, analyst, MOST_DISK, job) for job in first]
         try:

@@ -31,12 +31,30 @@ _GONE_S, _OPENING_S, _WAITING_GONE_S, _LEAVING_S = 90, 30, 30, 5
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the case page; see :func:`epitome_kit.case.server.serve_case_page`."""
+    """Limits of the case page.
 
-    visitors: int
-    upload_mb: int
-    minutes: float
-    case_s: int
+    Attributes
+    ----------
+    visitors : int, default=12
+        Maximum number of visitors with a place; further ones see their place in line.
+    upload_mb : int, default=200
+        Maximum size of an upload in MB.
+    minutes : float, default=15
+        Time without anything done, after which a visitor and his files are removed.
+    case_s : int, default=300
+        Maximum time for one file or one case in seconds.
+    workers : int, default=2
+        Number of cases that are analysed at a time. Each holds the networks, about 1 GB.
+    memory_gb : float, default=4
+        Maximum memory of a worker for one case, beyond that of the networks, in GB.
+    """
+
+    visitors: int = 12
+    upload_mb: int = 200
+    minutes: float = 15
+    case_s: int = 300
+    workers: int = 2
+    memory_gb: float = 4
 
 
 @dataclass(eq=False)

@@ -38,16 +38,12 @@ def case_page(
     - `epitome app --base-url https://hub.example.org/services/case/`
     """
     from epitome_kit.case.server import serve_case_page
+    from epitome_kit.case.visitors import Limits
 
     serve_case_page(
         port=port,
         workspace=workspace,
-        visitors=visitors,
-        workers=workers,
-        upload_mb=upload_mb,
-        memory_gb=memory_gb,
-        minutes=minutes,
-        case_s=seconds,
+        limits=Limits(visitors, upload_mb, minutes, seconds, workers, memory_gb),
         base_url=base_url,
         browser=browser,
         echo=say,

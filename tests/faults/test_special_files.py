@@ -19,6 +19,7 @@ from epitome_kit.errors import CohortError, EpitomeError, OutputError, Parameter
 from epitome_kit.files import checksum, read_json, read_text, read_tsv
 from epitome_kit.folders import open_file
 from epitome_kit.grade.grader import load_grader
+from epitome_kit.grade.table import TableColumns
 from epitome_kit.images import load_image
 from epitome_kit.io import model_files
 from epitome_kit.preprocess.pipeline import preprocess_cohort
@@ -107,7 +108,7 @@ def test_nothing_is_written_through_a_link(link, cohort, tmp_path):
     for write in (
         lambda: import_bids(cohort, out),
         lambda: preprocess_cohort(open_cohort(cohort), out, steps=("normalise",), spacing_mm=6),
-        lambda: grade_table(table, out, label="label", id="id"),
+        lambda: grade_table(table, out, TableColumns(label="label", id="id")),
     ):
         with raises_three_lines(OutputError, out / link, "link"):
             write()
