@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from test_architecture import MODULES
+from test_architecture import MODULES, _tree
 
 from epitome_kit import limits, system
 
@@ -66,8 +66,33 @@ def test_the_scan_finds_each_kind_of_call(text):
 
 
 def test_three_modules_alone_have_calls_that_differ_between_systems():
-    found = {name: sorted(set(_of_one_system(ast.parse(path.read_text("utf-8"))))) for name, path in MODULES.items()}
+    found = {name: sorted(set(_of_one_system(_tree(name)))) for name in MODULES}
     assert [name for name, calls in found.items() if calls] == ["limits.py", "processes.py", "system.py"], found
+
+
+STARTS = re.compile(
+    r"subprocess\.(run|call|check_\w+|Popen|getoutput)|os\.(system|popen|spawn\w+|exec\w+)|joblib\.Parallel|"
+    r"tempfile\.(TemporaryDirectory|mkdtemp|NamedTemporaryFile)|Parallel"
+)
+"""Calls that start a process which outlives this one, or make a folder that does."""
+STARTERS = {"processes.py", "temporary.py", "parallel.py"}
+
+
+def _starts(tree):
+    """Calls of :data:`STARTS`; threads are no processes."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or any(each.arg == "prefer" for each in node.keywords):
+            continue
+        simple = isinstance(node.func, ast.Name) or isinstance(getattr(node.func, "value", None), ast.Name)
+        if simple and STARTS.fullmatch(ast.unparse(node.func)):
+            yield ast.unparse(node.func)
+
+
+def test_processes_and_temporary_folders_are_started_where_their_end_is_seen_to():
+    assert list(_starts(ast.parse("subprocess.run(a)\ntempfile.mkdtemp()\nParallel(2)(jobs)"))) != []
+    trees = {name: _tree(name) for name in MODULES}
+    found = {name: sorted(set(_starts(tree))) for name, tree in trees.items() if not name.startswith("case/")}
+    assert {name for name, calls in found.items() if calls} == STARTERS, found
 
 
 @pytest.fixture
