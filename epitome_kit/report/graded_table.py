@@ -118,7 +118,6 @@ def grade_table(
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out, network = Path(out), is_installed("keras")
-    check_output(out, where="grade")
     _require_same(out, label, shuffle, group, network)
     features, notes = read_features(
         table,
@@ -131,6 +130,7 @@ def grade_table(
         no_group=no_group,
         allow_leak=allow_leak,
     )
+    check_output(out, where="grade")
     if shuffle:
         features = shuffle_labels(features, seed=seed)
     if not network:
