@@ -99,10 +99,10 @@ def grade_table(
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out, network = Path(out), is_installed("keras")
-    check_output(out, where="grade")
     label = columns.label
     _require_same(out, label, shuffle, columns.group, network)
     features, notes = read_features(table, columns)
+    check_output(out, where="grade")
     if shuffle:
         features = shuffle_labels(features, seed=seed)
     if not network:

@@ -203,7 +203,7 @@ def _import_patient(out: Path, item: tuple[str, Patient]) -> str | None:
             scans[contrast] = load_image(new_image_like(channel, flair), where="import")
     save_image(new_image_like((mask > 0).astype(np.uint8), flair), annotation_path(out, subject_id))
     write_annotation_sidecar(out, subject_id, "FLAIR")
-    write_scans(out, subject_id, scans, dict.fromkeys(scans, _NOTES), origin=origin)
+    write_scans(out, subject_id, scans, dict.fromkeys(scans, _NOTES), origin=origin, save=save_image)
     return again
 
 

@@ -104,7 +104,7 @@ def test_nothing_is_written_through_a_link(link, cohort, tmp_path):
     (out / link).parent.mkdir(parents=True, exist_ok=True)
     (out / link).symlink_to(victim, target_is_directory=True)
     table = tmp_path / "table.csv"
-    table.write_text("id,label,x\n" + "".join(f"s{n},{n % 2},{n}\n" for n in range(20)))
+    table.write_text("id,label,x\n" + "".join(f"s{n},{n // 2 % 2},{n * 7 % 5}.5\n" for n in range(40)))
     for write in (
         lambda: import_bids(cohort, out),
         lambda: preprocess_cohort(open_cohort(cohort), out, steps=("normalise",), spacing_mm=6),
