@@ -16,7 +16,6 @@ from epitome_kit.errors import CohortError, EpitomeWarning, OutputError, Paramet
 from epitome_kit.files import read_json
 from epitome_kit.images import axis_codes, load_image, load_mask, same_grid, save_image, voxel_size_known
 from epitome_kit.sidecars import sidecar_path
-from epitome_kit.sources.importing import write_scans
 from epitome_kit.sources.tcga_lgg import import_tcga_lgg
 
 FIRST, SECOND, THIRD = (f"TCGA_AB_{number}_19990101" for number in ("1111", "2222", "A333"))
@@ -295,7 +294,7 @@ def test_a_patient_that_was_interrupted_is_not_taken_for_finished(source, tmp_pa
             raise KeyboardInterrupt
         save_image(image, path)
 
-    monkeypatch.setitem(write_scans.__kwdefaults__, "save", interrupted)
+    monkeypatch.setattr("epitome_kit.sources.tcga_lgg.save_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         import_tcga_lgg(source, tmp_path / "out")
     monkeypatch.undo()
