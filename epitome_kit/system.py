@@ -168,7 +168,7 @@ def shared_memory() -> Path | None:
     -------
     Path or None
     """
-    folder = Path("/dev/shm")
+    folder = Path("/dev/shm")  # nosec B108  # where joblib keeps its shared memory
     return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 
