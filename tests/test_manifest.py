@@ -145,6 +145,19 @@ def test_an_interrupted_notebook_keeps_its_parts_and_is_not_refused(run):
     assert run() == ["kept", "done"] and not (run.folder / "changed").exists()
 
 
+def test_an_interrupted_run_is_not_taken_for_a_changed_one(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    (run.folder / "handcrafted.tsv").unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runner, "execute_notebook", interrupted)
+        run()
+    with collect_warnings() as remarks:
+        assert run() == ["kept", "done"]
+    assert not any("since the last run" in remark for remark in remarks)
+
+
 def test_files_of_others_are_left_alone(run):
     write_text(run.folder / "notes.txt", "mine")
     assert run() == ["kept", "kept"]

@@ -106,6 +106,7 @@ def run_notebooks(
             write_json(Workspace(workspace).private, {"scan": scan})
         files, lines, results = cohort_files(cohort), ProgressLines(list(sources)), []
         manifest = Manifest.read(workspace)
+        manifest.record(RUN, [])  # until the end, so that nobody takes an interrupted run for a changed one
         for name, path in sources.items():
             results.append(_run_one(name, path, manifest, fitted[name], lines))
             check_unchanged(cohort, files)
