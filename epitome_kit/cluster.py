@@ -1,5 +1,6 @@
 """Process the subjects of a cohort on a Dask cluster."""
 
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -85,6 +86,7 @@ def map_on_cluster(function: Callable[[T], R], items: Sequence[T], address: str)
     """
     with needs("cluster", otherwise="work on this machine: leave `--scheduler` out"):
         from distributed import Client, KilledWorker, as_completed
+    gc.collect()  # a client that failed before must not be finalised while another one starts: that blocks both
     try:
         client = Client(_resolve(address), timeout=_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:

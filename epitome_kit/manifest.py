@@ -92,9 +92,12 @@ class Manifest:
             return "its files were not recorded"
         if changed := self.changes(notebook):
             return _named(changed)
-        other = {
-            name: "" for name, was in self.started_from[notebook].items() if cached_checksum(self.folder / name) != was
+        earlier = {
+            name: was
+            for name, was in self.started_from[notebook].items()
+            if name not in self.files or self.files[name]["by"] < notebook  # else a later notebook wrote it again
         }
+        other = {name: "" for name, was in earlier.items() if cached_checksum(self.folder / name) != was}
         return f"{_named(other)}, which it started from, differs now" if other else None
 
     def begin(self, notebook: str) -> None:

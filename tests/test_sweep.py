@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from epitome_kit.cli import app
 from epitome_kit.cli.runs import sweep
 from epitome_kit.errors import CohortError, ParameterError
-from epitome_kit.files import read_json, read_tsv, write_json
+from epitome_kit.files import read_json, read_tsv, write_json, write_text
 from epitome_kit.run import sweep as module
 from epitome_kit.run.sweep import read_grid, sweep_notebooks
 
@@ -108,7 +108,7 @@ def test_runs_of_the_same_scans_share_what_was_preprocessed(grid, tmp_path, monk
     def watched(notebooks, *, out, **options):
         seen[out.name] = sorted(each.name for each in out.rglob("*") if each.is_file())
         results = run(notebooks, out=out, **options)
-        (out / "preprocessed" / "sub-01_quality.json").write_text(out.name)
+        write_text(out / "preprocessed" / "sub-01_quality.json", "made")
         return results
 
     monkeypatch.setattr(module, "run_notebooks", watched)

@@ -7,13 +7,10 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cloudpickle
 from matplotlib.figure import Figure
 
-from epitome_kit.extras import needs
 from epitome_kit.files import whole_file
-
-with needs("lab"):
-    import cloudpickle
 
 _OF_THE_SHELL = {"In", "Out", "get_ipython", "exit", "quit", "open", "display"}
 

@@ -49,7 +49,7 @@ RESULTS = {
 }
 """Files of each job."""
 
-DATED = {"parameters.json", "provenance.json", "summary.json"}
+DATED = {"parameters.json", "provenance.json", "summary.json", "manifest.json"}
 """Files that say where, when or how long, beside those of each subject's time."""
 
 

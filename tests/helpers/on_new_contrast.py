@@ -10,7 +10,7 @@ from pathlib import Path
 
 from made_dicom import PD, T2, series, write_series
 
-from epitome_kit.case.page import _SHOWS
+from epitome_kit.case.choices import OPTIONS
 from epitome_kit.case.report import case_report
 from epitome_kit.cli.cohorts import phantom
 from epitome_kit.errors import EpitomeError
@@ -43,7 +43,7 @@ def answer(folder):
         "names": {name: judge_scan(folder / name).contrast for name in NAMES},
         "stated": list(predict_scan(["PDw=a.nii", "b_flair.nii"])),
         "decisions": [kind for kind, allowed in DECISIONS.items() if "PDw" in allowed],
-        "menu": {label: name for label, name in _SHOWS.items() if name == "PDw"},
+        "menu": {label: name for label, name in OPTIONS.items() if name == "PDw"},
         "help": phantom.__annotations__["contrasts"].__metadata__[0].help,
     }
     return found | _preprocess_and_outline(cohort, folder) | _one_scan(cohort, folder)
