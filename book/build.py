@@ -45,7 +45,7 @@ STEPS = {
     "Preprocessing": ("images", "preprocess"),
     "Grading": ("learn", "grade", "report"),
     "The tumour": ("tumour", "epitome"),
-    "Runs": ("profiles", "run"),
+    "Runs": ("profiles", "manifest", "run"),
 }
 """Headings of the reference, and the subpackages and modules whose functions stand below each."""
 SLIDER = "*In JupyterLab there are sliders here:* `make lab`."

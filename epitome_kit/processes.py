@@ -187,7 +187,8 @@ def become(command: Sequence[str]) -> int:
         return subprocess.run(command, check=False).returncode
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(command[0], list(command))  # nosec B606  # a program and its arguments, as stated by the caller
+    # A program and its arguments, as stated by the caller.
+    os.execv(command[0], list(command))  # nosec B606
 
 
 def _supervise(parent: int, command: Sequence[str]) -> NoReturn:

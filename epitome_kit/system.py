@@ -168,7 +168,8 @@ def shared_memory() -> Path | None:
     -------
     Path or None
     """
-    folder = Path("/dev/shm")  # nosec B108  # where joblib keeps its shared memory
+    # Where joblib keeps its shared memory; nothing is written here.
+    folder = Path("/dev/shm")  # nosec B108
     return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 

@@ -25,7 +25,8 @@ OPENSSL = re.search(r"^\$ (openssl req .*)$", DOCUMENT, re.MULTILINE)[1]
 SETTINGS = re.search(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)[1]
 PRINTED = re.findall(r"^\$ (dask .*?) *(?:#.*)?$", DOCUMENT, re.MULTILINE)
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
+# Clusters in this process disturb those of other tests, so they have a lane of their own.
+pytestmark = [pytest.mark.soak, pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")]
 
 
 def _settings(folder):

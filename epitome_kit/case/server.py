@@ -36,7 +36,8 @@ with needs("app"):
 
 _RUNS = Path("runs")
 _PREFIX, _LOCK = "epitome-app-", ".lock"
-_TOKEN = "EPITOME_APP_TOKEN"  # nosec B105  # the name of a variable
+# The name of a variable, not a token.
+_TOKEN = "EPITOME_APP_TOKEN"  # nosec B105
 """Variable with a token that outlasts the server, such as for a service of JupyterHub."""
 
 _READERS = 2

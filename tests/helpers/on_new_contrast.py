@@ -63,6 +63,7 @@ def _preprocess_and_outline(cohort, folder):
         "loaded": load_scans(ready, ("PDw", "FLAIR")).any((0, 1, 2)).tolist(),
     }
     ready.scan("T2w").unlink()
+    ready.record.unlink()
     try:
         predict_tumours(cohort, folder / "ready", folder / "outlined_alone")
         return found
