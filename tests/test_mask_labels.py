@@ -73,6 +73,11 @@ LABELS = {
 }
 
 
+def test_values_below_zero_and_next_to_it_are_three_lines():
+    with raises_three_lines(ImageError, "-3", "0.0004"):
+        voxels_inside(boxes([-3, -2, 0.0004, 0.0002]))
+
+
 @pytest.mark.parametrize("kind", LABELS)
 def test_several_labels_are_a_question(kind):
     values, dtype = LABELS[kind]

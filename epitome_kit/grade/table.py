@@ -131,6 +131,9 @@ def read_features(table: pd.DataFrame | PathLike, columns: TableColumns) -> tupl
     _require_roles(frame, columns)
     labels = as_labels(frame[label])
     labelled = labels.notna()
+    if not labelled.any():
+        received, hint = f"{len(frame)} rows, none with a label", "check the column, or use another one for `--label`"
+        raise TableError("grade", f"a label of two values in {label}", received, hint)
     reading += require_disjoint(frame[labelled], label, id, group, columns.no_group, columns.drop)
     frame = frame.drop(columns=[name for name in columns.drop if name != group])
     names = _names(frame, id)

@@ -47,7 +47,7 @@ def nifti_header(start: bytes) -> nib.Nifti1Header:
     Nifti1Header
         A Nifti2Header for NIfTI-2.
     """
-    kind = next(kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(start))
+    kind = nib.Nifti2Header if start[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Header
     return kind(start[: kind.template_dtype.itemsize], check=False)
 
 

@@ -225,7 +225,7 @@ def _infer_inside(data: np.ndarray, table: _Table) -> MaskVoxels:
         half = (values[-1] + max(values[0], 0)) / 2
         return _threshold(data, half, f"has only values near {max(values[0], 0):.3g} and {values[-1]:.4g}", table)
     whole = np.abs(values - np.rint(values)) <= _WHOLE
-    if whole.all():
+    if whole.all() and values[-1] >= 0.5:
         return _single_label(data, values, table)
     if values[0] >= -_OVERSHOOT and values[-1] <= 1 + _OVERSHOOT:
         return _threshold(data, 0.5, f"holds fractions, from {values[0]:.3g} to {values[-1]:.4g}", table)

@@ -333,6 +333,7 @@ TABLES = {
     "infinite.csv": (_features().replace(",0.5,", ",inf,").encode(), READ),
     "ragged.csv": (_features(extra=lambda n: ",9,9" if n == 5 else "").encode(), "table"),
     "nul.csv": (_features().replace("p1,", "p\0,").encode(), None),
+    "no label.csv": (b"name,label,a\np1,,2\np2,,3\np3,,4\n", "label"),
     "no such.csv": (None, "table"),
     "name with spaces and ü.csv": (_features().encode(), READ),
 }
