@@ -82,6 +82,7 @@ def report(subject, known_brain, workspace, tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_a_finished_sheet_is_kept_and_another_scan_or_network_makes_it_again(
     subject, report, workspace, tmp_path, monkeypatch
 ):

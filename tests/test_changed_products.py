@@ -41,7 +41,7 @@ CHANGES = [
     ("ann.keras", "flipped"),
     ("ann.json", "edited"),
     ("folds/*_fold-1.json", "edited"),
-    ("scoreboard.png", "cut"),
+    ("figures/*.png", "cut"),
     ("tumours.tsv", "edited"),
     ("tumours.tsv", "zeros"),
     ("masks/sub-001_*_mask.nii.gz", "other"),

@@ -47,6 +47,7 @@ def test_a_network_of_an_unknown_contrast_is_three_lines(tmp_path):
         load_unet(tmp_path / "net.keras")
 
 
+@pytest.mark.slow
 def test_a_network_is_shown_its_own_channels_in_their_order(ready, tmp_path):
     cohort, folder = ready
     save_unet(_says_channel(0, ("FLAIR", "T1ce")), tmp_path / "first.keras")

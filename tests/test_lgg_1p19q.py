@@ -260,6 +260,7 @@ SAVED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SAVED)
 def test_the_spreadsheet_is_read_however_it_was_saved(source, tmp_path, how):
     wanted = import_lgg_1p19q(source, tmp_path / "first").participants

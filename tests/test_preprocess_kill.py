@@ -7,7 +7,7 @@ from killable import Killable
 
 from epitome_kit.simulate.phantom import make_phantom_cohort
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 RECORD, TABLES, SUBJECTS = 11, 5, ["sub-001", "sub-002"]
 """The record is the 11th and last file of a subject; then come five tables, pictures with records, and the page."""
 

@@ -176,6 +176,7 @@ def test_play_runs_through_the_slices_until_it_is_pressed_again(viewer):
     play.click()
 
 
+@pytest.mark.soak
 def test_the_first_notebook_runs(browser, lab, screenshots):
     page, notebook = _run_all(browser, lab("first.ipynb"))
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

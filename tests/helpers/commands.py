@@ -1,10 +1,11 @@
-"""Processes of a command: found by a variable of their environment, whoever their parent is by now."""
+"""Processes of a command: found by a variable of their environment, or as children of those that have it."""
 
 import os
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 
 import psutil
 from tiny import ROOT
@@ -16,7 +17,7 @@ class Command:
     """A Python program and all the processes that it starts."""
 
     def __init__(self, code, *arguments, tmp, **options):
-        self.mark, self.printed, self.numbers = uuid.uuid4().hex, None, set()
+        self.mark, self.printed, self.seen = uuid.uuid4().hex, None, set()
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp), _MARK: self.mark}
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
@@ -28,17 +29,31 @@ class Command:
             **options,
         )
 
+    @property
+    def numbers(self):
+        """Numbers of all processes seen so far."""
+        return {process.pid for process in self.seen}
+
     def running(self):
         """Command lines of the processes that still run."""
         found = []
-        for process in psutil.process_iter():
+        for process in self._processes():
             try:
-                if process.environ().get(_MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    self.numbers.add(process.pid)
+                if process.status() != psutil.STATUS_ZOMBIE:
                     found.append(" ".join(process.cmdline()))
             except psutil.Error:
                 continue
         return found
+
+    def _processes(self):
+        """Processes with the mark, and their children, which may have no environment; also those seen before."""
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(_MARK) == self.mark:
+                    self.seen |= {process, *process.children(recursive=True)}
+            except psutil.Error:
+                continue
+        return [process for process in self.seen if process.is_running()]
 
     def wait_for(self, *parts, seconds=300):
         """Wait until a process of the command has each part in its command line; the command must not end before."""
@@ -58,12 +73,9 @@ class Command:
 
     def end(self):
         """Kill what is left, and return what the command printed."""
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(_MARK) == self.mark:
-                    process.kill()
-            except psutil.Error:
-                continue
+        for process in self._processes():
+            with suppress(psutil.Error):
+                process.kill()
         if self.printed is None:
             self.printed = self.process.communicate()[0]
         return self.printed
