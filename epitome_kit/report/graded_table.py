@@ -21,6 +21,7 @@ _NO_NETWORK = (
     "the network is left out because the extra `train` is not installed, and a logistic regression is graded "
     "in its place; `pip install 'epitome-kit[train]'` adds the network"
 )
+_FEWEST_PERMUTATIONS = 99
 
 
 @locks("grade")
@@ -32,6 +33,7 @@ def grade_table(
     repeats: int = 4,
     folds: int = 5,
     shuffle: bool = False,
+    permutations: int = 199,
     seed: int = 0,
     workers: int = 2,
 ) -> Json:
@@ -61,6 +63,9 @@ def grade_table(
         Folds of each repeat.
     shuffle : bool, default=False
         Shuffle the labels first; the expected AUC is then 0.5.
+    permutations : int, default=199
+        Number of permutations of the labels that train again, for the p value and the
+        intervals; 0 leaves them out, and intervals count test subjects alone.
     seed : int, default=0
         Seed of folds, training and resampling.
     workers : int, default=2
@@ -98,6 +103,9 @@ def grade_table(
     """
     if repeats < 1:
         raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
+    if permutations and permutations < _FEWEST_PERMUTATIONS:
+        expected, received = f"0 permutations, or at least {_FEWEST_PERMUTATIONS}", f"permutations={permutations}"
+        raise ParameterError("grade", expected, received, "use `permutations=199`")
     out, network = Path(out), is_installed("keras")
     label = columns.label
     _require_same(out, label, shuffle, columns.group, network)
@@ -108,10 +116,12 @@ def grade_table(
     if not network:
         warnings.warn(EpitomeWarning(_NO_NETWORK), stacklevel=2)
     from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, save_grading
+    from epitome_kit.grade.permutation import permute_table
 
     splits = make_repeated_folds(features, repeats=repeats, folds=folds, seed=seed)
     predictions, settings = cross_validate(splits, out, seed=seed, workers=workers, network=network)
-    scores = build_scoreboard(predictions, splits, seed=seed)
+    permuted = permute_table(splits, out, draws=permutations, seed=seed, workers=workers)
+    scores = build_scoreboard(predictions, splits, permutations=permuted, seed=seed)
     classes = notes.pop("classes")
     scores["class_counts"] = dict(zip(classes, scores["class_counts"], strict=True))
     source = {"table": "a DataFrame"}
