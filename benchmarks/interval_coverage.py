@@ -23,6 +23,7 @@ from epitome_kit import __version__
 from epitome_kit.confidence import SCORE_LEVEL
 from epitome_kit.files import Json, read_json, write_json
 from epitome_kit.grade.scores import PROPORTIONS
+from epitome_kit.grade.splits import Resampling
 from epitome_kit.grade.table import TableColumns
 from epitome_kit.parallel import for_each
 from epitome_kit.report.graded_table import grade_table
@@ -50,7 +51,9 @@ def main(
 ) -> None:
     """Run what is missing and write the table."""
     wanted = {name: cell for name, cell in GRID.items() if cells in name}
-    blocks = [(cell, start, min(BLOCK, cohorts - start)) for start in range(0, cohorts, BLOCK) for cell in wanted.values()]
+    blocks = [
+        (cell, start, min(BLOCK, cohorts - start)) for start in range(0, cohorts, BLOCK) for cell in wanted.values()
+    ]
     for_each(partial(run_block, out=out), blocks, title="Drawing cohorts", workers=workers)
     for_each(
         partial(grade_cohort, out=out),
@@ -84,8 +87,8 @@ def grade_cohort(job: tuple[Cell, int], out: Path) -> None:
     table = table.assign(id=[f"s{number}" for number in range(cell.n)], grade=labels)
     with tempfile.TemporaryDirectory() as folder:
         columns = TableColumns(label="grade", id="id", positive="1")
-        scores = grade_table(table, folder, columns, repeats=cell.repeats, seed=seed, workers=1)
-    names = [name for name in (*PROPORTIONS, "brier")]
+        scores = grade_table(table, folder, columns, resampling=Resampling(repeats=cell.repeats), seed=seed, workers=1)
+    names = (*PROPORTIONS, "brier")
     row = {"p": scores["permutation_p"], **{name: [scores[name], *scores[f"{name}_ci95"]] for name in names}}
     write_json(path, row)
 
@@ -97,14 +100,15 @@ def describe(found: dict[str, list[Json]], graded: dict[str, list[Json]]) -> str
     lines = [
         "# Coverage of intervals and p values of `epitome grade`",
         "",
-        f"Written by `make interval-coverage` (epitome-kit {__version__}). Nominal coverage {level}; ± is the Monte-Carlo "
-        "standard error. Width is the median; the ratio is to the width of an interval by the true standard deviation. "
-        "p is the share of cohorts with p of at most 0.05: of false positives under the null, else the power.",
+        f"Written by `make interval-coverage` (epitome-kit {__version__}). Nominal coverage {level}; ± is the "
+        "Monte-Carlo standard error. Width is the median; the ratio is to the width of an interval by the true "
+        "standard deviation. p is the share of cohorts with p of at most 0.05: of false positives under the null, "
+        "else the power.",
         "",
         "## A ridge classifier, by the interval and p code of the kit",
         "",
-        "| cell | cohorts | AUC | coverage | width | ratio | subjects alone: coverage | p ≤ 0.05 | difference: coverage | "
-        "balanced accuracy: coverage | accuracy: coverage |",
+        "| cell | cohorts | AUC | coverage | width | ratio | subjects alone: coverage | p ≤ 0.05 | difference: "
+        "coverage | balanced accuracy: coverage | accuracy: coverage |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, each in summaries.items():

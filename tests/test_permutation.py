@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from epitome_kit.grade.compare import Predictions, compare, holm
-from epitome_kit.grade.permutation import Fold, permute, permute_table, permuted_labels, smallest_detectable_auc
-from epitome_kit.grade.splits import make_repeated_folds
+from epitome_kit.grade.permutation import permute, permute_table, smallest_detectable_auc
+from epitome_kit.grade.splits import make_repeated_folds, permute_labels
 from epitome_kit.teach.interval_coverage import Cell, draw_cohort, learn_ridge, make_folds, run_cohort, summarise
 
 
@@ -17,13 +17,13 @@ def _cohort(seed, effect=0.0):
 
 def test_permuted_labels_keep_the_classes_of_each_fold_and_never_split_a_group():
     folds, labels = _cohort(0)
-    shuffled = permuted_labels(folds, labels, None, 50, np.random.default_rng(0))
+    shuffled = permute_labels(labels, [fold.test for fold in folds], draws=50, rng=np.random.default_rng(0))
     assert (shuffled[0] == labels).all() and (shuffled[1:] != labels).any(axis=1).all()
     for fold in folds:
         assert (shuffled[:, fold.test].sum(axis=1) == labels[fold.test].sum()).all()
     rows = np.repeat(np.arange(10), 2)
-    both = [Fold(np.flatnonzero(rows % 2 != part), np.flatnonzero(rows % 2 == part), None, None) for part in (0, 1)]
-    grouped = permuted_labels(both, (rows % 3 == 0).astype(int), rows, 20, np.random.default_rng(0))
+    tests, given = [np.flatnonzero(rows % 2 == part) for part in (0, 1)], (rows % 3 == 0).astype(int)
+    grouped = permute_labels(given, tests, groups=rows, draws=20, rng=np.random.default_rng(0))
     assert (grouped[:, ::2] == grouped[:, 1::2]).all() and len(np.unique(grouped, axis=0)) > 5
 
 
@@ -40,7 +40,9 @@ def test_what_cannot_be_learned_has_a_large_p_and_what_can_has_the_smallest():
 def test_a_learner_that_has_seen_the_test_subjects_is_not_saved_by_permutations_of_fixed_answers():
     """The learner returns the labels of other permutations: p is that of a guess."""
     folds, labels = _cohort(2)
-    guesses = permute(folds, labels, lambda x, y, x_test: np.random.default_rng(0).random((len(y), len(x_test))), draws=99)
+    guesses = permute(
+        folds, labels, lambda x, y, x_test: np.random.default_rng(0).random((len(y), len(x_test))), draws=99
+    )
     assert guesses.p > 0.05 and guesses.design_effects["auc"] < 1.5, "nothing is trained, so nothing is added"
 
 
@@ -73,7 +75,9 @@ def test_differences_are_paired_and_adjusted():
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
     shared, own = rng.normal(size=200), 0.1 * rng.normal(size=(3, 200))
-    strong, same, weak = (1 / (1 + np.exp(-(shared + distance * labels + noise))) for distance, noise in zip((2, 2, 0), own))
+    strong, same, weak = (
+        1 / (1 + np.exp(-(shared + distance * labels + noise))) for distance, noise in zip((2, 2, 0), own, strict=True)
+    )
     primary = Predictions(labels, strong[None])
     found = compare(primary, {"same": Predictions(labels, same[None]), "weak": Predictions(labels, weak[None])})
     low, high = found["same"]["difference_ci95"]

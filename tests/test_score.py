@@ -50,7 +50,7 @@ def test_perfect_and_worst_have_intervals_at_the_edge():
 
 
 def _auc_interval(n, rng, distance):
-    """Interval for scores that are normal in both classes; the true AUC is the normal probability of distance / sqrt(2)."""
+    """Interval for scores that are normal in both classes, `distance` standard deviations apart."""
     labels = np.arange(n) % 2
     return _scored(labels, 1 / (1 + np.exp(-rng.normal(distance * labels, 1))))["auc_ci95"]
 
@@ -106,7 +106,9 @@ def test_a_design_effect_divides_the_number_of_subjects():
     labels = np.arange(60) % 2
     probabilities = 1 / (1 + np.exp(-rng.normal(labels, 1)))
     plain, wider = score(labels, probabilities), score(labels, probabilities, design_effects={"auc": 2, "brier": 4})
-    ratio = {name: float(np.diff(wider[f"{name}_ci95"])[0] / np.diff(plain[f"{name}_ci95"])[0]) for name in ("auc", "brier")}
+    ratio = {
+        name: float(np.diff(wider[f"{name}_ci95"])[0] / np.diff(plain[f"{name}_ci95"])[0]) for name in ("auc", "brier")
+    }
     assert ratio["auc"] == pytest.approx(np.sqrt(2), abs=0.1) and ratio["brier"] == pytest.approx(2, abs=0.1)
     assert wider["accuracy_ci95"] == plain["accuracy_ci95"]
     assert (plain["interval"], wider["interval"]) == ("subjects alone", "training and subjects")

@@ -248,6 +248,7 @@ def grade(
     - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
+    from epitome_kit.grade.splits import Resampling
     from epitome_kit.grade.table import TableColumns
     from epitome_kit.report.graded_table import grade_table
 
@@ -266,10 +267,8 @@ def grade(
         table,
         out,
         columns,
-        repeats=repeats,
-        folds=folds,
+        resampling=Resampling(repeats=repeats, folds=folds, permutations=0 if quick else permutations),
         shuffle=shuffle,
-        permutations=0 if quick else permutations,
         seed=seed,
         workers=workers,
     )

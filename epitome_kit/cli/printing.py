@@ -215,7 +215,9 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
     leading = "neural network" if scores["model"] == "ann" else scores["model"]
     models = {leading: scores, **scores["baselines"], **probes}
-    apart = {f"{name} alone" if name in scores["probes"] else name: each for name, each in scores["differences"].items()}
+    apart = {
+        f"{name} alone" if name in scores["probes"] else name: each for name, each in scores["differences"].items()
+    }
     header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", f"AUC of {leading} less this", "p (Holm)")
     rows = [(name.replace("_", " "), *_graded(each), *_apart(apart.get(name))) for name, each in models.items()]
     show(scores, as_json, rows, header=header)

@@ -32,7 +32,6 @@ def grade_features(
     out: PathLike,
     *,
     target: str = "grade",
-    epochs: int = 30,
     seed: int = 0,
     oracle_auc: float | None = None,
     other_tables: Mapping[str, pd.DataFrame] | None = None,
@@ -59,8 +58,6 @@ def grade_features(
         in ``ann.json``).
     target : {"grade", "codeletion"}, default="grade"
         Label to predict, which names the classes.
-    epochs : int, default=30
-        Number of training steps of the network.
     seed : int, default=0
         Seed of selection, inner folds, networks and permutations.
     oracle_auc : float, default=None
@@ -112,7 +109,7 @@ def grade_features(
     >>> scores["n"], scores["folds"], scores["auc"] > 0.7
     (24, 2, True)
     """
-    grade = partial(cross_validate, out=Path(out), epochs=epochs, seed=seed, workers=workers)
+    grade = partial(cross_validate, out=Path(out), seed=seed, workers=workers)
     features = features[features.label.notna()]
     results, settings = grade(features)
     others = {
@@ -149,7 +146,9 @@ def cross_validate(
         :func:`epitome_kit.grade.nested.grade_fold`.
     out : Path
         Workspace, whose ``folds/`` has the finished folds.
-    epochs, seed, workers
+    epochs : int, default=30
+        Number of training steps of the network.
+    seed, workers
         As for :func:`grade_features`.
     baselines : bool, default=True
         Whether to train baselines and probes as well.

@@ -14,6 +14,7 @@ from epitome_kit import __version__
 from epitome_kit.files import Json, PathLike
 from epitome_kit.grade.baselines import make_baseline
 from epitome_kit.grade.scores import estimates, units_of, variance
+from epitome_kit.grade.splits import permute_labels
 from epitome_kit.learn.probes import GROUP, feature_columns
 from epitome_kit.metrics import auc_of_ranks
 from epitome_kit.parallel import for_each
@@ -155,7 +156,7 @@ def permute(
     Ojala and Garriga, J Mach Learn Res 2010, 11:1833-1863
     """
     rng = np.random.default_rng(seed)
-    shuffled = permuted_labels(folds, labels, groups, draws, rng)
+    shuffled = permute_labels(labels, [fold.test for fold in folds], groups=groups, draws=draws, rng=rng)
     probabilities = np.empty(shuffled.shape)
     jobs = [(fold, shuffled[:, fold.train]) for fold in folds]
     predict = partial(_predict, learner=learner, features=features)
@@ -170,45 +171,10 @@ def permute(
             values.setdefault(name, []).append(estimate.value)
             variances.setdefault(name, []).append(variance(estimate, units))
     effects = {
-        name: max(1.0, float(np.var(values[name][1:], ddof=1) / max(np.mean(variances[name][1:]), 1e-12)))
+        name: max(1.0, float(np.var(values[name][1:], ddof=1)) / max(float(np.mean(variances[name][1:])), 1e-12))
         for name in values
     }
     return Permutations(values["auc"][0], np.array(values["auc"][1:]), effects)
-
-
-def permuted_labels(
-    folds: Sequence[Fold], labels: np.ndarray, groups: np.ndarray | None, draws: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Permute labels within test folds.
-
-    Parameters
-    ----------
-    folds : sequence of Fold
-        Each row is in one test fold.
-    labels : array of 0 and 1, shape (n,)
-        Classes.
-    groups : ndarray, shape (n,), default=None
-        Groups of rows. Each gets the labels of another group of its fold, repeated or cut
-        to its number of rows.
-    draws : int
-        Number of permutations.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (1 + draws, n)
-        The actual labels first.
-    """
-    shuffled = np.tile(np.asarray(labels, int), (1 + draws, 1))
-    for fold in folds:
-        if groups is None:
-            shuffled[1:, fold.test] = rng.permuted(shuffled[1:, fold.test], axis=1)
-            continue
-        places = [fold.test[groups[fold.test] == group] for group in pd.unique(groups[fold.test])]
-        for draw in shuffled[1:]:
-            for place, other in zip(places, rng.permutation(len(places)), strict=True):
-                draw[place] = np.resize(labels[places[other]], len(place))
-    return shuffled
 
 
 def refit(x: np.ndarray, labels: np.ndarray, x_test: np.ndarray) -> np.ndarray:
@@ -229,7 +195,12 @@ def refit(x: np.ndarray, labels: np.ndarray, x_test: np.ndarray) -> np.ndarray:
         Probabilities.
     """
     model = make_baseline("logistic")
-    return np.array([model.fit(x, each).predict_proba(x_test)[:, 1] for each in labels])
+    return np.array(
+        [
+            model.fit(x, each).predict_proba(x_test)[:, 1] if 0 < each.mean() < 1 else np.full(len(x_test), each.mean())
+            for each in labels
+        ]
+    )
 
 
 def permute_table(
@@ -263,7 +234,11 @@ def permute_table(
         return None
     folds, labels, groups = folds_of_table(table)
     digest = sha256(repr([groups is None, *feature_columns(table)]).encode())
-    for array in (labels, *([] if groups is None else [groups.astype(str)]), *(part for fold in folds for part in fold)):
+    for array in (
+        labels,
+        *([] if groups is None else [groups.astype(str)]),
+        *(part for fold in folds for part in fold),
+    ):
         digest.update(np.ascontiguousarray(array).tobytes())
     settings = {"version": __version__, "pipeline": PIPELINE, "draws": draws, "seed": seed}
     record = Record(Workspace(out).ann_folds / "permutations.json", settings, {"rows": digest.hexdigest()[:16]})

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, norm
+from scipy.stats import beta, norm, rankdata
 from sklearn.metrics import confusion_matrix
 
 from epitome_kit.confidence import interval_quantiles
@@ -152,7 +152,7 @@ def estimates(
 
 
 def units_of(labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Number the independent units: groups of rows if there are any, else rows.
+    """Assign a number to each independent unit: each group of rows if there are any, else each row.
 
     Parameters
     ----------
@@ -222,11 +222,13 @@ def _class_mean(values: np.ndarray, members: np.ndarray) -> Estimate:
 
 def _auc(labels: np.ndarray, probabilities: np.ndarray) -> Estimate:
     """Estimate the mean AUC over the repeats; the influences are centred placement values."""
-    positive, negative = probabilities[:, labels == 1], probabilities[:, labels == 0]
-    difference = positive[:, :, None] - negative[:, None, :]
-    won = ((difference > 0) + 0.5 * (difference == 0)).mean(axis=0)
-    auc, influence = float(won.mean()), np.empty(len(labels))
-    influence[labels == 1] = (won.mean(axis=1) - auc) / len(won)
-    influence[labels == 0] = (won.mean(axis=0) - auc) / won.shape[1]
+    placements = np.empty(labels.shape)
+    ranks = rankdata(probabilities, axis=1)
+    for value in (0, 1):
+        own = labels == value
+        above = ranks[:, own] - rankdata(probabilities[:, own], axis=1)  # subjects of the other class, ties half
+        share = above.mean(axis=0) / np.count_nonzero(~own)
+        placements[own] = share if value else 1 - share
+    auc = float(placements[labels == 1].mean())
+    influence = (placements - auc) / np.bincount(labels, minlength=2)[labels]
     return Estimate(auc, influence)
-

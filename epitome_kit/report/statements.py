@@ -73,6 +73,7 @@ def state_facts(known: Json) -> tuple[Json, TemplateModule]:
         "rows": rows,
         "measured": [row["name"] for row in rows if row["interval"]],
         "seed": known["scores"].get("seed", known["provenance"].get("seed")),
+        "uncertainty": describe_uncertainty(known["scores"]) if "permutation" in known["scores"] else [],
         "base_brier": _base_rate_brier(known["counts"]),
         "limits": limits(known),
     }

@@ -136,7 +136,9 @@ def run_cohort(cell: Cell, seed: int, *, draws: int = DRAWS) -> Json:
     x, labels = draw_cohort(cell, rng)
     repeats = [make_folds(x, labels, int(number)) for number in rng.integers(2**31, size=cell.repeats)]
     all_features, few = (np.stack([_predict(folds, labels, p) for folds in repeats]) for p in (None, INFORMATIVE))
-    permuted = permute(repeats[0], labels, learn_ridge, features=cell.features, draws=draws, seed=int(rng.integers(2**31)))
+    permuted = permute(
+        repeats[0], labels, learn_ridge, features=cell.features, draws=draws, seed=int(rng.integers(2**31))
+    )
     scores, plain = score(labels, all_features, design_effects=permuted.design_effects), score(labels, all_features)
     found = {name: [scores[name], *scores[f"{name}_ci95"]] for name in (*PROPORTIONS, "brier")}
     others = {"few": Predictions(labels, few)}
@@ -185,5 +187,7 @@ def summarise(rows: Sequence[Json]) -> Json:
 def _predict(folds: Sequence[Fold], labels: np.ndarray, features: int | None) -> np.ndarray:
     probabilities = np.empty(len(labels))
     for fold in folds:
-        probabilities[fold.test] = learn_ridge(fold.x_train[:, :features], labels[None, fold.train], fold.x_test[:, :features])
+        probabilities[fold.test] = learn_ridge(
+            fold.x_train[:, :features], labels[None, fold.train], fold.x_test[:, :features]
+        )
     return probabilities
