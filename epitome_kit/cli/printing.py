@@ -293,7 +293,7 @@ def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: 
         say(f"No epitomes by {scores['target']}: {classes['reason']}", err=as_json)
     else:
         low, high = classes["auc_ci95"]
-        auc = f"{scores['target']} by log-likelihood ratio: AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f})"
+        auc = f"{scores['target']} by log-likelihood ratio: AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f}, subjects alone)"
         majority = f"accuracy {classes['accuracy']:.2f}, majority {classes['majority_accuracy']:.2f}"
         say(f"{auc}, {majority}, n = {classes['n']}", err=as_json)
     for row in table.dropna(subset="note").itertuples():
