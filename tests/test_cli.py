@@ -532,7 +532,7 @@ def test_extract_compares_the_epitome_with_its_baselines(epitome, tmp_path, monk
     assert ["0.512", "0.75", "1.25", "47"] in [line[-4:] for line in lines]
     assert "sub-002: no learned epitome; too small" in answer.stdout
     assert f"Open {workspace / 'epitomes.html'}" in answer.stdout
-    said = "AUC 0.77 (0.60 to 0.90), accuracy 0.70, majority 0.65, n = 48" if compared else "No epitomes by grade: one"
+    said = "AUC 0.77 (0.60 to 0.90, subjects alone), accuracy 0.70, majority 0.65, n = 48" if compared else "No epitomes by grade: one"
     assert said in answer.stdout
     found = json.loads(epitome("extract", tmp_path / "cohort", workspace, "--json").stdout)
     assert found["rows"][1]["note"] == "too small" and found["subjects"]["n"] == 47

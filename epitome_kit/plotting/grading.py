@@ -98,7 +98,9 @@ def grading_board(folder: PathLike, *, title: str) -> DescribedFigure:
     chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     splits = f"{scores['folds']} folds, {scores['repeats']} repeat{'s' * (scores['repeats'] > 1)}"
-    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {splits}; permutation p = {scores['permutation_p']:.4f}")
+    p = scores.get("permutation_p")
+    test = "no permutations" if p is None else f"permutation p = {p:.3f}"
+    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {splits}; {test}")
     return figure
 
 
