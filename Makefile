@@ -24,7 +24,7 @@ run: venv  ## all six notebooks on the built-in cohort; the report is runs/lates
 	$(BIN)/epitome run --cohort phantom --profile quick $(ARGS)
 
 labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
-	$(BIN)/epitome run leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
+	$(BIN)/epitome run interval_coverage leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
 
 PARALLEL := --numprocesses 2 --dist worksteal
 

@@ -7,6 +7,7 @@ import pytest
 from epitome_kit.files import write_json, write_tsv
 from epitome_kit.grade.scores import score
 from epitome_kit.plotting.grading import baselines_chart, calibration_chart, grading_board
+from epitome_kit.plotting.scores import ORACLE
 
 
 @pytest.fixture
@@ -46,13 +47,13 @@ def test_every_model_stands_with_its_value_and_interval(graded):
     names = ["neural network", "majority class", "logistic regression", "age alone"]
     assert [text for text in texts if text in names] == names
     assert any(text.startswith(f"{scores['auc']:.3f}") for text in texts)
-    assert "best possible, 0.90" in texts and "n = 60" in figure.axes[0].get_title()
+    assert f"{ORACLE}, 0.90" in texts and "n = 60" in figure.axes[0].get_title()
     left = figure.axes[0].get_xlim()[0]
     assert left <= scores["baselines"]["logistic"]["auc_ci95"][0], "a baseline below chance stays inside the frame"
 
 
 def test_without_a_ceiling_none_is_drawn(graded):
-    assert not any("best possible" in text for text in _texts(baselines_chart({**graded[1], "oracle_auc": None})))
+    assert not any("oracle" in text for text in _texts(baselines_chart({**graded[1], "oracle_auc": None})))
 
 
 def test_both_curves_name_their_brier_score(graded):

@@ -1,18 +1,23 @@
 """Draw cohorts of known truth, and count how often intervals hold it and p values are small."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from scipy.stats import norm
 from sklearn.model_selection import StratifiedKFold
 
-from epitome_kit.confidence import interval_quantiles
+from epitome_kit.confidence import SCORE_LEVEL, interval_quantiles
 from epitome_kit.files import Json
 from epitome_kit.grade.compare import Predictions, compare
 from epitome_kit.grade.permutation import DRAWS, Fold, permute
 from epitome_kit.grade.scores import PROPORTIONS, score
+from epitome_kit.metrics import auc as auc_of
+from epitome_kit.parallel import for_each
 
 INFORMATIVE = 5
 """Number of features whose mean differs between the classes."""
@@ -22,6 +27,7 @@ EFFECTS = {"null": 0.0, "weak": 0.3, "strong": 0.75}
 
 _FOLDS = 5
 _POSITIVE_SHARE = 17 / 48
+_MOST_COHORTS = 1_000_000
 
 
 class Cell(NamedTuple):
@@ -182,6 +188,121 @@ def summarise(rows: Sequence[Json]) -> Json:
             "width_ratio": float(np.median(high - low) / (2 * z * max(value.std(), 1e-9))),
         }
     return summary
+
+
+def run_study(
+    cell: Cell, cohorts: int, *, seed: int = 0, draws: int = DRAWS, workers: int = 1
+) -> dict[str, pd.DataFrame]:
+    """Run many cohorts of one kind, each as a study of its own.
+
+    Parameters
+    ----------
+    cell : Cell
+        Kind of the cohorts.
+    cohorts : int
+        Number of cohorts.
+    seed : int, default=0
+        Seed of the first cohort, which sets those of the others.
+    draws : int, default=199
+        Number of permutations of each cohort.
+    workers : int, default=1
+        Number of processes.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``fixed``, intervals and p values that hold the predictions fixed, and
+        ``trained``, those that count training: one row per cohort with ``auc``,
+        ``low``, ``high`` and ``p``.
+    """
+    seeds = range(seed * _MOST_COHORTS, seed * _MOST_COHORTS + cohorts)
+    rows = for_each(partial(run_cohort, cell, draws=draws), seeds, title="Drawing cohorts", workers=workers)
+    columns = ["auc", "low", "high"]
+    fixed = pd.DataFrame([row["auc_subjects_alone"] for row in rows], columns=columns)
+    trained = pd.DataFrame([row["auc"] for row in rows], columns=columns)
+    return {
+        "fixed": fixed.assign(p=p_of_fixed_predictions(fixed.auc, cell)),
+        "trained": trained.assign(p=[row["p"] for row in rows]),
+    }
+
+
+def p_of_fixed_predictions(auc: ArrayLike, cell: Cell) -> np.ndarray:
+    """Compute the p value of an AUC as if its predictions were from a model that was trained on other subjects.
+
+    That is the p value to which permutations of the labels come if nothing is trained
+    again: the one of Mann and Whitney, one-sided, here by its normal approximation.
+    Under cross-validation it is too small, as training varies as well.
+
+    Parameters
+    ----------
+    auc : array, shape (n,)
+        Areas under ROC curves.
+    cell : Cell
+        Kind of the cohorts.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    positive = round(cell.n * _POSITIVE_SHARE)
+    error = np.sqrt((cell.n + 1) / (12 * positive * (cell.n - positive)))
+    return norm.sf((np.asarray(auc) - 0.5) / error)
+
+
+def expected_auc(cell: Cell, *, cohorts: int = 1000, seed: int = 0) -> float:
+    """Estimate the AUC that the cross-validated classifier has on average over cohorts.
+
+    Parameters
+    ----------
+    cell : Cell
+        Kind of the cohorts.
+    cohorts : int, default=1000
+        Number of cohorts, other ones than those of :func:`run_study`.
+    seed : int, default=0
+        Seed of the cohorts.
+
+    Returns
+    -------
+    float
+        What an interval should hold, and what nobody knows of real data.
+    """
+    found = []
+    for number in range(cohorts):
+        rng = np.random.default_rng([seed, number, *map(int, np.array(cell) * 100), 1])
+        x, labels = draw_cohort(cell, rng)
+        found.append(auc_of(labels, _predict(make_folds(x, labels, int(rng.integers(2**31))), labels, None)))
+    return float(np.mean(found))
+
+
+def judge_intervals(intervals: Mapping[str, pd.DataFrame], truth: float) -> pd.DataFrame:
+    """Count how many intervals hold the truth, and whether that is what they promise.
+
+    Parameters
+    ----------
+    intervals : dict of str to DataFrame
+        By name: ``low`` and ``high``, one row per cohort.
+    truth : float
+        What they should hold.
+
+    Returns
+    -------
+    DataFrame
+        One row per name: ``coverage``; its Monte-Carlo standard ``error``; median
+        ``width``; and ``keeps its promise``, whether the coverage is less than two
+        standard errors below :data:`~epitome_kit.confidence.SCORE_LEVEL`.
+    """
+    rows = {}
+    for name, each in intervals.items():
+        coverage = float(((each.low <= truth) & (truth <= each.high)).mean())
+        error = float(np.sqrt(coverage * (1 - coverage) / len(each)))
+        width = float((each.high - each.low).median())
+        rows[name] = {
+            "coverage": coverage,
+            "error": error,
+            "width": width,
+            "keeps its promise": coverage + 2 * error >= SCORE_LEVEL,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _predict(folds: Sequence[Fold], labels: np.ndarray, features: int | None) -> np.ndarray:
