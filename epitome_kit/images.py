@@ -248,8 +248,10 @@ def unit_range(data: ArrayLike) -> np.ndarray:
     values = np.asarray(data, np.float32)
     values = values - np.float32(min(values.min(), 0))
     bright = values[values > 0.1 * values.max()]
-    top = np.quantile(bright, 0.99) if bright.size else 1
-    return np.clip(values / np.float32(max(top, 1e-6)), 0, 1)
+    top = np.quantile(bright, 0.99, overwrite_input=True) if bright.size else 1
+    del bright  # a scan may be large
+    values /= np.float32(max(top, 1e-6))
+    return np.clip(values, 0, 1, out=values)
 
 
 def resample_isotropic(image: nib.Nifti1Image, spacing: float, *, multiple: int = 1) -> nib.Nifti1Image:

@@ -164,19 +164,22 @@ def strip(
     - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
+    import numpy as np
+
     from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
+    from epitome_kit.large import read_once
     from epitome_kit.lock import file_lock
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip", trust=trust)
+    head = read_once(load_image(image, where="strip", trust=trust, check_voxels=False), where="strip")
     with file_lock(mask, "strip"):
         found, taken_as, remarks = strip_with_warnings(head, method)
         save_image(found, mask)
         if brain:
-            inside = found.get_fdata() > 0
-            save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+            inside = np.asarray(found.dataobj) > 0
+            save_image(new_image_like(np.asarray(head.dataobj, np.float32) * inside, head), brain)
     if taken_as == STRIPPED_BEFORE:
         say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:

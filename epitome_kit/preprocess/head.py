@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample_isotropic, unit_range
+from epitome_kit.large import bounding_box, label_sizes
 
 _ABOVE_DARK = 0.1
 _TAIL, _MAX_RANGES_BELOW, _MAX_RANGES_ABOVE = 0.001, 1.0, 4.0
@@ -79,7 +80,9 @@ def cut_outliers(data: np.ndarray) -> tuple[np.ndarray, int]:
     count = int(np.count_nonzero(below) + np.count_nonzero(above))
     if not (spread and count):
         return data, 0
-    return np.where(below, low, np.where(above, high, data)).astype(np.float32), count
+    clipped = data.astype(np.float32)
+    clipped[below], clipped[above] = low, high
+    return clipped, count
 
 
 def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -165,7 +168,9 @@ def largest_piece(mask: np.ndarray) -> np.ndarray:
     -------
     ndarray of bool, shape (i, j, k)
     """
-    pieces, count = ndimage.label(mask)
-    if count > 1:
-        mask = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    return ndimage.binary_fill_holes(mask)
+    box, filled = bounding_box(mask), np.zeros_like(mask)
+    pieces, sizes = label_sizes(mask[box])
+    piece = pieces == sizes.argmax() if len(sizes) > 2 else mask[box]
+    del pieces
+    filled[box] = ndimage.binary_fill_holes(piece)
+    return filled

@@ -10,6 +10,7 @@ import numpy as np
 from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample, unit_range
+from epitome_kit.large import map_above, read_once, working_image
 from epitome_kit.preprocess.alarms import mask_warnings, outlier_warnings, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
 from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
@@ -140,14 +141,15 @@ def strip_with_warnings(image: ImageLike, method: str = "network") -> SkullStrip
         As :func:`skull_strip`.
     """
     describe_method(method)
-    image, count = without_outliers(load_image(image, where="skull_strip"))
+    image = read_once(load_image(image, where="skull_strip", check_voxels=False), where="skull_strip")
+    image, count = without_outliers(image)
     image = darken_air(image)
     if method in TOOLS:
         mask = strip_with_tool(image, method)
         return SkullStripResult(mask, "head", (*outlier_warnings(count), *mask_warnings(image, mask)))
     small, probability = _predict(image)
     stripped = was_stripped(small, probability)
-    mask = find_head(image) if stripped else mask_above(_resample_to_scan(probability, small, image))
+    mask = find_head(image) if stripped else _brain_on_scan(probability, small, image)
     warned = (*outlier_warnings(count), *mask_warnings(image, mask, small, probability))
     return SkullStripResult(mask, STRIPPED_BEFORE if stripped else "head", warned)
 
@@ -173,15 +175,16 @@ def skull_strip_probability(image: ImageLike) -> nib.Nifti1Image:
     """
     image = darken_air(without_outliers(load_image(image, where="skull_strip"))[0])
     small, probability = _predict(image)
-    return _resample_to_scan(probability, small, image)
+    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
+    return new_image_like(np.asarray(on_scan.dataobj), image)
 
 
 def _predict(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, np.ndarray]:
     """Return the scan on the network's grid, and the probability of brain there."""
-    from epitome_kit.backend import ops
-
     _check_field(image)
-    small = coarse_scan(image, multiple=_SIDE_MULTIPLE)
+    small = coarse_scan(working_image(image), multiple=_SIDE_MULTIPLE)
+    from epitome_kit.backend import ops  # after the scan was resampled, which needs memory of its own
+
     volume = unit_range(small.dataobj)[None, ..., None]
     probability = ops.convert_to_numpy(_network()(volume, training=False))[0, ..., 0]
     if np.count_nonzero(probability > THRESHOLD) < _MIN_BRAIN_VOXELS:
@@ -207,9 +210,11 @@ def _check_field(image: nib.Nifti1Image) -> None:
         )
 
 
-def _resample_to_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
-    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
-    return new_image_like(np.asarray(on_scan.dataobj), image)
+def _brain_on_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Threshold the probability of brain on the grid of the scan, as :func:`mask_above` does."""
+    to_small = np.linalg.inv(small.affine) @ image.affine
+    inside = largest_piece(map_above(probability, to_small, image.shape, THRESHOLD))
+    return new_image_like(inside.view(np.uint8), image)
 
 
 def mask_above(probability: ImageLike, threshold: float = THRESHOLD) -> nib.Nifti1Image:
