@@ -34,6 +34,26 @@ def parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
         yield (*(slice(None),) * (len(shape) - 1), slice(start, start + step))
 
 
+def is_large(image: nib.spatialimages.SpatialImage) -> bool:
+    """Check whether an image has more than :data:`LARGE` voxels."""
+    return bool(np.prod(image.shape) > LARGE)
+
+
+def sample(data: np.ndarray) -> np.ndarray:
+    """Return every second voxel along each axis of a large scan, of which quantiles are taken.
+
+    Parameters
+    ----------
+    data : ndarray, shape (i, j, k)
+
+    Returns
+    -------
+    ndarray
+        The same object if it is not large.
+    """
+    return data[::2, ::2, ::2] if data.size > LARGE else data
+
+
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """Return the smallest box that holds all voxels of a mask.
 
@@ -47,8 +67,9 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     tuple of slice
         Empty slices for an empty mask.
     """
-    found = ndimage.find_objects(mask.view(np.uint8), 1)[0] if mask.size else None
-    return found or (slice(0, 0),) * mask.ndim
+    axes = range(mask.ndim)
+    places = [np.flatnonzero(mask.any(tuple(each for each in axes if each != axis))) for axis in axes]
+    return tuple(slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 0) for at in places)
 
 
 def label_sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +95,7 @@ def label_sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, sizes
 
 
-def map_above(values: np.ndarray, to_voxels: np.ndarray, shape: tuple[int, int, int], threshold: float) -> np.ndarray:
+def map_above(values: np.ndarray, to_voxels: np.ndarray, shape: tuple[int, ...], threshold: float) -> np.ndarray:
     """Interpolate a map linearly on a fine grid, and threshold it.
 
     The result equals that of :func:`epitome_kit.images.resample` above the threshold, but
@@ -134,9 +155,8 @@ def read_once(image: nib.Nifti1Image, *, where: str) -> nib.Nifti1Image:
         As from :func:`epitome_kit.io.voxels.read_voxels` and :func:`epitome_kit.io.voxels.check_values`.
     """
     name = Path(image.get_filename() or "an image in memory").name
-    source = image.dataobj
-    if np.prod(image.shape) > LARGE and nib.is_proxy(source) and source.dtype.kind in "iuf":
-        data = _read_float32(source, where, name)
+    if is_large(image) and isinstance(image.dataobj, nib.arrayproxy.ArrayProxy) and image.dataobj.dtype.kind in "iuf":
+        data = _read_float32(image.dataobj, where, name)
     else:
         data = read_voxels(image, where, name)
     check_values(data, where, name)
@@ -171,13 +191,15 @@ def working_image(image: nib.Nifti1Image) -> nib.Nifti1Image:
         The same object if it has at most :data:`LARGE` voxels. Otherwise float32, the mean
         of adjacent voxels, of at most :data:`WORKING` voxels; a last odd slice is left out.
     """
-    if np.prod(image.shape) <= LARGE:
+    if not is_large(image):
         return image
     data, affine = np.asarray(image.dataobj), image.affine
     while data.size > WORKING:
         axis = int(np.argmin(nib.affines.voxel_sizes(affine)))
         whole = np.moveaxis(data, axis, 0)[: data.shape[axis] // 2 * 2]
-        data = np.moveaxis(np.add(whole[::2], whole[1::2], dtype=np.float32) / 2, 0, axis)
+        mean = np.add(whole[::2], whole[1::2], dtype=np.float32)
+        mean /= 2
+        data = np.moveaxis(mean, 0, axis)
         step, middle = np.ones(3), np.zeros(3)
         step[axis], middle[axis] = 2, 0.5
         affine = affine @ nib.affines.from_matvec(np.diag(step), middle)

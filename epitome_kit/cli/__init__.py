@@ -173,13 +173,14 @@ def strip(
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = read_once(load_image(image, where="strip", trust=trust, check_voxels=False), where="strip")
+    head = load_image(image, where="strip", trust=trust, check_voxels=False)
     with file_lock(mask, "strip"):
         found, taken_as, remarks = strip_with_warnings(head, method)
         save_image(found, mask)
         if brain:
-            inside = np.asarray(found.dataobj) > 0
-            save_image(new_image_like(np.asarray(head.dataobj, np.float32) * inside, head), brain)
+            voxels = np.require(read_once(head, where="strip").dataobj, np.float32, ["W"])
+            voxels *= np.asarray(found.dataobj)  # 0 or 1
+            save_image(new_image_like(voxels, head), brain)
     if taken_as == STRIPPED_BEFORE:
         say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:

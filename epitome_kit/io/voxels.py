@@ -69,22 +69,23 @@ def check_values(data: np.ndarray, where: str, name: str) -> None:
     ImageError
         NaN, infinity, values beyond 1e15, or a constant volume.
     """
-    bad = data.size - np.count_nonzero(np.isfinite(data)) if data.dtype.kind == "f" else 0
-    if bad:
+    low, high = data.min(), data.max()
+    if data.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
+        bad = data.size - np.count_nonzero(np.isfinite(data))
         raise ImageError(
             where,
             "finite voxels",
             f"{bad} of {data.size} voxels NaN or infinite in {name}",
             "replace them with `numpy.nan_to_num`, or export the scan again",
         )
-    if data.dtype.kind == "f" and max(abs(data.min()), abs(data.max())) > _LARGEST_VALUE:
+    if data.dtype.kind == "f" and max(abs(low), abs(high)) > _LARGEST_VALUE:
         raise ImageError(
             where,
             f"voxels of at most {_LARGEST_VALUE:g}",
-            f"values from {data.min():g} to {data.max():g} in {name}",
+            f"values from {low:g} to {high:g} in {name}",
             "check the scaling in its header, or export the scan again",
         )
-    if data.size and data.min() == data.max():
+    if low == high:
         raise ImageError(
             where,
             "a volume with contrast",

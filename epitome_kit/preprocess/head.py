@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample_isotropic, unit_range
-from epitome_kit.large import bounding_box, label_sizes
+from epitome_kit.large import bounding_box, label_sizes, sample
 
 _ABOVE_DARK = 0.1
 _TAIL, _MAX_RANGES_BELOW, _MAX_RANGES_ABOVE = 0.001, 1.0, 4.0
@@ -74,7 +74,7 @@ def cut_outliers(data: np.ndarray) -> tuple[np.ndarray, int]:
     count : int
         Number of clipped voxels.
     """
-    low, high = (float(value) for value in np.quantile(data, (_TAIL, 1 - _TAIL)))
+    low, high = (float(value) for value in np.quantile(sample(data), (_TAIL, 1 - _TAIL)))
     spread = high - low
     below, above = data < low - _MAX_RANGES_BELOW * spread, data > high + _MAX_RANGES_ABOVE * spread
     count = int(np.count_nonzero(below) + np.count_nonzero(above))
@@ -99,15 +99,20 @@ def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
         part of the scan is clearly darker.
     """
     data = np.asarray(image.dataobj)
-    edges = np.concatenate([data.take((0, -1), a).take((0, -1), b).ravel() for a, b in combinations(range(3), 2)])
+    edges = np.concatenate([_ends(_ends(data, a), b).ravel() for a, b in combinations(range(3), 2)])
     air = np.median(edges)
     if np.mean(edges == air) < _AIR_ON_EDGES:
         return image
-    low, dark, high = np.quantile(data, (_TAIL, _DARK_QUANTILE, 1 - _TAIL))
+    low, dark, high = np.quantile(sample(data), (_TAIL, _DARK_QUANTILE, 1 - _TAIL))
     if air - dark <= _ABOVE_DARK * (high - low):
         return image
     data = np.where(data == air, data.min(), data)
     return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
+
+
+def _ends(data: np.ndarray, axis: int) -> np.ndarray:
+    """Return the first and the last slice; `ndarray.take` would copy the whole scan."""
+    return data[(slice(None),) * axis + ([0, -1],)]
 
 
 def coarse_scan(image: nib.Nifti1Image, *, multiple: int = 1) -> nib.Nifti1Image:
@@ -150,11 +155,11 @@ def find_head(image: ImageLike) -> nib.Nifti1Image:
     """
     image = load_image(image, where="find_head")
     data = np.asarray(image.dataobj, np.float32)
-    inside = largest_piece(data > robust_range(data)[1])
+    inside = largest_piece(data > robust_range(sample(data))[1])
     for axis in range(3):
         for section in np.moveaxis(inside, axis, 0):
             section |= ndimage.binary_fill_holes(section)
-    return new_image_like(inside.astype(np.uint8), image)
+    return new_image_like(inside.view(np.uint8), image)
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from epitome_kit.contrast_table import reference_contrast
 from epitome_kit.files import Json, read_json, write_json, write_matrix
 from epitome_kit.images import load_image, load_mask, new_image_like, resample, same_grid, save_image, voxel_size_known
 from epitome_kit.io.geometry import SPACE
-from epitome_kit.large import working_image, working_mask
+from epitome_kit.large import is_large, working_image, working_mask
 from epitome_kit.preprocess import alarms, bias_field, deformation, intensity, registration
 from epitome_kit.preprocess.bias_field import correct_bias
 from epitome_kit.preprocess.deformation import register_deformable
@@ -129,10 +129,11 @@ def preprocess_subject(
         scan, messages = _as_array_image(original)
         warnings += [f"{name}: {each}" for each in messages]
         scan = assign_nominal_voxel_size(scan)
+        images[name] = working_image(scan)
         if name == reference:
             affine = scan.affine
+            scan = assign_nominal_voxel_size(original) if is_large(scan) else scan  # which is read again
             whole_mask, taken_as, stripping_warnings = _strip(scan, steps)
-        images[name] = working_image(scan)
         del scan
     warnings += [f"{reference}: {each}" for each in stripping_warnings]
     mask = working_mask(whole_mask)
