@@ -17,7 +17,8 @@ from epitome_kit.io.formats import OTHER_FORMAT, as_nifti, open_scan
 from epitome_kit.io.geometry import apply_header_affine, same_grid, small_field_remark
 from epitome_kit.io.header_checks import LOST_VOXEL_SIZE, strip_header_text
 from epitome_kit.io.mask_labels import voxels_inside
-from epitome_kit.io.voxels import DAMAGE, check_values, read_voxels, unreadable
+from epitome_kit.io.voxels import DAMAGE, read_voxels, unreadable
+from epitome_kit.large import check_scan, is_large
 
 ImageLike = PathLike | nib.Nifti1Image
 """Image-like argument: a path to an image, or the image itself."""
@@ -72,10 +73,11 @@ def load_image(
         strip_header_text(placed.header)
         small = small_field_remark(placed) if voxel_size_known(placed) else None
         _warn([f"{name} {small}"] if small else [])
-    if check_voxels:
-        check_values(read_voxels(placed, where, name), where, name)
     if placed.shape != shape:
-        return nib.Nifti1Image(np.asarray(placed.dataobj).reshape(shape), placed.affine, placed.header)
+        voxels = placed.dataobj if is_large(placed) else read_voxels(placed, where, name)
+        placed = nib.Nifti1Image(voxels.reshape(shape), placed.affine, placed.header)
+    if check_voxels:
+        check_scan(placed, where=where, name=name)
     return cast("nib.Nifti1Image", placed)  # a Nifti1Pair differs only in how it is saved
 
 

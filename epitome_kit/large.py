@@ -5,53 +5,165 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.volumeutils import apply_read_scaling
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
-from epitome_kit.io.voxels import DAMAGE, check_values, read_voxels, unreadable
+from epitome_kit.io.voxels import DAMAGE, checked, read_voxels, unreadable
 
 LARGE, WORKING = 2**26, 2**24
 """A scan of more voxels than the first is halved until it has at most as many as the second (256 x 256 x 256)."""
 
 _PART = 2**21
 
+Part = tuple[slice, ...]
+"""Index of a part of an array."""
 
-def parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+
+def is_large(image: SpatialImage) -> bool:
+    """Check whether an image has more than :data:`LARGE` voxels."""
+    return bool(np.prod(image.shape) > LARGE)
+
+
+def parts(shape: tuple[int, ...], multiple: int = 1) -> Iterator[Part]:
     """Divide an array along its last axis, along which NIfTI files are contiguous.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the array.
+    multiple : int, default=1
+        The number of slices of each part, except the last, is a multiple of this.
 
     Yields
     ------
     tuple of slice
         Index of the next part, of about two million elements.
     """
-    step = max(1, _PART // max(1, int(np.prod(shape[:-1]))))
+    step = max(1, _PART // max(1, int(np.prod(shape[:-1])) * multiple)) * multiple
     for start in range(0, shape[-1], step):
         yield (*(slice(None),) * (len(shape) - 1), slice(start, start + step))
 
 
-def is_large(image: nib.spatialimages.SpatialImage) -> bool:
-    """Check whether an image has more than :data:`LARGE` voxels."""
-    return bool(np.prod(image.shape) > LARGE)
+def file_name(image: SpatialImage) -> str:
+    """Return the name of the file of an image, for messages."""
+    return Path(image.get_filename() or "an image in memory").name
 
 
-def sample(data: np.ndarray) -> np.ndarray:
-    """Return every second voxel along each axis of a large scan, of which quantiles are taken.
+def voxel_parts(
+    image: SpatialImage, *, where: str, name: str | None = None, multiple: int = 1
+) -> Iterator[tuple[Part, np.ndarray]]:
+    """Read the voxels of a scan part by part; a compressed file is unpacked once.
 
     Parameters
     ----------
-    data : ndarray, shape (i, j, k)
+    image : SpatialImage
+        From a file or in memory.
+    where : str
+        The step to name in an error.
+    name : str, default=None
+        The file to name in an error; None for that of the image.
+    multiple : int, default=1
+        As for :func:`parts`.
+
+    Yields
+    ------
+    index : tuple of slice
+        As from :func:`parts`.
+    values : ndarray
+        The voxels there, scaled as the header states.
+
+    Raises
+    ------
+    ImageError
+        As from :func:`epitome_kit.io.voxels.read_voxels`.
+    """
+    source, name = image.dataobj, name or file_name(image)
+    if isinstance(source, ArrayProxy) and source.dtype.kind in "iuf":
+        layout = source.shape, source.dtype, source.offset, source.slope, source.inter
+        source = ArrayProxy(source.file_like, layout, mmap=False, order=source.order, keep_file_open=True)
+    else:
+        source = read_voxels(image, where, name)
+    for part in parts(image.shape, multiple):
+        try:
+            values = np.asarray(source[part])
+        except DAMAGE as error:
+            raise unreadable(where, name, error) from error
+        yield part, values
+
+
+def check_scan(image: SpatialImage, *, where: str, name: str) -> None:
+    """Read a scan part by part, and check that its voxels are finite and vary.
+
+    Parameters
+    ----------
+    image : SpatialImage
+        From a file or in memory.
+    where, name : str
+        The step and the file to name in an error.
+
+    Raises
+    ------
+    ImageError
+        As from :func:`epitome_kit.io.voxels.read_voxels` and :func:`epitome_kit.io.voxels.checked`.
+    """
+    for _ in checked(voxel_parts(image, where=where, name=name), where, name):
+        pass
+
+
+def read_scan(image: nib.Nifti1Image, *, where: str) -> nib.Nifti1Image:
+    """Read a scan into memory and check its voxels; a large one at a lower resolution.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+        From :func:`epitome_kit.images.load_image`.
+    where : str
+        The step to name in an error.
 
     Returns
     -------
-    ndarray
-        The same object if it is not large.
+    Nifti1Image
+        With an array for its voxels; of a large scan, :func:`working_image`.
+
+    Raises
+    ------
+    ImageError
+        As from :func:`check_scan`.
     """
-    return data[::2, ::2, ::2] if data.size > LARGE else data
+    if is_large(image):
+        return working_image(image, where=where)
+    data = read_voxels(image, where, file_name(image))
+    loaded = nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
+    check_scan(loaded, where=where, name=file_name(image))
+    return loaded
+
+
+def masked_voxels(image: nib.Nifti1Image, mask: nib.Nifti1Image, *, where: str) -> np.ndarray:
+    """Read the voxels of a scan, and set those outside of a mask to zero.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+        From :func:`epitome_kit.images.load_image`.
+    mask : Nifti1Image
+        uint8, 0 and 1, on the same grid.
+    where : str
+        The step to name in an error.
+
+    Returns
+    -------
+    ndarray of float32
+
+    Raises
+    ------
+    ImageError
+        The file is damaged, or the voxels are not real numbers.
+    """
+    inside, voxels = np.asarray(mask.dataobj), np.empty(image.shape, np.float32, order="F")
+    for part, values in voxel_parts(image, where=where):
+        voxels[part] = values * inside[part]
+    return voxels
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
@@ -134,75 +246,34 @@ def map_above(values: np.ndarray, to_voxels: np.ndarray, shape: tuple[int, ...],
     return inside
 
 
-def read_once(image: nib.Nifti1Image, *, where: str) -> nib.Nifti1Image:
-    """Read the voxels of a scan into memory, and check them; the file is not read again.
+def working_image(image: nib.Nifti1Image, *, where: str) -> nib.Nifti1Image:
+    """Read a large scan at a lower resolution, and check its voxels.
 
     Parameters
     ----------
     image : Nifti1Image
-        From :func:`epitome_kit.images.load_image`.
+        Shape (i, j, k).
     where : str
         The step to name in an error.
 
     Returns
     -------
     Nifti1Image
-        With an array for its voxels: float32 if it is large and would be float64 otherwise.
+        The same object if it has at most :data:`LARGE` voxels. Otherwise float32, halved
+        along the finest axis until it has at most :data:`WORKING` voxels: the mean of
+        adjacent voxels; last slices that fill no voxel are left out.
 
     Raises
     ------
     ImageError
-        As from :func:`epitome_kit.io.voxels.read_voxels` and :func:`epitome_kit.io.voxels.check_values`.
-    """
-    name = Path(image.get_filename() or "an image in memory").name
-    if is_large(image) and isinstance(image.dataobj, nib.arrayproxy.ArrayProxy) and image.dataobj.dtype.kind in "iuf":
-        data = _read_float32(image.dataobj, where, name)
-    else:
-        data = read_voxels(image, where, name)
-    check_values(data, where, name)
-    return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
-
-
-def _read_float32(source: nib.arrayproxy.ArrayProxy, where: str, name: str) -> np.ndarray:
-    """Scale the voxels of a file part by part; integers and float32 without a scale stay as they are."""
-    try:
-        stored = source.get_unscaled()
-    except DAMAGE as error:
-        raise unreadable(where, name, error) from error
-    if (source.slope, source.inter) == (1, 0) and stored.dtype.itemsize <= 4:
-        return stored
-    data = np.empty(stored.shape, np.float32, order="F")
-    for part in parts(stored.shape):
-        data[part] = apply_read_scaling(stored[part], source.slope, source.inter)
-    return data
-
-
-def working_image(image: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Halve the resolution of a large scan or mask, the finest axis first.
-
-    Parameters
-    ----------
-    image : Nifti1Image
-        Shape (i, j, k).
-
-    Returns
-    -------
-    Nifti1Image
-        The same object if it has at most :data:`LARGE` voxels. Otherwise float32, the mean
-        of adjacent voxels, of at most :data:`WORKING` voxels; a last odd slice is left out.
+        As from :func:`check_scan`.
     """
     if not is_large(image):
         return image
-    data, affine = np.asarray(image.dataobj), image.affine
-    while data.size > WORKING:
-        axis = int(np.argmin(nib.affines.voxel_sizes(affine)))
-        whole = np.moveaxis(data, axis, 0)[: data.shape[axis] // 2 * 2]
-        mean = np.add(whole[::2], whole[1::2], dtype=np.float32)
-        mean /= 2
-        data = np.moveaxis(mean, 0, axis)
-        step, middle = np.ones(3), np.zeros(3)
-        step[axis], middle[axis] = 2, 0.5
-        affine = affine @ nib.affines.from_matvec(np.diag(step), middle)
+    factors = _halving_factors(image)
+    name = file_name(image)
+    voxels = checked(voxel_parts(image, where=where, name=name, multiple=factors[2]), where, name)
+    data, affine = _mean_of_adjacent(image, voxels, factors)
     header = image.header.copy()
     header.set_data_dtype(np.float32)
     return nib.Nifti1Image(data, affine, header, file_map=image.file_map)
@@ -221,7 +292,53 @@ def working_mask(mask: nib.Nifti1Image) -> nib.Nifti1Image:
     Nifti1Image
         The same object if it is not large; otherwise uint8, 1 where more than half is inside.
     """
-    halved = working_image(mask)
-    if halved is mask:
+    if not is_large(mask):
         return mask
-    return nib.Nifti1Image((np.asarray(halved.dataobj) > 0.5).astype(np.uint8), halved.affine)
+    factors = _halving_factors(mask)
+    share, affine = _mean_of_adjacent(mask, voxel_parts(mask, where="mask", multiple=factors[2]), factors)
+    return nib.Nifti1Image((share > 0.5).astype(np.uint8), affine)
+
+
+def whole_mask(mask: nib.Nifti1Image, image: nib.Nifti1Image) -> np.ndarray:
+    """Bring a mask from the grid of :func:`working_image` onto that of the scan.
+
+    Parameters
+    ----------
+    mask : Nifti1Image
+        Values of 0 and 1.
+    image : Nifti1Image
+        The scan.
+
+    Returns
+    -------
+    ndarray of uint8
+        Voxels of the mask, interpolated if the scan is large.
+    """
+    if not is_large(image):
+        return np.asarray(mask.dataobj)
+    to_mask = np.linalg.inv(mask.affine) @ image.affine
+    return map_above(np.asarray(mask.dataobj, np.float32), to_mask, image.shape, 0.5).view(np.uint8)
+
+
+def _halving_factors(image: SpatialImage) -> list[int]:
+    """Return how many voxels along each axis are averaged."""
+    shape, sizes_mm, factors = np.array(image.shape), nib.affines.voxel_sizes(image.affine), np.ones(3, int)
+    while np.prod(shape // factors) > WORKING:
+        factors[np.argmin(sizes_mm * factors)] *= 2
+    return factors.tolist()
+
+
+def _mean_of_adjacent(
+    image: SpatialImage, voxels: Iterator[tuple[Part, np.ndarray]], factors: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the parts of an image over blocks of voxels; return the means and their affine."""
+    shape = np.array(image.shape) // factors
+    means = np.zeros(shape, np.float32, order="F")
+    for part, values in voxels:
+        start, count = part[-1].start // factors[2], values.shape[2] // factors[2]
+        blocks = values[tuple(slice(n) for n in (*shape[:2] * factors[:2], count * factors[2]))]
+        for i, j, k in np.ndindex(*factors):
+            means[..., start : start + count] += blocks[i :: factors[0], j :: factors[1], k :: factors[2]]
+    means /= np.float32(np.prod(factors))
+    middle = (np.array(factors) - 1) / 2
+    return means, image.affine @ nib.affines.from_matvec(np.diag(np.array(factors, float)), middle)

@@ -15,7 +15,16 @@ from epitome_kit.cohort import Subject
 from epitome_kit.errors import ImageError
 from epitome_kit.files import read_json
 from epitome_kit.images import load_image, new_image_like, resample, save_image
-from epitome_kit.large import bounding_box, label_sizes, map_above, parts, read_once, working_image, working_mask
+from epitome_kit.large import (
+    bounding_box,
+    label_sizes,
+    map_above,
+    parts,
+    read_scan,
+    voxel_parts,
+    working_image,
+    working_mask,
+)
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.derivative import Preprocessed
 from epitome_kit.preprocess.quality import mean_distance
@@ -91,7 +100,8 @@ def test_a_large_scan_is_halved_where_it_is_finest_and_keeps_its_place(monkeypat
     turned = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     affine = nib.affines.from_matvec(turned * [0.5, 0.5, 3.0], [5, -7, 11])
     ramp = nib.affines.apply_affine(affine, np.moveaxis(np.indices((41, 40, 10)), 0, -1)) @ [1, 2, 3]
-    halved = working_image(nib.Nifti1Image(ramp.astype(np.float32), affine))
+    monkeypatch.setattr(large, "_PART", 8000)
+    halved = working_image(nib.Nifti1Image(ramp.astype(np.float32), affine), where="test")
     assert halved.shape == (10, 10, 10) and nib.affines.voxel_sizes(halved.affine) == pytest.approx([2, 2, 3])
     expected = nib.affines.apply_affine(halved.affine, np.moveaxis(np.indices(halved.shape), 0, -1)) @ [1, 2, 3]
     assert np.asarray(halved.dataobj) == pytest.approx(expected, abs=1e-3)
@@ -99,25 +109,45 @@ def test_a_large_scan_is_halved_where_it_is_finest_and_keeps_its_place(monkeypat
     agreement = np.asarray(working_mask(mask).dataobj) == (expected > 0)
     assert agreement.mean() > 0.95
     small = nib.Nifti1Image(np.zeros((10, 20, 20), np.float32), affine)
-    assert working_image(small) is small and working_mask(small) is small
+    assert working_image(small, where="test") is small and working_mask(small) is small
 
 
-@pytest.mark.parametrize("kind", ["i2", "scaled", "f4", "f8"])
-def test_a_large_scan_is_read_in_half_the_memory_of_float64(kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["i2", "scaled", "f4", "f8", "extra axis"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_the_parts_of_a_file_are_its_voxels(kind, suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(large, "_PART", 600)
+    path = tmp_path / f"scan{suffix}"
     data = np.round(RNG.normal(100, 30, (12, 13, 14)))
-    image = nib.Nifti1Image(data.astype("i2" if kind in ("i2", "scaled") else kind), np.eye(4))
+    image = nib.Nifti1Image(data.astype(kind if kind in ("f4", "f8") else "i2"), np.eye(4))
     if kind == "scaled":
         image.header.set_slope_inter(0.37, 5)
-    nib.save(image, tmp_path / "scan.nii.gz")
-    loaded = load_image(tmp_path / "scan.nii.gz")
-    usual = np.asarray(read_once(loaded, where="test").dataobj)
-    assert usual.dtype == {"i2": "i2", "scaled": "f8", "f4": "f4", "f8": "f8"}[kind]
+    if kind == "extra axis":
+        image = nib.Nifti1Image(np.asarray(image.dataobj)[..., None], np.eye(4))
+    nib.save(image, path)
+    usual = np.asarray(load_image(path).dataobj)
     monkeypatch.setattr(large, "LARGE", 1000)
-    found = np.asarray(read_once(loaded, where="test").dataobj)
-    assert found.dtype == ("i2" if kind == "i2" else "f4") and np.array_equal(found, usual.astype(found.dtype))
-    (tmp_path / "scan.nii.gz").write_bytes((tmp_path / "scan.nii.gz").read_bytes()[:-400])
-    with raises_three_lines(ImageError, "damaged"):
-        read_once(loaded, where="test")
+    read = list(voxel_parts(load_image(path), where="test", multiple=2))
+    assert [part[2].start for part, _ in read] == [0, 2, 4, 6, 8, 10, 12]
+    assert all(np.array_equal(values, usual[part]) and values.dtype == usual.dtype for part, values in read)
+    path.write_bytes(path.read_bytes()[:-400])
+    with raises_three_lines(ImageError):
+        load_image(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e16, None])
+def test_the_voxels_of_a_large_scan_are_checked(value, tmp_path, monkeypatch):
+    data = np.full((20, 20, 20), 3, np.float32)
+    if value is not None:
+        data[7, 8, 9] = value
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "scan.nii")
+    with raises_three_lines(ImageError) as usual:
+        load_image(tmp_path / "scan.nii", where="test")
+    monkeypatch.setattr(large, "LARGE", 1000)
+    monkeypatch.setattr(large, "_PART", 1000)
+    for read in (load_image, lambda path, where: read_scan(load_image(path, check_voxels=False), where=where)):
+        with raises_three_lines(ImageError) as found:
+            read(tmp_path / "scan.nii", where="test")
+        assert str(found.value) == str(usual.value)
 
 
 def _strips(scan, treat):

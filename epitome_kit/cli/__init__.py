@@ -164,10 +164,8 @@ def strip(
     - `epitome strip head.nii.gz --mask mask.nii.gz --brain brain.nii.gz`
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
-    import numpy as np
-
     from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
-    from epitome_kit.large import read_once
+    from epitome_kit.large import masked_voxels
     from epitome_kit.lock import file_lock
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
@@ -178,9 +176,7 @@ def strip(
         found, taken_as, remarks = strip_with_warnings(head, method)
         save_image(found, mask)
         if brain:
-            voxels = np.require(read_once(head, where="strip").dataobj, np.float32, ["W"])
-            voxels *= np.asarray(found.dataobj)  # 0 or 1
-            save_image(new_image_like(voxels, head), brain)
+            save_image(new_image_like(masked_voxels(head, found, where="strip"), head), brain)
     if taken_as == STRIPPED_BEFORE:
         say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:

@@ -188,7 +188,7 @@ def _segment_scans(
     picture = Workspace(out).figures / f"{name}_tumour.png"
     record = made_from(picture, Path(images[contrast]), mask_path(out, name))
     if not (record.valid() and is_drawn_as_now(picture)):
-        scan = working_image(load_image(images[contrast], check_voxels=False))
+        scan = working_image(load_image(images[contrast], check_voxels=False), where="segment")
         mask = working_mask(load_mask(mask_path(out, name)))
         figure = show_planes({contrast: scan}, {"tumour": mask}, title=name)
         save_figure(figure, picture, f"The {contrast} of {name} with its tumour outlined.")

@@ -1,6 +1,6 @@
 """Checks of preprocessing: warn if a mask may not show a whole, correctly oriented brain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 
 import nibabel as nib
@@ -32,7 +32,6 @@ def mask_warnings(
     mask: nib.Nifti1Image,
     small: nib.Nifti1Image | None = None,
     probability: np.ndarray | None = None,
-    constant: Sequence[np.ndarray] | None = None,
 ) -> list[str]:
     """List reasons to doubt a brain mask.
 
@@ -53,8 +52,6 @@ def mask_warnings(
     probability : ndarray, default=None
         Probability of brain predicted by the network, on the grid of `small`; None if
         no network was used.
-    constant : sequence of ndarray of bool, default=None
-        From :func:`constant_slices`; None: computed from `image`.
 
     Returns
     -------
@@ -70,9 +67,7 @@ def mask_warnings(
         return ["The brain mask is smaller than a voxel of 4 mm."]
     visible = _field_of_view(image, small)
     data, bare = np.asarray(small.dataobj), was_stripped(small, probability)
-    blank = _is_constant_inside(constant or constant_slices(image), mask) or (
-        not bare and _has_dark_slices(brain, data, visible)
-    )
+    blank = _has_constant_slices(image, mask) or (not bare and _has_dark_slices(brain, data, visible))
     cut = _truncation_warnings(brain, data, visible, _touched_area(mask))
     cut += ["Some slices through the brain are blank or nearly so."] if blank else []
     found = [
@@ -83,24 +78,6 @@ def mask_warnings(
         *([] if bare else _rim_warnings(brain, data, visible)),
     ]
     return found + _confidence_warnings(brain, probability) if predicted else found
-
-
-def constant_slices(image: nib.Nifti1Image) -> list[np.ndarray]:
-    """Find the slices whose voxels are all equal.
-
-    Parameters
-    ----------
-    image : Nifti1Image
-        Scan, shape (i, j, k).
-
-    Returns
-    -------
-    list of 3 ndarray of bool
-        For each axis, whether each slice across it is constant.
-    """
-    scan = np.asarray(image.dataobj)
-    across = [tuple({0, 1, 2} - {axis}) for axis in range(3)]
-    return [scan.min(axes) == scan.max(axes) for axes in across]
 
 
 def was_stripped(small: nib.Nifti1Image, probability: np.ndarray) -> bool:
@@ -162,10 +139,8 @@ def coverage_warnings(scans: Mapping[str, tuple[nib.Nifti1Image, np.ndarray]], b
     """
     inside, found = np.asarray(brain.dataobj) > 0, []
     for name, (scan, to_template) in scans.items():
-        shown = (
-            np.asarray(resample(_ones(scan), brain.affine, brain.shape, transform=to_template).dataobj)[inside]
-            > _INSIDE
-        )
+        carried = resample(_ones(scan), brain.affine, brain.shape, transform=to_template)
+        shown = np.asarray(carried.dataobj)[inside] > _INSIDE
         if inside.any() and shown.mean() < _MIN_COVERAGE:
             found.append(f"{name}: the scan shows only {shown.mean():.0%} of the brain.")
     return found
@@ -232,12 +207,14 @@ def _truncation_warnings(brain: np.ndarray, data: np.ndarray, visible: np.ndarra
     return found
 
 
-def _is_constant_inside(constant: Sequence[np.ndarray], mask: nib.Nifti1Image) -> bool:
+def _has_constant_slices(image: nib.Nifti1Image, mask: nib.Nifti1Image) -> bool:
     """Check for constant slices through the brain, along any axis of the scan."""
-    inside = np.asarray(mask.dataobj) > 0
-    for axis, flat in enumerate(constant):
+    scan, inside = np.asarray(image.dataobj), np.asarray(mask.dataobj) > 0
+    for axis in range(3):
+        across = tuple({0, 1, 2} - {axis})
+        flat = scan.min(across) == scan.max(across)
         first, last = np.flatnonzero(~flat)[[0, -1]]
-        if (flat & inside.any(tuple({0, 1, 2} - {axis})))[first:last].any():
+        if (flat & inside.any(across))[first:last].any():
             return True
     return False
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample_isotropic, unit_range
-from epitome_kit.large import bounding_box, label_sizes, sample
+from epitome_kit.large import bounding_box, label_sizes, whole_mask, working_image
 
 _ABOVE_DARK = 0.1
 _TAIL, _MAX_RANGES_BELOW, _MAX_RANGES_ABOVE = 0.001, 1.0, 4.0
@@ -74,7 +74,7 @@ def cut_outliers(data: np.ndarray) -> tuple[np.ndarray, int]:
     count : int
         Number of clipped voxels.
     """
-    low, high = (float(value) for value in np.quantile(sample(data), (_TAIL, 1 - _TAIL)))
+    low, high = (float(value) for value in np.quantile(data, (_TAIL, 1 - _TAIL)))
     spread = high - low
     below, above = data < low - _MAX_RANGES_BELOW * spread, data > high + _MAX_RANGES_ABOVE * spread
     count = int(np.count_nonzero(below) + np.count_nonzero(above))
@@ -103,7 +103,7 @@ def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
     air = np.median(edges)
     if np.mean(edges == air) < _AIR_ON_EDGES:
         return image
-    low, dark, high = np.quantile(sample(data), (_TAIL, _DARK_QUANTILE, 1 - _TAIL))
+    low, dark, high = np.quantile(data, (_TAIL, _DARK_QUANTILE, 1 - _TAIL))
     if air - dark <= _ABOVE_DARK * (high - low):
         return image
     data = np.where(data == air, data.min(), data)
@@ -154,12 +154,13 @@ def find_head(image: ImageLike) -> nib.Nifti1Image:
         The scan cannot be read.
     """
     image = load_image(image, where="find_head")
-    data = np.asarray(image.dataobj, np.float32)
-    inside = largest_piece(data > robust_range(sample(data))[1])
+    scan = working_image(image, where="find_head")
+    data = np.asarray(scan.dataobj, np.float32)
+    inside = largest_piece(data > robust_range(data)[1])
     for axis in range(3):
         for section in np.moveaxis(inside, axis, 0):
             section |= ndimage.binary_fill_holes(section)
-    return new_image_like(inside.view(np.uint8), image)
+    return new_image_like(whole_mask(new_image_like(inside.view(np.uint8), scan), image), image)
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:

@@ -49,7 +49,8 @@ def compare_with_truth(
     prefix = f"{subject.id}_space-{lead}"
     brain = load_mask(subject.truth / f"{prefix}_desc-brain_mask.nii.gz")
     inside = np.asarray(working_mask(brain).dataobj) > 0
-    bias = np.asarray(working_image(load_image(subject.truth / f"{prefix}_biasfield.nii.gz")).dataobj)
+    truth_field = load_image(subject.truth / f"{prefix}_biasfield.nii.gz")
+    bias = np.asarray(working_image(truth_field, where="preprocess").dataobj)
     found: np.ndarray | float = 1 if field is None else np.asarray(field.dataobj)[inside]
     truth = np.loadtxt(subject.truth / f"{subject.id}_from-{lead}_to-{SPACE}_mode-image_xfm.txt")
     measures = (

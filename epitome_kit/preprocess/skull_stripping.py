@@ -10,8 +10,8 @@ import numpy as np
 from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample, unit_range
-from epitome_kit.large import bounding_box, is_large, map_above, read_once, working_image
-from epitome_kit.preprocess.alarms import constant_slices, mask_warnings, outlier_warnings, was_stripped
+from epitome_kit.large import map_above, read_scan, whole_mask, working_mask
+from epitome_kit.preprocess.alarms import mask_warnings, outlier_warnings, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
 from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
 
@@ -141,20 +141,19 @@ def strip_with_warnings(image: ImageLike, method: str = "network") -> SkullStrip
         As :func:`skull_strip`.
     """
     describe_method(method)
-    image = load_image(image, where="skull_strip", check_voxels=False)
-    scan, count = _read(image)
+    image = load_image(image, where="skull_strip", check_voxels=method in TOOLS)
     if method in TOOLS:
+        scan, count = _clean(image)
         mask = strip_with_tool(scan, method)
         return SkullStripResult(mask, "head", (*outlier_warnings(count), *mask_warnings(scan, mask)))
-    small, constant = _coarse_head(scan), constant_slices(scan)
-    scan = image if is_large(image) else scan  # without its voxels: the network needs the memory
-    probability = _predict(small, scan)
+    scan, count = _clean(read_scan(image, where="skull_strip"))
+    small, probability = _predict(scan)
     stripped = was_stripped(small, probability)
     if stripped:
-        mask = find_head(_read(image)[0] if is_large(image) else scan)
+        mask = new_image_like(whole_mask(find_head(scan), image), image)
     else:
-        mask = _brain_on_scan(probability, small, scan)
-    warned = (*outlier_warnings(count), *mask_warnings(scan, mask, small, probability, constant))
+        mask = _brain_on_scan(probability, small, image)
+    warned = (*outlier_warnings(count), *mask_warnings(scan, working_mask(mask), small, probability))
     return SkullStripResult(mask, STRIPPED_BEFORE if stripped else "head", warned)
 
 
@@ -177,26 +176,22 @@ def skull_strip_probability(image: ImageLike) -> nib.Nifti1Image:
     ImageError
         The scan cannot be read, or no brain is found in it.
     """
-    scan, _ = _read(load_image(image, where="skull_strip", check_voxels=False))
-    small = _coarse_head(scan)
-    on_scan = resample(nib.Nifti1Image(_predict(small, scan), small.affine), scan.affine, scan.shape)
-    return new_image_like(np.asarray(on_scan.dataobj), scan)
+    image = load_image(image, where="skull_strip", check_voxels=False)
+    small, probability = _predict(_clean(read_scan(image, where="skull_strip"))[0])
+    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
+    return new_image_like(np.asarray(on_scan.dataobj), image)
 
 
-def _read(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, int]:
-    """Read a scan, clip its outliers and darken its background; return it and the number of outliers."""
-    scan, count = without_outliers(read_once(image, where="skull_strip"))
+def _clean(scan: nib.Nifti1Image) -> tuple[nib.Nifti1Image, int]:
+    """Clip the outliers of a scan and darken its background; return it and the number of outliers."""
+    scan, count = without_outliers(scan)
     return darken_air(scan), count
 
 
-def _coarse_head(scan: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Bring a scan onto the grid of the network."""
+def _predict(scan: nib.Nifti1Image) -> tuple[nib.Nifti1Image, np.ndarray]:
+    """Return the scan on the network's grid, and the probability of brain there."""
     _check_field(scan)
-    return coarse_scan(working_image(scan), multiple=_SIDE_MULTIPLE)
-
-
-def _predict(small: nib.Nifti1Image, scan: nib.Nifti1Image) -> np.ndarray:
-    """Return the probability of brain on the grid of the network; `scan` is named in an error."""
+    small = coarse_scan(scan, multiple=_SIDE_MULTIPLE)
     from epitome_kit.backend import ops  # after the scan was resampled, which needs memory of its own
 
     volume = unit_range(small.dataobj)[None, ..., None]
@@ -209,7 +204,7 @@ def _predict(small: nib.Nifti1Image, scan: nib.Nifti1Image) -> np.ndarray:
             f"{volume_ml:.0f} mL of brain found in {scan.get_filename() or 'the image'}",
             "check that the scan is a brain MRI, and that its voxel size is right",
         )
-    return probability
+    return small, probability
 
 
 def _check_field(image: nib.Nifti1Image) -> None:
@@ -227,9 +222,7 @@ def _check_field(image: nib.Nifti1Image) -> None:
 def _brain_on_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
     """Threshold the probability of brain on the grid of the scan, as :func:`mask_above` does."""
     to_small = np.linalg.inv(small.affine) @ image.affine
-    inside = map_above(probability, to_small, image.shape, THRESHOLD)
-    box = bounding_box(inside)
-    inside[box] = largest_piece(inside[box])
+    inside = largest_piece(map_above(probability, to_small, image.shape, THRESHOLD))
     return new_image_like(inside.view(np.uint8), image)
 
 

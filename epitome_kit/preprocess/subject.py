@@ -125,16 +125,12 @@ def preprocess_subject(
     reference = registration_reference(subject)
     images: dict[str, nib.Nifti1Image] = {}
     warnings: list[str] = []
-    for name, original in originals.items():  # one at a time: a scan may be large
-        scan, messages = _as_array_image(original)
+    for name, original in originals.items():
+        scan, messages = _as_array_image(working_image(original, where="preprocess"))
+        images[name] = assign_nominal_voxel_size(scan)
         warnings += [f"{name}: {each}" for each in messages]
-        scan = assign_nominal_voxel_size(scan)
-        images[name] = working_image(scan)
-        if name == reference:
-            affine = scan.affine
-            scan = assign_nominal_voxel_size(original) if is_large(scan) else scan  # which is read again
-            whole_mask, taken_as, stripping_warnings = _strip(scan, steps)
-        del scan
+    original = assign_nominal_voxel_size(originals[reference])
+    whole_mask, taken_as, stripping_warnings = _strip(original if is_large(original) else images[reference], steps)
     warnings += [f"{reference}: {each}" for each in stripping_warnings]
     mask = working_mask(whole_mask)
     corrected: dict[str, nib.Nifti1Image] = {}
@@ -169,7 +165,7 @@ def preprocess_subject(
     )
     write_json(sidecar_path(files.mask("desc-brain", space=reference)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
-    _resample_annotation(subject, originals[reference], affine, grid, to_template[reference], files)
+    _resample_annotation(subject, originals[reference], original.affine, grid, to_template[reference], files)
     quality = measure_without_truth(whole_mask, field, brain, field_mask=mask, stripped=steps["strip"] is not None)
     if steps["register"]:
         warnings += alarms.template_warnings(quality["template_dice"])

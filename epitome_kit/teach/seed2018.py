@@ -288,7 +288,7 @@ def _read_scan(
     reference = registration_reference(subject)
     if "grid" in fixed:
         return np.asarray(resample(load_image(files.scan(reference)), *template_grid(grid_mm), smooth=True).dataobj)
-    image = working_image(load_image(subject.images[reference]))  # the grid of the bias field
+    image = working_image(load_image(subject.images[reference]), where="seed2018")  # the grid of the bias field
     brain = working_mask(load_image(files.mask("desc-brain", space=reference)))
     data: np.ndarray = np.asarray(image.dataobj, np.float32)
     inside = np.asarray(brain.dataobj) > 0
