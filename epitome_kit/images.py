@@ -157,7 +157,7 @@ def load_mask(
     voxel_ml = abs(np.linalg.det(loaded.affine[:3, :3])) / 1000 if voxel_size_known(loaded) else None
     inside = voxels_inside(data, labels, where=where, name=name, voxel_ml=voxel_ml)
     _warn(f"{name} {remark}" for remark in inside.remarks)
-    return new_image_like(inside.voxels.astype(np.uint8), loaded)
+    return new_image_like(inside.voxels.view(np.uint8), loaded)
 
 
 def new_image_like(data: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
