@@ -237,7 +237,7 @@ def _measured(*words):
                 used += each.memory_info().rss
                 seconds[each.pid] = sum(each.cpu_times()[:2])
         peak = max(peak, used)
-        time.sleep(0.05)
+        time.sleep(0.1)
     assert command.returncode == 0
     busy = sum(seconds.values())
     print(f"{words[0]}: {peak / 1e9:.2f} GB, {time.monotonic() - started:.0f} s, {busy:.0f} s of processor")
