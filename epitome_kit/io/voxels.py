@@ -85,7 +85,7 @@ def checked(parts: Iterable[tuple[T, np.ndarray]], where: str, name: str) -> Ite
         lows.append(data.min())
         highs.append(data.max())
         if not (np.isfinite(lows[-1]) and np.isfinite(highs[-1])):
-            bad += data.size - np.count_nonzero(np.isfinite(data))
+            bad += data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:
         raise ImageError(
             where,
