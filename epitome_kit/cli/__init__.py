@@ -165,18 +165,18 @@ def strip(
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
     from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
+    from epitome_kit.large import masked_voxels
     from epitome_kit.lock import file_lock
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip", trust=trust)
+    head = load_image(image, where="strip", trust=trust, check_voxels=False)
     with file_lock(mask, "strip"):
         found, taken_as, remarks = strip_with_warnings(head, method)
         save_image(found, mask)
         if brain:
-            inside = found.get_fdata() > 0
-            save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+            save_image(new_image_like(masked_voxels(head, found, where="strip"), head), brain)
     if taken_as == STRIPPED_BEFORE:
         say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:
