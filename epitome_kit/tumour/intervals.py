@@ -169,15 +169,15 @@ def add_intervals(
     if "reference_volume_voxels" not in tumours:
         tumours = tumours.assign(compared_volume_voxels=np.nan, reference_volume_voxels=np.nan)
     own_scores = score_volumes(tumours, unseen)
-    whole = np.isfinite(own_scores).all(axis=1) & ~on_slices(tumours)
-    covered = np.full(len(tumours), np.nan, object)
-    for row, spread in tumours.spread.items():
-        others = pool_scores(own_scores[(groups != groups[row]) & (tumours.index != row)]) if scores is None else scores
-        interval = partial(volume_interval, spread=spread, scores=others, level=VOLUME_LEVEL)
-        for unit, one in (("voxels", 1.0), ("ml", tumours.at[row, "voxel_ml"])):
-            limits = interval(tumours.at[row, f"volume_{unit}"], one=one)
-            tumours.loc[row, [f"volume_low_{unit}", f"volume_high_{unit}"]] = limits
-        low, high = tumours.loc[row, ["volume_low_voxels", "volume_high_voxels"]]
-        if whole[row] and np.isfinite(high):
-            covered[row] = low <= tumours.at[row, "reference_volume_voxels"] <= high
-    return tumours.assign(covered=covered)
+    limits = []
+    for row, size in enumerate(tumours.itertuples()):
+        if (others := scores) is None:
+            others = pool_scores(own_scores[(groups != groups[row]) & (tumours.index != row)])
+        interval = partial(volume_interval, spread=size.spread, scores=others, level=VOLUME_LEVEL)
+        limits.append((*interval(size.volume_voxels), *interval(size.volume_ml, one=size.voxel_ml)))
+    names = ["volume_low_voxels", "volume_high_voxels", "volume_low_ml", "volume_high_ml"]
+    found = tumours.assign(**dict(zip(names, np.array(limits).T, strict=True)))
+    true = found.reference_volume_voxels
+    held = (found.volume_low_voxels <= true) & (true <= found.volume_high_voxels)
+    known = true.notna() & found.volume_high_voxels.notna() & ~on_slices(tumours)
+    return found.assign(covered=held.astype(object).where(known))

@@ -52,7 +52,7 @@ def summarise(tumours: pd.DataFrame) -> Json:
 
 
 def coverage_of_parts(tumours: pd.DataFrame) -> pd.DataFrame:
-    """Tabulate the coverage and width of the intervals by size and by TCGA's institutions.
+    """Tabulate the coverage and width of the intervals of all subjects, by size, and by TCGA's institutions.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ def coverage_of_parts(tumours: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows of :func:`epitome_kit.tumour.coverage.coverage_by` for three groups of size,
-        and for the institutions if there are several; empty without intervals that can be
-        tested.
+        Rows of :func:`epitome_kit.tumour.coverage.coverage_by` for all subjects, for three
+        groups of size and, if there are several, for the institutions; empty without a
+        reference or an interval.
     """
-    if "dice" not in tumours or tumours.covered.isna().all():
+    if "dice" not in tumours or tumours.volume_high_voxels.isna().all():
         return pd.DataFrame()
-    parts = [coverage_by(tumours, size_groups(tumours))]
+    groups = [pd.Series("all", tumours.index), size_groups(tumours)]
     if (places := institutions(tumours.participant_id)).nunique() > 1:
-        parts.append(coverage_by(tumours, places))
-    return pd.concat(parts, ignore_index=True)
+        groups.append(places)
+    return pd.concat([coverage_by(tumours, each) for each in groups], ignore_index=True)
