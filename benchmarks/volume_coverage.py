@@ -41,6 +41,8 @@ SEEDS = range(100, 108)
 BUILD = Path("build/volume-coverage")
 RESULTS = Path(__file__).with_name("volume_coverage.md")
 WHOLE, SLICES = "whole tumour", "three slices"
+HEADS = """| calibrated on | reference | intervals given | coverage | coverage of each cohort | median high / low |
+|---|---|---|---|---|---|"""
 
 
 def outline_cohort(seed: int, *, trained: bool, workers: int) -> pd.DataFrame:
@@ -154,20 +156,19 @@ def report(trained: list[pd.DataFrame], shipped: list[pd.DataFrame]) -> str:
     ratio = (ellipsoid.ellipsoid_high_ml / ellipsoid.ellipsoid_low_ml).median()
     return f"""# Coverage and width of the intervals of volumes
 
-Written by `make volume-coverage`: {n} simulated cohorts of {SUBJECTS}, seeds {SEEDS[0]} to {SEEDS[-1]}, 2 mm, U-Nets of
-{QUICK.folds} folds fine-tuned for {QUICK.unet_epochs} epochs on three annotated slices. Nominal level {VOLUME_LEVEL:.0%}.
-All intervals are compared with the true volume of the whole tumour, in subjects that did not calibrate them. In brackets:
-95 % interval, by Student's t over the cohorts. high / low is the ratio of the limits of an interval.
+Written by `make volume-coverage`: {n} simulated cohorts of {SUBJECTS}, seeds {SEEDS[0]} to {SEEDS[-1]}, 2 mm; U-Nets of
+{QUICK.folds} folds, fine-tuned for {QUICK.unet_epochs} epochs on three annotated slices. Nominal level {VOLUME_LEVEL:.0%}. Each
+interval is compared with the true volume of the whole tumour, in subjects that did not calibrate it. In brackets: 95 %
+interval, by Student's t over the cohorts. high / low is the ratio of the limits of an interval.
 
-| calibrated on | with the reference | intervals given | coverage | coverage of single cohorts | median high / low |
-|---|---|---|---|---|---|
+{HEADS}
 {chr(10).join(rows)}
 
 Coverage is as good for outlines of the wrong subjects: calibration sees to that. Only the width shows that they are wrong.
 
 By size, calibrated on the other folds (in brackets: Clopper-Pearson):
 
-| size | with the reference | n | coverage | median high / low |
+| size | reference | n | coverage | median high / low |
 |---|---|---|---|---|
 {chr(10).join(sizes)}
 

@@ -22,7 +22,9 @@ def _cohort(seed, subjects=48, *, sparse=False):
     slices = {"compared_volume_voxels": found_on, "reference_volume_voxels": true_on, "reference": "annotated slices"}
     table = {"volume_voxels": found_on + outside, "voxel_ml": 0.008, "spread": rng.uniform(0.2, 0.5, subjects)}
     table |= {"participant_id": [f"sub-{number:03d}" for number in range(subjects)], "fold": np.arange(subjects) % 5}
-    return pd.DataFrame({**table, **(slices if sparse else whole)}).assign(volume_ml=table["volume_voxels"] * 0.008), true
+    return pd.DataFrame({**table, **(slices if sparse else whole)}).assign(
+        volume_ml=table["volume_voxels"] * 0.008
+    ), true
 
 
 def _unseen(seed=99):
@@ -35,17 +37,17 @@ def _held(found, true):
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_nine_in_ten_whole_volumes_are_held_of_subjects_that_calibrated_nothing(sparse):
-    """Eight cohorts of 48, pooled: calibrated on the other folds, and on another cohort."""
+    """Eight cohorts of 48, pooled: calibrated on the other folds, and each on another cohort."""
     within, elsewhere = [], []
-    calibrating = pool_scores(score_volumes(_cohort(1000, sparse=sparse)[0], _unseen()))
     for seed in range(8):
         tumours, true = _cohort(seed, sparse=sparse)
+        calibrating = pool_scores(score_volumes(_cohort(1000 + seed, sparse=sparse)[0], _unseen()))
         found = add_intervals(tumours, unseen=_unseen())
         assert found.volume_high_voxels.notna().mean() >= 0.9 and interval_ratio(found).median() <= 3
         within.append(_held(found, true))
         elsewhere.append(_held(add_intervals(tumours, calibrating), true))
         assert found.covered.isna().all() if sparse else found.covered.tolist() == within[-1].tolist()
-    assert 0.86 <= np.mean(within) <= 0.95 and 0.83 <= np.mean(elsewhere) <= 0.97
+    assert 0.86 <= np.mean(within) <= 0.95 and 0.86 <= np.mean(elsewhere) <= 0.95
     assert len({int(each.sum()) for each in within}) > 1, "a coverage that is the same whatever comes measures nothing"
 
 

@@ -180,7 +180,7 @@ def test_a_subject_without_annotation_is_measured_and_not_compared(segmented):
 
 
 def test_intervals_are_calibrated_on_the_other_folds(segmented):
-    """Those of a fold say nothing about itself: the largest score of the other folds decides, as they are ten or eleven."""
+    """Those of a fold say nothing about itself: the largest score of the ten or eleven subjects of others decides."""
     tumours = segmented[2].iloc[1:]
     off = np.abs(np.log((tumours.reference_volume_voxels + 1) / (tumours.volume_voxels + 1))) / tumours.spread
     for row in tumours.itertuples():

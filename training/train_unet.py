@@ -105,8 +105,8 @@ def main(
         line = _evaluate(model, scans[patients:], tumours[patients:, ..., 0] > 0)
         print(f"epoch {epoch + 1}: loss {loss:.3f}, {line}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
         keras.Model(model.input, model.output).save_weights(out)  # without the optimiser
-    held_out = enumerate(zip(scans[patients:], tumours[patients:], strict=True))
-    scores, unseen = zip(*(_calibrate(model, *pair, COMMON_SETS[n % len(COMMON_SETS)]) for n, pair in held_out))
+    held_out = zip(scans[patients:], tumours[patients:], COMMON_SETS * HELD_OUT, strict=False)
+    scores, unseen = zip(*(_calibrate(model, *each) for each in held_out), strict=True)
     card = {
         "trained_on": f"{patients} simulated patients",
         "channels": CHANNELS,
@@ -119,9 +119,7 @@ def main(
     write_json(out.with_name("tumour_unet.json"), card)
 
 
-def _calibrate(
-    model: keras.Model, scans: np.ndarray, tumour: np.ndarray, kept: tuple[str, ...]
-) -> tuple[float, float]:
+def _calibrate(model: keras.Model, scans: np.ndarray, tumour: np.ndarray, kept: tuple[str, ...]) -> tuple[float, float]:
     """Compute the nonconformity score of one held-out patient, and the error outside its three widest slices."""
     probability = tumour_probability(model, scans.astype(np.float32) * np.isin(CHANNELS, kept))
     found, true = probability > 0.5, tumour[..., 0] > 0

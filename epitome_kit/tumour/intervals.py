@@ -105,7 +105,11 @@ def score_volumes(tumours: pd.DataFrame, unseen: Sequence[float] = (0.0,)) -> np
 
 def on_slices(tumours: pd.DataFrame) -> np.ndarray:
     """Return whether the reference of each subject is known on a few slices only; of shape (n,)."""
-    return (tumours["reference"] == "annotated slices").to_numpy() if "reference" in tumours else np.zeros(len(tumours), bool)
+    return (
+        (tumours["reference"] == "annotated slices").to_numpy()
+        if "reference" in tumours
+        else np.zeros(len(tumours), bool)
+    )
 
 
 def pool_scores(scores: np.ndarray) -> np.ndarray:
