@@ -602,7 +602,7 @@ def test_segment_answers_with_sizes_and_how_well_they_fit(epitome, segmenting, t
     assert "Dice 0.700 on average, median 0.700, n = 2, against truth" in told and "95 %" not in told
     assert "symmetry alone 0.450; volume error 15.0 %; coverage of the 90 % interval 50%, on 2 subjects" in told
     assert "median high / low of the 90 % interval 1.50" in told
-    assert next(line.split() for line in told.splitlines() if "small" in line)[:3] == ["small", "1", "1.0"]
+    assert next(line.split() for line in told.splitlines() if "small" in line)[:3] == ["small", "1", "1"]
     assert "Masks: runs/cohort_segment/masks" in told
     answer = epitome("segment", "cohort", "--json")
     found = json.loads(answer.stdout)

@@ -50,7 +50,7 @@ def coverage_by(tumours: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     """
     ratios = interval_ratio(tumours).to_numpy()
     rows = []
-    for group, chosen in pd.Series(range(len(tumours))).groupby(np.asarray(groups), sort=True):
+    for group, chosen in pd.Series(range(len(tumours))).groupby(groups.reset_index(drop=True), observed=True):
         tested = tumours.covered.iloc[chosen].dropna().astype(bool)
         row = {"group": group, "n": len(tested), "ratio": pd.Series(ratios[chosen]).median()}
         if len(tested):
@@ -78,7 +78,7 @@ def size_groups(tumours: pd.DataFrame, names: tuple[str, ...] = ("small", "mediu
     """
     in_ml = tumours.get("reference_volume_ml")
     sizes = tumours.reference_volume_voxels if in_ml is None or in_ml.isna().all() else in_ml
-    places = (sizes.rank(method="first", pct=True) * len(names)).apply(np.ceil).sub(1)
+    places = (sizes.rank(method="first") - 1) * len(names) // sizes.count()
     return pd.Series(pd.Categorical.from_codes(places.fillna(-1).astype(int), names, ordered=True), tumours.index)
 
 
