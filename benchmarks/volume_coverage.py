@@ -176,10 +176,10 @@ def report(shipped: list[pd.DataFrame], trained: list[pd.DataFrame]) -> str:
     parts = [
         f"""# Coverage and width of the intervals of volumes
 
-Written by `make volume-coverage`: {len(shipped)} simulated cohorts of {SUBJECTS}, seeds from {SEEDS[0]}, voxels of 2 mm, nominal
-level {VOLUME_LEVEL:.0%}. Each interval is compared with the true volume of the whole tumour, in subjects that did not
-calibrate it, whether whole tumours or three slices of each calibrated it. In brackets: 95 % interval of the mean
-coverage, by Student's t over the cohorts. high / low is the ratio of the limits of an interval.
+Written by `make volume-coverage`: {len(shipped)} simulated cohorts of {SUBJECTS}, seeds from {SEEDS[0]}, voxels of
+2 mm, nominal level {VOLUME_LEVEL:.0%}. Each interval is compared with the true volume of the whole tumour, in
+subjects that did not calibrate it, whether whole tumours or three slices of each calibrated it. In brackets: 95 %
+interval of the mean coverage, by Student's t over the cohorts. high / low is the ratio of the limits.
 
 Volumes of the wrong subjects stand for a network that guesses. Calibration with whole tumours gives them the same
 coverage, and only the width shows that they are wrong. With three slices their coverage is lower: how much lies
