@@ -131,7 +131,7 @@ def pool_scores(scores: np.ndarray) -> np.ndarray:
 
 def add_intervals(
     tumours: pd.DataFrame,
-    scores: Sequence[float] | None = None,
+    scores: Sequence[float] | np.ndarray | None = None,
     *,
     unseen: Sequence[float] = (0.0,),
     apart: pd.Series | None = None,
@@ -175,8 +175,8 @@ def add_intervals(
     own_scores = score_volumes(tumours, unseen)
     limits = []
     for row, size in enumerate(tumours.itertuples()):
-        if (others := scores) is None:
-            others = pool_scores(own_scores[(groups != groups[row]) & (tumours.index != row)])
+        elsewhere = (groups != groups[row]) & (tumours.index != row)
+        others = pool_scores(own_scores[elsewhere]) if scores is None else scores
         interval = partial(volume_interval, spread=size.spread, scores=others, level=VOLUME_LEVEL)
         limits.append((*interval(size.volume_voxels), *interval(size.volume_ml, one=size.voxel_ml)))
     names = ["volume_low_voxels", "volume_high_voxels", "volume_low_ml", "volume_high_ml"]
