@@ -543,6 +543,8 @@ def _tumours(**columns):
     table = {
         **{"participant_id": ["sub-001", "sub-002", "sub-003"], "volume_voxels": [100, 200, 300]},
         **{"volume_ml": [1.25, 2.5, 3.75], "volume_low_ml": [1.0, 2.0, 3.0], "volume_high_ml": [1.5, 3.0, 4.5]},
+        **{"volume_low_voxels": [79, 159, 239], "volume_high_voxels": [119, 239, 359]},
+        **{"reference_volume_voxels": [90, 250, np.nan]},
         **{"dice": [0.8, 0.6, np.nan], "dice_classical": [0.4, 0.5, np.nan], "reference": ["truth", "truth", None]},
         **{
             "volume_error_pct": [10.0, -20.0, np.nan],
@@ -598,11 +600,14 @@ def test_segment_answers_with_sizes_and_how_well_they_fit(epitome, segmenting, t
     row = next(line for line in told.splitlines() if "sub-002" in line)
     assert row.split() == ["sub-002", "2.5", "2", "3", "11", "0.6", "0.5"]
     assert "Dice 0.700 on average, median 0.700, n = 2, against truth" in told and "95 %" not in told
-    assert "symmetry alone 0.450; volume error 15.0 %; coverage of the 90 % interval 50%" in told
+    assert "symmetry alone 0.450; volume error 15.0 %; coverage of the 90 % interval 50%, on 2 subjects" in told
+    assert "median high / low of the 90 % interval 1.50" in told
+    assert next(line.split() for line in told.splitlines() if "small" in line)[:3] == ["small", "1", "1"]
     assert "Masks: runs/cohort_segment/masks" in told
     answer = epitome("segment", "cohort", "--json")
     found = json.loads(answer.stdout)
     assert found["summary"]["n"] == 2 and found["summary"]["coverage"] == 0.5
+    assert [each["coverage"] for each in found["intervals_of_parts"] if each["n"]] == [0.5, 1, 0]
     assert found["tumours"][2]["participant_id"] == "sub-003" and found["tumours"][2]["dice"] is None
     assert "Dice 0.700" in answer.stderr and "Masks: " in answer.stderr
 

@@ -30,7 +30,9 @@ _FIT = {
     "dice_mean_ci95": "{score_interval} {dice_mean_ci95[0]:.3f} to {dice_mean_ci95[1]:.3f}",
     "dice_classical_mean": "symmetry alone {dice_classical_mean:.3f}",
     "volume_error_pct_median": "volume error {volume_error_pct_median:.1f} %",
-    "coverage": "coverage of the {volume_interval} {coverage:.0%}",
+    "coverage": "coverage of the {volume_interval} {coverage:.0%}, on {coverage_n} subjects that did not calibrate it",
+    "coverage_sd": "sd over folds {coverage_sd:.0%}",
+    "interval_ratio_median": "median high / low of the {volume_interval} {interval_ratio_median:.2f}",
 }
 
 
@@ -247,12 +249,13 @@ def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "
         For one subject: file, contrast and evidence of each scan.
     """
     from epitome_kit.tumour.intervals import VOLUME_LEVEL
-    from epitome_kit.tumour.segment import summarise
+    from epitome_kit.tumour.summary import coverage_of_parts, summarise
 
-    summary = summarise(tumours)
+    summary, parts = summarise(tumours), coverage_of_parts(tumours)
     if as_json:
         rows = json.loads(tumours.to_json(orient="records"))
-        result = {"summary": summary or None, "tumours": rows}
+        parts_of = json.loads(parts.to_json(orient="records"))
+        result = {"summary": summary or None, "intervals_of_parts": parts_of, "tumours": rows}
         show(result if scans is None else result | {"scans": scans}, as_json, ())
     else:
         unit = "ml" if tumours.volume_ml.notna().any() else "voxels"
@@ -263,6 +266,8 @@ def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "
         labels = {"score_interval": interval_label(), "volume_interval": interval_label(VOLUME_LEVEL)}
         texts = (text.format(**summary, **labels) for name, text in _FIT.items() if name in summary)
         say("; ".join(texts), err=as_json)
+    if len(parts) and not as_json:
+        show_frame(parts.round(2), False)
     show_warnings(tumours)
     say(f"Masks: {folder / 'masks'}", err=as_json)
 
