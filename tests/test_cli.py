@@ -206,6 +206,9 @@ def test_segment_says_what_each_scan_was_taken_for_and_keeps_it(epitome, tmp_pat
     known = {"segment_head": lambda images, out, weights: tumours}
     _stand_in(monkeypatch, "tumour.single_case", predict_scan=one_head.predict_scan, **known)
     _stand_in(monkeypatch, "plotting.scans", show_planes=lambda *args, **how: None)
+    opened = {"load_image": lambda path, **how: None, "load_mask": lambda path: None}
+    _stand_in(monkeypatch, "images", **opened)
+    _stand_in(monkeypatch, "large", working_image=lambda image, where: image, working_mask=lambda mask: mask)
     drawn = {"save_figure": lambda figure, path, text: write_text(path, ""), "is_drawn_as_now": lambda path: True}
     _stand_in(monkeypatch, "plotting.style", **drawn)
     answer = epitome("segment", "patient2_t1.nii.gz", "T2w=b.nii", "--out", tmp_path, "--json")
@@ -532,7 +535,8 @@ def test_extract_compares_the_epitome_with_its_baselines(epitome, tmp_path, monk
     assert ["0.512", "0.75", "1.25", "47"] in [line[-4:] for line in lines]
     assert "sub-002: no learned epitome; too small" in answer.stdout
     assert f"Open {workspace / 'epitomes.html'}" in answer.stdout
-    said = "AUC 0.77 (0.60 to 0.90, subjects alone), accuracy 0.70, majority 0.65, n = 48" if compared else "No epitomes by grade: one"
+    scored = "AUC 0.77 (0.60 to 0.90, subjects alone), accuracy 0.70, majority 0.65, n = 48"
+    said = scored if compared else "No epitomes by grade: one"
     assert said in answer.stdout
     found = json.loads(epitome("extract", tmp_path / "cohort", workspace, "--json").stdout)
     assert found["rows"][1]["note"] == "too small" and found["subjects"]["n"] == 47

@@ -298,9 +298,10 @@ def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: 
         say(f"No epitomes by {scores['target']}: {classes['reason']}", err=as_json)
     else:
         low, high = classes["auc_ci95"]
-        auc = f"{scores['target']} by log-likelihood ratio: AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f}, subjects alone)"
+        auc = f"AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f}, subjects alone)"
         majority = f"accuracy {classes['accuracy']:.2f}, majority {classes['majority_accuracy']:.2f}"
-        say(f"{auc}, {majority}, n = {classes['n']}", err=as_json)
+        ratio = f"{scores['target']} by log-likelihood ratio"
+        say(f"{ratio}: {auc}, {majority}, n = {classes['n']}", err=as_json)
     for row in table.dropna(subset="note").itertuples():
         say(f"{row.participant_id}: no learned epitome; {row.note}", err=as_json)
     say(f"Open {folder / 'epitomes.html'}", err=as_json)
