@@ -91,14 +91,14 @@ def test_selected_features_are_counted_over_the_folds(good):
 
 def test_baselines_and_probes_get_the_same_scores(good):
     table, out, scores = good
-    assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "noise"]
+    assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "perceptron", "noise"]
     assert list(scores["probes"]) == ["age"]
     for baseline in (*scores["baselines"].values(), *scores["probes"].values()):
         assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"} <= set(baseline)
     assert scores["baselines"]["logistic"]["auc"] > 0.85 and scores["baselines"]["random_forest"]["auc"] > 0.85
     assert scores["baselines"]["noise"]["auc"] < 0.75 and scores["probes"]["age"]["auc"] < 0.75
     baselines = read_tsv(out / "baselines.tsv")
-    assert set(baselines.model) == {"logistic", "random_forest", "age"} and len(baselines) == 3 * 60
+    assert set(baselines.model) == {"logistic", "random_forest", "perceptron", "age"} and len(baselines) == 4 * 60
 
 
 def test_the_majority_is_chance_whatever_the_mix():

@@ -204,7 +204,7 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
         elif self.method == "stability":
             rng = np.random.default_rng(self.random_state)
             self.frequency_ = np.zeros(values.shape[1])
-            self.frequency_[order] = _selection_frequency(values[:, order], codes, rng)
+            self.frequency_[order] = _selection_frequency(ranks[:, order], codes, rng)
             order = order[np.argsort(-self.frequency_[order], kind="stable")]
             order = order[self.frequency_[order] >= THRESHOLD]
         self.order_ = order[: self.keep]
@@ -261,18 +261,19 @@ def features_of_a_half(features: int) -> int:
     return max(1, int(np.sqrt(FALSE_SELECTIONS * (2 * THRESHOLD - 1) * features)))
 
 
-def _selection_frequency(values: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _selection_frequency(ranks: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the share of random halves in which each feature is among the strongest.
 
-    The halves come in pairs without a common subject, stratified by class.
+    The halves come in pairs without a common subject, stratified by class. Ranks are
+    those among all subjects, which takes no label.
     """
-    number, selected = features_of_a_half(values.shape[1]), np.zeros(values.shape[1])
-    classes = [np.flatnonzero(labels == value) for value in (0, 1)]
-    for _ in range(_PAIRS):
-        orders = [rng.permutation(each) for each in classes]
-        sizes = [max(len(each) // 2, 1) for each in classes]
-        for side in (1, -1):
-            half = np.concatenate([each[::side][:size] for each, size in zip(orders, sizes, strict=True)])
-            strength = _strength(_ranks(values[half]), labels[half])
-            selected[np.argsort(-strength, kind="stable")[:number]] += 1
-    return selected / (2 * _PAIRS)
+    halves = np.zeros((_PAIRS, 2, len(labels)))
+    for value, sign in ((0, -1), (1, 1)):
+        members = np.flatnonzero(labels == value)
+        size = max(len(members) // 2, 1)
+        for pair, order in zip(halves, (rng.permutation(members) for _ in range(_PAIRS)), strict=True):
+            for half, chosen in zip(pair, (order[:size], order[-size:]), strict=True):
+                half[chosen] = sign / size
+    distance = np.abs(halves.reshape(2 * _PAIRS, -1) @ ranks) / (ranks.std(axis=0) + 1e-9)
+    top = np.argsort(-distance, axis=1, kind="stable")[:, : features_of_a_half(ranks.shape[1])]
+    return np.bincount(top.ravel(), minlength=ranks.shape[1]) / (2 * _PAIRS)

@@ -16,6 +16,7 @@ _NAMES = {
     "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",
+    "perceptron": "multilayer perceptron",
 }
 _SCORES = ("balanced_accuracy", "sensitivity", "specificity", "accuracy")
 

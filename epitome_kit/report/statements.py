@@ -21,6 +21,7 @@ WORDING = {
     "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",
+    "perceptron": "multilayer perceptron",
 }
 """Plain names for identifiers in the files."""
 
