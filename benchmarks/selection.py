@@ -141,9 +141,7 @@ def _by_inner_folds(draw: Draw, orders: dict[str, np.ndarray], methods: Sequence
     return [orders[method][: NUMBERS[n]] for n in np.argsort(-aucs, kind="stable")[:best] for method in methods]
 
 
-def _mean_probability(
-    model: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, selections: Columns
-) -> np.ndarray:
+def _mean_probability(model: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, selections: Columns) -> np.ndarray:
     probabilities = []
     for columns in selections:
         classifier = _model(model, 80 if len(columns) <= 80 else x.shape[1])

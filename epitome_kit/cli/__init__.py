@@ -223,10 +223,10 @@ def grade(
 ) -> None:
     """Grade any table of features: nested, repeated, stratified cross-validation by subject.
 
-    Feature selection, scaling, the neural network and its calibration are fitted
-    inside each training fold. The scores are compared with the majority class, a
-    logistic regression and a random forest on the same folds. Missing values and
-    constant columns are allowed. Finished folds are kept: repeat the command to
+    Feature selection, scaling, the random-feature network and its calibration are
+    fitted inside each training fold. The scores are compared with the majority class,
+    a logistic regression, a random forest and a multilayer perceptron on the same
+    folds. Missing values and constant columns are allowed. Finished folds are kept: repeat the command to
     continue after an interruption.
 
     IDs and row numbers are never features. Possible leakage is an error: a person

@@ -213,7 +213,7 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
 
     run = Workspace(folder)
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
-    leading = "neural network" if scores["model"] == "ann" else scores["model"]
+    leading = "random-feature network" if scores["model"] == "ann" else scores["model"]
     models = {leading: scores, **scores["baselines"], **probes}
     header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", "permutation p")
     rows = [(name.replace("_", " "), *_graded(each)) for name, each in models.items()]

@@ -51,9 +51,7 @@ BASELINES: dict[str, Callable[[int], ClassifierMixin]] = {
     "random_forest": lambda seed: RandomForestClassifier(
         50, min_samples_leaf=2, class_weight="balanced", random_state=seed
     ),
-    "perceptron": lambda seed: BalancedPerceptron(
-        (16,), solver="lbfgs", alpha=10.0, max_iter=100, random_state=seed
-    ),
+    "perceptron": lambda seed: BalancedPerceptron((16,), solver="lbfgs", alpha=10.0, max_iter=100, random_state=seed),
 }
 """Function that makes the classifier, by name of the baseline; it takes a seed. Classes are balanced."""
 

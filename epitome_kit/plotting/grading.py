@@ -12,7 +12,7 @@ from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, DescribedFigur
 from epitome_kit.workspace import Workspace
 
 _NAMES = {
-    "ann": "neural network",
+    "ann": "random-feature network",
     "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",

@@ -10,7 +10,7 @@ import pandas as pd
 from epitome_kit.confidence import SCORE_LEVEL
 from epitome_kit.files import Json
 from epitome_kit.grade.differences import Difference, corrected_t, difference_of_sizes, holm
-from epitome_kit.grade.nested import Settings, primary_model, select_hyperparameters
+from epitome_kit.grade.nested import Selections, Settings, primary_model, select_hyperparameters
 from epitome_kit.grade.select import FeatureSelector
 from epitome_kit.learn.probes import feature_columns
 from epitome_kit.metrics import auc
@@ -20,7 +20,7 @@ SAME = 0.05
 
 HOLDS, FAILS, OPEN = "holds here", "does not hold here", "undecided with so few subjects"
 
-_Select = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
+_Select = Callable[[np.ndarray, np.ndarray], Selections]
 
 
 class Trained(NamedTuple):
@@ -157,7 +157,8 @@ def _times(before: Sequence[Trained], after: Sequence[Trained]) -> tuple[float, 
     """Return the mean seconds, and the relative difference, whose interval is that of the log ratio."""
     one, other = (np.array([fold.seconds for fold in folds]) for folds in (before, after))
     found = corrected_t(np.log(other / one))
-    return one.mean(), other.mean(), Difference(*np.expm1(found[:3]).tolist(), found.p)
+    change, low, high = np.expm1(found[:3]).tolist()
+    return one.mean(), other.mean(), Difference(change, low, high, found.p)
 
 
 def _row(conclusion: str, measure: str, claim: int, without: float, with_it: float, found: Difference) -> Json:
