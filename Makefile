@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 LANES := test-backends test-soak test-wheel
-.PHONY: help run labs test test-all test-release $(LANES) coverage audit lint lab book picture bench lock clean venv install
+.PHONY: help run labs test test-all test-release $(LANES) coverage audit lint lab book picture bench selection lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -74,6 +74,9 @@ bench: venv  ## the kit against other tools, one after the other; writes benchma
 			--build-constraints requirements-bench.lock -r requirements-bench.lock && \
 		cp requirements-bench.lock $(BENCH)/requirements.lock; }
 	for script in $(BENCHMARKS); do PYTHONPATH=. $(BENCH)/bin/python $$script || exit 1; done
+
+selection: venv  ## ways to select features, on many simulated cohorts (an hour); writes benchmarks/selection.md
+	PYTHONPATH=. $(BIN)/python benchmarks/selection.py $(ARGS)
 
 lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes newer ones
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra all --group dev \

@@ -3,10 +3,13 @@
     make selection
     python benchmarks/selection.py --heads 600 --draws 100 --network-draws 20
 
-Heads are simulated once (see `simulated_features.py`). Each draw takes a training set
-from them, of the size that the folds of a cohort of 48 or 159 have, and tests on all
-other heads. The differences to training on all features are paired by draw. Wide tables
-have further columns of noise: features of the same heads, shuffled between them.
+Heads are simulated and measured once, and the distribution of their 80 features given
+the latent variables of the tumour is fitted (`simulated_features.py`). From it each draw
+takes a training set, of the size that 5 folds of a cohort of 48 or 159 leave, and 1,000
+test subjects of its own, so draws are independent. Differences to training on all
+features are paired by draw. Wide tables hold the 80 features and 1,950 others, which
+have the same distribution, but of tumours that have nothing to do with the label.
+
 Interrupted, it continues from the draws that are finished; writes `selection.md`.
 """
 
@@ -19,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import typer
-from simulated_features import pool_of_features
+from simulated_features import FeatureModel, fit_features, simulate_features
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -33,6 +36,7 @@ from epitome_kit.simulate.tumour import GRADE_III_SHARE
 FOLDER = Path("build/selection")
 RESULT = Path(__file__).with_suffix(".md")
 WIDE = 2030
+TESTED = 1000
 NUMBERS = (10, 20, 40, 80)
 ALL, DEFAULT = "all features", "mean of three methods, numbers by inner folds"
 NETWORK, LEARNER = "network", "logistic"
@@ -65,11 +69,11 @@ class Draw(NamedTuple):
 
 def main(heads: int = 600, draws: int = 100, network_draws: int = 20, workers: int = 2) -> None:
     """Simulate the heads, run all draws and write the table."""
-    table = pool_of_features(heads, FOLDER, workers=workers)
+    features = fit_features(simulate_features(heads, FOLDER, workers=workers)).values.shape[1]
     cells = [
-        Cell(subjects, features, model)
+        Cell(subjects, columns, model)
         for model in (LEARNER, NETWORK)
-        for features in (table.shape[1] - 1, WIDE)
+        for columns in (features, WIDE)
         for subjects in (48, 159)
     ]
     jobs = [(cell, n) for cell in cells for n in range(network_draws if cell.model == NETWORK else draws)]
@@ -97,7 +101,8 @@ def _run_once(job: tuple[Cell, int], heads: int) -> None:
         for n in NUMBERS:
             if n < cell.features:
                 found[f"{method}, {n}"] = draw.auc([orders[method][:n]])
-        found[f"{method}, number by inner folds"] = draw.auc(_by_inner_folds(draw, orders, [method], 1))
+        if cell.model == LEARNER:
+            found[f"{method}, number by inner folds"] = draw.auc(_by_inner_folds(draw, orders, [method], 1))
     found["stability, with its threshold"] = draw.auc([orders["stability"]])
     found["number of stable features"] = float(len(orders["stability"]))
     found[DEFAULT] = draw.auc(_by_inner_folds(draw, orders, METHODS, 2))
@@ -109,19 +114,20 @@ def _run_once(job: tuple[Cell, int], heads: int) -> None:
 
 
 def _draw(cell: Cell, number: int, heads: int) -> Draw:
-    table, rng = _pool(heads), np.random.default_rng([cell.subjects, number])
-    y, features = table.label.to_numpy(int), table.drop(columns="label").to_numpy(np.float32)
-    noise = [features[rng.permutation(len(y))] for _ in range(-(-cell.features // features.shape[1]) - 1)]
-    x = np.concatenate([features, *noise], axis=1)[:, : cell.features]
-    positive, size = round(GRADE_III_SHARE * cell.subjects * 0.8), round(cell.subjects * 0.8)
-    members = [rng.permutation(np.flatnonzero(y == value)) for value in (0, 1)]
-    train = np.isin(np.arange(len(y)), [*members[0][: size - positive], *members[1][:positive]])
-    return Draw(x[train], y[train], x[~train], y[~train], cell.model)
+    model, rng = _feature_model(heads), np.random.default_rng([cell.subjects, number])
+    size = round(0.8 * cell.subjects)
+    labels = [np.arange(n) < round(GRADE_III_SHARE * n) for n in (size, TESTED)]
+    grade_iii = np.concatenate(labels)
+    parts = [model.draw(grade_iii, rng)]
+    while sum(part.shape[1] for part in parts) < cell.features:
+        parts.append(model.draw(rng.permutation(grade_iii), rng))
+    x, y = np.concatenate(parts, axis=1)[:, : cell.features], grade_iii.astype(int)
+    return Draw(x[:size], y[:size], x[size:], y[size:], cell.model)
 
 
 @lru_cache(maxsize=1)
-def _pool(heads: int) -> pd.DataFrame:
-    return pool_of_features(heads, FOLDER)
+def _feature_model(heads: int) -> FeatureModel:
+    return fit_features(simulate_features(heads, FOLDER))
 
 
 def _order(x: np.ndarray, y: np.ndarray, method: str) -> np.ndarray:

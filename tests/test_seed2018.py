@@ -163,4 +163,4 @@ def test_changes_of_the_auc_have_intervals_over_the_folds():
     by_fold = [roc_auc_score(labels[fold_of == f], each[fold_of == f]) for each in (noise, good) for f in range(5)]
     assert changes["change of the AUC"]["good"] == pytest.approx(np.mean(by_fold[5:]) - np.mean(by_fold[:5]))
     assert (changes.low <= changes["change of the AUC"]).all() and (changes["change of the AUC"] <= changes.high).all()
-    assert changes.p["good"] < 0.01 and changes.p["same"] == 1
+    assert changes.p["good"] < 0.05 and changes.p["same"] == 1
