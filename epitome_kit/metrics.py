@@ -3,7 +3,7 @@
 Two empty masks agree fully; an empty mask and another one do not agree at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -213,41 +213,3 @@ def auc_of_ranks(ranks: np.ndarray, labels: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels).astype(bool)
     positive, negative = labels.sum(), (~labels).sum()
     return (ranks[labels].sum(axis=0) - positive * (positive + 1) / 2) / (positive * negative)
-
-
-def bootstrap_change(
-    score: Callable[[np.ndarray, np.ndarray], float],
-    labels: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    *,
-    draws: int = 2000,
-    rng: np.random.Generator,
-) -> tuple[float, float, float]:
-    """Compute by how much a score changes, with a 95 % interval over subjects.
-
-    Parameters
-    ----------
-    score : callable
-        Takes labels and probabilities, and returns a number.
-    labels : array of 0 and 1, shape (n,)
-    before, after : ndarray, shape (n,)
-        Probabilities.
-    draws : int, default=2000
-        Bootstrap draws of subjects, stratified by class.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    (float, float, float)
-        Change, and its interval.
-    """
-    labels = np.asarray(labels)
-    groups = [np.flatnonzero(labels == value) for value in (0, 1)]
-
-    def change(chosen: np.ndarray | slice) -> float:
-        return score(labels[chosen], after[chosen]) - score(labels[chosen], before[chosen])
-
-    drawn = [change(np.concatenate([rng.choice(group, len(group)) for group in groups])) for _ in range(draws)]
-    low, high = np.quantile(drawn, interval_quantiles())
-    return change(slice(None)), low, high

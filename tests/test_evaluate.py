@@ -92,7 +92,7 @@ def test_selected_features_are_counted_over_the_folds(good):
 
 def test_baselines_and_probes_get_the_same_scores(good):
     table, out, scores = good
-    assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "noise"]
+    assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "perceptron", "noise"]
     assert list(scores["probes"]) == ["age"]
     for baseline in (*scores["baselines"].values(), *scores["probes"].values()):
         assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "n", "class_counts"} <= set(baseline)
@@ -103,7 +103,7 @@ def test_baselines_and_probes_get_the_same_scores(good):
     assert 0 < low < scores["auc"] - scores["baselines"]["noise"]["auc"] < high
     assert scores["permutation"]["p"] == scores["permutation_p"] == 1 / (1 + scores["permutation"]["draws"])
     baselines = read_tsv(out / "baselines.tsv")
-    assert set(baselines.model) == {"logistic", "random_forest", "age"} and len(baselines) == 3 * 60
+    assert set(baselines.model) == {"logistic", "random_forest", "perceptron", "age"} and len(baselines) == 4 * 60
 
 
 def test_the_majority_is_chance_whatever_the_mix():

@@ -57,7 +57,7 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     out, result, _ = graded
     scores = read_json(out / "scores.json")
     assert json.loads(result.stdout) == scores
-    assert set(scores) >= KEYS and set(scores["baselines"]) == {"majority", "logistic", "random_forest"}
+    assert set(scores) >= KEYS and set(scores["baselines"]) == {"majority", "logistic", "random_forest", "perceptron"}
     assert all(set(baseline) >= KEYS for baseline in (*scores["baselines"].values(), scores["probes"]["age"]))
     assert scores["class_counts"] == {"wild": 22, "mutant": 22} and scores["positive"] == "mutant"
     assert (scores["n"], scores["folds"], scores["repeats"]) == (44, 2, 2)
@@ -79,9 +79,9 @@ def test_without_keras_the_baselines_are_graded_and_no_network_is_lost(graded, t
     assert "epitome-kit[train]" in result.stderr
     scores, by_network = read_json(tmp_path / "scores.json"), read_json(graded[0] / "scores.json")
     assert (by_network["model"], scores["model"]) == ("ann", "logistic") and set(scores) == set(by_network)
-    assert set(scores["baselines"]) == {"majority", "random_forest"} and set(scores["probes"]) == {"age"}
+    assert set(scores["baselines"]) == {"majority", "random_forest", "perceptron"} and set(scores["probes"]) == {"age"}
     assert scores["auc_ci95"][0] > 0.5
-    assert set(read_tsv(tmp_path / "baselines.tsv").model) == {"random_forest", "age"}
+    assert set(read_tsv(tmp_path / "baselines.tsv").model) == {"random_forest", "perceptron", "age"}
     assert len(read_tsv(tmp_path / "predictions.tsv")) == 88
     assert not [*tmp_path.glob("ann.*")] and "No model was saved" in (tmp_path / "model_card.md").read_text("utf-8")
 

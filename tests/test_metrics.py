@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.metrics import auc, auc_of_ranks, bootstrap_change, dice, hausdorff95_mm, mean_ci95, volume_error_pct
+from epitome_kit.metrics import auc, auc_of_ranks, dice, hausdorff95_mm, mean_ci95, volume_error_pct
 
 SPACINGS = [(1, 1, 1), (0.5, 0.5, 6), (0.94, 0.94, 3), (6.5, 0.78, 0.78), (0.7, 1.3, 3.1)]
 
@@ -146,12 +146,3 @@ def test_the_area_under_the_curve_is_that_of_scikit_learn_for_one_score_and_for_
     known = [roc_auc_score(labels, column) for column in scores.T]
     assert [auc(labels.astype(int), column) for column in scores.T] == pytest.approx(known, abs=1e-15)
     assert auc_of_ranks(rankdata(scores, axis=0), labels) == pytest.approx(known, abs=1e-15)
-
-
-def test_a_change_has_the_interval_that_its_standard_error_foretells():
-    random = np.random.default_rng(3)
-    labels, before, gain = np.arange(200) % 2, random.normal(0, 1, 200), random.normal(0.5, 0.2, 200)
-    known = {"before": before, "after": before + gain, "rng": random}
-    change, low, high = bootstrap_change(lambda labels, values: values.mean(), labels, **known)
-    assert change == pytest.approx(gain.mean()) and low < change < high
-    assert high - low == pytest.approx(2 * 1.96 * gain.std() / np.sqrt(200), rel=0.15)

@@ -44,7 +44,7 @@ def test_every_model_stands_with_its_value_and_interval(graded):
     _, scores, _ = graded
     figure = baselines_chart(scores)
     texts = _texts(figure)
-    names = ["neural network", "majority class", "logistic regression", "age alone"]
+    names = ["random-feature network", "majority class", "logistic regression", "age alone"]
     assert [text for text in texts if text in names] == names
     assert any(text.startswith(f"{scores['auc']:.3f}") for text in texts)
     assert f"{ORACLE}, 0.90" in texts and "n = 60" in figure.axes[0].get_title()

@@ -155,11 +155,12 @@ def test_what_is_tested_can_be_read_in_another_way():
     assert np.ptp(answers[:2]) < 1e-5 > np.ptp(answers[2:])
 
 
-def test_a_change_of_the_auc_has_its_interval():
-    labels = np.repeat([0, 1], 50)
+def test_changes_of_the_auc_have_intervals_over_the_folds():
+    labels, fold_of = np.repeat([0, 1], 50), np.tile(np.arange(5), 20)
     rng = np.random.default_rng(0)
     noise, good = rng.normal(size=100), labels + 0.2 * rng.normal(size=100)
-    change, low, high = seed2018.auc_change(labels, noise, good, draws=200)
-    assert change == pytest.approx(roc_auc_score(labels, good) - roc_auc_score(labels, noise))
-    assert 0 < low < change < high
-    assert seed2018.auc_change(labels, noise, noise, draws=20) == (0, 0, 0)
+    changes = seed2018.auc_changes(labels, fold_of, {"noise": noise, "good": good, "same": good})
+    by_fold = [roc_auc_score(labels[fold_of == f], each[fold_of == f]) for each in (noise, good) for f in range(5)]
+    assert changes["change of the AUC"]["good"] == pytest.approx(np.mean(by_fold[5:]) - np.mean(by_fold[:5]))
+    assert (changes.low <= changes["change of the AUC"]).all() and (changes["change of the AUC"] <= changes.high).all()
+    assert changes.p["good"] < 0.05 and changes.p["same"] == 1

@@ -9,7 +9,15 @@ from sklearn.metrics import roc_auc_score
 from tiny import raises_three_lines
 
 from epitome_kit.errors import CohortError, EpitomeWarning, LeakageError, ParameterError
-from epitome_kit.grade.select import METHODS, rank_features, select_features
+from epitome_kit.grade.select import (
+    FALSE_SELECTIONS,
+    METHODS,
+    THRESHOLD,
+    FeatureSelector,
+    features_of_a_half,
+    rank_features,
+    select_features,
+)
 
 LABELS = np.arange(60) % 3 == 0
 
@@ -70,13 +78,41 @@ def test_redundancy_passes_over_repeats_of_the_strongest():
     assert set(kept[1:]) == {"weak", "noise"}
 
 
-def test_stability_puts_first_what_is_strong_in_most_halves():
-    rng = np.random.default_rng(1)
-    noise = pd.DataFrame(rng.standard_normal((60, 80)), columns=[f"noise{number}" for number in range(80)])
-    table = noise.assign(steady=1.6 * LABELS + rng.standard_normal(60))
-    assert select_features(_rows(table), keep=5, method="stability")[0] == "steady"
-    often = [select_features(_rows(table), keep=5, method="stability", seed=seed) for seed in range(2)]
-    assert len(set(often[0]) & set(often[1])) >= 3, "another draw of the halves keeps most of them"
+def _among_noise(shift, seed=1, features=80):
+    """Noise, and five features that are related to the label unless `shift` is 0."""
+    table = pd.DataFrame(np.random.default_rng(seed).standard_normal((60, features)))
+    table = table.rename(columns=lambda number: f"{'steady' if number < 5 else 'noise'}{number}")
+    table.iloc[:, :5] += shift * LABELS[:, None]
+    return table
+
+
+def test_stability_selects_what_is_strong_in_most_halves():
+    kept = select_features(_rows(_among_noise(2.0)), keep=80, method="stability")
+    assert len(kept) >= 4 and all(name.startswith("steady") for name in kept)
+    again = select_features(_rows(_among_noise(2.0)), keep=80, method="stability", seed=1)
+    assert len(set(kept) & set(again)) >= 4, "other halves select the same"
+    assert kept[:2] == select_features(_rows(_among_noise(2.0)), keep=2, method="stability")
+
+
+def test_stability_selects_hardly_anything_in_noise_where_the_others_select_as_many_as_asked():
+    tables = [_rows(_among_noise(0, seed)) for seed in range(20)]
+    counts = {method: [len(select_features(rows, method=method)) for rows in tables] for method in METHODS}
+    assert set(counts["ranking"]) == set(counts["redundancy"]) == {12}
+    assert np.mean(counts["stability"]) <= FALSE_SELECTIONS / 2 and counts["stability"].count(0) >= 12
+
+
+@pytest.mark.parametrize(("features", "number"), [(1, 1), (8, 2), (80, 6), (2030, 31)])
+def test_a_half_selects_as_many_as_the_bound_allows(features, number):
+    assert features_of_a_half(features) == number
+    assert number == 1 or number**2 / ((2 * THRESHOLD - 1) * features) <= FALSE_SELECTIONS
+
+
+def test_the_share_of_halves_is_kept_and_decides():
+    table = _among_noise(1.0)
+    selector = FeatureSelector(keep=80, method="stability").fit(table.to_numpy(), LABELS)
+    assert set(selector.order_) == set(np.flatnonzero(selector.frequency_ >= THRESHOLD))
+    assert selector.frequency_.sum() == pytest.approx(features_of_a_half(80)), "each half selects that many"
+    assert list(selector.frequency_[selector.order_]) == sorted(selector.frequency_[selector.order_], reverse=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -84,7 +120,7 @@ def test_stability_puts_first_what_is_strong_in_most_halves():
 def test_no_more_are_kept_than_asked_and_never_a_constant(method, keep):
     kept = select_features(_rows(_features()), keep=keep, method=method)
     assert len(kept) <= keep and len(set(kept)) == len(kept) and "constant" not in kept
-    assert len(kept) == min(keep, 3 if method == "redundancy" else 5)
+    assert method == "stability" or len(kept) == min(keep, 3 if method == "redundancy" else 5)
 
 
 @pytest.mark.parametrize("method", METHODS)

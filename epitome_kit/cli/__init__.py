@@ -229,12 +229,12 @@ def grade(
 ) -> None:
     """Grade any table of features: nested, repeated, stratified cross-validation by subject.
 
-    Feature selection, scaling, the neural network and its calibration are fitted
-    inside each training fold. The scores are compared with the majority class, a
-    logistic regression and a random forest on the same folds. A p value and the
-    intervals are from permutations of the labels, each of which trains a simpler
-    pipeline again; `--quick` leaves them out. Missing values and constant columns
-    are allowed. Finished folds are kept: repeat the command to
+    Feature selection, scaling, the random-feature network and its calibration are
+    fitted inside each training fold. The scores are compared with the majority class,
+    a logistic regression, a random forest and a multilayer perceptron on the same
+    folds. A p value and the intervals are from permutations of the labels, each of
+    which trains a simpler pipeline again; `--quick` leaves them out. Missing values
+    and constant columns are allowed. Finished folds are kept: repeat the command to
     continue after an interruption.
 
     IDs and row numbers are never features. Possible leakage is an error: a person

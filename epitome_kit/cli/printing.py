@@ -215,7 +215,7 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
 
     run = Workspace(folder)
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
-    leading = "neural network" if scores["model"] == "ann" else scores["model"]
+    leading = "random-feature network" if scores["model"] == "ann" else scores["model"]
     models = {leading: scores, **scores["baselines"], **probes}
     apart = {
         f"{name} alone" if name in scores["probes"] else name: each for name, each in scores["differences"].items()

@@ -1,4 +1,4 @@
-"""Feature selection, a small ANN, baselines and scores; each function is loaded when it is first used."""
+"""Feature selection, an ANN of random features, baselines and scores; each function is loaded when it is first used."""
 
 import lazy_loader as lazy
 

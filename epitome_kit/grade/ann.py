@@ -1,4 +1,4 @@
-"""The network of the grader: an ensemble of small networks that are trained together and averaged."""
+"""The network of the grader: an ensemble of random-feature networks, trained together and averaged."""
 
 import numpy as np
 from sklearn.impute import SimpleImputer
@@ -119,9 +119,11 @@ class EnsembleDense(layers.Layer):
 def build_ann(features: int, *, members: int = 5, units: int = 256, decay: float = 0.002, seed: int = 0) -> Model:
     """Build the ensemble.
 
-    Each member has a hidden layer of :class:`RandomFourierFeatures`, whose random
-    weights are fixed, and a trained output layer. Training the hidden layer as well
-    overfits to a few dozen subjects.
+    Each member is a random-feature network: a hidden layer of
+    :class:`RandomFourierFeatures`, whose random weights are fixed, and a trained output
+    layer, so it is approximately a logistic regression with a Gaussian kernel. For a
+    network all of whose weights are trained, see
+    :class:`epitome_kit.grade.baselines.BalancedPerceptron`.
 
     Parameters
     ----------
@@ -140,6 +142,10 @@ def build_ann(features: int, *, members: int = 5, units: int = 256, decay: float
     -------
     keras.Model
         Maps (n, features) to probabilities (n, members).
+
+    References
+    ----------
+    Rahimi and Recht, NeurIPS 2007, doi:10.5555/2981562.2981710
     """
     inputs = layers.Input((features,))
     # Keras takes the mean of the losses of the members, but the sum of their penalties.

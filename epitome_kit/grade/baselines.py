@@ -1,20 +1,57 @@
 """Baselines of the network: common classifiers in the same folds, and calibration of probabilities."""
 
+import warnings
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+
+class BalancedPerceptron(MLPClassifier):
+    """A multilayer perceptron, all of whose weights are trained, on classes of equal size.
+
+    The rows of the smaller class are repeated until it is as large as the other one: a
+    weight of each class would need scikit-learn 1.7.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
+        """Fit the weights.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, p)
+            Scaled features.
+        y : array-like, shape (n,)
+            Class of each row.
+
+        Returns
+        -------
+        BalancedPerceptron
+            The fitted classifier itself.
+        """
+        features, labels = np.asarray(X), np.asarray(y)
+        members = [np.flatnonzero(labels == value) for value in np.unique(labels)]
+        rows = np.concatenate([np.resize(each, max(map(len, members))) for each in members])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped early on purpose
+            return super().fit(features[rows], labels[rows])
+
 
 BASELINES: dict[str, Callable[[int], ClassifierMixin]] = {
     "logistic": lambda seed: LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000),
     "random_forest": lambda seed: RandomForestClassifier(
         50, min_samples_leaf=2, class_weight="balanced", random_state=seed
     ),
+    "perceptron": lambda seed: BalancedPerceptron((16,), solver="lbfgs", alpha=10.0, max_iter=100, random_state=seed),
 }
 """Function that makes the classifier, by name of the baseline; it takes a seed. Classes are balanced."""
 
@@ -24,7 +61,7 @@ def make_baseline(name: str, seed: int = 0) -> Pipeline:
 
     Parameters
     ----------
-    name : {"logistic", "random_forest"}
+    name : {"logistic", "random_forest", "perceptron"}
         Name of the baseline.
     seed : int, default=0
         Seed of the classifier.

@@ -23,7 +23,7 @@ _LEARNING_RATE = 0.1
 
 
 class Grader(ClassifierMixin, BaseEstimator):
-    """A binary classifier for a few dozen subjects: the mean of an ensemble of small networks, see :func:`build_ann`.
+    """A binary classifier for a few dozen subjects: the mean of random-feature networks, see :func:`build_ann`.
 
     An estimator of scikit-learn, for use in pipelines and under cross-validation. It
     imputes and scales the features by itself, see :class:`Standardise`. The network is

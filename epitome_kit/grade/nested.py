@@ -283,7 +283,8 @@ def _mean_prediction(
 def _select(x: np.ndarray, y: np.ndarray, number: int, seed: int) -> list[np.ndarray]:
     imputed = _IMPUTER.fit_transform(x)
     selectors = [FeatureSelector(keep=number, method=method, random_state=seed) for method in METHODS]
-    return [selector.fit(imputed, y).order_ for selector in selectors]
+    orders = [selector.fit(imputed, y).order_ for selector in selectors]
+    return [order if len(order) else orders[0][:1] for order in orders]  # the strongest where none is stable
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:

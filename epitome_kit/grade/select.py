@@ -20,8 +20,14 @@ from epitome_kit.metrics import auc_of_ranks
 METHODS = ("ranking", "redundancy", "stability")
 """Selection methods; see :func:`select_features`."""
 
+THRESHOLD = 0.75
+"""Share of the halves in which ``"stability"`` has to select a feature."""
+
+FALSE_SELECTIONS = 1.0
+"""Upper bound on the expected number of features that ``"stability"`` selects by chance."""
+
 _REDUNDANT = 0.9
-_DRAWS = 100
+_PAIRS = 50
 
 
 def rank_features(rows: pd.DataFrame) -> pd.Series:
@@ -66,16 +72,28 @@ def select_features(rows: pd.DataFrame, *, keep: int = 12, method: str = "rankin
         Maximum number of features. Features that are constant or have a missing value
         are never selected; a warning states how many have one.
     method : {"ranking", "redundancy", "stability"}, default="ranking"
-        The strongest features; the strongest features that are not redundant
-        (absolute Spearman correlation up to 0.9); or the features that are most
-        often among the strongest in random halves of the subjects.
+        ``"ranking"``: the strongest features. ``"redundancy"``: a correlation filter,
+        the strongest features that do not correlate with a stronger one (absolute
+        Spearman correlation up to 0.9). ``"stability"``: the features that are among
+        the strongest in at least three quarters of random halves of the subjects,
+        which may be none.
     seed : int, default=0
         Seed of the random halves.
 
     Returns
     -------
     list of str
-        Names of the features, best first.
+        Names of the features, best first. Among features without any relation to the
+        label, ``"stability"`` usually selects none, the other methods select `keep`.
+
+    Notes
+    -----
+    ``"stability"`` is the selection by complementary pairs of Shah and Samworth (2013),
+    a variant of Meinshausen and Bühlmann's. In each half, the q strongest of p features
+    are selected. The expected number of features that are selected although a half
+    selects them no more often than a random pick, with a chance of at most q / p, is at
+    most q² / ((2 :data:`THRESHOLD` - 1) p); q is the largest number for which this is
+    at most :data:`FALSE_SELECTIONS` (at least 1).
 
     Raises
     ------
@@ -88,8 +106,8 @@ def select_features(rows: pd.DataFrame, *, keep: int = 12, method: str = "rankin
 
     References
     ----------
-    Ding and Peng, J Bioinform Comput Biol 2005, doi:10.1142/S0219720005001004
     Meinshausen and Bühlmann, J R Stat Soc B 2010, doi:10.1111/j.1467-9868.2010.00740.x
+    Shah and Samworth, J R Stat Soc B 2013, doi:10.1111/j.1467-9868.2011.01034.x
     """
     columns = _training_columns(rows, "select_features")
     selector = FeatureSelector(keep=keep, method=method, random_state=seed)
@@ -112,7 +130,9 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
     Attributes
     ----------
     order_ : ndarray of int, at most `keep`
-        Selected columns, best first.
+        Selected columns, best first; ``"stability"`` may select none.
+    frequency_ : ndarray, shape (p,)
+        Share of the random halves that select each column; ``"stability"`` alone.
     classes_ : ndarray, shape (2,)
         The classes.
     n_features_in_ : int
@@ -120,8 +140,8 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
 
     References
     ----------
-    Ding and Peng, J Bioinform Comput Biol 2005, doi:10.1142/S0219720005001004
     Meinshausen and Bühlmann, J R Stat Soc B 2010, doi:10.1111/j.1467-9868.2010.00740.x
+    Shah and Samworth, J R Stat Soc B 2013, doi:10.1111/j.1467-9868.2011.01034.x
 
     Examples
     --------
@@ -183,8 +203,10 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
             order = _without_redundant(ranks, order, self.keep)
         elif self.method == "stability":
             rng = np.random.default_rng(self.random_state)
-            frequency = _selection_frequency(ranks, codes, self.keep, rng)
-            order = order[np.argsort(-frequency[order], kind="stable")]
+            self.frequency_ = np.zeros(values.shape[1])
+            self.frequency_[order] = _selection_frequency(ranks[:, order], codes, rng)
+            order = order[np.argsort(-self.frequency_[order], kind="stable")]
+            order = order[self.frequency_[order] >= THRESHOLD]
         self.order_ = order[: self.keep]
         return self
 
@@ -234,14 +256,24 @@ def _without_redundant(ranks: np.ndarray, order: np.ndarray, keep: int) -> np.nd
     return order[kept]
 
 
-def _selection_frequency(ranks: np.ndarray, labels: np.ndarray, keep: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the share of random halves in which each feature is among the `keep` strongest."""
-    labels = np.asarray(labels).astype(bool)
-    halves = np.zeros((_DRAWS, len(labels)))
-    for half in halves:
-        for group in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-            chosen = rng.choice(group, max(len(group) // 2, 1), replace=False)
-            half[chosen] = (1 if labels[group[0]] else -1) / len(chosen)
-    distance = np.abs(halves @ ranks) / (ranks.std(axis=0) + 1e-9)
-    top = np.argsort(-distance, axis=1, kind="stable")[:, :keep]
-    return np.bincount(top.ravel(), minlength=ranks.shape[1]) / _DRAWS
+def features_of_a_half(features: int) -> int:
+    """Return how many of the features each half selects, so that :data:`FALSE_SELECTIONS` is kept."""
+    return max(1, int(np.sqrt(FALSE_SELECTIONS * (2 * THRESHOLD - 1) * features)))
+
+
+def _selection_frequency(ranks: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the share of random halves in which each feature is among the strongest.
+
+    The halves come in pairs without a common subject, stratified by class. Ranks are
+    those among all subjects, which takes no label.
+    """
+    halves = np.zeros((_PAIRS, 2, len(labels)))
+    for value, sign in ((0, -1), (1, 1)):
+        members = np.flatnonzero(labels == value)
+        size = max(len(members) // 2, 1)
+        for pair, order in zip(halves, (rng.permutation(members) for _ in range(_PAIRS)), strict=True):
+            for half, chosen in zip(pair, (order[:size], order[-size:]), strict=True):
+                half[chosen] = sign / size
+    distance = np.abs(halves.reshape(2 * _PAIRS, -1) @ ranks) / (ranks.std(axis=0) + 1e-9)
+    top = np.argsort(-distance, axis=1, kind="stable")[:, : features_of_a_half(ranks.shape[1])]
+    return np.bincount(top.ravel(), minlength=ranks.shape[1]) / (2 * _PAIRS)

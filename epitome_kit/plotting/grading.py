@@ -13,10 +13,11 @@ from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, DescribedFigur
 from epitome_kit.workspace import Workspace
 
 _NAMES = {
-    "ann": "neural network",
+    "ann": "random-feature network",
     "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",
+    "perceptron": "multilayer perceptron",
 }
 _SCORES = ("balanced_accuracy", "sensitivity", "specificity", "accuracy")
 

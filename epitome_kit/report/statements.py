@@ -17,10 +17,11 @@ WORDING = {
     "normalise": "scaling of grey values",
     "deform": "a further deformation field",
     Workspace.cnn.name: "a 3-D convolutional network that describes the tumour",
-    Workspace.ann.name: "a neural network that grades",
+    Workspace.ann.name: "the mean of five random-feature networks that grade",
     "majority": "majority class",
     "logistic": "logistic regression",
     "random_forest": "random forest",
+    "perceptron": "multilayer perceptron",
 }
 """Plain names for identifiers in the files."""
 

@@ -293,7 +293,7 @@ def _dense_share(answer: object, *, weights: pd.Series) -> Check:
 
 @_exercise("seed-improvements")
 def _improvements(answer: object, *, changes: pd.DataFrame) -> Check:
-    expected = int((changes["low"] > 0).sum())
+    expected = int((changes["p"] <= 0.05).sum())
     return check_number(answer, expected, tolerance=0, what="the number of sure improvements")
 
 

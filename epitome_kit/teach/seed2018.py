@@ -1,20 +1,23 @@
 """The 2018 student project, rebuilt with its errors, so that the effect of fixing each can be measured."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from skimage.transform import resize
 
 from epitome_kit.backend import Model, keras, layers
 from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.files import PathLike
+from epitome_kit.grade.differences import corrected_t, holm
 from epitome_kit.images import load_image, new_image_like, resample, spacing_mm
 from epitome_kit.large import working_image, working_mask
 from epitome_kit.learn.model_state import reset_model, snapshot
-from epitome_kit.metrics import auc, bootstrap_change
+from epitome_kit.metrics import auc
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.pipeline import Preprocessed, registration_reference
 from epitome_kit.preprocess.registration import template_grid
@@ -258,27 +261,31 @@ def cross_validate(
     return probabilities
 
 
-def auc_change(
-    labels: np.ndarray, before: np.ndarray, after: np.ndarray, *, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return the change of the AUC between two sets of predictions for the same subjects.
+def auc_changes(labels: np.ndarray, fold_of: np.ndarray, probabilities: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return the change of the AUC from one set of predictions to the next, for the same subjects and folds.
 
     Parameters
     ----------
     labels : array of 0 and 1, shape (n,)
-    before, after : array, shape (n,)
-        Probabilities.
-    draws : int, default=2000
-        Bootstrap draws of subjects, stratified by class.
-    seed : int, default=0
+    fold_of : array of int, shape (n,)
+        The fold in which each subject was tested.
+    probabilities : dict of str to array, shape (n,)
+        Out-of-fold probabilities, by name.
 
     Returns
     -------
-    (float, float, float)
-        Change, and its 95 % interval.
+    DataFrame
+        One row per change, by the name of the later set: ``change of the AUC``, the mean
+        over the folds; ``low`` and ``high``, its 95 % interval by
+        :func:`epitome_kit.grade.differences.corrected_t`, which counts the variation
+        of training; and ``p``, corrected for the number of changes (Holm).
     """
-    rng = np.random.default_rng(seed)
-    return bootstrap_change(auc, labels, np.asarray(before), np.asarray(after), draws=draws, rng=rng)
+    tests = [np.asarray(fold_of) == fold for fold in np.unique(fold_of)]
+    aucs = [np.array([auc(labels[test], each[test]) for test in tests]) for each in probabilities.values()]
+    changes = [corrected_t(after - before) for before, after in pairwise(aucs)]
+    table = pd.DataFrame(changes, index=list(probabilities)[1:])
+    table = table.rename(columns={"difference": "change of the AUC"})
+    return table.assign(p=holm(table.p.to_numpy()))
 
 
 def _read_scan(

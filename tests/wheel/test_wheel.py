@@ -95,7 +95,7 @@ def test_the_core_grades_a_table_by_its_baselines(core, table, tmp_path):
     out = tmp_path / "graded"
     done = core("grade", table, "--label", "grade", "--id", "patient", "--repeats", 2, "--out", out, "--json")
     scores = json.loads(done.stdout)
-    assert (scores["model"], set(scores["baselines"])) == ("logistic", {"majority", "random_forest"})
+    assert (scores["model"], set(scores["baselines"])) == ("logistic", {"majority", "random_forest", "perceptron"})
     assert (scores["folds"], scores["repeats"], scores["n"]) == (5, 2, 60)
     for model in (scores, scores["baselines"]["random_forest"]):
         low, high = model["auc_ci95"]
