@@ -15,7 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 LANES := test-backends test-soak test-wheel
-.PHONY: help run labs test test-all test-release $(LANES) coverage audit lint lab book picture bench lock clean venv install
+.PHONY: help run labs test test-all test-release $(LANES) coverage audit lint lab book picture bench interval-coverage volume-coverage \
+	lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -24,7 +25,7 @@ run: venv  ## all six notebooks on the built-in cohort; the report is runs/lates
 	$(BIN)/epitome run --cohort phantom --profile quick $(ARGS)
 
 labs: venv  ## the labs of notebooks/labs, in the workspace of `make run`
-	$(BIN)/epitome run leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
+	$(BIN)/epitome run interval_coverage leakage seed_autopsy --cohort phantom --profile quick $(ARGS)
 
 PARALLEL := --numprocesses 2 --dist worksteal
 
@@ -74,6 +75,12 @@ bench: venv  ## the kit against other tools, one after the other; writes benchma
 			--build-constraints requirements-bench.lock -r requirements-bench.lock && \
 		cp requirements-bench.lock $(BENCH)/requirements.lock; }
 	for script in $(BENCHMARKS); do PYTHONPATH=. $(BENCH)/bin/python $$script || exit 1; done
+
+interval-coverage: venv  ## how often intervals and p values of `epitome grade` keep their promise; hours, resumable
+	PYTHONPATH=. $(BIN)/python benchmarks/interval_coverage.py $(ARGS)
+
+volume-coverage: venv  ## the intervals of volumes on eight cohorts of known truth; hours; benchmarks/volume_coverage.md
+	PYTHONPATH=. $(BIN)/python benchmarks/volume_coverage.py --workers 2 $(ARGS)
 
 lock: venv  ## pin the packages of pyproject.toml again; ARGS=--upgrade takes newer ones
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra all --group dev \

@@ -45,7 +45,7 @@ def draw(workspace, cohort):
         "brain alone, evenly\nbright, on a template\nof 3 mm voxels",
         "a 3D network, tested\non heads that it\nnever saw",
         f"{interval_label()} {low:.2f} to {high:.2f},\n"
-        f"best possible {scores['oracle_auc']:.2f},\nn = {scores['n']} phantoms",
+        f"oracle on latents {scores['oracle_auc']:.2f},\nn = {scores['n']} phantoms",
         f"{row.volume_ml:.0f} mL, {interval_label(VOLUME_LEVEL)}\n"
         f"{row.volume_low_ml:.0f} to {row.volume_high_ml:.0f} mL;\n"
         f"RANO {row.rano_long_mm:.0f} x {row.rano_perpendicular_mm:.0f} mm",

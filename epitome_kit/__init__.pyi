@@ -9,6 +9,7 @@ from .epitome.model import learn_epitome as learn_epitome
 from .epitome.region import extract_epitome as extract_epitome
 from .epitome.region import extract_epitomes as extract_epitomes
 from .grade.evaluate import grade_features as grade_features
+from .grade.splits import Resampling as Resampling
 from .grade.table import TableColumns as TableColumns
 from .images import resample as resample
 from .learn.train import learn_features as learn_features

@@ -17,7 +17,8 @@ from epitome_kit.io.formats import OTHER_FORMAT, as_nifti, open_scan
 from epitome_kit.io.geometry import apply_header_affine, same_grid, small_field_remark
 from epitome_kit.io.header_checks import LOST_VOXEL_SIZE, strip_header_text
 from epitome_kit.io.mask_labels import voxels_inside
-from epitome_kit.io.voxels import DAMAGE, check_values, read_voxels, unreadable
+from epitome_kit.io.voxels import DAMAGE, read_voxels, unreadable
+from epitome_kit.large import check_scan, is_large
 
 ImageLike = PathLike | nib.Nifti1Image
 """Image-like argument: a path to an image, or the image itself."""
@@ -72,10 +73,11 @@ def load_image(
         strip_header_text(placed.header)
         small = small_field_remark(placed) if voxel_size_known(placed) else None
         _warn([f"{name} {small}"] if small else [])
-    if check_voxels:
-        check_values(read_voxels(placed, where, name), where, name)
     if placed.shape != shape:
-        return nib.Nifti1Image(np.asarray(placed.dataobj).reshape(shape), placed.affine, placed.header)
+        voxels = cast("np.ndarray", placed.dataobj) if is_large(placed) else read_voxels(placed, where, name)
+        placed = nib.Nifti1Image(voxels.reshape(shape), placed.affine, placed.header)
+    if check_voxels:
+        check_scan(placed, where=where, name=name)
     return cast("nib.Nifti1Image", placed)  # a Nifti1Pair differs only in how it is saved
 
 
@@ -155,7 +157,7 @@ def load_mask(
     voxel_ml = abs(np.linalg.det(loaded.affine[:3, :3])) / 1000 if voxel_size_known(loaded) else None
     inside = voxels_inside(data, labels, where=where, name=name, voxel_ml=voxel_ml)
     _warn(f"{name} {remark}" for remark in inside.remarks)
-    return new_image_like(inside.voxels.astype(np.uint8), loaded)
+    return new_image_like(inside.voxels.view(np.uint8), loaded)
 
 
 def new_image_like(data: np.ndarray, image: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -248,8 +250,10 @@ def unit_range(data: ArrayLike) -> np.ndarray:
     values = np.asarray(data, np.float32)
     values = values - np.float32(min(values.min(), 0))
     bright = values[values > 0.1 * values.max()]
-    top = np.quantile(bright, 0.99) if bright.size else 1
-    return np.clip(values / np.float32(max(top, 1e-6)), 0, 1)
+    top = np.quantile(bright, 0.99, overwrite_input=True) if bright.size else 1
+    del bright  # a scan may be large
+    values /= np.float32(max(top, 1e-6))
+    return np.clip(values, 0, 1, out=values)
 
 
 def resample_isotropic(image: nib.Nifti1Image, spacing: float, *, multiple: int = 1) -> nib.Nifti1Image:

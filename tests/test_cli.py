@@ -206,6 +206,9 @@ def test_segment_says_what_each_scan_was_taken_for_and_keeps_it(epitome, tmp_pat
     known = {"segment_head": lambda images, out, weights: tumours}
     _stand_in(monkeypatch, "tumour.single_case", predict_scan=one_head.predict_scan, **known)
     _stand_in(monkeypatch, "plotting.scans", show_planes=lambda *args, **how: None)
+    opened = {"load_image": lambda path, **how: None, "load_mask": lambda path: None}
+    _stand_in(monkeypatch, "images", **opened)
+    _stand_in(monkeypatch, "large", working_image=lambda image, where: image, working_mask=lambda mask: mask)
     drawn = {"save_figure": lambda figure, path, text: write_text(path, ""), "is_drawn_as_now": lambda path: True}
     _stand_in(monkeypatch, "plotting.style", **drawn)
     answer = epitome("segment", "patient2_t1.nii.gz", "T2w=b.nii", "--out", tmp_path, "--json")
@@ -532,7 +535,8 @@ def test_extract_compares_the_epitome_with_its_baselines(epitome, tmp_path, monk
     assert ["0.512", "0.75", "1.25", "47"] in [line[-4:] for line in lines]
     assert "sub-002: no learned epitome; too small" in answer.stdout
     assert f"Open {workspace / 'epitomes.html'}" in answer.stdout
-    said = "AUC 0.77 (0.60 to 0.90), accuracy 0.70, majority 0.65, n = 48" if compared else "No epitomes by grade: one"
+    scored = "AUC 0.77 (0.60 to 0.90, subjects alone), accuracy 0.70, majority 0.65, n = 48"
+    said = scored if compared else "No epitomes by grade: one"
     assert said in answer.stdout
     found = json.loads(epitome("extract", tmp_path / "cohort", workspace, "--json").stdout)
     assert found["rows"][1]["note"] == "too small" and found["subjects"]["n"] == 47
@@ -543,6 +547,8 @@ def _tumours(**columns):
     table = {
         **{"participant_id": ["sub-001", "sub-002", "sub-003"], "volume_voxels": [100, 200, 300]},
         **{"volume_ml": [1.25, 2.5, 3.75], "volume_low_ml": [1.0, 2.0, 3.0], "volume_high_ml": [1.5, 3.0, 4.5]},
+        **{"volume_low_voxels": [79, 159, 239], "volume_high_voxels": [119, 239, 359]},
+        **{"reference_volume_voxels": [90, 250, np.nan]},
         **{"dice": [0.8, 0.6, np.nan], "dice_classical": [0.4, 0.5, np.nan], "reference": ["truth", "truth", None]},
         **{
             "volume_error_pct": [10.0, -20.0, np.nan],
@@ -598,11 +604,14 @@ def test_segment_answers_with_sizes_and_how_well_they_fit(epitome, segmenting, t
     row = next(line for line in told.splitlines() if "sub-002" in line)
     assert row.split() == ["sub-002", "2.5", "2", "3", "11", "0.6", "0.5"]
     assert "Dice 0.700 on average, median 0.700, n = 2, against truth" in told and "95 %" not in told
-    assert "symmetry alone 0.450; volume error 15.0 %; coverage of the 90 % interval 50%" in told
+    assert "symmetry alone 0.450; volume error 15.0 %; coverage of the 90 % interval 50%, on 2 subjects" in told
+    assert "median high / low of the 90 % interval 1.50" in told
+    assert next(line.split() for line in told.splitlines() if "small" in line)[:3] == ["small", "1", "1"]
     assert "Masks: runs/cohort_segment/masks" in told
     answer = epitome("segment", "cohort", "--json")
     found = json.loads(answer.stdout)
     assert found["summary"]["n"] == 2 and found["summary"]["coverage"] == 0.5
+    assert [each["coverage"] for each in found["intervals_of_parts"] if each["n"]] == [0.5, 1, 0]
     assert found["tumours"][2]["participant_id"] == "sub-003" and found["tumours"][2]["dice"] is None
     assert "Dice 0.700" in answer.stderr and "Masks: " in answer.stderr
 

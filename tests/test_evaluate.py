@@ -9,12 +9,12 @@ from tiny import raises_three_lines
 from epitome_kit.errors import LeakageError, collect_warnings
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.folds import assign_folds
-from epitome_kit.grade.evaluate import cross_validate, grade_features, majority, score_models
+from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, grade_features, majority
 from epitome_kit.grade.nested import _inner_folds
 from epitome_kit.grade.scores import score
 from epitome_kit.learn.probes import add_probe
 
-QUICK = {"epochs": 15}
+QUICK = {"permutations": 99}
 
 
 def _table(n=60, shift=0.0, folds=3, seed=0, columns=10):
@@ -75,7 +75,8 @@ def test_each_subject_is_predicted_once_and_the_scores_are_those_of_the_table(go
     columns = ["participant_id", "repeat", "fold", "label", "probability", "calibrated"]
     assert list(predictions.columns) == columns
     assert list(predictions.participant_id) == sorted(set(features.participant_id))
-    again = score(predictions.label, predictions.probability, predictions.calibrated)
+    effects = scores["permutation"]["design_effects"]
+    again = score(predictions.label, predictions.probability, predictions.calibrated, design_effects=effects)
     assert {name: scores[name] for name in again if name != "class_counts"} == {
         name: value for name, value in again.items() if name != "class_counts"
     }
@@ -94,9 +95,13 @@ def test_baselines_and_probes_get_the_same_scores(good):
     assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "noise"]
     assert list(scores["probes"]) == ["age"]
     for baseline in (*scores["baselines"].values(), *scores["probes"].values()):
-        assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"} <= set(baseline)
+        assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "n", "class_counts"} <= set(baseline)
     assert scores["baselines"]["logistic"]["auc"] > 0.85 and scores["baselines"]["random_forest"]["auc"] > 0.85
     assert scores["baselines"]["noise"]["auc"] < 0.75 and scores["probes"]["age"]["auc"] < 0.75
+    assert list(scores["differences"]) == ["logistic", "random_forest", "age", "noise"]
+    low, high = scores["differences"]["noise"]["difference_ci95"]
+    assert 0 < low < scores["auc"] - scores["baselines"]["noise"]["auc"] < high
+    assert scores["permutation"]["p"] == scores["permutation_p"] == 1 / (1 + scores["permutation"]["draws"])
     baselines = read_tsv(out / "baselines.tsv")
     assert set(baselines.model) == {"logistic", "random_forest", "age"} and len(baselines) == 3 * 60
 
@@ -104,7 +109,7 @@ def test_baselines_and_probes_get_the_same_scores(good):
 def test_the_majority_is_chance_whatever_the_mix():
     scores = majority(np.repeat([0, 1], [40, 20]))
     assert (scores["auc"], scores["auc_ci95"], scores["balanced_accuracy"]) == (0.5, [0.5, 0.5], 0.5)
-    assert (scores["accuracy"], scores["sensitivity"], scores["permutation_p"]) == (40 / 60, 0, 1)
+    assert (scores["accuracy"], scores["sensitivity"]) == (40 / 60, 0)
     assert scores["brier"] == pytest.approx(1 / 3 * 2 / 3)
 
 
@@ -121,7 +126,7 @@ def test_a_second_call_recalls_the_finished_folds(good, monkeypatch):
     with collect_warnings() as remarks:
         again = grade_features(given, out, oracle_auc=0.9, other_tables={"noise": _blind(table)}, **QUICK)
     assert again == scores and not remarks
-    assert len(list((out / "folds").iterdir())) == 6, "three folds of each table"
+    assert len(list((out / "folds").iterdir())) == 7, "three folds of each table, and the permutations"
     for change, words in [({"seed": 7}, "seed was 0, is 7"), ({}, "input rows of the table changed")]:
         with collect_warnings() as remarks, pytest.raises(pytest.fail.Exception):
             grade_features(given if change else given.iloc[:, ::-1], out, **{**QUICK, **change})
@@ -145,8 +150,10 @@ def test_calibration_mends_probabilities_that_balanced_training_has_bent(tmp_pat
     parts = [
         table.assign(fold=fold, role=np.where(np.arange(160) // 8 % 2 == fold, "test", "train")) for fold in (0, 1)
     ]
-    answers, _ = cross_validate(pd.concat(parts, ignore_index=True), tmp_path, baselines=False, epochs=30)
-    scores = score_models(answers)["ann"]
+    table = pd.concat(parts, ignore_index=True)
+    answers, _ = cross_validate(table, tmp_path, baselines=False, epochs=30)
+    scores = build_scoreboard(answers, table)
+    assert scores["permutation_p"] is None and scores["interval"] == "subjects alone"
     assert scores["brier"] < scores["brier_uncalibrated"] - 0.03
     assert scores["brier"] < 0.125
 

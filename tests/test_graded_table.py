@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from epitome_kit.cli import app
 from epitome_kit.files import read_json, read_tsv
 
-KEYS = {"auc", "auc_ci95", "balanced_accuracy", "brier", "permutation_p", "n", "class_counts"}
+KEYS = {"auc", "auc_ci95", "balanced_accuracy", "brier", "n", "class_counts"}
 
 
 def _write(folder, n=44, shift=2.2):
@@ -44,7 +44,7 @@ def graded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     path = _write(folder)
     options = ["--label", "status", "--id", "patient", "--probe", "age", "--positive", "mutant", "--workers", "1"]
-    deals = ["--repeats", "2", "--folds", "2", "--json", "--out", str(folder / "out")]
+    deals = ["--repeats", "2", "--folds", "2", "--permutations", "99", "--json", "--out", str(folder / "out")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("epitome_kit.grade.nested.INNER_FOLDS", 2)
         patch.setattr("epitome_kit.grade.nested.NUMBERS", (3,))
@@ -61,6 +61,8 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     assert all(set(baseline) >= KEYS for baseline in (*scores["baselines"].values(), scores["probes"]["age"]))
     assert scores["class_counts"] == {"wild": 22, "mutant": 22} and scores["positive"] == "mutant"
     assert (scores["n"], scores["folds"], scores["repeats"]) == (44, 2, 2)
+    assert set(scores["differences"]) == {"logistic", "random_forest", "age"}
+    assert scores["permutation_p"] == scores["permutation"]["p"] == 0.01 and scores["permutation"]["auc"] > 0.7
     assert scores["auc"] > 0.8 and scores["auc_ci95"][0] > 0.5
     assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]
 
@@ -126,6 +128,18 @@ def test_shuffled_labels_are_said_to_be(graded, tmp_path):
     scores = read_json(tmp_path / "scores.json")
     assert scores["shuffled"] and scores["auc_ci95"][0] < 0.55
     assert "labels were shuffled first" in (tmp_path / "model_card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_quick_says_that_its_intervals_are_too_narrow(graded, tmp_path):
+    command = [
+        part if part != str(graded[0]) else str(tmp_path) for part in graded[2] if part not in ("--permutations", "99")
+    ]
+    result = CliRunner().invoke(app, ["grade", *command, "--quick"])
+    assert result.exit_code == 0 and "too narrow" in " ".join(result.stderr.split())
+    scores, whole = read_json(tmp_path / "scores.json"), read_json(graded[0] / "scores.json")
+    assert scores["permutation_p"] is scores["permutation"] is None and scores["auc"] == whole["auc"]
+    assert np.diff(scores["auc_ci95"]) < np.diff(whole["auc_ci95"])
 
 
 def test_another_grading_in_the_folder_is_not_lost(graded):

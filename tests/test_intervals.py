@@ -13,6 +13,7 @@ from epitome_kit.tumour.intervals import (
     VOLUME_LEVEL,
     add_intervals,
     describe_volume,
+    pool_scores,
     score_volumes,
 )
 from epitome_kit.tumour.sparse_volume import estimate_volume_from_slices
@@ -39,7 +40,7 @@ def test_the_levels():
 
 
 def test_each_subject_is_calibrated_by_the_others():
-    off = score_volumes(TUMOURS)
+    off = score_volumes(TUMOURS)[:, 0]
     assert np.isnan(off[0]) and np.isfinite(off[1:]).all()
     found = add_intervals(TUMOURS)
     for row in range(21):
@@ -52,12 +53,35 @@ def test_each_subject_is_calibrated_by_the_others():
     assert pd.isna(found.covered[0]) and found.covered[1:].tolist() == held[1:].tolist() and not held.all()
 
 
-def test_a_network_brings_the_misfits_that_calibrate_it():
-    misfits = np.linspace(0.1, 1, 10).tolist()
-    found = add_intervals(TUMOURS[["volume_voxels", "volume_ml", "voxel_ml", "spread"]].iloc[[7]], misfits)
+@pytest.mark.parametrize("where", ["fold", "apart"])
+def test_nobody_is_calibrated_by_the_own_group(where):
+    groups = pd.Series(np.arange(21) % 2)
+    found = add_intervals(TUMOURS.assign(fold=groups)) if where == "fold" else add_intervals(TUMOURS, apart=groups)
+    off = score_volumes(TUMOURS)[:, 0]
+    for row in range(21):
+        others = [each for number, each in enumerate(off) if number % 2 != row % 2 and np.isfinite(each)]
+        expected = volume_interval(FOUND[row], 0.3, others, level=0.9)
+        assert tuple(found.loc[row, ["volume_low_voxels", "volume_high_voxels"]]) == pytest.approx(expected)
+
+
+def test_a_subject_of_no_group_does_not_calibrate_itself():
+    alone = add_intervals(TUMOURS, apart=pd.Series([np.nan] * 21))
+    pd.testing.assert_frame_equal(alone, add_intervals(TUMOURS))
+
+
+def test_a_network_brings_the_scores_that_calibrate_it():
+    scores = np.linspace(0.1, 1, 10).tolist()
+    found = add_intervals(TUMOURS[["volume_voxels", "volume_ml", "voxel_ml", "spread"]].iloc[[7]], scores)
     assert found.index.tolist() == [0] and pd.isna(found.covered[0])
     assert found.volume_high_voxels[0] == pytest.approx((FOUND[7] + 1) * np.exp(0.3) - 1)
     assert add_intervals(TUMOURS, []).volume_low_ml.isna().all()
+
+
+def test_pooled_scores_are_those_of_the_subjects_or_their_quantiles():
+    equal = np.repeat([[0.3], [0.1], [np.nan], [0.2]], 4, axis=1)
+    assert pool_scores(equal).tolist() == [0.1, 0.2, 0.3]
+    assert pool_scores(np.arange(12.0).reshape(4, 3)[::-1]).tolist() == [2, 5, 8, 11]
+    assert pool_scores(np.full((2, 3), np.nan)).tolist() == []
 
 
 def test_the_level_decides_the_width_and_the_label(monkeypatch):
@@ -89,4 +113,4 @@ def test_a_volume_is_worded_in_its_unit(unknown):
 def test_displays_take_their_words_from_here():
     assert size_lines({**SIZE, **COUNTED, "measured": None})[1] == describe_volume({**SIZE, **COUNTED}).interval
     chart = volume_intervals(add_intervals(TUMOURS).assign(reference_volume_ml=[np.nan, *TRUE[1:] * 0.027]))
-    assert chart.axes[0].get_title().startswith("Volume and its 90 % interval, n = 20")
+    assert chart.axes[0].get_title().startswith("Volume and its 90 % interval, n = 21")

@@ -29,7 +29,7 @@ def grade(tmp_path):
     def graded(table):
         rows = table.rename_axis("participant_id").reset_index()
         columns = ek.TableColumns(label="label", id="participant_id")
-        return ek.grade_table(rows, tmp_path / "out", columns, repeats=1, folds=2)
+        return ek.grade_table(rows, tmp_path / "out", columns, resampling=ek.Resampling(repeats=1, folds=2))
 
     return graded
 

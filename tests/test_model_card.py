@@ -58,13 +58,18 @@ def test_baselines_and_probes_stand_in_one_table_with_the_model(tmp_path):
         "baselines": {"random_forest": BASELINE},
         "probes": {"volume": {**BASELINE, "auc": 0.7}},
         "permutation_p": 0.004,
+        "permutation": {"pipeline": "ridge", "p": 0.004, "auc": 0.78, "draws": 249, "detectable_auc": 0.7},
+        "differences": {"volume": {"difference": 0.11, "difference_ci95": [-0.05, 0.27], "p": 0.2, "p_holm": 0.4}},
+        "oracle_auc_cohort": 0.93,
     }
     write_json(workspace / "scores.json", {**read_json(workspace / "scores.json"), **added})
     text = card_of(workspace)
     assert "| **this model** | 0.81 | 0.68 to 0.92 | 0.74 | 0.190 |" in text
     assert "| random forest | 0.77 | 0.62 to 0.90 | 0.70 | 0.200 |" in text
     assert "| volume alone | 0.70 |" in text
-    assert "Permutation p = 0.004" in text
+    assert "p = 0.004 for a ridge (AUC 0.78)" in text and "of 249 permutations" in text
+    assert "| volume | +0.11 | -0.05 to +0.27 | 0.400 |" in text
+    assert "expected AUC of 0.90" in text and "oracle on these 46 subjects is 0.93" in text
     assert "- Volume alone reaches an AUC of 0.70, not clearly below the model's 0.81." in text
 
 

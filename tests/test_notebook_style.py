@@ -14,7 +14,7 @@ STEPS = (
     *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),
     "06_case_report",
 )
-LABS = ("labs/leakage", "labs/seed_autopsy")
+LABS = ("labs/interval_coverage", "labs/leakage", "labs/seed_autopsy")
 FOUND = [path.stem for path in (ROOT / "notebooks").glob("0?_*.ipynb")]
 FOUND += [f"labs/{path.stem}" for path in (ROOT / "notebooks" / "labs").glob("*.ipynb")]
 PARAMETERS = {

@@ -10,7 +10,7 @@ STEPS = [
     *("01_inspect_dataset", "02_preprocess", "03_learn_cnn_features", "04_grade_with_ann", "05_extract_tumour"),
     "06_case_report",
 ]
-LABS = ["leakage", "seed_autopsy"]
+LABS = ["interval_coverage", "leakage", "seed_autopsy"]
 
 
 def test_the_steps_are_there():
@@ -48,7 +48,7 @@ def test_the_summary_is_complete(smoke_run):
 
 
 def test_every_step_left_a_described_picture(smoke_run):
-    for start in [*(step[:2] for step in STEPS), "leakage", "seed_autopsy"]:
+    for start in [*(step[:2] for step in STEPS), *LABS]:
         pictures = list((smoke_run / "figures").glob(f"{start}_*.png"))
         assert pictures, f"{start} saved no picture"
         for path in pictures:

@@ -100,7 +100,7 @@ def test_the_ratios_are_shown_by_class_beside_the_majority():
     text = words(figure)
     assert {"grade II, n = 2", "grade III, n = 2"} <= set(text)
     (title,) = [word for word in text if word.startswith("Which epitome fits better?")]
-    assert "n = 4 held-out subjects" in title and "AUC 0.75 (0.50 to 1.00), chance 0.50" in title
+    assert "n = 4 held-out subjects" in title and "AUC 0.75 (0.50 to 1.00, subjects alone), chance 0.50" in title
     assert "accuracy 0.75, majority 0.50" in title
     points = [line for line in figure.axes[0].lines if line.get_marker() in "o^"]
     assert [sorted(line.get_xdata()) for line in points] == [[-3, 1], [2, 4]]

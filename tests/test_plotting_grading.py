@@ -7,6 +7,7 @@ import pytest
 from epitome_kit.files import write_json, write_tsv
 from epitome_kit.grade.scores import score
 from epitome_kit.plotting.grading import baselines_chart, calibration_chart, grading_board
+from epitome_kit.plotting.scores import ORACLE
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def graded(tmp_path):
         "repeats": 1,
         "features": {"offered": 7},
     }
+    scores["permutation_p"] = 0.005
     write_json(tmp_path / "scores.json", scores)
     write_tsv(tmp_path / "predictions.tsv", predictions)
     write_tsv(tmp_path / "selected.tsv", pd.DataFrame({"feature": ["x" * 60, "b"], "share": [1.0, 0.4]}))
@@ -45,13 +47,13 @@ def test_every_model_stands_with_its_value_and_interval(graded):
     names = ["neural network", "majority class", "logistic regression", "age alone"]
     assert [text for text in texts if text in names] == names
     assert any(text.startswith(f"{scores['auc']:.3f}") for text in texts)
-    assert "best possible, 0.90" in texts and "n = 60" in figure.axes[0].get_title()
+    assert f"{ORACLE}, 0.90" in texts and "n = 60" in figure.axes[0].get_title()
     left = figure.axes[0].get_xlim()[0]
     assert left <= scores["baselines"]["logistic"]["auc_ci95"][0], "a baseline below chance stays inside the frame"
 
 
 def test_without_a_ceiling_none_is_drawn(graded):
-    assert not any("best possible" in text for text in _texts(baselines_chart({**graded[1], "oracle_auc": None})))
+    assert not any("oracle" in text for text in _texts(baselines_chart({**graded[1], "oracle_auc": None})))
 
 
 def test_both_curves_name_their_brier_score(graded):
@@ -66,5 +68,5 @@ def test_the_board_shows_all_of_it(graded):
     figure = grading_board(folder, title="grade")
     assert len(figure.axes) == 4
     title = figure.get_suptitle()
-    assert "n = 60 (2: 30, 3: 30)" in title and f"permutation p = {scores['permutation_p']:.4f}" in title
+    assert "n = 60 (2: 30, 3: 30)" in title and "permutation p = 0.005" in title
     assert any("…" in text and len(text) < 50 for text in _texts(figure)), "long names are shortened"

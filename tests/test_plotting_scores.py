@@ -6,7 +6,7 @@ import pytest
 from ellipsoids import words
 from scipy.integrate import trapezoid
 
-from epitome_kit.plotting.scores import confusion, dice_and_volume, reliability, roc, scoreboard
+from epitome_kit.plotting.scores import ORACLE, confusion, dice_and_volume, reliability, roc, scoreboard
 
 Y = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 P = np.array([0.1, 0.2, 0.3, 0.8, 0.4, 0.7, 0.8, 0.9])
@@ -21,12 +21,12 @@ def test_roc_names_the_area_and_its_interval():
     assert {"AUC 0.91 (0.71 to 1.00)", "ROC curve, n = 8 (4 positive)", "chance: AUC 0.50"} <= set(words(figure))
     curve = line(figure, "AUC")
     assert curve.get_xdata()[0] == 0 and curve.get_ydata()[-1] == 1
-    assert not any("best possible" in word for word in words(figure))
+    assert not any("oracle" in word for word in words(figure))
 
 
 @pytest.mark.parametrize("oracle", [0.6, 0.9])
 def test_the_curve_of_the_oracle_has_the_area_that_it_names(oracle):
-    curve = line(roc(Y, P, 0.9, (0.7, 1.0), oracle=oracle), "best possible")
+    curve = line(roc(Y, P, 0.9, (0.7, 1.0), oracle=oracle), ORACLE)
     assert trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(oracle, abs=0.01)
 
 
@@ -60,10 +60,10 @@ def test_scoreboard_sets_each_score_beside_its_baseline():
     figure = scoreboard(rows, n=106)
     text = words(figure)
     assert {"0.72  (0.62 to 0.82)", "0.70  (0.60 to 0.80)", "0.72", "Scoreboard, n = 106", "Park 2019"} <= set(text)
-    assert {"baseline", "best possible"} <= set(text)
+    assert {"baseline", ORACLE} <= set(text)
     marks = {(curve.get_marker(), *curve.get_xdata()) for curve in figure.axes[0].lines if len(curve.get_xdata()) == 1}
     assert {("|", 0.5), ("D", 0.9), ("|", 0.65), ("o", 0.72), ("o", 0.7)} == marks
-    assert "best possible" not in words(scoreboard({"Park 2019": {"value": 0.72}}))
+    assert ORACLE not in words(scoreboard({"Park 2019": {"value": 0.72}}))
 
 
 TUMOURS = pd.DataFrame(

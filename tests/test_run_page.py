@@ -87,7 +87,7 @@ def test_the_page_shows_each_score_with_its_interval_its_n_and_its_baseline(made
     _, page = made
     for phrase in (
         "0.81 95 % interval 0.68 to 0.92 n = 46",
-        "best possible on this phantom 0.90",
+        "oracle on latents (population) 0.90",
         "0.76 95 % interval 0.62 to 0.86 n = 46",
         "always the larger class 0.65",
         "WHO grade II 32",

@@ -42,7 +42,7 @@ def test_good_numbers_have_one_limit_left():
     ("changes", "words"),
     [
         ({"auc_ci95": [0.48, 0.86]}, "(0.48 to 0.86) includes 0.5"),
-        ({"permutation_p": 0.21}, "Shuffled labels did as well in 21% of the permutations."),
+        ({"permutation_p": 0.21}, "Shuffled labels did as well in 21% of the permutations"),
         ({"accuracy_ci95": [0.58, 0.81]}, "is 0.58; always predicting the larger class has an accuracy of 0.60"),
         ({"n": 48, "class_counts": {"low": 31, "high": 17}}, "n = 48 is small, with 17 of high"),
         ({"repeats": 1}, "not repeated"),

@@ -25,7 +25,7 @@ from epitome_kit.metrics import dice
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
 from epitome_kit.simulate.random_patient import random_patient
-from epitome_kit.tumour.conformal import boundary_uncertainty, nonconformity_score
+from epitome_kit.tumour.conformal import boundary_uncertainty, nonconformity_score, unseen_error
 from epitome_kit.tumour.network import build_unet, tumour_probability
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "tumour_unet.weights.h5"
@@ -105,10 +105,8 @@ def main(
         line = _evaluate(model, scans[patients:], tumours[patients:, ..., 0] > 0)
         print(f"epoch {epoch + 1}: loss {loss:.3f}, {line}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
         keras.Model(model.input, model.output).save_weights(out)  # without the optimiser
-    scores = [
-        _nonconformity(model, *pair, COMMON_SETS[n % len(COMMON_SETS)])
-        for n, pair in enumerate(zip(scans[patients:], tumours[patients:], strict=True))
-    ]
+    held_out = zip(scans[patients:], tumours[patients:], COMMON_SETS * HELD_OUT, strict=False)
+    scores, unseen = zip(*(_calibrate(model, *each) for each in held_out), strict=True)
     card = {
         "trained_on": f"{patients} simulated patients",
         "channels": CHANNELS,
@@ -116,14 +114,19 @@ def main(
         "seed": seed,
         "dice": line,
         "misfits": scores,
+        "unseen": unseen,
     }
     write_json(out.with_name("tumour_unet.json"), card)
 
 
-def _nonconformity(model: keras.Model, scans: np.ndarray, tumour: np.ndarray, kept: tuple[str, ...]) -> float:
-    """Compute the nonconformity score of the volume of one held-out patient, for some contrasts."""
+def _calibrate(model: keras.Model, scans: np.ndarray, tumour: np.ndarray, kept: tuple[str, ...]) -> tuple[float, float]:
+    """Compute the nonconformity score of one held-out patient, and the error outside its three widest slices."""
     probability = tumour_probability(model, scans.astype(np.float32) * np.isin(CHANNELS, kept))
-    return float(nonconformity_score(np.sum(probability > 0.5), np.sum(tumour > 0), boundary_uncertainty(probability)))
+    found, true = probability > 0.5, tumour[..., 0] > 0
+    middle = int(true.sum(axis=(0, 1)).argmax())
+    on = np.s_[:, :, max(middle - 1, 0) : middle + 2]
+    score = nonconformity_score(found.sum(), true.sum(), boundary_uncertainty(probability))
+    return float(score), float(unseen_error(found.sum(), true.sum(), found[on].sum(), true[on].sum()))
 
 
 def _evaluate(model: keras.Model, scans: np.ndarray, tumours: np.ndarray) -> str:

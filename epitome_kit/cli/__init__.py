@@ -165,18 +165,18 @@ def strip(
     - `epitome strip t1.nii.gz --mask mask.nii.gz --method fsl`
     """
     from epitome_kit.images import load_image, new_image_like, require_nifti_name, save_image
+    from epitome_kit.large import masked_voxels
     from epitome_kit.lock import file_lock
     from epitome_kit.preprocess.skull_stripping import STRIPPED_BEFORE, strip_with_warnings
 
     for path in filter(None, (mask, brain)):
         require_nifti_name(path, where="strip")
-    head = load_image(image, where="strip", trust=trust)
+    head = load_image(image, where="strip", trust=trust, check_voxels=False)
     with file_lock(mask, "strip"):
         found, taken_as, remarks = strip_with_warnings(head, method)
         save_image(found, mask)
         if brain:
-            inside = found.get_fdata() > 0
-            save_image(new_image_like((head.get_fdata() * inside).astype("float32"), head), brain)
+            save_image(new_image_like(masked_voxels(head, found, where="strip"), head), brain)
     if taken_as == STRIPPED_BEFORE:
         say("The scan seems to be skull-stripped already: everything but air was kept.", err=True)
     for text in remarks:
@@ -216,6 +216,12 @@ def grade(
             "--shuffle", help="Shuffle the labels first: the interval of the AUC includes 0.5 for 19 of 20 seeds."
         ),
     ] = False,
+    permutations: Annotated[
+        int, typer.Option(help="Permutations of the labels that train again, at least 99.", min=99)
+    ] = 199,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="No permutations: no p value, and intervals that are too narrow.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     workers: Workers = 2,
     scheduler: Scheduler = None,
@@ -225,8 +231,10 @@ def grade(
 
     Feature selection, scaling, the neural network and its calibration are fitted
     inside each training fold. The scores are compared with the majority class, a
-    logistic regression and a random forest on the same folds. Missing values and
-    constant columns are allowed. Finished folds are kept: repeat the command to
+    logistic regression and a random forest on the same folds. A p value and the
+    intervals are from permutations of the labels, each of which trains a simpler
+    pipeline again; `--quick` leaves them out. Missing values and constant columns
+    are allowed. Finished folds are kept: repeat the command to
     continue after an interruption.
 
     IDs and row numbers are never features. Possible leakage is an error: a person
@@ -240,6 +248,7 @@ def grade(
     - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
+    from epitome_kit.grade.splits import Resampling
     from epitome_kit.grade.table import TableColumns
     from epitome_kit.report.graded_table import grade_table
 
@@ -254,7 +263,15 @@ def grade(
         no_group=no_group,
         allow_leak=allow_leak or (),
     )
-    scores = grade_table(table, out, columns, repeats=repeats, folds=folds, shuffle=shuffle, seed=seed, workers=workers)
+    scores = grade_table(
+        table,
+        out,
+        columns,
+        resampling=Resampling(repeats=repeats, folds=folds, permutations=0 if quick else permutations),
+        shuffle=shuffle,
+        seed=seed,
+        workers=workers,
+    )
     show_grading(scores, out, as_json)
 
 

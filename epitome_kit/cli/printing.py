@@ -30,7 +30,9 @@ _FIT = {
     "dice_mean_ci95": "{score_interval} {dice_mean_ci95[0]:.3f} to {dice_mean_ci95[1]:.3f}",
     "dice_classical_mean": "symmetry alone {dice_classical_mean:.3f}",
     "volume_error_pct_median": "volume error {volume_error_pct_median:.1f} %",
-    "coverage": "coverage of the {volume_interval} {coverage:.0%}",
+    "coverage": "coverage of the {volume_interval} {coverage:.0%}, on {coverage_n} subjects that did not calibrate it",
+    "coverage_sd": "sd over folds {coverage_sd:.0%}",
+    "interval_ratio_median": "median high / low of the {volume_interval} {interval_ratio_median:.2f}",
 }
 
 
@@ -208,15 +210,18 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
     as_json : bool
         Print JSON instead of a table.
     """
-    from epitome_kit.report.statements import describe_columns
+    from epitome_kit.report.statements import describe_columns, describe_uncertainty
     from epitome_kit.workspace import Workspace
 
     run = Workspace(folder)
     probes = {f"{name} alone": each for name, each in scores["probes"].items()}
     leading = "neural network" if scores["model"] == "ann" else scores["model"]
     models = {leading: scores, **scores["baselines"], **probes}
-    header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", "permutation p")
-    rows = [(name.replace("_", " "), *_graded(each)) for name, each in models.items()]
+    apart = {
+        f"{name} alone" if name in scores["probes"] else name: each for name, each in scores["differences"].items()
+    }
+    header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", f"AUC of {leading} less this", "p (Holm)")
+    rows = [(name.replace("_", " "), *_graded(each), *_apart(apart.get(name))) for name, each in models.items()]
     show(scores, as_json, rows, header=header)
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
@@ -224,7 +229,7 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
     noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
     say(f"Positive: {scores['positive']}", err=as_json)
     say(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
-    for text in describe_columns(source):
+    for text in (*describe_uncertainty(scores), *describe_columns(source)):
         say(text, err=as_json)
     say(f"Open {run.scoreboard} and {run.model_card}", err=as_json)
 
@@ -244,12 +249,13 @@ def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "
         For one subject: file, contrast and evidence of each scan.
     """
     from epitome_kit.tumour.intervals import VOLUME_LEVEL
-    from epitome_kit.tumour.segment import summarise
+    from epitome_kit.tumour.summary import coverage_of_parts, summarise
 
-    summary = summarise(tumours)
+    summary, parts = summarise(tumours), coverage_of_parts(tumours)
     if as_json:
         rows = json.loads(tumours.to_json(orient="records"))
-        result = {"summary": summary or None, "tumours": rows}
+        parts_of = json.loads(parts.to_json(orient="records"))
+        result = {"summary": summary or None, "intervals_of_parts": parts_of, "tumours": rows}
         show(result if scans is None else result | {"scans": scans}, as_json, ())
     else:
         unit = "ml" if tumours.volume_ml.notna().any() else "voxels"
@@ -260,6 +266,8 @@ def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "
         labels = {"score_interval": interval_label(), "volume_interval": interval_label(VOLUME_LEVEL)}
         texts = (text.format(**summary, **labels) for name, text in _FIT.items() if name in summary)
         say("; ".join(texts), err=as_json)
+    if len(parts) and not as_json:
+        show_frame(parts.round(2), False)
     show_warnings(tumours)
     say(f"Masks: {folder / 'masks'}", err=as_json)
 
@@ -290,9 +298,10 @@ def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: 
         say(f"No epitomes by {scores['target']}: {classes['reason']}", err=as_json)
     else:
         low, high = classes["auc_ci95"]
-        auc = f"{scores['target']} by log-likelihood ratio: AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f})"
+        auc = f"AUC {classes['auc']:.2f} ({low:.2f} to {high:.2f}, subjects alone)"
         majority = f"accuracy {classes['accuracy']:.2f}, majority {classes['majority_accuracy']:.2f}"
-        say(f"{auc}, {majority}, n = {classes['n']}", err=as_json)
+        ratio = f"{scores['target']} by log-likelihood ratio"
+        say(f"{ratio}: {auc}, {majority}, n = {classes['n']}", err=as_json)
     for row in table.dropna(subset="note").itertuples():
         say(f"{row.participant_id}: no learned epitome; {row.note}", err=as_json)
     say(f"Open {folder / 'epitomes.html'}", err=as_json)
@@ -301,7 +310,14 @@ def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: 
 def _graded(scores: "Json") -> tuple[str, ...]:
     low, high = scores["auc_ci95"]
     figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])
-    return (*(f"{each:.3f}" if isinstance(each, float) else each for each in figures), f"{scores['permutation_p']:.4f}")
+    return tuple(f"{each:.3f}" if isinstance(each, float) else each for each in figures)
+
+
+def _apart(comparison: "Json | None") -> tuple[str, str]:
+    if comparison is None:
+        return "", ""
+    low, high = comparison["difference_ci95"]
+    return f"{comparison['difference']:+.3f} ({low:+.2f} to {high:+.2f})", f"{comparison['p_holm']:.3f}"
 
 
 def _with_unit(name: str, value: float | bool) -> tuple[str, str]:

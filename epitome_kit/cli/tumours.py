@@ -169,6 +169,8 @@ def _segment_scans(
     import pandas as pd
 
     from epitome_kit.files import write_tsv
+    from epitome_kit.images import load_image, load_mask
+    from epitome_kit.large import working_image, working_mask
     from epitome_kit.plotting.scans import show_planes
     from epitome_kit.plotting.style import is_drawn_as_now, save_figure
     from epitome_kit.resume import made_from
@@ -186,7 +188,9 @@ def _segment_scans(
     picture = Workspace(out).figures / f"{name}_tumour.png"
     record = made_from(picture, Path(images[contrast]), mask_path(out, name))
     if not (record.valid() and is_drawn_as_now(picture)):
-        figure = show_planes({contrast: images[contrast]}, {"tumour": mask_path(out, name)}, title=name)
+        scan = working_image(load_image(images[contrast], check_voxels=False), where="segment")
+        mask = working_mask(load_mask(mask_path(out, name)))
+        figure = show_planes({contrast: scan}, {"tumour": mask}, title=name)
         save_figure(figure, picture, f"The {contrast} of {name} with its tumour outlined.")
         record.finish()
     scans = [{"file": str(path), "contrast": name, "evidence": why} for name, (path, why) in judged.items()]

@@ -7,6 +7,7 @@ from .select import rank_features as rank_features
 from .select import select_features as select_features
 from .single_case import find_trained_run as find_trained_run
 from .single_case import grade_head as grade_head
+from .splits import Resampling as Resampling
 from .splits import make_repeated_folds as make_repeated_folds
 from .splits import shuffle_labels as shuffle_labels
 from .table import TableColumns as TableColumns

@@ -14,7 +14,9 @@ from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import Json, PathLike, whole_file, write_json, write_tsv
 from epitome_kit.grade.baselines import BASELINES
+from epitome_kit.grade.compare import Predictions, compare
 from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_network
+from epitome_kit.grade.permutation import DRAWS, Permutations, permute_table
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
@@ -30,10 +32,10 @@ def grade_features(
     out: PathLike,
     *,
     target: str = "grade",
-    epochs: int = 30,
     seed: int = 0,
     oracle_auc: float | None = None,
     other_tables: Mapping[str, pd.DataFrame] | None = None,
+    permutations: int = DRAWS,
     workers: int = 1,
 ) -> Json:
     """Select features, train the ANN and score it, fold by fold.
@@ -56,23 +58,23 @@ def grade_features(
         in ``ann.json``).
     target : {"grade", "codeletion"}, default="grade"
         Label to predict, which names the classes.
-    epochs : int, default=30
-        Number of training steps of the network.
     seed : int, default=0
-        Seed of selection, inner folds, networks, bootstrap and permutations.
+        Seed of selection, inner folds, networks and permutations.
     oracle_auc : float, default=None
         Upper limit of the AUC of any model, known for phantoms.
     other_tables : dict of str to DataFrame, default=None
         Other tables of the same folds, by name; each is graded by the same network
         and listed as a baseline.
+    permutations : int, default=199
+        Number of permutations of the labels that train again, for the p value and the
+        intervals; 0 leaves them out, and intervals count test subjects alone.
     workers : int, default=1
         Number of processes.
 
     Returns
     -------
     dict
-        Contents of ``scores.json``: see :func:`epitome_kit.grade.scores.score`; also
-        ``baselines`` and ``probes``, with the same keys for each.
+        Contents of ``scores.json``: see :func:`build_scoreboard`.
 
     Raises
     ------
@@ -107,13 +109,15 @@ def grade_features(
     >>> scores["n"], scores["folds"], scores["auc"] > 0.7
     (24, 2, True)
     """
-    grade = partial(cross_validate, out=Path(out), epochs=epochs, seed=seed, workers=workers)
+    grade = partial(cross_validate, out=Path(out), seed=seed, workers=workers)
     features = features[features.label.notna()]
     results, settings = grade(features)
-    scores = build_scoreboard(results, features, seed=seed)
-    for name, table in (other_tables or {}).items():
-        others, _ = grade(table[table.label.notna()], baselines=False, name=name)
-        scores["baselines"][name] = score_models(others, seed)[scores["model"]]
+    others = {
+        name: grade(table[table.label.notna()], baselines=False, name=name)[0]
+        for name, table in (other_tables or {}).items()
+    }
+    permuted = permute_table(features, out, draws=permutations, seed=seed, workers=workers)
+    scores = build_scoreboard(results, features, others=others, permutations=permuted, seed=seed)
     names = list(map(str, TARGETS[target]))
     scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
     scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
@@ -142,7 +146,9 @@ def cross_validate(
         :func:`epitome_kit.grade.nested.grade_fold`.
     out : Path
         Workspace, whose ``folds/`` has the finished folds.
-    epochs, seed, workers
+    epochs : int, default=30
+        Number of training steps of the network.
+    seed, workers
         As for :func:`grade_features`.
     baselines : bool, default=True
         Whether to train baselines and probes as well.
@@ -171,7 +177,14 @@ def cross_validate(
     return for_each(grade, jobs, title=title, workers=workers), settings
 
 
-def build_scoreboard(results: Sequence[Json], table: pd.DataFrame, *, seed: int = 0) -> Json:
+def build_scoreboard(
+    results: Sequence[Json],
+    table: pd.DataFrame,
+    *,
+    others: Mapping[str, Sequence[Json]] | None = None,
+    permutations: Permutations | None = None,
+    seed: int = 0,
+) -> Json:
     """Build the scoreboard from the results of all folds.
 
     Parameters
@@ -180,30 +193,43 @@ def build_scoreboard(results: Sequence[Json], table: pd.DataFrame, *, seed: int 
         From :func:`cross_validate`.
     table : DataFrame
         Table that was graded.
+    others : dict of str to list of dict, default=None
+        Results of the same model on other tables, by name.
+    permutations : Permutations, default=None
+        Of the table, for p value and intervals; None if there are none.
     seed : int, default=0
-        Seed of bootstrap and permutations.
+        Seed of the grading, which is recorded.
 
     Returns
     -------
     dict
-        ``model``, the name of the primary model, and its scores; ``baselines`` and
-        ``probes`` with the same keys for each; ``folds``, ``repeats``,
-        ``seed``, ``features`` and ``selection``.
+        ``model``, the name of the primary model, and its scores, as from
+        :func:`epitome_kit.grade.scores.score`; ``baselines`` and ``probes`` with the same
+        keys for each; ``differences`` in AUC to each of them, as from
+        :func:`epitome_kit.grade.compare.compare`; ``permutation_p`` and ``permutation``,
+        as from :meth:`epitome_kit.grade.permutation.Permutations.describe`; ``folds``,
+        ``repeats``, ``seed``, ``features`` and ``selection``.
     """
-    scored = score_models(results, seed)
-    primary = next(iter(scored))
+    found = _predictions(results)
+    primary, (own, _) = next(iter(found.items()))
+    added = {name: _predictions(each)[primary] for name, each in (others or {}).items()}
+    effects = permutations.design_effects if permutations else None
+    scored = {name: _score(*each, effects) for name, each in {**found, **added}.items()}
+    compared = {name: each for name, (each, _) in {**found, **added}.items() if name != primary}
     selections = [each for result in results for each in result["selected"]]
     numbers = pd.Series([each["number"] for each in selections if each["method"] == METHODS[0]])
-    subjects = pd.concat([result["predictions"] for result in results]).groupby("participant_id").first()
     repeats = table["repeat"].nunique() if "repeat" in table else 1
     return {
         "model": primary,
         **scored[primary],
+        "permutation_p": permutations.p if permutations else None,
+        "permutation": permutations.describe(own.labels) if permutations else None,
         "baselines": {
-            "majority": majority(subjects.label, subjects.get(GROUP)),
-            **{name: scored[name] for name in BASELINES if name in scored and name != primary},
+            "majority": majority(own.labels, own.groups),
+            **{name: scored[name] for name in (*BASELINES, *added) if name in scored and name != primary},
         },
         "probes": {name: scored[name] for name in probe_columns(table)},
+        "differences": compare(own, compared, design_effect=effects["auc"] if effects else 1.0),
         "folds": int(table.fold.nunique()),
         "repeats": int(repeats),
         "seed": seed,
@@ -214,25 +240,6 @@ def build_scoreboard(results: Sequence[Json], table: pd.DataFrame, *, seed: int 
             "chosen": {str(number): int(count) for number, count in numbers.value_counts().items()},
         },
     }
-
-
-def score_models(results: Sequence[Json], seed: int = 0) -> dict[str, Json]:
-    """Score every model.
-
-    Parameters
-    ----------
-    results : list of dict
-        From :func:`cross_validate`.
-    seed : int, default=0
-        Seed of bootstrap and permutations.
-
-    Returns
-    -------
-    dict of str to dict
-        Scores by name of the model.
-    """
-    predictions = pd.concat([result["predictions"] for result in results])
-    return {name: _score_model(rows, seed) for name, rows in predictions.groupby("model", sort=False)}
 
 
 def majority(labels: ArrayLike, groups: ArrayLike | None = None) -> Json:
@@ -251,7 +258,8 @@ def majority(labels: ArrayLike, groups: ArrayLike | None = None) -> Json:
         Scores as from :func:`epitome_kit.grade.scores.score`.
     """
     labels = np.asarray(labels, int)
-    return score(labels, np.full(len(labels), labels.mean()), groups=groups)
+    constant = {"auc_ci95": [0.5, 0.5], "balanced_accuracy_ci95": [0.5, 0.5]}
+    return score(labels, np.full(len(labels), labels.mean()), groups=groups) | constant
 
 
 def save_grading(out: Path, results: Sequence[Json], scores: Json, rows: pd.DataFrame, settings: Settings) -> None:
@@ -310,10 +318,20 @@ def _grade_once(job: tuple[pd.DataFrame, Record], settings: Settings) -> Json:
     return {**result, "predictions": pd.DataFrame(result["predictions"])}
 
 
-def _score_model(rows: pd.DataFrame, seed: int) -> Json:
-    wide = rows.pivot(index="participant_id", columns="repeat")
-    groups = wide[GROUP].iloc[:, 0] if GROUP in rows else None
-    return score(wide["label"].iloc[:, 0], wide["probability"].T, wide["calibrated"].T, groups=groups, seed=seed)
+def _predictions(results: Sequence[Json]) -> dict[str, tuple[Predictions, np.ndarray]]:
+    """Return the out-of-fold probabilities of each model, and the calibrated ones, subjects sorted by name."""
+    found = {}
+    rows = pd.concat([result["predictions"] for result in results])
+    for name, part in rows.groupby("model", sort=False):
+        wide = part.pivot(index="participant_id", columns="repeat")
+        groups = wide[GROUP].iloc[:, 0].to_numpy() if GROUP in part else None
+        raw = Predictions(wide["label"].iloc[:, 0].to_numpy(int), wide["probability"].to_numpy().T, groups)
+        found[str(name)] = raw, wide["calibrated"].to_numpy().T
+    return found
+
+
+def _score(raw: Predictions, calibrated: np.ndarray, effects: Mapping[str, float] | None) -> Json:
+    return score(raw.labels, raw.probabilities, calibrated, groups=raw.groups, design_effects=effects)
 
 
 def _selection_counts(results: Sequence[Json]) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 import gzip
 import zlib
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +17,8 @@ DAMAGE = (
 """Exceptions that nibabel raises for damaged files."""
 
 _LARGEST_VALUE = 1e15
+
+T = TypeVar("T")
 
 
 def unreadable(where: str, name: str, error: BaseException) -> ImageError:
@@ -54,40 +58,53 @@ def read_voxels(image: nib.spatialimages.SpatialImage, where: str, name: str) ->
     return data
 
 
-def check_values(data: np.ndarray, where: str, name: str) -> None:
-    """Check that the voxels of a scan are finite and vary.
+def checked(parts: Iterable[tuple[T, np.ndarray]], where: str, name: str) -> Iterator[tuple[T, np.ndarray]]:
+    """Pass on the parts of a scan, and check at the end that its voxels are finite and vary.
 
     Parameters
     ----------
-    data : ndarray
-        Real numbers.
+    parts : iterable of (object, ndarray)
+        Places and real numbers.
     where, name : str
         The step and the file to name in an error.
+
+    Yields
+    ------
+    object, ndarray
+        The same.
 
     Raises
     ------
     ImageError
         NaN, infinity, values beyond 1e15, or a constant volume.
     """
-    bad = data.size - np.count_nonzero(np.isfinite(data)) if data.dtype.kind == "f" else 0
+    size, bad, lows, highs = 0, 0, [], []
+    for place, data in parts:
+        yield place, data
+        size += data.size
+        lows.append(data.min())
+        highs.append(data.max())
+        if not (np.isfinite(lows[-1]) and np.isfinite(highs[-1])):
+            bad += data.size - int(np.count_nonzero(np.isfinite(data)))
     if bad:
         raise ImageError(
             where,
             "finite voxels",
-            f"{bad} of {data.size} voxels NaN or infinite in {name}",
+            f"{bad} of {size} voxels NaN or infinite in {name}",
             "replace them with `numpy.nan_to_num`, or export the scan again",
         )
-    if data.dtype.kind == "f" and max(abs(data.min()), abs(data.max())) > _LARGEST_VALUE:
+    low, high = np.min(lows), np.max(highs)
+    if low.dtype.kind == "f" and max(abs(low), abs(high)) > _LARGEST_VALUE:
         raise ImageError(
             where,
             f"voxels of at most {_LARGEST_VALUE:g}",
-            f"values from {data.min():g} to {data.max():g} in {name}",
+            f"values from {low:g} to {high:g} in {name}",
             "check the scaling in its header, or export the scan again",
         )
-    if data.size and data.min() == data.max():
+    if low == high:
         raise ImageError(
             where,
             "a volume with contrast",
-            f"every voxel equal to {data.flat[0]} in {name}",
+            f"every voxel equal to {low} in {name}",
             "check that the right series was exported",
         )

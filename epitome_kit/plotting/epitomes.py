@@ -242,7 +242,7 @@ def ratio_chart(
     )
     axes.grid(axis="x")
     low, high = scores["auc_ci95"]
-    summary = f"AUC {scores['auc']:.2f} ({low:.2f} to {high:.2f}), chance 0.50"
+    summary = f"AUC {scores['auc']:.2f} ({low:.2f} to {high:.2f}, subjects alone), chance 0.50"
     summary += f"; accuracy {scores['accuracy']:.2f}, majority {scores['majority_accuracy']:.2f}"
     axes.set_title(f"{title} n = {len(ratios)} held-out subjects\n{summary}")
     return figure

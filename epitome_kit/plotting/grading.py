@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.files import Json, PathLike, read_json, read_tsv
+from epitome_kit.plotting.scores import ORACLE
 from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, DescribedFigure, in_house_style, new_figure
 from epitome_kit.workspace import Workspace
 
@@ -98,7 +99,9 @@ def grading_board(folder: PathLike, *, title: str) -> DescribedFigure:
     chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     splits = f"{scores['folds']} folds, {scores['repeats']} repeat{'s' * (scores['repeats'] > 1)}"
-    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {splits}; permutation p = {scores['permutation_p']:.4f}")
+    p = scores.get("permutation_p")
+    test = "no permutations" if p is None else f"permutation p = {p:.3f}"
+    figure.suptitle(f"{title}: n = {scores['n']} ({counts}); {splits}; {test}")
     return figure
 
 
@@ -119,7 +122,7 @@ def _draw_baselines(axes: Axes, rows: dict[str, Json], scores: Json) -> None:
     axes.axvline(0.5, color=GREY, ls="--", lw=1)
     if scores.get("oracle_auc"):
         axes.axvline(scores["oracle_auc"], color=ORANGE, ls="-.", lw=1.6)
-        label = f"best possible, {scores['oracle_auc']:.2f}"
+        label = f"{ORACLE}, {scores['oracle_auc']:.2f}"
         axes.text(scores["oracle_auc"] - 0.01, len(rows) - 0.55, label, ha="right", color="#8A5F00", size=9)
     axes.set_yticks(range(len(rows)), rows)
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(min(0.3, *(row["auc_ci95"][0] for row in rows.values())), 1))

@@ -12,6 +12,9 @@ from epitome_kit.confidence import SCORE_LEVEL, interval_label
 from epitome_kit.files import Json
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, DescribedFigure, in_house_style, new_figure
 
+ORACLE = "oracle on latents (population)"
+"""Label of the expected score of a classifier that knows the latent variables of phantoms."""
+
 
 @in_house_style
 def roc(
@@ -36,8 +39,8 @@ def roc(
     ci : (float, float)
         95 % interval of the AUC.
     oracle : float, optional
-        AUC of the best possible classifier, drawn as the curve of two normal
-        distributions of equal variance.
+        Expected AUC of a classifier that knows the latent variables of phantoms, drawn as
+        the curve of two normal distributions of equal variance.
     title : str, default="ROC curve"
 
     Returns
@@ -51,7 +54,7 @@ def roc(
     if oracle is not None:
         grid = np.linspace(1e-4, 1 - 1e-4, 200)
         best = norm.cdf(norm.ppf(grid) + np.sqrt(2) * norm.ppf(oracle))
-        axes.plot(grid, best, color=ORANGE, ls="-.", lw=1.6, label=f"best possible: AUC {oracle:.2f}")
+        axes.plot(grid, best, color=ORANGE, ls="-.", lw=1.6, label=f"{ORACLE}: AUC {oracle:.2f}")
     axes.step(false, true, where="post", color=BLUE, lw=2.2, label=f"AUC {auc:.2f} ({ci[0]:.2f} to {ci[1]:.2f})")
     axes.set(
         xlabel="false positives: 1 − specificity",
@@ -168,7 +171,8 @@ def scoreboard(rows: Mapping[str, Json], *, n: int | None = None, title: str = "
     ----------
     rows : dict of str to dict
         By name of the score: ``value``; optionally ``ci`` (low, high),
-        ``baseline`` (chance, or the majority class) and ``ceiling``.
+        ``baseline`` (chance, or the majority class) and ``ceiling``, the expected score
+        of a classifier that knows the latent variables of phantoms.
     n : int, optional
         Number of subjects, for the title.
     title : str, default="Scoreboard"
@@ -178,7 +182,7 @@ def scoreboard(rows: Mapping[str, Json], *, n: int | None = None, title: str = "
     DescribedFigure
     """
     figure, ((axes,),) = new_figure(size=(8.4, 1.3 + 0.42 * len(rows)))
-    marks = {"baseline": ("|", GREY, "baseline"), "ceiling": ("D", ORANGE, "best possible")}
+    marks = {"baseline": ("|", GREY, "baseline"), "ceiling": ("D", ORANGE, ORACLE)}
     for place, row in enumerate(rows.values()):
         value, (low, high) = row["value"], row.get("ci") or (row["value"], row["value"])
         axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")

@@ -5,6 +5,7 @@ import pandas as pd
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, DescribedFigure, in_house_style, new_figure
+from epitome_kit.tumour.coverage import interval_ratio
 from epitome_kit.tumour.intervals import VOLUME_LEVEL
 
 _TITLE = f"Volume and its {interval_label(VOLUME_LEVEL)}"
@@ -40,41 +41,50 @@ def compare_segmentations(tumours: pd.DataFrame, *, title: str = "Network and sy
 
 @in_house_style
 def volume_intervals(tumours: pd.DataFrame, *, title: str = _TITLE) -> DescribedFigure:
-    """Draw the interval and the reference of each volume, in order of size.
+    """Draw the interval of each volume, and the reference where the whole tumour is known, in order of size.
 
     Parameters
     ----------
     tumours : DataFrame
-        Table returned by :func:`epitome_kit.segment_cohort`. For sparse
-        annotation the intervals are those of the annotated slices.
+        Table returned by :func:`epitome_kit.segment_cohort`; subjects without an interval
+        are left out.
     title : str, default="Volume and its 90 % interval"
 
     Returns
     -------
     DescribedFigure
-        Blue: intervals that contain the reference; red: the others.
+        Blue: intervals that contain the reference; red: the others; grey: those of
+        subjects whose whole tumour is not known. The title gives the median ratio of the
+        limits next to the coverage, of subjects that did not calibrate the intervals.
     """
-    scored = tumours.dropna(subset=["covered"]).sort_values("reference_volume_voxels")
-    factor = (scored.volume_high_voxels + 1) / (scored.volume_voxels + 1)
-    in_ml = scored.reference_volume_ml.notna().all() and len(scored)
-    unit = (scored.reference_volume_ml / scored.reference_volume_voxels) if in_ml else 1.0
-    reference, found = scored.reference_volume_voxels * unit, scored.compared_volume_voxels * unit
-    low = ((scored.compared_volume_voxels + 1) / factor - 1).clip(lower=0) * unit
-    high = ((scored.compared_volume_voxels + 1) * factor - 1) * unit
-    covered = scored.covered.astype(bool).to_numpy()
-    place = np.arange(1, len(scored) + 1)
+    shown = tumours.dropna(subset=["volume_high_voxels"]).reset_index(drop=True)
+    sizes = shown.reference_volume_voxels.where(shown.covered.notna(), shown.volume_voxels)
+    shown = shown.loc[sizes.sort_values().index]
+    unit = "ml" if len(shown) and shown.volume_ml.notna().all() else "voxels"
+    covered, place = shown.covered, np.arange(1, len(shown) + 1)
+    low, high, found = (shown[f"volume_{part}{unit}"].to_numpy(float) for part in ("low_", "high_", ""))
     figure, ((axes,),) = new_figure(size=(9.6, 4.1))
-    for inside, colour, name in ((True, BLUE, "contains the reference"), (False, RED, "misses it")):
-        where = covered == inside
-        axes.vlines(place[where], low[where], high[where], color=colour, lw=2.4, label=f"{name}: {where.sum()}")
-        axes.plot(place[where], found[where], "o", color=colour, ms=4)
-    axes.plot(place, reference, "_", color="black", ms=9, mew=2, label="reference")
+    for chosen, colour, name in (
+        (covered.eq(True), BLUE, "contains the reference"),
+        (covered.eq(False), RED, "misses it"),
+        (covered.isna(), GREY, "whole volume unknown"),
+    ):
+        if chosen.any():
+            where = chosen.to_numpy()
+            axes.vlines(place[where], low[where], high[where], color=colour, lw=2.4, label=f"{name}: {where.sum()}")
+            axes.plot(place[where], found[where], "o", color=colour, ms=4)
+    tested = covered.notna().to_numpy()
+    if tested.any():
+        reference = shown[f"reference_volume_{unit}"].to_numpy(float)[tested]
+        axes.plot(place[tested], reference, "_", color="black", ms=9, mew=2, label="reference")
     if (low > 0).all():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
-    axes.set(xlabel="subjects, smallest tumour first", ylabel=f"volume ({'mL' if in_ml else 'voxels'})")
+    axes.set(xlabel="subjects, smallest tumour first", ylabel=f"volume ({'mL' if unit == 'ml' else 'voxels'})")
     axes.grid(axis="y")
-    axes.legend(loc="lower right")
-    coverage = f", coverage {covered.mean():.0%}" if len(covered) else ""
-    axes.set_title(f"{title}, n = {len(scored)}{coverage}")
+    if len(shown):
+        axes.legend(loc="lower right")
+    width = [f"median high / low {interval_ratio(shown).median():.2f}"] if len(shown) else []
+    coverage = [f"coverage {covered[tested].astype(bool).mean():.0%} (n = {tested.sum()})"] if tested.any() else []
+    axes.set_title(", ".join([title, f"n = {len(shown)}", *width, *coverage]))
     return figure

@@ -139,8 +139,8 @@ def coverage_warnings(scans: Mapping[str, tuple[nib.Nifti1Image, np.ndarray]], b
     """
     inside, found = np.asarray(brain.dataobj) > 0, []
     for name, (scan, to_template) in scans.items():
-        ones = nib.Nifti1Image(np.ones(scan.shape, np.float32), scan.affine)
-        shown = np.asarray(resample(ones, brain.affine, brain.shape, transform=to_template).dataobj)[inside] > _INSIDE
+        carried = resample(_ones(scan), brain.affine, brain.shape, transform=to_template)
+        shown = np.asarray(carried.dataobj)[inside] > _INSIDE
         if inside.any() and shown.mean() < _MIN_COVERAGE:
             found.append(f"{name}: the scan shows only {shown.mean():.0%} of the brain.")
     return found
@@ -176,8 +176,12 @@ def _shell(brain: np.ndarray, distance: float) -> np.ndarray:
 
 def _field_of_view(image: nib.Nifti1Image, small: nib.Nifti1Image) -> np.ndarray:
     """Return the voxels of the coarse grid that lie within the scan."""
-    ones = nib.Nifti1Image(np.ones(image.shape, np.float32), image.affine)
-    return np.asarray(resample(ones, small.affine, small.shape, order=0).dataobj) > _INSIDE
+    return np.asarray(resample(_ones(image), small.affine, small.shape, order=0).dataobj) > _INSIDE
+
+
+def _ones(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Return an image of ones on the grid of another one, without memory for its voxels."""
+    return nib.Nifti1Image(np.broadcast_to(np.float32(1), image.shape), image.affine)
 
 
 def _touched_area(mask: nib.Nifti1Image) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample_isotropic, unit_range
+from epitome_kit.large import bounding_box, label_sizes, whole_mask, working_image
 
 _ABOVE_DARK = 0.1
 _TAIL, _MAX_RANGES_BELOW, _MAX_RANGES_ABOVE = 0.001, 1.0, 4.0
@@ -79,7 +80,9 @@ def cut_outliers(data: np.ndarray) -> tuple[np.ndarray, int]:
     count = int(np.count_nonzero(below) + np.count_nonzero(above))
     if not (spread and count):
         return data, 0
-    return np.where(below, low, np.where(above, high, data)).astype(np.float32), count
+    clipped = data.astype(np.float32)
+    clipped[below], clipped[above] = low, high
+    return clipped, count
 
 
 def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -96,7 +99,7 @@ def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
         part of the scan is clearly darker.
     """
     data = np.asarray(image.dataobj)
-    edges = np.concatenate([data.take((0, -1), a).take((0, -1), b).ravel() for a, b in combinations(range(3), 2)])
+    edges = np.concatenate([_ends(_ends(data, a), b).ravel() for a, b in combinations(range(3), 2)])
     air = np.median(edges)
     if np.mean(edges == air) < _AIR_ON_EDGES:
         return image
@@ -105,6 +108,11 @@ def darken_air(image: nib.Nifti1Image) -> nib.Nifti1Image:
         return image
     data = np.where(data == air, data.min(), data)
     return nib.Nifti1Image(data, image.affine, image.header, file_map=image.file_map)
+
+
+def _ends(data: np.ndarray, axis: int) -> np.ndarray:
+    """Return the first and the last slice; `ndarray.take` would copy the whole scan."""
+    return data[(slice(None),) * axis + ([0, -1],)]
 
 
 def coarse_scan(image: nib.Nifti1Image, *, multiple: int = 1) -> nib.Nifti1Image:
@@ -146,12 +154,13 @@ def find_head(image: ImageLike) -> nib.Nifti1Image:
         The scan cannot be read.
     """
     image = load_image(image, where="find_head")
-    data = np.asarray(image.dataobj, np.float32)
+    scan = working_image(image, where="find_head")
+    data = np.asarray(scan.dataobj, np.float32)
     inside = largest_piece(data > robust_range(data)[1])
     for axis in range(3):
         for section in np.moveaxis(inside, axis, 0):
             section |= ndimage.binary_fill_holes(section)
-    return new_image_like(inside.astype(np.uint8), image)
+    return new_image_like(whole_mask(new_image_like(inside.view(np.uint8), scan), image), image)
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:
@@ -165,7 +174,9 @@ def largest_piece(mask: np.ndarray) -> np.ndarray:
     -------
     ndarray of bool, shape (i, j, k)
     """
-    pieces, count = ndimage.label(mask)
-    if count > 1:
-        mask = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    return ndimage.binary_fill_holes(mask)
+    box, filled = bounding_box(mask), np.zeros_like(mask)
+    pieces, sizes = label_sizes(mask[box])
+    piece = pieces == sizes.argmax() if len(sizes) > 2 else mask[box]
+    del pieces
+    filled[box] = ndimage.binary_fill_holes(piece)
+    return filled

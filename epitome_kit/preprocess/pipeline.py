@@ -65,6 +65,9 @@ def preprocess_cohort(
     registration may fail. Without ``register``, the mask is centred on the grid and the
     contrasts are assumed to be aligned.
 
+    A scan of more than 2**26 voxels is halved along its finest axis until it has at most
+    2**24. Its bias field is on that grid, its brain mask on that of the scan.
+
     ``deform`` is optional: it also writes the displacement field from the brain of the
     reference contrast to the template, for :func:`epitome_kit.resample_deformed`. Scans
     and masks are resampled by the affine alone, so that tumours keep their shape.

@@ -7,6 +7,7 @@ from scipy import ndimage
 from epitome_kit.cohort import Subject
 from epitome_kit.images import ImageLike, load_image, load_mask, resample, voxel_size_known
 from epitome_kit.io.geometry import SPACE
+from epitome_kit.large import working_image, working_mask
 from epitome_kit.metrics import dice
 from epitome_kit.preprocess.registration import load_template
 
@@ -33,7 +34,8 @@ def compare_with_truth(
     mask : Nifti1Image
         Estimated brain mask on the reference scan.
     field : Nifti1Image or None
-        Estimated bias field on the reference scan; None without correction.
+        Estimated bias field on the grid of :func:`epitome_kit.large.working_image`; None
+        without correction.
     to_template : ndarray, shape (4, 4)
         Scan mm to ICBM152 mm.
 
@@ -45,20 +47,27 @@ def compare_with_truth(
     if subject.truth is None:
         return dict.fromkeys(TRUTH_MEASURES)
     prefix = f"{subject.id}_space-{lead}"
-    brain = np.asarray(load_mask(subject.truth / f"{prefix}_desc-brain_mask.nii.gz").dataobj) > 0
-    bias = np.asarray(load_image(subject.truth / f"{prefix}_biasfield.nii.gz").dataobj)
-    found: np.ndarray | float = 1 if field is None else np.asarray(field.dataobj)[brain]
+    brain = load_mask(subject.truth / f"{prefix}_desc-brain_mask.nii.gz")
+    inside = np.asarray(working_mask(brain).dataobj) > 0
+    truth_field = load_image(subject.truth / f"{prefix}_biasfield.nii.gz")
+    bias = np.asarray(working_image(truth_field, where="preprocess").dataobj)
+    found: np.ndarray | float = 1 if field is None else np.asarray(field.dataobj)[inside]
     truth = np.loadtxt(subject.truth / f"{subject.id}_from-{lead}_to-{SPACE}_mode-image_xfm.txt")
     measures = (
-        dice(brain, np.asarray(mask.dataobj) > 0),
-        log_residual_sd(found, bias[brain]),
-        registration_error_mm(to_template, truth, mask),
+        dice(np.asarray(brain.dataobj) > 0, np.asarray(mask.dataobj) > 0),
+        log_residual_sd(found, bias[inside]),
+        registration_error_mm(to_template, truth, working_mask(mask)),
     )
     return dict(zip(TRUTH_MEASURES, measures, strict=True))
 
 
 def measure_without_truth(
-    mask: nib.Nifti1Image, field: nib.Nifti1Image | None, brain: nib.Nifti1Image, *, stripped: bool = True
+    mask: nib.Nifti1Image,
+    field: nib.Nifti1Image | None,
+    brain: nib.Nifti1Image,
+    *,
+    field_mask: nib.Nifti1Image,
+    stripped: bool = True,
 ) -> dict[str, float | None]:
     """Measure quantities by which outliers of a cohort can be found.
 
@@ -70,6 +79,8 @@ def measure_without_truth(
         Estimated bias field on the reference scan.
     brain : Nifti1Image
         The mask, resampled to the template grid.
+    field_mask : Nifti1Image
+        The mask on the grid of the field.
     stripped : bool, default=True
         Whether the mask shows the brain rather than the head.
 
@@ -81,14 +92,18 @@ def measure_without_truth(
         brain; ``bias_field_sd``, standard deviation of the log field inside the
         mask. None for measures that do not apply.
     """
-    inside = np.asarray(mask.dataobj) > 0
-    volume_ml = float(inside.sum() * abs(np.linalg.det(mask.affine[:3, :3])) / 1000)
+    voxels = np.count_nonzero(mask.dataobj)
+    volume_ml = float(voxels * abs(np.linalg.det(mask.affine[:3, :3])) / 1000)
     template = np.asarray(resample(load_template()[1], brain.affine, brain.shape).dataobj) > 0.5
     return {
         "brain_volume_ml": volume_ml if stripped and voxel_size_known(mask) else None,
         "template_dice": dice(template, np.asarray(brain.dataobj) > 0) if stripped else None,
-        "bias_field_sd": None if field is None else float(np.log(np.asarray(field.dataobj)[inside]).std()),
+        "bias_field_sd": None if field is None else _log_sd(field, field_mask),
     }
+
+
+def _log_sd(field: nib.Nifti1Image, mask: nib.Nifti1Image) -> float:
+    return float(np.log(np.asarray(field.dataobj)[np.asarray(mask.dataobj) > 0]).std())
 
 
 def registration_error_mm(estimated: np.ndarray, truth: np.ndarray, mask: nib.Nifti1Image) -> float:

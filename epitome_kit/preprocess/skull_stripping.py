@@ -10,6 +10,7 @@ import numpy as np
 from epitome_kit.errors import EpitomeWarning, ImageError, ParameterError
 from epitome_kit.files import checksum, shipped_weights
 from epitome_kit.images import GRID_MM, ImageLike, load_image, new_image_like, resample, unit_range
+from epitome_kit.large import map_above, read_scan, whole_mask, working_mask
 from epitome_kit.preprocess.alarms import mask_warnings, outlier_warnings, was_stripped
 from epitome_kit.preprocess.external import TOOLS, find_tool, strip_with_tool
 from epitome_kit.preprocess.head import coarse_scan, darken_air, find_head, largest_piece, without_outliers
@@ -140,15 +141,19 @@ def strip_with_warnings(image: ImageLike, method: str = "network") -> SkullStrip
         As :func:`skull_strip`.
     """
     describe_method(method)
-    image, count = without_outliers(load_image(image, where="skull_strip"))
-    image = darken_air(image)
+    image = load_image(image, where="skull_strip", check_voxels=method in TOOLS)
     if method in TOOLS:
-        mask = strip_with_tool(image, method)
-        return SkullStripResult(mask, "head", (*outlier_warnings(count), *mask_warnings(image, mask)))
-    small, probability = _predict(image)
+        scan, count = _clean(image)
+        mask = strip_with_tool(scan, method)
+        return SkullStripResult(mask, "head", (*outlier_warnings(count), *mask_warnings(scan, mask)))
+    scan, count = _clean(read_scan(image, where="skull_strip"))
+    small, probability = _predict(scan)
     stripped = was_stripped(small, probability)
-    mask = find_head(image) if stripped else mask_above(_resample_to_scan(probability, small, image))
-    warned = (*outlier_warnings(count), *mask_warnings(image, mask, small, probability))
+    if stripped:
+        mask = new_image_like(whole_mask(find_head(scan), image), image)
+    else:
+        mask = _brain_on_scan(probability, small, image)
+    warned = (*outlier_warnings(count), *mask_warnings(scan, working_mask(mask), small, probability))
     return SkullStripResult(mask, STRIPPED_BEFORE if stripped else "head", warned)
 
 
@@ -171,17 +176,24 @@ def skull_strip_probability(image: ImageLike) -> nib.Nifti1Image:
     ImageError
         The scan cannot be read, or no brain is found in it.
     """
-    image = darken_air(without_outliers(load_image(image, where="skull_strip"))[0])
-    small, probability = _predict(image)
-    return _resample_to_scan(probability, small, image)
+    image = load_image(image, where="skull_strip", check_voxels=False)
+    small, probability = _predict(_clean(read_scan(image, where="skull_strip"))[0])
+    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
+    return new_image_like(np.asarray(on_scan.dataobj), image)
 
 
-def _predict(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, np.ndarray]:
+def _clean(scan: nib.Nifti1Image) -> tuple[nib.Nifti1Image, int]:
+    """Clip the outliers of a scan and darken its background; return it and the number of outliers."""
+    scan, count = without_outliers(scan)
+    return darken_air(scan), count
+
+
+def _predict(scan: nib.Nifti1Image) -> tuple[nib.Nifti1Image, np.ndarray]:
     """Return the scan on the network's grid, and the probability of brain there."""
-    from epitome_kit.backend import ops
+    _check_field(scan)
+    small = coarse_scan(scan, multiple=_SIDE_MULTIPLE)
+    from epitome_kit.backend import ops  # after the scan was resampled, which needs memory of its own
 
-    _check_field(image)
-    small = coarse_scan(image, multiple=_SIDE_MULTIPLE)
     volume = unit_range(small.dataobj)[None, ..., None]
     probability = ops.convert_to_numpy(_network()(volume, training=False))[0, ..., 0]
     if np.count_nonzero(probability > THRESHOLD) < _MIN_BRAIN_VOXELS:
@@ -189,7 +201,7 @@ def _predict(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, np.ndarray]:
         raise ImageError(
             "skull_strip",
             "a scan of a head",
-            f"{volume_ml:.0f} mL of brain found in {image.get_filename() or 'the image'}",
+            f"{volume_ml:.0f} mL of brain found in {scan.get_filename() or 'the image'}",
             "check that the scan is a brain MRI, and that its voxel size is right",
         )
     return small, probability
@@ -207,9 +219,11 @@ def _check_field(image: nib.Nifti1Image) -> None:
         )
 
 
-def _resample_to_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
-    on_scan = resample(nib.Nifti1Image(probability, small.affine), image.affine, image.shape)
-    return new_image_like(np.asarray(on_scan.dataobj), image)
+def _brain_on_scan(probability: np.ndarray, small: nib.Nifti1Image, image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Threshold the probability of brain on the grid of the scan, as :func:`mask_above` does."""
+    to_small = np.linalg.inv(small.affine) @ image.affine
+    inside = largest_piece(map_above(probability, to_small, image.shape, THRESHOLD))
+    return new_image_like(inside.view(np.uint8), image)
 
 
 def mask_above(probability: ImageLike, threshold: float = THRESHOLD) -> nib.Nifti1Image:

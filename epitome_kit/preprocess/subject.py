@@ -12,6 +12,7 @@ from epitome_kit.contrast_table import reference_contrast
 from epitome_kit.files import Json, read_json, write_json, write_matrix
 from epitome_kit.images import load_image, load_mask, new_image_like, resample, same_grid, save_image, voxel_size_known
 from epitome_kit.io.geometry import SPACE
+from epitome_kit.large import is_large, working_image, working_mask
 from epitome_kit.preprocess import alarms, bias_field, deformation, intensity, registration
 from epitome_kit.preprocess.bias_field import correct_bias
 from epitome_kit.preprocess.deformation import register_deformable
@@ -120,15 +121,18 @@ def preprocess_subject(
     ImageError
         A scan or mask cannot be used.
     """
-    originals: dict[str, nib.Nifti1Image] = {}
-    warnings: list[str] = []
-    for name, path in subject.images.items():
-        originals[name], messages = _as_array_image(load_image(path, where="preprocess"))
-        warnings += [f"{name}: {each}" for each in messages]
-    images = {name: assign_nominal_voxel_size(image) for name, image in originals.items()}
+    originals = {name: load_image(path, where="preprocess") for name, path in subject.images.items()}
     reference = registration_reference(subject)
-    mask, taken_as, stripping_warnings = _strip(images[reference], steps)
+    images: dict[str, nib.Nifti1Image] = {}
+    warnings: list[str] = []
+    for name, original in originals.items():
+        scan, messages = _as_array_image(working_image(original, where="preprocess"))
+        images[name] = assign_nominal_voxel_size(scan)
+        warnings += [f"{name}: {each}" for each in messages]
+    original = assign_nominal_voxel_size(originals[reference])
+    whole_mask, taken_as, stripping_warnings = _strip(original if is_large(original) else images[reference], steps)
     warnings += [f"{reference}: {each}" for each in stripping_warnings]
+    mask = working_mask(whole_mask)
     corrected: dict[str, nib.Nifti1Image] = {}
     to_template: dict[str, np.ndarray] = {}
     corrected[reference], field = _correct(images[reference], mask, steps)
@@ -156,17 +160,18 @@ def preprocess_subject(
     if field is not None:
         _save_field(field, files.bias(reference))
     save_image(
-        new_image_like(np.asarray(mask.dataobj), originals[reference]), files.mask("desc-brain", space=reference)
+        new_image_like(np.asarray(whole_mask.dataobj), originals[reference]),
+        files.mask("desc-brain", space=reference),
     )
     write_json(sidecar_path(files.mask("desc-brain", space=reference)), {"Type": "Brain", "SpatialReference": "orig"})
     save_image(brain, files.mask("desc-brain"))
-    _resample_annotation(subject, originals[reference], images[reference], grid, to_template[reference], files)
-    quality = measure_without_truth(mask, field, brain, stripped=steps["strip"] is not None)
+    _resample_annotation(subject, originals[reference], original.affine, grid, to_template[reference], files)
+    quality = measure_without_truth(whole_mask, field, brain, field_mask=mask, stripped=steps["strip"] is not None)
     if steps["register"]:
         warnings += alarms.template_warnings(quality["template_dice"])
     return {
         "participant_id": subject.id,
-        **compare_with_truth(subject, reference, mask, field, to_template[reference]),
+        **compare_with_truth(subject, reference, whole_mask, field, to_template[reference]),
         **quality,
         "taken_as": taken_as,
         "warnings": warnings,
@@ -236,7 +241,7 @@ def _resample_mask(mask: nib.Nifti1Image, grid: Grid, transform: np.ndarray) -> 
 def _resample_annotation(
     subject: Subject,
     original: nib.Nifti1Image,
-    image: nib.Nifti1Image,
+    affine: np.ndarray,
     grid: Grid,
     transform: np.ndarray,
     files: Preprocessed,
@@ -250,7 +255,7 @@ def _resample_annotation(
         annotated[:] = 0
         annotated[:, :, list(subject.annotated_slices)] = 1
     for name, data in (("label-tumour", tumour), ("desc-annotated", annotated)):
-        save_image(_resample_mask(nib.Nifti1Image(data, image.affine), grid, transform), files.mask(name))
+        save_image(_resample_mask(nib.Nifti1Image(data, affine), grid, transform), files.mask(name))
 
 
 def _save_field(field: nib.Nifti1Image, path: Path) -> None:

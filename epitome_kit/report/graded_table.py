@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from epitome_kit.errors import EpitomeWarning, OutputError, ParameterError
+from epitome_kit.errors import EpitomeWarning, OutputError
 from epitome_kit.extras import is_installed
 from epitome_kit.files import Json, PathLike, check_output, checksum, read_json, write_json
-from epitome_kit.grade.splits import make_repeated_folds, shuffle_labels
+from epitome_kit.grade.splits import Resampling, make_repeated_folds, shuffle_labels
 from epitome_kit.grade.table import TableColumns, read_features
 from epitome_kit.lock import locks
 from epitome_kit.plotting.grading import grading_board
@@ -29,8 +29,7 @@ def grade_table(
     out: PathLike,
     columns: TableColumns,
     *,
-    repeats: int = 4,
-    folds: int = 5,
+    resampling: Resampling = Resampling(),  # noqa: B008
     shuffle: bool = False,
     seed: int = 0,
     workers: int = 2,
@@ -55,10 +54,8 @@ def grade_table(
     columns : TableColumns
         Roles of the columns: the label, the subject, probes and so on. The label is
         required, all others are optional.
-    repeats : int, default=4
-        Repeats of the cross-validation.
-    folds : int, default=5
-        Folds of each repeat.
+    resampling : Resampling, default=Resampling()
+        Numbers of repeats, folds and permutations.
     shuffle : bool, default=False
         Shuffle the labels first; the expected AUC is then 0.5.
     seed : int, default=0
@@ -77,8 +74,6 @@ def grade_table(
         As for :func:`epitome_kit.grade.table.read_features`.
     CohortError
         The smaller class has fewer subjects, or groups, than folds.
-    ParameterError
-        Fewer than one repeat.
     OutputError
         `out` holds the grading of another label or other groups, differs in
         `shuffle`, or holds the grading by a network while the extra `train` is not
@@ -96,8 +91,6 @@ def grade_table(
     >>> scores = ek.grade_table("features.csv", "runs/features", columns)  # doctest: +SKIP
     >>> scores["auc"], scores["auc_ci95"]  # doctest: +SKIP
     """
-    if repeats < 1:
-        raise ParameterError("grade", "at least one repeat", f"repeats={repeats}", "use `--repeats 4`")
     out, network = Path(out), is_installed("keras")
     label = columns.label
     _require_same(out, label, shuffle, columns.group, network)
@@ -108,10 +101,12 @@ def grade_table(
     if not network:
         warnings.warn(EpitomeWarning(_NO_NETWORK), stacklevel=2)
     from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, save_grading
+    from epitome_kit.grade.permutation import permute_table
 
-    splits = make_repeated_folds(features, repeats=repeats, folds=folds, seed=seed)
+    splits = make_repeated_folds(features, repeats=resampling.repeats, folds=resampling.folds, seed=seed)
     predictions, settings = cross_validate(splits, out, seed=seed, workers=workers, network=network)
-    scores = build_scoreboard(predictions, splits, seed=seed)
+    permuted = permute_table(splits, out, draws=resampling.permutations, seed=seed, workers=workers)
+    scores = build_scoreboard(predictions, splits, permutations=permuted, seed=seed)
     classes = notes.pop("classes")
     scores["class_counts"] = dict(zip(classes, scores["class_counts"], strict=True))
     source = {"table": "a DataFrame"}

@@ -130,7 +130,7 @@ def _classes(summary: Json) -> tuple[str, ...]:
 def _cards(workspace: Path, summary: Json) -> list[Json]:
     """Return the key figures with their context; a figure that was not measured has only a label."""
     cohort, brain, grading, tumour = (summary[part] for part in ("cohort", "preprocess", "grading", "tumour"))
-    ceiling = _mark("best possible on this phantom", grading["oracle_auc"], "ceiling")
+    ceiling = _mark("oracle on latents (population)", grading["oracle_auc"], "ceiling")
     majority = _mark("always the larger class", grading["majority_accuracy"], "baseline")
     chance = _mark("always the larger class, or chance", 0.5, "baseline")
     tumours = table(Workspace(workspace).tumours)

@@ -73,6 +73,7 @@ def state_facts(known: Json) -> tuple[Json, TemplateModule]:
         "rows": rows,
         "measured": [row["name"] for row in rows if row["interval"]],
         "seed": known["scores"].get("seed", known["provenance"].get("seed")),
+        "uncertainty": describe_uncertainty(known["scores"]) if "permutation" in known["scores"] else [],
         "base_brier": _base_rate_brier(known["counts"]),
         "limits": limits(known),
     }
@@ -106,6 +107,34 @@ def score_rows(scores: Json, names: Sequence[str]) -> list[dict[str, str]]:
         }
         for key, (name, meaning) in SCORES.items()
         if scores.get(key) is not None
+    ]
+
+
+def describe_uncertainty(scores: Json) -> list[str]:
+    """Describe what the intervals of the scores count, and the permutation test.
+
+    Parameters
+    ----------
+    scores : dict
+        As in ``scores.json``.
+
+    Returns
+    -------
+    list of str
+        One line each.
+    """
+    if not (test := scores.get("permutation")):
+        return [
+            "No permutations were computed: intervals hold the predictions fixed. They leave out the variation of "
+            "training and are too narrow; there is no p value."
+        ]
+    return [
+        f"p = {test['p']:.3f} for a {test['pipeline']} (AUC {test['auc']:.2f}): the share of {test['draws']} "
+        "permutations of the labels, each trained again, with at least this AUC, the actual labels included",
+        "Intervals are for the expected AUC of this pipeline, trained on as many subjects as a fold has for training; "
+        "they count the variation of test subjects and of training",
+        f"The smallest expected AUC that n = {scores['n']} distinguishes from 0.5 with a probability of 80 %: "
+        f"{test['detectable_auc']:.2f}",
     ]
 
 
@@ -183,8 +212,10 @@ def _limits_of_chance(scores: Json) -> Iterator[str]:
             f"The {interval_label()} of the AUC ({low:.2f} to {high:.2f}) includes 0.5: performance better than chance "
             "was not shown."
         )
-    if (scores.get("permutation_p") or 0) >= 0.05:
-        yield f"Shuffled labels did as well in {scores['permutation_p']:.0%} of the permutations."
+    if (scores.get("permutation_p") or 0) > 0.05:
+        yield f"Shuffled labels did as well in {scores['permutation_p']:.0%} of the permutations that trained again."
+    if "permutation" in scores and not scores["permutation"]:
+        yield describe_uncertainty(scores)[0]
     low, majority = (scores.get("accuracy_ci95") or (1, 1))[0], scores.get("majority_accuracy")
     if majority is not None and low <= majority:
         yield (

@@ -1,5 +1,6 @@
 from .anatomy import head_model as head_model
 from .anatomy import random_deformation as random_deformation
+from .oracle import cohort_oracle_auc as cohort_oracle_auc
 from .phantom import load_cohort as load_cohort
 from .phantom import make_phantom_cohort as make_phantom_cohort
 from .scanner import SIGNAL as SIGNAL

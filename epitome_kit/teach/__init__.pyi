@@ -1,4 +1,5 @@
 from .charts import fix_chart as fix_chart
+from .charts import interval_chart as interval_chart
 from .charts import leak_chart as leak_chart
 from .charts import reading_chart as reading_chart
 from .checks import check_choice as check_choice

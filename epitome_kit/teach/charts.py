@@ -1,4 +1,4 @@
-"""Draw the results of the labs: scores with and without leaks, and after each fix."""
+"""Draw the results of the labs: scores with and without leaks, after each fix, and intervals of many cohorts."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from epitome_kit.confidence import interval_label
-from epitome_kit.plotting.style import BLUE, GREY, ORANGE, DescribedFigure, in_house_style, new_figure
+from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, DescribedFigure, in_house_style, new_figure
 from epitome_kit.teach.leakage import mean_interval
 
 
@@ -60,7 +60,7 @@ def fix_chart(stages: pd.DataFrame, *, majority: float, title: str = "Scores aft
     ----------
     stages : DataFrame
         Indexed by name, in order. Columns ``n``, ``accuracy``, ``accuracy_ci95``,
-        ``auc``, ``auc_ci95`` as returned by :func:`epitome_kit.grade.evaluate.score`.
+        ``auc``, ``auc_ci95`` as returned by :func:`epitome_kit.grade.scores.score`.
     majority : float
         Accuracy of always predicting the larger class.
     title : str, default="Scores after each fix"
@@ -114,4 +114,40 @@ def reading_chart(read: Mapping[str, np.ndarray], *, title: str = "Input of the 
         axes.set_axis_off()
         axes.set_title(f"{name}\n{' x '.join(map(str, volume.shape))}, {low:.3g} to {high:.3g}", fontsize=9.5)
     figure.suptitle(title)
+    return figure
+
+
+@in_house_style
+def interval_chart(
+    intervals: pd.DataFrame, truth: float, *, shown: int = 40, title: str = "Intervals of many cohorts"
+) -> DescribedFigure:
+    """Draw the first intervals of many cohorts, those that miss the truth in another colour.
+
+    Parameters
+    ----------
+    intervals : DataFrame
+        Columns ``auc``, ``low`` and ``high``, one row per cohort.
+    truth : float
+        What the intervals should hold.
+    shown : int, default=40
+        Number of cohorts that are drawn.
+    title : str, default="Intervals of many cohorts"
+
+    Returns
+    -------
+    DescribedFigure
+        Each interval as a line with its AUC; the title has the number of those that miss.
+    """
+    drawn = intervals.iloc[:shown]
+    held = ((drawn.low <= truth) & (truth <= drawn.high)).to_numpy()
+    figure, ((axes,),) = new_figure(size=(9.4, 3.8))
+    axes.axhline(truth, color=GREY, ls="--", lw=1, label=f"expected AUC, {truth:.2f}")
+    for group, colour, marker, label in ((held, BLUE, "o", "holds it"), (~held, RED, "D", "misses it")):
+        places, rows = np.flatnonzero(group), drawn[group]
+        axes.vlines(places, rows.low, rows.high, color=colour, lw=2.4)
+        axes.plot(places, rows.auc, marker, color=colour, ms=5, label=f"{label}: {len(rows)}")
+    axes.set(xlim=(-1, len(drawn)), ylim=(-0.02, 1.02), xlabel="cohort", ylabel=f"AUC, with {interval_label()}")
+    axes.grid(axis="y")
+    axes.set_title(f"{title}: {(~held).sum()} of {len(drawn)} miss")
+    figure.legend(loc="outside lower right", ncols=3)
     return figure

@@ -184,7 +184,8 @@ def _balanced(answer: object, *, scores: Json) -> Check:
 @_exercise("04-margin")
 def _margin(answer: object, *, scores: Json) -> Check:
     n1, n2 = scores["class_counts"].values()
-    expected = 1.96 * np.sqrt((n1 + n2 + 1) / (12 * n1 * n2))
+    effect = scores["permutation"]["design_effects"]["auc"]
+    expected = 1.96 * np.sqrt(effect * (n1 + n2 + 1) / (12 * n1 * n2))
     return check_number(answer, expected, tolerance=0.02, what="the half-width")
 
 
@@ -230,6 +231,25 @@ def _intervals(answer: object) -> Check:
 def _dice(answer: object, *, report: Any, other: Path) -> Check:
     expected = dice(*(np.asarray(load_mask(path).dataobj) for path in (report.tumour, other)))
     return check_number(answer, expected, tolerance=0.005, what="the Dice of the two outlines")
+
+
+@_exercise("coverage-share")
+def _coverage(answer: object, *, fixed: pd.DataFrame, truth: float) -> Check:
+    expected = ((fixed.low <= truth) & (truth <= fixed.high)).mean()
+    return check_number(answer, expected, tolerance=0.001, what="the coverage")
+
+
+@_exercise("coverage-false")
+def _false_positives(answer: object, *, fixed: pd.DataFrame) -> Check:
+    return check_number(answer, (fixed.p <= 0.05).mean(), tolerance=0.001, what="the share of false positives")
+
+
+@_exercise("coverage-next")
+def _next_cohort(answer: object, *, trained: pd.DataFrame) -> Check:
+    following = trained.auc.shift(-1)[:-1]
+    expected = ((trained.low[:-1] <= following) & (following <= trained.high[:-1])).mean()
+    what = "the share of intervals that hold the next AUC"
+    return check_number(answer, expected, tolerance=1 / len(trained), what=what)
 
 
 @_exercise("leakage-split")

@@ -12,6 +12,7 @@ from epitome_kit.backend import Model, keras, layers
 from epitome_kit.cohort import Cohort, Subject
 from epitome_kit.files import PathLike
 from epitome_kit.images import load_image, new_image_like, resample, spacing_mm
+from epitome_kit.large import working_image, working_mask
 from epitome_kit.learn.model_state import reset_model, snapshot
 from epitome_kit.metrics import auc, bootstrap_change
 from epitome_kit.preprocess.intensity import normalise_intensity
@@ -287,7 +288,8 @@ def _read_scan(
     reference = registration_reference(subject)
     if "grid" in fixed:
         return np.asarray(resample(load_image(files.scan(reference)), *template_grid(grid_mm), smooth=True).dataobj)
-    image, brain = load_image(subject.images[reference]), load_image(files.mask("desc-brain", space=reference))
+    image = working_image(load_image(subject.images[reference]), where="seed2018")  # the grid of the bias field
+    brain = working_mask(load_image(files.mask("desc-brain", space=reference)))
     data: np.ndarray = np.asarray(image.dataobj, np.float32)
     inside = np.asarray(brain.dataobj) > 0
     if "bias" in fixed:

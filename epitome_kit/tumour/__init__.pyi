@@ -1,5 +1,11 @@
 from .classical import outline_by_symmetry as outline_by_symmetry
+from .coverage import coverage_by as coverage_by
+from .coverage import institutions as institutions
+from .coverage import interval_ratio as interval_ratio
+from .coverage import shuffle_volumes as shuffle_volumes
+from .coverage import size_groups as size_groups
 from .fit import UNetSettings as UNetSettings
+from .intervals import add_intervals as add_intervals
 from .intervals import describe_volume as describe_volume
 from .measure import count_voxels as count_voxels
 from .measure import measure_tumour as measure_tumour
@@ -9,7 +15,8 @@ from .outline import mask_path as mask_path
 from .outline import reference_path as reference_path
 from .segment import predict_tumours as predict_tumours
 from .segment import segment_cohort as segment_cohort
-from .segment import summarise as summarise
 from .single_case import label_contrasts as label_contrasts
 from .single_case import segment_head as segment_head
 from .sparse_volume import estimate_volume_from_slices as estimate_volume_from_slices
+from .summary import coverage_of_parts as coverage_of_parts
+from .summary import summarise as summarise

@@ -264,7 +264,7 @@ def _axial_slices(
     Also return the annotated slices in order, or None (the mask is blank on the others),
     and whether the mask reaches a face of its array.
     """
-    slices = np.moveaxis(np.asarray(mask.dataobj) > 0, axial_axis(mask), 0)
+    slices = np.moveaxis(np.asarray(mask.dataobj).view(bool), axial_axis(mask), 0)
     if annotated is not None:
         slices = restrict_to_slices(slices, annotated)
     if not slices.any():

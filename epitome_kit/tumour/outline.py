@@ -5,12 +5,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from scipy import ndimage
 
 from epitome_kit.cohort import Cohort, Subject, annotation_path
 from epitome_kit.errors import CohortError
 from epitome_kit.files import Json, PathLike
 from epitome_kit.images import load_image, load_mask, new_image_like, resample, save_image, voxel_size_known
+from epitome_kit.large import bounding_box, label_sizes, map_above
 from epitome_kit.learn.arrays import Arrays
 from epitome_kit.metrics import dice, hausdorff95_mm, volume_error_pct
 from epitome_kit.preprocess.pipeline import Preprocessed, assign_nominal_voxel_size, registration_reference
@@ -43,24 +43,20 @@ def to_subject_space(subject: Subject, preprocessed: PathLike, probability: np.n
     """
     files = Preprocessed(Path(preprocessed), subject.id)
     reference = registration_reference(subject)
-    original = load_image(subject.images[reference])
+    original = load_image(subject.images[reference], check_voxels=False)
     scan = assign_nominal_voxel_size(original)
-    on_template = nib.Nifti1Image(
-        probability.astype(np.float32), nib.Nifti1Image.from_filename(files.mask("desc-brain")).affine
-    )
+    template = nib.Nifti1Image.from_filename(files.mask("desc-brain")).affine
     to_scan = np.linalg.inv(np.loadtxt(files.transform(reference)))
-    on_scan = resample(on_template, scan.affine, scan.shape, transform=to_scan)
-    found = _remove_small_components(np.asarray(on_scan.dataobj) > THRESHOLD)
-    return new_image_like(found.astype(np.uint8), original)
+    to_template = np.linalg.inv(to_scan @ template) @ scan.affine
+    found = map_above(probability.astype(np.float32), to_template, scan.shape, THRESHOLD)
+    box = bounding_box(found)
+    found[box] &= _large_components(found[box])
+    return new_image_like(found.view(np.uint8), original)
 
 
-def _remove_small_components(mask: np.ndarray) -> np.ndarray:
-    pieces, count = ndimage.label(mask)
-    if not count:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return (sizes >= _MIN_COMPONENT_FRACTION * sizes.max())[pieces] & mask
+def _large_components(mask: np.ndarray) -> np.ndarray:
+    pieces, sizes = label_sizes(mask)
+    return (sizes >= _MIN_COMPONENT_FRACTION * sizes.max())[pieces]
 
 
 def mask_path(out: PathLike, subject_id: str) -> Path:

@@ -23,15 +23,15 @@ from epitome_kit.folds import make_equal_folds
 from epitome_kit.learn.arrays import Arrays, load_arrays
 from epitome_kit.learn.channels import shipped_channels
 from epitome_kit.lock import locks
-from epitome_kit.metrics import mean_ci95
 from epitome_kit.parallel import step_bar
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.tumour.fit import UNetFineTuner, UNetSettings
-from epitome_kit.tumour.intervals import add_intervals, score_volumes
+from epitome_kit.tumour.intervals import add_intervals, pool_scores, score_volumes
 from epitome_kit.tumour.network import save_unet
 from epitome_kit.tumour.outline import with_whole_truth
 from epitome_kit.tumour.outline_cohort import outline_path, outline_subjects
+from epitome_kit.tumour.summary import summarise
 from epitome_kit.workspace import Workspace
 
 _LABEL_SOURCES = ("annotation", "truth")
@@ -59,8 +59,10 @@ def segment_cohort(
 
     Each row also has the Dice of the baseline
     :func:`epitome_kit.tumour.classical.outline_by_symmetry`, which is not trained, and
-    an interval of the volume, calibrated on the other subjects
-    (:func:`epitome_kit.tumour.intervals.add_intervals`).
+    an interval of the whole volume, calibrated on the subjects of the other folds
+    (:func:`epitome_kit.tumour.intervals.add_intervals`). Where these are annotated on a
+    few slices, how far the volume outside the slices may be off is taken from simulated
+    patients.
 
     Finished networks and outlines are kept when a call is interrupted; the next call
     with the same settings continues from there.
@@ -96,7 +98,8 @@ def segment_cohort(
         ``hd95_mm``, ``dice_classical``, ``reference`` ("truth", "all slices" or
         "annotated slices"), ``reference_volume_voxels``, ``reference_volume_ml``,
         ``compared_volume_voxels`` (segmented on the same slices), ``volume_error_pct``
-        and ``covered``, whether the interval contains the reference. ``spread`` is
+        and ``covered``, whether the interval contains the reference, missing for annotated
+        slices, which do not show the whole volume. ``spread`` is
         :func:`epitome_kit.tumour.conformal.boundary_uncertainty`. Columns in mm and mL,
         including ``voxel_ml``, are missing if the voxel size is unknown. ``warnings``
         are those of preprocessing.
@@ -143,7 +146,7 @@ def segment_cohort(
     parts = [
         [{"fold": fold + 1, **row} for row in rows if fold_of[row["participant_id"]] == fold] for fold in range(folds)
     ]
-    tumours = add_intervals(pd.concat([_as_read(pd.DataFrame(part)) for part in parts]))
+    tumours = add_intervals(pd.concat([_as_read(pd.DataFrame(part)) for part in parts]), unseen=read_card()["unseen"])
     tumours = tumours.sort_values("participant_id", ignore_index=True)
     write_tsv(Workspace(out).tumours, tumours)
     if card:
@@ -215,40 +218,6 @@ def predict_tumours(
     tumours = add_intervals(pd.DataFrame(rows), read_card(weights).get("misfits", []))
     write_tsv(Workspace(out).tumours, tumours)
     return tumours
-
-
-def summarise(tumours: pd.DataFrame) -> Json:
-    """Summarise the agreement of outlines with their references.
-
-    Parameters
-    ----------
-    tumours : DataFrame
-        From :func:`segment_cohort` or :func:`predict_tumours`.
-
-    Returns
-    -------
-    dict
-        ``n`` subjects with a reference, ``reference``, ``dice_mean`` with its
-        bootstrap interval ``dice_mean_ci95``, ``dice_median``,
-        ``dice_classical_mean``, ``volume_error_pct_median`` (of absolute errors) and
-        ``coverage`` of the intervals. Figures that need more subjects are left out;
-        empty without a reference.
-    """
-    if "dice" not in tumours or not (scored := tumours.dropna(subset="dice")).size:
-        return {}
-    dice = scored.dice.to_numpy()
-    figures: Json = {
-        "n": len(scored),
-        "reference": ", ".join(sorted(scored.reference.unique())),
-        "dice_mean": float(dice.mean()),
-        "dice_median": float(np.median(dice)),
-        "dice_classical_mean": float(scored.dice_classical.mean()),
-        "volume_error_pct_median": float(scored.volume_error_pct.abs().median()),
-        "coverage": float(scored.covered.dropna().astype(float).mean()),
-    }
-    if interval := mean_ci95(dice):
-        figures["dice_mean_ci95"] = list(interval)
-    return {name: value for name, value in figures.items() if value == value}
 
 
 def read_card(weights: PathLike | None = None) -> Json:
@@ -344,6 +313,6 @@ def _as_read(table: pd.DataFrame) -> pd.DataFrame:
 
 def _describe_network(cohort: Cohort, tumours: pd.DataFrame) -> Json:
     """Describe the training of a network, for its card."""
-    scores = [each for each in score_volumes(tumours).tolist() if np.isfinite(each)]
+    scores = pool_scores(score_volumes(tumours, read_card()["unseen"])).tolist()
     known = {"trained_on": cohort.name, "n_subjects": len(tumours), "contrasts": cohort.contrasts}
     return {**known, "out_of_fold": summarise(tumours), "misfits": scores}

@@ -39,7 +39,7 @@ def test_the_key_figures_can_be_seen(opened):
         "0.68 to 0.92",
         "n = 46",
         "always the larger class 0.65",
-        "best possible on this phantom 0.90",
+        "oracle on latents (population) 0.90",
     ):
         assert opened.locator(".cards").get_by_text(words).first.is_visible(), words
     assert opened.get_by_text("For teaching and research, not for diagnosis").first.is_visible()

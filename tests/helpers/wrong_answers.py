@@ -70,7 +70,9 @@ WRONG = {
         ),
         "my_margin": (
             "one standard error, not 1.96 of them",
-            "n1, n2 = scores['class_counts'].values()\nmy_margin = np.sqrt((n1 + n2 + 1) / (12 * n1 * n2))",
+            "n1, n2 = scores['class_counts'].values()\n"
+            "effect = scores['permutation']['design_effects']['auc']\n"
+            "my_margin = np.sqrt(effect * (n1 + n2 + 1) / (12 * n1 * n2))",
             "too small",
         ),
     },
@@ -112,6 +114,19 @@ WRONG = {
             "the share of voxels named alike, background included",
             "one, two = (load_mask(path).get_fdata() for path in (report.tumour, other))\n"
             "my_dice = (one == two).mean()",
+            "too large",
+        ),
+    },
+    "interval_coverage": {
+        "my_coverage": (
+            "the share that misses",
+            "my_coverage = ((fixed.low > truth) | (fixed.high < truth)).mean()",
+            "too small",
+        ),
+        "my_false": ("the other side of 0.05", "my_false = (fixed.p > 0.05).mean()", "too large"),
+        "my_next": (
+            "the next truth, not the next AUC",
+            "my_next = ((trained.low <= truth) & (truth <= trained.high)).mean()",
             "too large",
         ),
     },
