@@ -119,6 +119,8 @@ def describe(found: dict[str, list[Json]], graded: dict[str, list[Json]]) -> str
             f"| {name} | {each['cohorts']} | {auc['truth']:.3f} | {_coverage(auc)} | {auc['width']:.2f} | "
             f"{auc['width_ratio']:.2f} | {_coverage(plain)} | {each['false_positives']:.3f} ± {error:.3f} | {others} |"
         )
+    if not graded:
+        return "\n".join(lines) + "\n"
     lines += ["", "## The grader of the kit, end to end (`epitome grade --repeats 1`, n = 48, 60 features)", ""]
     lines += ["| cell | cohorts | AUC | coverage | width | ratio | p ≤ 0.05 |", "|---|---:|---:|---:|---:|---:|---:|"]
     for name, rows in graded.items():

@@ -30,6 +30,7 @@ PAGES = (
     "data/README.md",
     "docs/architecture.md",
     "benchmarks/results.md",
+    "benchmarks/coverage.md",
 )
 LINK = re.compile(r"\]\(([^)#:\s]+)[^):\s]*\)")
 TABLE = "```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{}\n```"

@@ -169,15 +169,16 @@ def _wait_for(lock: FileLock, folder: Path, seconds: float) -> bool:
     """Try to get a lock for some time; whoever held it may remove its folder."""
     last = time.monotonic() + seconds
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=max(0, last - time.monotonic()), poll_interval=_POLL_S)
             return True
         except Timeout:
             return False
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # removed after, or while, it was made
             if time.monotonic() > last:
                 raise
+            time.sleep(_POLL_S)
 
 
 def _release(held: FileLock, lock: Path, note: Path) -> None:

@@ -34,7 +34,7 @@ def _numbers(text):
     return re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)", text)
 
 
-SHOWN = _table("README.md", "Steps beside other tools")
+SHOWN = _table("README.md", "Steps compared with other tools")
 MEASURED = _table("benchmarks/results.md", "# Benchmarks")
 
 

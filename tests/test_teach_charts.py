@@ -37,12 +37,12 @@ def test_intervals_that_miss_are_counted_and_drawn_in_red():
     aucs = np.full(50, 0.6)
     intervals = pd.DataFrame({"auc": aucs, "low": aucs - 0.2, "high": aucs + 0.2})
     intervals.loc[[3, 45], ["low", "high"]] = 0.9, 1.0
+    intervals.loc[7, ["low", "high"]] = 0.1, 0.2
     figure = teach.interval_chart(intervals, 0.5)
     (axes,) = figure.axes
-    held, missed = (lines for lines in axes.collections)
-    assert (len(held.get_segments()), len(missed.get_segments())) == (39, 1) and axes.get_title().endswith(
-        "1 of 40 miss"
-    )
+    held, missed = axes.collections
+    assert (len(held.get_segments()), len(missed.get_segments())) == (38, 2)
+    assert axes.get_title().endswith("2 of 40 miss")
     assert missed.get_segments()[0][:, 0].tolist() == [3, 3] and to_hex(missed.get_color()[0]).upper() == RED
     garbage = teach.interval_chart(intervals.assign(low=0.59, high=0.61), 0.5, shown=50)
     assert garbage.axes[0].get_title().endswith("50 of 50 miss")

@@ -47,7 +47,7 @@ def score(
 
     Without `design_effects`, an interval holds these predictions fixed: it counts the
     variation of test subjects alone, and holds the expected score of the method in
-    some 80 to 90 % of studies if the predictions are from cross-validation (see
+    some 84 to 95 % of studies if the predictions are from cross-validation (see
     ``benchmarks/coverage.md``). With the design effects of
     :func:`epitome_kit.grade.permutation.permute`, it counts the variation of training
     as well.

@@ -165,8 +165,8 @@ def add_intervals(
 
     Notes
     -----
-    See :func:`epitome_kit.tumour.conformal.volume_interval` for what is guaranteed, and
-    ``benchmarks/volume_coverage.md`` for the coverage and width that were measured.
+    See :func:`epitome_kit.tumour.conformal.volume_interval` for what is guaranteed;
+    ``make volume-coverage`` measures coverage and width.
     """
     groups = tumours.get("fold", pd.Series(range(len(tumours)))) if apart is None else apart
     groups, tumours = np.asarray(groups), tumours.reset_index(drop=True)

@@ -17,7 +17,7 @@ from tiny import ROOT
 FOLDER = ROOT / "build" / "test-fixtures"
 SOURCES = (
     *("epitome_kit", "notebooks", "tests/conftest.py", "tests/helpers", "requirements.lock"),
-    *("book", "docs", "data/README.md", "benchmarks/results.md", "*.md"),
+    *("book", "docs", "data/README.md", "benchmarks/*.md", "*.md"),
 )
 """Files and folders that fixtures are made from; the second line is what the book shows."""
 
