@@ -5,7 +5,7 @@
 
 Heads are simulated and measured once, and the distribution of their 80 features given
 the latent variables of the tumour is fitted (`simulated_features.py`). From it each draw
-takes a training set, of the size that 5 folds of a cohort of 48 or 159 leave, and 1,000
+takes a training set, of the size that 5 folds of a cohort of 48 or 159 leave, and 500
 test subjects of its own, so draws are independent. Differences to training on all
 features are paired by draw. Wide tables hold the 80 features and 1,950 others, which
 have the same distribution, but of tumours that have nothing to do with the label.
@@ -22,13 +22,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import typer
+from fast_models import RandomFeatureNetwork, Ridge
 from simulated_features import FeatureModel, fit_features, simulate_features
-from sklearn.base import ClassifierMixin
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from epitome_kit.files import read_json, write_json, write_text
-from epitome_kit.grade.baselines import BASELINES, make_baseline
 from epitome_kit.grade.select import METHODS, FeatureSelector
 from epitome_kit.parallel import for_each
 from epitome_kit.simulate.tumour import GRADE_III_SHARE
@@ -36,10 +35,10 @@ from epitome_kit.simulate.tumour import GRADE_III_SHARE
 FOLDER = Path("build/selection")
 RESULT = Path(__file__).with_suffix(".md")
 WIDE = 2030
-TESTED = 1000
+TESTED = 500
 NUMBERS = (10, 20, 40, 80)
 ALL, DEFAULT = "all features", "mean of three methods, numbers by inner folds"
-NETWORK, LEARNER = "network", "logistic"
+MODELS = {"ridge": Ridge, "network": RandomFeatureNetwork}
 
 Columns = Sequence[np.ndarray]
 """Columns of several selections, whose models are averaged."""
@@ -63,20 +62,19 @@ class Draw(NamedTuple):
     model: str
 
     def auc(self, selections: Columns) -> float:
-        """Train on each selection, and return the AUC of the mean probability in the test rows."""
-        return float(roc_auc_score(self.y_test, _mean_probability(self.model, self.x, self.y, self.x_test, selections)))
+        """Train on each selection, and return the AUC of the mean prediction in the test rows."""
+        model = MODELS[self.model]()
+        predicted = [model.fit(self.x[:, each], self.y).predict(self.x_test[:, each]) for each in selections]
+        return float(roc_auc_score(self.y_test, np.mean(predicted, axis=0)))
 
 
 def main(heads: int = 600, draws: int = 100, network_draws: int = 20, workers: int = 2) -> None:
     """Simulate the heads, run all draws and write the table."""
     features = fit_features(simulate_features(heads, FOLDER, workers=workers)).values.shape[1]
     cells = [
-        Cell(subjects, columns, model)
-        for model in (LEARNER, NETWORK)
-        for columns in (features, WIDE)
-        for subjects in (48, 159)
+        Cell(subjects, columns, model) for model in MODELS for columns in (features, WIDE) for subjects in (48, 159)
     ]
-    jobs = [(cell, n) for cell in cells for n in range(network_draws if cell.model == NETWORK else draws)]
+    jobs = [(cell, n) for cell in cells for n in range(network_draws if cell.model == "network" else draws)]
     for_each(partial(_run_once, heads=heads), jobs, title="Training", workers=workers)
     found = {cell: [read_json(_path(cell, n, heads)) for each, n in jobs if each == cell] for cell in cells}
     text = _report(found, heads)
@@ -101,15 +99,10 @@ def _run_once(job: tuple[Cell, int], heads: int) -> None:
         for n in NUMBERS:
             if n < cell.features:
                 found[f"{method}, {n}"] = draw.auc([orders[method][:n]])
-        if cell.model == LEARNER:
-            found[f"{method}, number by inner folds"] = draw.auc(_by_inner_folds(draw, orders, [method], 1))
+        found[f"{method}, number by inner folds"] = draw.auc(_by_inner_folds(draw, orders, [method], 1))
     found["stability, with its threshold"] = draw.auc([orders["stability"]])
     found["number of stable features"] = float(len(orders["stability"]))
     found[DEFAULT] = draw.auc(_by_inner_folds(draw, orders, METHODS, 2))
-    if cell.model == LEARNER:
-        for name in BASELINES:
-            if name != LEARNER:
-                found[f"{name}, all features"] = draw._replace(model=name).auc([np.arange(cell.features)])
     write_json(path, found)
 
 
@@ -145,23 +138,6 @@ def _by_inner_folds(draw: Draw, orders: dict[str, np.ndarray], methods: Sequence
         found = [_order(x, y, method) for method in methods]
         aucs += [inner.auc([order[:n] for order in found]) for n in NUMBERS]
     return [orders[method][: NUMBERS[n]] for n in np.argsort(-aucs, kind="stable")[:best] for method in methods]
-
-
-def _mean_probability(model: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, selections: Columns) -> np.ndarray:
-    probabilities = []
-    for columns in selections:
-        classifier = _model(model, 80 if len(columns) <= 80 else x.shape[1])
-        probabilities.append(classifier.fit(x[:, columns], y).predict_proba(x_test[:, columns])[:, 1])
-    return np.mean(probabilities, axis=0)
-
-
-@lru_cache(maxsize=4)
-def _model(name: str, features: int) -> ClassifierMixin:
-    if name != NETWORK:
-        return make_baseline(name)
-    from epitome_kit.grade.grader import Grader
-
-    return Grader(max_features=features, max_subjects=128)
 
 
 def _report(found: dict[Cell, list[dict[str, float]]], heads: int) -> str:
