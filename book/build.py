@@ -38,7 +38,7 @@ PROGRESS = "Output()"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VALUES = (
     *("cohort.Cohort", "cohort.Subject", "profiles.Profile", "preprocess.pipeline.Preprocessed"),
-    *("tumour.measure.TumourSize", "tumour.measure.VoxelCount", "epitome.model.LearnedEpitome"),
+    *("tumour.size.TumourSize", "tumour.size.VoxelCount", "epitome.model.LearnedEpitome"),
 )
 """What functions return, where it is more than an image or a table."""
 STEPS = {

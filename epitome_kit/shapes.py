@@ -2,9 +2,6 @@
 
 import numpy as np
 
-AXIS_CONVENTIONS = {"solid": 5, "pyradiomics": 4}
-"""Squared half axis of the ellipsoid over the second moment, by convention; see :func:`ellipsoid_axes`."""
-
 
 def mesh_volume(points: np.ndarray, faces: np.ndarray) -> float:
     """Compute the volume that a closed mesh encloses.
@@ -24,27 +21,29 @@ def mesh_volume(points: np.ndarray, faces: np.ndarray) -> float:
     return abs(float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum())) / 6
 
 
-def ellipsoid_axes(covariance: np.ndarray, *, convention: str) -> np.ndarray:
-    """Compute the lengths of the axes of the ellipsoid with the same second moments.
+def ellipsoid_axes(mask: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Compute the lengths of the axes of the solid ellipsoid with the same second moments.
+
+    The half axes of an evenly filled ellipsoid are √(5 λ), where λ are the eigenvalues
+    of its covariance. The extent of the voxels counts: a single voxel has axes, too.
+    pyradiomics takes 4 √λ of voxel centres alone, which is about 11 % shorter.
 
     Parameters
     ----------
-    covariance : ndarray, shape (3, 3)
-        Covariance of the coordinates of its voxels, in mm².
-    convention : {"solid", "pyradiomics"}
-        ``"solid"``: 2 √(5 λ), exact for an ellipsoid that is filled evenly, where the
-        covariance includes the extent of the voxels. ``"pyradiomics"``: 4 √λ, as
-        pyradiomics defines it from the voxel centres alone, to compare with other
-        tools; 11 % shorter.
+    mask : ndarray of bool, shape (i, j, k)
+        Mask with at least one voxel.
+    matrix : ndarray, shape (3, 3)
+        Index to mm.
 
     Returns
     -------
     ndarray, shape (3,)
-        In mm, shortest first.
+        2 √(5 λ) in mm, shortest first.
 
     References
     ----------
     van Griethuysen et al., Cancer Res 2017, doi:10.1158/0008-5472.CAN-17-0339
     """
-    moments = np.linalg.eigvalsh(covariance).clip(0)
-    return 2 * np.sqrt(AXIS_CONVENTIONS[convention] * moments)
+    centres = np.cov(np.nonzero(mask), bias=True)
+    moments = np.linalg.eigvalsh(matrix @ (centres + np.eye(3) / 12) @ matrix.T)
+    return 2 * np.sqrt(5 * moments)

@@ -121,6 +121,8 @@ def test_it_says_its_limits_and_every_number_has_a_unit(report):
     assert size["volume_low_ml"] < size["volume_ml"] < size["volume_high_ml"]
     assert f"{size['measured']['rano_long_mm']:.0f} mm" in sheet
     assert f"trained on {read_card()['trained_on']}" in sheet
+    for words in ("van den Bent 2011", "RANO 2.0", "several targets", "Cysts, necrosis", "Enhancing disease"):
+        assert words in sheet, words
     assert f"T2w: {DOUBT}" in report.facts["notes"] and f"T2w: {DOUBT}" in sheet
     assert 'src="http' not in sheet and 'href="http' not in sheet
     assert sheet.count("<img") == len(report.pictures) == 5 and "alt=" in sheet
@@ -192,6 +194,15 @@ def test_a_head_out_of_range_and_a_missing_contrast_are_said(report, workspace, 
     page = case_html(replace(report, facts={**report.facts, "grade": {**report.facts["grade"], **grade}}))
     assert "T1ce is missing and replaced by the average" in page and "Unusual:" in page
     assert page.count("Do not rely on the number") == 2
+
+
+def test_a_run_with_features_of_an_earlier_version_is_three_lines(report, workspace, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(workspace, old)
+    table = read_tsv(old / "handcrafted.tsv").rename(columns={"shape_volume": "shape_volume_ml"})
+    write_tsv(old / "handcrafted.tsv", table)
+    with raises_three_lines(CohortError, "shape_volume_ml", "epitome run 03 04"):
+        grade_head(Preprocessed(report.folder / "preprocessed", "sub-case"), old)
 
 
 def test_a_workspace_that_graded_nothing_is_three_lines(report, tmp_path):

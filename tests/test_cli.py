@@ -148,6 +148,19 @@ def test_measure_prints_what_the_package_measures(epitome, ball):
     assert "slab" not in table and "ellipsoid" not in table
 
 
+def test_measure_names_the_criteria_of_rano_and_measures_the_enhancing_part_apart(epitome, ball):
+    table = epitome("measure", ball).stdout
+    assert "van den Bent 2011; RANO 2.0" in " ".join(table.split()) and "enhancing part" not in table
+    size = json.loads(epitome("measure", ball, "--enhancing", ball, "--json").stdout)
+    for name in ("volume_ml", "long_mm", "product_mm2", "slice", "measurable"):
+        whole = name if name in ("volume_ml", "measurable") else f"rano_{name}"
+        assert size[f"enhancing_{name}"] == size[whole], name
+    assert re.search(r"^enhancing part: volume +\d", epitome("measure", ball, "--enhancing", ball).stdout, re.MULTILINE)
+    for wrong in (("--enhancing", ball, "--voxels"), ("--enhancing-labels", "1")):
+        answer = epitome("measure", ball, *wrong)
+        assert answer.exit_code == 1 and "enhancing" in answer.stderr and not answer.stdout
+
+
 def test_measure_reads_the_annotated_slices_from_the_sidecar_or_the_option(epitome, ball):
     ball.with_name("ball.json").write_text('{"AnnotatedSlices": [7, 8, 9]}', encoding="utf-8")
     answer = epitome("measure", ball, "--json")

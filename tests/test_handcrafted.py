@@ -40,12 +40,14 @@ def _noise(shape=(40, 40, 40), seed=0):
 @pytest.mark.parametrize(("shape", "spacing"), [((40, 40, 40), (1, 1, 1)), ((40, 48, 20), (1, 1, 2))])
 def test_size_and_form_of_an_ellipsoid(shape, spacing):
     found = _describe(_ellipsoid((15, 12, 8), shape=shape, spacing=spacing), spacing=spacing)
-    assert found["shape_volume_ml"] == pytest.approx(4 / 3 * np.pi * 15 * 12 * 8 / 1000, rel=0.03)
-    axes = [found[f"shape_{name}_axis_mm"] for name in ("long", "middle", "short")]
+    brain = np.prod(shape) * np.prod(spacing)  # mm3; all of the box
+    ball = np.cbrt(6 / np.pi * brain)
+    assert found["shape_volume"] == pytest.approx(4 / 3 * np.pi * 15 * 12 * 8 / brain, rel=0.03)
+    axes = [found[f"shape_{name}_axis"] * ball for name in ("long", "middle", "short")]
     assert axes == pytest.approx([30, 24, 16], rel=0.03)
     assert found["shape_elongation"] == pytest.approx(24 / 30, rel=0.03)
     assert found["shape_flatness"] == pytest.approx(16 / 30, rel=0.03)
-    assert found["shape_longest_mm"] == pytest.approx(30, abs=1.5)
+    assert found["shape_longest"] * ball == pytest.approx(30, abs=1.5)
     assert found["shape_extent"] == pytest.approx(np.pi / 6, rel=0.05)
     assert 0.9 < found["shape_solidity"] <= 1
 
@@ -55,14 +57,25 @@ def test_a_ball_is_rounder_than_a_stick_and_a_ring_is_not_solid():
     ring = _describe(_ellipsoid((12, 12, 4)) & ~_ellipsoid((8, 8, 20)))
     assert 0.85 < ball["shape_sphericity"] < 1 and stick["shape_sphericity"] < 0.8
     assert ring["shape_solidity"] < 0.7
-    assert ball["shape_surface_cm2"] == pytest.approx(4 * np.pi * 0.81, rel=0.15)
-    assert ball["shape_surface_to_volume"] == pytest.approx(3 / 9, rel=0.15)
+    radius = np.cbrt(3 / 4 / np.pi) * 40  # of a ball with the volume of the box
+    assert ball["shape_surface"] == pytest.approx((9 / radius) ** 2, rel=0.15)
+    assert ball["shape_surface_to_volume"] == pytest.approx(radius / 9, rel=0.15)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.3])
+def test_a_larger_head_with_its_tumour_is_described_the_same_and_nothing_has_a_unit(factor):
+    """Whatever the voxel size is said to be: the template is not the patient, and the voxel size may be lost."""
+    mask, scans = _ellipsoid((9, 7, 5), centre=(8, 3, -2)), _noise()
+    one, other = _describe(mask, scans, 2.0), _describe(mask, scans, 2.0 * factor)
+    sizes = [name for name in one if name.startswith(("shape_", "position_"))]
+    assert [other[name] for name in sizes] == pytest.approx([one[name] for name in sizes])
+    assert not [name for name in one if name.endswith(("_mm", "_mm2", "_cm2", "_ml"))]
 
 
 def test_place_is_told_from_the_midline_to_the_front_and_up():
     found = _describe(_ellipsoid((5, 5, 5), centre=(-12, 6, -4)), spacing=2.0)
-    names = ("lateral", "anterior", "superior")
-    assert [found[f"position_{name}_mm"] for name in names] == pytest.approx([24, 12, -8], abs=0.5)
+    names, ball = ("lateral", "anterior", "superior"), np.cbrt(6 / np.pi) * 80
+    assert [found[f"position_{name}"] * ball for name in names] == pytest.approx([24, 12, -8], abs=0.5)
     assert found["position_across"] == 0
     assert _describe(_ellipsoid((5, 5, 5), centre=(0, 6, 0)))["position_across"] == pytest.approx(0.5)
 
@@ -127,7 +140,7 @@ def test_a_mirrored_head_is_described_the_same():
     one, other = _describe(mask, scans), _describe(mask[::-1], scans[::-1])
     assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
     turned = _describe(mask[:, ::-1], scans[:, ::-1])
-    assert turned["position_anterior_mm"] == pytest.approx(-one["position_anterior_mm"])
+    assert turned["position_anterior"] == pytest.approx(-one["position_anterior"])
 
 
 def _one_voxel():

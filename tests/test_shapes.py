@@ -1,7 +1,8 @@
-"""Form: a ball of voxels has the volume of its mesh and the axes of a ball, whichever convention is asked for."""
+"""Form: an ellipsoid of voxels has the volume of its mesh and the axes of the solid."""
 
 import numpy as np
 import pytest
+from ellipsoids import ball
 from skimage.measure import marching_cubes
 
 from epitome_kit.shapes import ellipsoid_axes, mesh_volume
@@ -17,9 +18,23 @@ def test_a_mesh_encloses_the_volume_of_its_solid():
     assert mesh_volume(points + 100, faces) == pytest.approx(4 / 3 * np.pi * RADII.prod(), rel=0.04)
 
 
-def test_each_convention_has_its_length():
-    covariance = np.cov(np.argwhere(INSIDE).T, bias=True) + np.eye(3) / 12
-    solid = ellipsoid_axes(covariance, convention="solid")
-    assert solid == pytest.approx(2 * RADII[::-1], rel=0.015)
-    assert ellipsoid_axes(covariance, convention="pyradiomics") == pytest.approx(solid * np.sqrt(4 / 5))
-    assert ellipsoid_axes(np.diag([1.0, -1e-18, 0]), convention="pyradiomics").tolist() == [0, 0, 4]
+def test_the_axes_are_those_of_the_solid():
+    assert ellipsoid_axes(INSIDE, np.eye(3)) == pytest.approx(2 * RADII[::-1], rel=0.015)
+    sheared = np.array([[2.0, 0.3, 0], [0, 1.0, 0], [0, 0, 3.0]])
+    rotated = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0] @ sheared
+    assert ellipsoid_axes(INSIDE, rotated) == pytest.approx(ellipsoid_axes(INSIDE, sheared))
+    assert ellipsoid_axes(INSIDE, 3 * np.eye(3)) == pytest.approx(6 * RADII[::-1], rel=0.015)
+
+
+def test_a_voxel_is_a_solid_too():
+    assert ellipsoid_axes(np.ones((1, 1, 1), bool), np.diag([1.0, 2.0, 4.0])) == pytest.approx(
+        np.array([1, 2, 4]) * 2 * np.sqrt(5 / 12)
+    )
+
+
+@pytest.mark.parametrize("voxel_mm", [1, 3])
+def test_a_ball_of_40_mm_has_axes_of_40_mm_wherever_it_lies(voxel_mm):
+    rng = np.random.default_rng(voxel_mm)
+    for _ in range(30):
+        axes = ellipsoid_axes(ball(40, voxel_mm, rng), voxel_mm * np.eye(3))
+        assert axes == pytest.approx([40] * 3, rel=0.02)

@@ -14,6 +14,7 @@ from epitome_kit.images import load_image, load_mask, voxel_size_known
 from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.tumour.measure import measure_tumour
 from epitome_kit.tumour.segment import read_card
+from epitome_kit.tumour.size import RANO_CRITERIA
 
 if TYPE_CHECKING:
     from epitome_kit.case.report import CaseReport
@@ -107,6 +108,6 @@ def size_lines(size: Json) -> list[str]:
         return lines
     return [
         *lines,
-        f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm",
+        f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm ({RANO_CRITERIA})",
         f"measurable by RANO: {'yes' if measured['measurable'] else 'no'}",
     ]

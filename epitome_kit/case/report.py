@@ -30,6 +30,7 @@ from epitome_kit.tumour.intervals import describe_volume
 from epitome_kit.tumour.outline import mask_path
 from epitome_kit.tumour.segment import predict_tumours
 from epitome_kit.tumour.single_case import SPACING_MM, prepare_head
+from epitome_kit.tumour.size import RANO_NOTE
 from epitome_kit.workspace import CASE_FACTS, CASE_SHEET, Workspace
 
 if TYPE_CHECKING:
@@ -285,6 +286,7 @@ def _shown(report: CaseReport) -> Json:
     facts = report.facts
     parts = {
         "volume": facts["size"] and describe_volume(facts["size"]),
+        "rano": RANO_NOTE,
         "grade": facts.get("grade"),
         "ungraded": facts.get("ungraded"),
         "pictures": pictures,

@@ -52,6 +52,12 @@ SIZES = {
     "rano_product_mm2": "  product",
     "rano_slice": "  in slice",
     "measurable": "  measurable",
+    "enhancing_volume_ml": "enhancing part: volume",
+    "enhancing_long_mm": "  longest diameter in a slice",
+    "enhancing_perpendicular_mm": "  perpendicular diameter",
+    "enhancing_product_mm2": "  product",
+    "enhancing_slice": "  in slice",
+    "enhancing_measurable": "  measurable",
     "max_2d_mm": "maximum diameter in a slice",
     "max_3d_mm": "maximum diameter in 3-D",
     "axis_major_mm": "major axis",
@@ -187,15 +193,18 @@ def show_size(size: "Json", as_json: bool) -> None:
     Parameters
     ----------
     size : dict
-        As :class:`epitome_kit.tumour.measure.TumourSize`, or a count of voxels.
+        As :class:`epitome_kit.tumour.size.TumourSize`, or a count of voxels.
     as_json : bool
         Print JSON instead of a table.
     """
     from epitome_kit.tumour.intervals import ELLIPSOID_LEVEL
+    from epitome_kit.tumour.size import RANO_NOTE
 
     interval = interval_label(ELLIPSOID_LEVEL)
     known = [(name, label.format(interval=interval)) for name, label in SIZES.items() if size.get(name) is not None]
     show(size, as_json, [(label, *_with_unit(name, size[name])) for name, label in known])
+    if not as_json and size.get("rano_long_mm") is not None:
+        say(f"RANO: {RANO_NOTE}")
 
 
 def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:

@@ -108,6 +108,13 @@ def measure(
     ] = None,
     voxels: Annotated[bool, typer.Option("--voxels", help="Count voxels only; works without a voxel size.")] = False,
     mask_labels: MaskLabels = None,
+    enhancing: Annotated[
+        Path | None,
+        typer.Option(metavar="MASK", help="Mask of the enhancing part, to measure it apart, as RANO does."),
+    ] = None,
+    enhancing_labels: Annotated[
+        str | None, typer.Option(metavar="LABELS", help="Its labels to use, such as `brats21:ET`.")
+    ] = None,
     trust: Trust = None,
     as_json: Json = False,
 ) -> None:
@@ -121,15 +128,32 @@ def measure(
 
     - `epitome measure tumour.nii.gz --json`
     - `epitome measure three_slices.nii.gz --slices 21,22,23`
-    - `epitome measure BraTS_seg.nii.gz --mask-labels brats21:TC`
+    - `epitome measure BraTS_seg.nii.gz --mask-labels brats21:WT --enhancing BraTS_seg.nii.gz --enhancing-labels
+      brats21:ET`
     """
+    from epitome_kit.errors import ParameterError
     from epitome_kit.tumour.measure import count_voxels, measure_tumour
+    from epitome_kit.tumour.size import TumourSize, VoxelCount
     from epitome_kit.tumour.sparse_volume import find_annotated_slices
 
+    if enhancing and voxels:
+        raise ParameterError("measure", "`--enhancing` or `--voxels`", "both", "count each mask by itself")
+    if enhancing_labels and not enhancing:
+        raise ParameterError("measure", "`--enhancing-labels` with `--enhancing`", "it alone", "name the mask as well")
     with collect_warnings() as remarks:
         annotated = find_annotated_slices(mask, trust=trust) if slices is None else _indices(slices)
-        measure_mask = count_voxels if voxels else measure_tumour
-        size = measure_mask(mask, annotated_slices=annotated, labels=mask_labels, trust=trust)
+        size: TumourSize | VoxelCount
+        if voxels:
+            size = count_voxels(mask, annotated_slices=annotated, labels=mask_labels, trust=trust)
+        else:
+            size = measure_tumour(
+                mask,
+                annotated_slices=annotated,
+                labels=mask_labels,
+                trust=trust,
+                enhancing=enhancing,
+                enhancing_labels=enhancing_labels,
+            )
     if slices is None and annotated is not None:
         remarks.append(f"annotated on slices {', '.join(map(str, annotated))} by the sidecar; others unknown")
     for remark in remarks:

@@ -1,3 +1,4 @@
+from .calibration import score_calibration as score_calibration
 from .evaluate import grade_features as grade_features
 from .grader import Grader as Grader
 from .leaks import find_leaks as find_leaks

@@ -88,6 +88,14 @@ def grade_head(files: Preprocessed, workspace: PathLike) -> Json:
     features = features_of_scan(files, network, contrasts)
     run = Workspace(workspace)
     selected = read_json(run.ann_columns)["features"]
+    unknown = sorted({*selected, *feature_columns(table)} - features.keys())
+    if unknown:
+        raise CohortError(
+            "grade_head",
+            "a run whose features this version computes",
+            f"{workspace.name}, with {', '.join(unknown[:3])}",
+            "run it again: `epitome run 03 04`",
+        )
     raw = load_grader(run.ann)([features[name] for name in selected])
     scores, predictions = read_json(run.scores), read_tsv(run.predictions)
     probability, near = calibrate_probability(predictions, raw)

@@ -82,7 +82,8 @@ def handcrafted_features(cohort: Cohort, preprocessed: PathLike, out: PathLike) 
     networks = {fold: fold_model_path(out, fold - 1) for fold in sorted(rows["fold"].unique())}
     records = sorted(preprocessed.glob("sub-*/anat/[!.]*_quality.json"))
     inputs = checksums(Workspace(out).features, *networks.values(), *records)
-    record = Record(Workspace(out).cnn_folds / "handcrafted.json", {}, inputs, [Workspace(out).handcrafted])
+    settings = {"unit of sizes": "brain"}  # earlier versions: mm of the template
+    record = Record(Workspace(out).cnn_folds / "handcrafted.json", settings, inputs, [Workspace(out).handcrafted])
     if record.valid():
         return read_tsv(Workspace(out).handcrafted)
 
@@ -157,7 +158,11 @@ def describe_region(
     """Measure intensity, border, texture, shape and position of a region.
 
     All features are invariant under mirroring. Intensity (``first_``) and border are
-    in standard deviations of the brain. Entropy and texture use 16 grey levels
+    in standard deviations of the brain, ``sharpness`` per mm of the template. The
+    template is not the patient, and the voxel size of the scan may be unknown, so
+    shape and position are relative to the brain: lengths, axes and places to the
+    diameter of a ball of its volume, volume and surface to those of this ball.
+    Entropy and texture use 16 grey levels
     between the 2nd and 98th percentile of the region, so they do not depend on its
     intensity; texture is that of the co-occurrence matrix summed over all 13
     directions in space.
@@ -178,7 +183,7 @@ def describe_region(
     -------
     dict of str to float
         Such as ``first_T1ce_mean``, ``border_T1ce_sharpness``,
-        ``texture_T2w_contrast``, ``shape_sphericity``, ``position_lateral_mm``.
+        ``texture_T2w_contrast``, ``shape_volume``, ``position_lateral``.
 
     References
     ----------
@@ -195,7 +200,8 @@ def describe_region(
     box = _box(mask, np.ceil(thickness / steps).astype(int) + 1)
     near, inside = scans[box], mask[box]
     layers = _layers(inside, np.any(near, axis=-1), steps, thickness)
-    found = {**_shape(inside, steps), **_position(mask, steps)}
+    relative = steps / _brain_diameter(np.any(scans, axis=-1) | mask, steps)
+    found = {**_shape(inside, relative), **_position(mask, relative)}
     for channel, name in enumerate(contrasts):
         values = near[..., channel].astype(float)
         opposite = mirrored[:, channel].mean() if len(mirrored) else 0.0
@@ -288,34 +294,32 @@ def _texture(levels: np.ndarray, inside: np.ndarray) -> dict[str, float]:
     return {name: graycoprops(matrix, name)[0, 0] for name in _TEXTURES}
 
 
+def _brain_diameter(brain: np.ndarray, steps: np.ndarray) -> float:
+    """Return the diameter of a ball with the volume of the brain."""
+    return np.cbrt(6 / np.pi * brain.sum() * steps.prod())
+
+
 def _shape(inside: np.ndarray, steps: np.ndarray) -> dict[str, float]:
-    """Return size and shape, from the voxels and from their surface mesh."""
+    """Return size and shape, from the voxels and from their surface mesh; relative to a ball of diameter 1."""
     vertices, faces, _, _ = measure.marching_cubes(np.pad(inside, 1).astype(np.float32), 0.5, spacing=tuple(steps))
     volume = mesh_volume(vertices, faces)
     surface = measure.mesh_surface_area(vertices, faces)
     hull = ConvexHull(vertices)
-    short, middle, long = _axes(inside, steps)
+    short, middle, long = ellipsoid_axes(inside, np.diag(steps))
     return {
-        "shape_volume_ml": inside.sum() * steps.prod() / 1000,
-        "shape_surface_cm2": surface / 100,
-        "shape_surface_to_volume": surface / volume,
+        "shape_volume": inside.sum() * steps.prod() / (np.pi / 6),
+        "shape_surface": surface / np.pi,
+        "shape_surface_to_volume": surface / volume / 6,
         "shape_sphericity": np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface,
         "shape_solidity": volume / hull.volume,
         "shape_extent": inside.sum() / np.prod(np.ptp(np.argwhere(inside), axis=0) + 1),
-        "shape_longest_mm": pdist(vertices[hull.vertices]).max(),
-        "shape_long_axis_mm": long,
-        "shape_middle_axis_mm": middle,
-        "shape_short_axis_mm": short,
+        "shape_longest": pdist(vertices[hull.vertices]).max(),
+        "shape_long_axis": long,
+        "shape_middle_axis": middle,
+        "shape_short_axis": short,
         "shape_elongation": middle / long,
         "shape_flatness": short / long,
     }
-
-
-def _axes(inside: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Return the axes of the solid ellipsoid with the same second moments, shortest first, in mm."""
-    places = np.argwhere(inside) * steps
-    spread = np.cov(places.T, bias=True) if len(places) > 1 else np.zeros((3, 3))
-    return ellipsoid_axes(spread + np.diag(steps**2 / 12), convention="solid")
 
 
 def _position(mask: np.ndarray, steps: np.ndarray) -> dict[str, float]:
@@ -325,9 +329,9 @@ def _position(mask: np.ndarray, steps: np.ndarray) -> dict[str, float]:
     lateral, anterior, superior = places.mean(axis=0)
     left = (places[:, 0] < 0).mean() + (places[:, 0] == 0).mean() / 2
     return {
-        "position_lateral_mm": abs(lateral),
-        "position_anterior_mm": anterior,
-        "position_superior_mm": superior,
+        "position_lateral": abs(lateral),
+        "position_anterior": anterior,
+        "position_superior": superior,
         "position_across": min(left, 1 - left),
     }
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -12,110 +11,11 @@ from scipy import ndimage
 from epitome_kit.errors import ImageError, UnknownVoxelSizeError
 from epitome_kit.files import Json
 from epitome_kit.images import ImageLike, load_mask, voxel_size_known
+from epitome_kit.shapes import ellipsoid_axes
 from epitome_kit.tumour.diameters import axial_axis, find_outlines, is_measurable
+from epitome_kit.tumour.size import TumourSize, VoxelCount
 from epitome_kit.tumour.sparse_volume import estimate_volume_from_slices, restrict_to_slices
-from epitome_kit.tumour.surface import axis_lengths_mm, measure_surface
-
-
-@dataclass(frozen=True, kw_only=True)
-class TumourSize:
-    """Size of a tumour mask.
-
-    If only some slices were annotated, measures of the whole tumour are None; if all
-    slices were, slab and ellipsoid are None.
-
-    Attributes
-    ----------
-    volume_ml : float or None
-        Voxels times voxel size.
-    volume_voxels : int or None
-    surface_volume_ml : float or None
-        Volume enclosed by the surface; less than `volume_ml`, as the surface cuts corners.
-    surface_mm2 : float or None
-    sphericity : float or None
-        1 for a sphere.
-    rano_long_mm, rano_perpendicular_mm, rano_product_mm2 : float
-        Longest diameter, the longest chord perpendicular to it, and their product, of
-        the outline in an axial slice with the largest product. Between pixel centres.
-    rano_slice : int
-        Index of that slice along the axial axis of the array.
-    measurable : bool
-        RANO: both diameters of a lesion are at least 10 mm on two slices, or at least
-        twice the slice distance if that exceeds 5 mm.
-    max_2d_mm, max_3d_mm : float or None
-        Longest distance between points of the surface, within a slice and in 3D; all
-        lesions together.
-    axis_major_mm, axis_minor_mm, axis_least_mm : float or None
-        Axes of the ellipsoid with the same second moments.
-    lesions : int or None
-        Number of connected components; voxels that share a corner are connected.
-    largest_lesion_ml : float or None
-    touches_edge : bool
-        Whether the mask reaches the edge of the array, so that part of the tumour may
-        lie outside the field of view.
-    annotated_slices : tuple of int or None
-        None if all slices were annotated.
-    slab_volume_ml : float or None
-        Volume on the annotated slices.
-    ellipsoid_volume_ml : float or None
-        Volume of the whole tumour, estimated from the annotated slices.
-    ellipsoid_volume_low_ml, ellipsoid_volume_high_ml : float or None
-        Its interval, of :data:`~epitome_kit.tumour.intervals.ELLIPSOID_LEVEL`.
-    """
-
-    volume_ml: float | None = None
-    volume_voxels: int | None = None
-    surface_volume_ml: float | None = None
-    surface_mm2: float | None = None
-    sphericity: float | None = None
-    rano_long_mm: float
-    rano_perpendicular_mm: float
-    rano_product_mm2: float
-    rano_slice: int
-    measurable: bool
-    max_2d_mm: float | None = None
-    max_3d_mm: float | None = None
-    axis_major_mm: float | None = None
-    axis_minor_mm: float | None = None
-    axis_least_mm: float | None = None
-    lesions: int | None = None
-    largest_lesion_ml: float | None = None
-    touches_edge: bool
-    annotated_slices: tuple[int, ...] | None = None
-    slab_volume_ml: float | None = None
-    ellipsoid_volume_ml: float | None = None
-    ellipsoid_volume_low_ml: float | None = None
-    ellipsoid_volume_high_ml: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class VoxelCount:
-    """Counts in a mask of unknown voxel size.
-
-    Attributes
-    ----------
-    volume_voxels : int or None
-        None if only some slices were annotated, as for the next two.
-    lesions : int or None
-        Number of connected components; voxels that share a corner are connected.
-    largest_lesion_voxels : int or None
-    largest_slice : int
-        Index of the axial slice with the most voxels.
-    touches_edge : bool
-        Whether the mask reaches the edge of the array.
-    annotated_slices : tuple of int or None
-        None if all slices were annotated.
-    slab_voxels : int or None
-        Voxels on the annotated slices.
-    """
-
-    volume_voxels: int | None = None
-    lesions: int | None = None
-    largest_lesion_voxels: int | None = None
-    largest_slice: int
-    touches_edge: bool
-    annotated_slices: tuple[int, ...] | None = None
-    slab_voxels: int | None = None
+from epitome_kit.tumour.surface import measure_surface
 
 
 def measure_tumour(
@@ -124,12 +24,21 @@ def measure_tumour(
     annotated_slices: Sequence[int] | None = None,
     labels: str | None = None,
     trust: str | None = None,
+    enhancing: ImageLike | None = None,
+    enhancing_labels: str | None = None,
 ) -> TumourSize:
     """Measure a tumour mask in physical units.
 
     Volume, surface, axes and RANO diameters are computed on axial slices. If only a few
     slices were annotated, the volume of the whole tumour is estimated by
     :func:`epitome_kit.tumour.sparse_volume.estimate_volume_from_slices`.
+
+    RANO diameters follow the criteria for T2/FLAIR disease, which `mask` usually
+    outlines: van den Bent 2011 for low-grade glioma, and RANO 2.0 (Wen 2023).
+    Enhancing disease is measured apart, on T1 after contrast: give a mask of it as
+    `enhancing`. RANO adds the products of several target lesions; here one lesion is
+    measured, that of the largest product. Cysts, necrosis and surgical cavities are not
+    measurable by RANO; a mask that includes them is measured as it is.
 
     Parameters
     ----------
@@ -142,6 +51,10 @@ def measure_tumour(
     labels, trust : str, default=None
         As for :func:`epitome_kit.images.load_mask`: which labels to use, and which
         affine of the header.
+    enhancing : image-like, default=None
+        Mask of the enhancing part, on a grid of its own; it may be empty.
+    enhancing_labels : str, default=None
+        Which labels of `enhancing` to use, such as ``"brats21:ET"``.
 
     Returns
     -------
@@ -166,6 +79,7 @@ def measure_tumour(
     References
     ----------
     van den Bent et al., Lancet Oncol 2011, doi:10.1016/S1470-2045(11)70057-2
+    Wen et al., J Clin Oncol 2023, doi:10.1200/JCO.23.01059
     van Griethuysen et al., Cancer Res 2017, doi:10.1158/0008-5472.CAN-17-0339
 
     Examples
@@ -179,27 +93,14 @@ def measure_tumour(
     >>> print(f"{size.volume_ml:.1f} mL, RANO {size.rano_long_mm:.1f} x {size.rano_perpendicular_mm:.1f} mm")
     8.0 mL, RANO 25.5 x 25.5 mm
     """
-    loaded = load_mask(mask, where="measure_tumour", labels=labels, trust=trust)
-    if not voxel_size_known(loaded):
-        raise UnknownVoxelSizeError(
-            "measure_tumour",
-            "a mask with a known voxel size",
-            f"{_name(mask)}, of unknown voxel size",
-            "count voxels with `epitome measure MASK --voxels`, or import the original DICOM",
-        )
+    loaded = _load_known(mask, labels, trust)
     slices, kept, at_edge = _axial_slices(loaded, annotated_slices, _name(mask))
-    axial = axial_axis(loaded)
-    matrix = loaded.affine[:3, [axial, *np.delete(range(3), axial)]]
+    matrix = _axial_matrix(loaded)
     size = _whole_size(slices, matrix) if kept is None else _slab_size(slices, kept, matrix)
-    outlines = find_outlines(slices, matrix)
-    widest = max(outlines, key=lambda outline: (outline.product_mm2, outline.long_mm))
     return TumourSize(
         **size,
-        rano_long_mm=widest.long_mm,
-        rano_perpendicular_mm=widest.perpendicular_mm,
-        rano_product_mm2=widest.product_mm2,
-        rano_slice=widest.slice,
-        measurable=is_measurable(outlines, _slice_distance_mm(matrix)),
+        **_rano(slices, matrix),
+        **({} if enhancing is None else _enhancing_size(_load_known(enhancing, enhancing_labels, trust))),
         touches_edge=at_edge,
         annotated_slices=kept,
     )
@@ -252,6 +153,25 @@ def count_voxels(
     )
 
 
+def _load_known(mask: ImageLike, labels: str | None, trust: str | None) -> nib.Nifti1Image:
+    """Load a mask whose voxel size is known."""
+    loaded = load_mask(mask, where="measure_tumour", labels=labels, trust=trust)
+    if not voxel_size_known(loaded):
+        raise UnknownVoxelSizeError(
+            "measure_tumour",
+            "a mask with a known voxel size",
+            f"{_name(mask)}, of unknown voxel size",
+            "count voxels with `epitome measure MASK --voxels`, or import the original DICOM",
+        )
+    return loaded
+
+
+def _axial_matrix(mask: nib.Nifti1Image) -> np.ndarray:
+    """Return the matrix from index to mm, its columns in the order of axial slices."""
+    axial = axial_axis(mask)
+    return mask.affine[:3, [axial, *np.delete(range(3), axial)]]
+
+
 def _name(mask: ImageLike) -> str:
     return Path(mask).name if isinstance(mask, (str, os.PathLike)) else mask.get_filename() or "a mask in memory"
 
@@ -284,7 +204,7 @@ def _whole_size(slices: np.ndarray, matrix: np.ndarray) -> Json:
     """Compute the measures that need the whole tumour."""
     voxel_ml = abs(np.linalg.det(matrix)) / 1000
     surface = measure_surface(slices, matrix)
-    major, minor, least = axis_lengths_mm(slices, matrix)
+    least, minor, major = ellipsoid_axes(slices, matrix).tolist()
     lesions = _lesion_voxels(slices)
     return {
         "volume_ml": float(sum(lesions) * voxel_ml),
@@ -300,6 +220,31 @@ def _whole_size(slices: np.ndarray, matrix: np.ndarray) -> Json:
         "lesions": len(lesions),
         "largest_lesion_ml": float(max(lesions) * voxel_ml),
     }
+
+
+def _rano(slices: np.ndarray, matrix: np.ndarray) -> Json:
+    """Return the RANO diameters of the outline with the largest product, and whether a lesion is measurable."""
+    outlines = find_outlines(slices, matrix)
+    widest = max(outlines, key=lambda outline: (outline.product_mm2, outline.long_mm))
+    return {
+        "rano_long_mm": widest.long_mm,
+        "rano_perpendicular_mm": widest.perpendicular_mm,
+        "rano_product_mm2": widest.product_mm2,
+        "rano_slice": widest.slice,
+        "measurable": is_measurable(outlines, _slice_distance_mm(matrix)),
+    }
+
+
+def _enhancing_size(mask: nib.Nifti1Image) -> Json:
+    """Measure the enhancing part, which may be absent."""
+    if not np.any(mask.dataobj):
+        nothing = dict.fromkeys(("volume_ml", "long_mm", "perpendicular_mm", "product_mm2"), 0.0)
+        return {f"enhancing_{name}": value for name, value in {**nothing, "measurable": False}.items()}
+    slices, _, _ = _axial_slices(mask, None, "")
+    matrix = _axial_matrix(mask)
+    found = {name.removeprefix("rano_"): value for name, value in _rano(slices, matrix).items()}
+    found["volume_ml"] = float(slices.sum() * abs(np.linalg.det(matrix)) / 1000)
+    return {f"enhancing_{name}": value for name, value in found.items()}
 
 
 def _slab_size(slices: np.ndarray, kept: Sequence[int], matrix: np.ndarray) -> Json:

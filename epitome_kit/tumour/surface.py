@@ -1,11 +1,11 @@
-"""Measure the surface of a tumour: area, enclosed volume, extent and axes."""
+"""Measure the surface of a tumour: area, enclosed volume and extent."""
 
 from typing import NamedTuple
 
 import numpy as np
 from skimage.measure import marching_cubes
 
-from epitome_kit.shapes import ellipsoid_axes, mesh_volume
+from epitome_kit.shapes import mesh_volume
 from epitome_kit.tumour.diameters import in_plane, longest
 
 
@@ -68,24 +68,3 @@ def measure_surface(slices: np.ndarray, matrix: np.ndarray) -> Surface:
     return Surface(
         float(volume), float(area), float(np.cbrt(36 * np.pi * volume**2) / area), widest, longest(points)[0]
     )
-
-
-def axis_lengths_mm(slices: np.ndarray, matrix: np.ndarray) -> tuple[float, float, float]:
-    """Return the axis lengths of the ellipsoid with the same second moments.
-
-    Parameters
-    ----------
-    slices : ndarray of bool, shape (k, i, j)
-        Mask with at least one voxel.
-    matrix : ndarray, shape (3, 3)
-        Index to mm.
-
-    Returns
-    -------
-    tuple of 3 float
-        Major, minor and least, in mm, from voxel centres as in pyradiomics:
-        see :func:`epitome_kit.shapes.ellipsoid_axes`.
-    """
-    covariance = matrix @ np.cov(np.nonzero(slices), bias=True) @ matrix.T
-    least, minor, major = ellipsoid_axes(covariance, convention="pyradiomics").tolist()
-    return major, minor, least

@@ -54,3 +54,10 @@ def words(figure):
     shown = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
     assert min(text.get_fontsize() for text in shown) >= 9
     return [text.get_text() for text in shown]
+
+
+def ball(diameter_mm, voxel_mm, rng):
+    """Boolean array of a ball in cubic voxels, its centre drawn at random within a voxel."""
+    shape = (int(np.ceil(diameter_mm / voxel_mm)) + 4,) * 3
+    affine = nib.affines.from_matvec(voxel_mm * np.eye(3), -voxel_mm * (np.array(shape) - 1) / 2)
+    return ellipsoid(shape, affine, rng.uniform(-voxel_mm / 2, voxel_mm / 2, 3), (diameter_mm / 2,) * 3)
