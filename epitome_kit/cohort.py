@@ -27,12 +27,17 @@ TARGETS = {"grade": (2, 3), "codeletion": ("intact", "codeleted")}
 COLUMNS: dict[str, dict] = {
     "participant_id": {"Description": "Subject, as in the folder names"},
     "grade": {
-        "Description": "WHO grade of the glioma, as in the original data",
-        "Levels": {"2": "WHO grade II", "3": "WHO grade III"},
+        "Description": "CNS WHO grade of the glioma, as in the original data",
+        "Levels": {"2": "grade 2", "3": "grade 3"},
     },
     "codeletion": {
         "Description": "1p/19q status",
         "Levels": {"codeleted": "both arms lost (d/d)", "intact": "not both lost (n/n)"},
+    },
+    "idh": {"Description": "IDH1 and IDH2 of simulated subjects", "Levels": {"mutant": "mutated", "wildtype": "not"}},
+    "cdkn2ab": {
+        "Description": "CDKN2A/B of simulated subjects",
+        "Levels": {"deleted": "homozygous deletion", "intact": "not both copies lost"},
     },
     "histology": {"Description": "Histological type, as in the original data"},
     "age": {"Description": "Age at the scan", "Units": "year"},
@@ -40,6 +45,9 @@ COLUMNS: dict[str, dict] = {
     "source_id": {"Description": "Name of the subject in the original data"},
 }
 """Columns of ``participants.tsv`` and their BIDS descriptions."""
+
+SIMULATED = ("idh", "cdkn2ab")
+"""Columns that simulated subjects alone have: no import reads them."""
 
 DERIVATIVES = ("annotations", "truth")
 """Derivative folders of a cohort: tumour masks, and the truth of simulated subjects."""
@@ -138,7 +146,7 @@ class Cohort:
         Returns
         -------
         Series of int
-            Indexed by participant_id; 1 is grade III, or codeleted.
+            Indexed by participant_id; 1 is grade 3, or codeleted.
 
         Raises
         ------
