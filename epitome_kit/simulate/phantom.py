@@ -36,6 +36,7 @@ from epitome_kit.simulate.mass_effect import push_tissue
 from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, random_motion, random_pose
 from epitome_kit.simulate.tumour import grow_tumour
 
+_SIMULATOR = {"simulator": 2}  # counted up when the same recipe makes other heads
 _WAIT_S = 3600  # for another command that makes the same built-in cohort
 _NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
 
@@ -69,7 +70,7 @@ def make_phantom_cohort(
     """Simulate a cohort with known truth and write it as a BIDS dataset.
 
     The same seed gives the same voxels for any number of workers. Existing subjects
-    are kept.
+    are kept, unless an earlier version of the simulator made them.
 
     Parameters
     ----------
@@ -215,7 +216,7 @@ def _check_recipe(out: Path, recipe: Json) -> None:
 
 def _record(out: Path, subject_id: str) -> Record:
     """Return the record of a simulated subject, which stores its latent variables; the recipe is that of the cohort."""
-    return Record(truth_folder(out, subject_id) / f"{subject_id}_latents.json", {})
+    return Record(truth_folder(out, subject_id) / f"{subject_id}_latents.json", _SIMULATOR)
 
 
 def _make_subject(
