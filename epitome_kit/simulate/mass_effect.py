@@ -59,7 +59,7 @@ def push_tissue(head: HeadModel, tumour: Tumour, push_mm: float) -> HeadModel:
     low, high = (np.round((_middle(tumour) + side * reach - origin) / spacing).astype(int) for side in (-1, 1))
     low, high = np.maximum(low, 0), np.minimum(high + 1, head.brain.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    deep = np.clip(2 * ndimage.gaussian_filter(head.brain[crop], 5 / spacing) - 1, 0, 1)
+    deep = head.brain[crop] * np.clip(2 * ndimage.gaussian_filter(head.brain[crop], 5 / spacing) - 1, 0, 1)
     corner = (origin + spacing * low).astype(np.float32).reshape(3, 1, 1, 1)
     points = np.indices(deep.shape, np.float32) * np.float32(spacing) + corner
     before = (positions_before(points, tumour, np.float32(push_mm) * deep) - corner) / np.float32(spacing)
