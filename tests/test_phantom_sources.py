@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from epitome_kit.simulate import tumour
 from epitome_kit.simulate.anatomy import age_head, head_model
 from epitome_kit.simulate.labels import DIAGNOSES, draw_labels
 from epitome_kit.simulate.latents import draw_latents
 from epitome_kit.simulate.mass_effect import push_tissue
-from epitome_kit.simulate.tumour import grow_tumour, tumour_parameters
+from epitome_kit.simulate.tumour import VISIBLE_DENSITY, grow_tumour, tumour_parameters
 from epitome_kit.vocabulary import known_histology
 
 
@@ -57,6 +58,27 @@ def test_diameters_grow_as_fast_as_published(grade_2, grade_3):
     assert 3.5 < np.median(fisher) < 4.8 and 4.8 < fisher.mean() < 6.8
     assert slow == pytest.approx(fisher)
     assert 1.5 < np.median(fast) / np.median(slow) < 4
+
+
+def test_a_simulated_diameter_grows_as_fast_as_its_parameter_says(head, monkeypatch):
+    """In white and grey matter, between 0.85 of its size and its size."""
+    grown, simulate = [], tumour._react_and_diffuse
+
+    def watched(mobility, seed, parameters, spacing):
+        for part in (0.85, 1.0):
+            density, years = simulate(
+                mobility, seed, {**parameters, "radius_mm": part * parameters["radius_mm"]}, spacing
+            )
+            volume = np.count_nonzero(density > VISIBLE_DENSITY) * spacing**3
+            grown.append((2 * (3 * volume / (4 * np.pi)) ** (1 / 3), years, parameters["growth_mm_per_year"]))
+        return density, years
+
+    monkeypatch.setattr(tumour, "_react_and_diffuse", watched)
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        grow_tumour(head, draw_latents(False, True, rng), rng)
+    speeds = [(b[0] - a[0]) / (b[1] - a[1]) / a[2] for a, b in zip(grown[::2], grown[1::2], strict=True)]
+    assert np.median(speeds) == pytest.approx(1, abs=0.25)
 
 
 def test_diagnoses_have_the_joint_frequencies_of_their_sources():
@@ -111,11 +133,11 @@ def test_ventricles_and_sulci_widen_with_age(head):
 
 def test_a_tumour_pushes_tissue_away_and_leaves_the_skull(head):
     latents = draw_latents(True, False, np.random.default_rng(0))
-    tumour = grow_tumour(head, latents, np.random.default_rng(1))
-    pushed = push_tissue(head, tumour, 5.0)
+    grown = grow_tumour(head, latents, np.random.default_rng(1))
+    pushed = push_tissue(head, grown, 5.0)
     changed = np.abs(pushed.maps.astype(np.float32) - head.maps).max(0) > 0.05
     assert changed.any() and not changed[head.brain < 0.05].any()
     where = np.argwhere(changed) @ head.affine[:3, :3] + head.affine[:3, 3]
-    middle = np.argwhere(tumour.density > 0.16).mean(0) @ tumour.affine[:3, :3] + tumour.affine[:3, 3]
-    assert np.linalg.norm(where - middle, axis=1).max() < 3.3 * tumour.parameters["radius_mm"]
-    assert np.array_equal(push_tissue(head, tumour, 0.0).maps[3:], head.maps[3:])
+    middle = np.argwhere(grown.density > 0.16).mean(0) @ grown.affine[:3, :3] + grown.affine[:3, 3]
+    assert np.linalg.norm(where - middle, axis=1).max() < 3.3 * grown.parameters["radius_mm"]
+    assert np.array_equal(push_tissue(head, grown, 0.0).maps[3:], head.maps[3:])

@@ -57,7 +57,7 @@ def test_diffusion_and_proliferation_give_the_speed_and_the_width():
     drawn = tumour_parameters(_latents(growth=0.7, infiltration=1.0))
     diffusion, proliferation = drawn["diffusion_mm2_per_year"], drawn["proliferation_per_year"]
     assert 4 * np.sqrt(diffusion * proliferation) == pytest.approx(drawn["growth_mm_per_year"])
-    assert np.sqrt(diffusion / proliferation) == pytest.approx(2.2 * np.exp(0.3))
+    assert np.sqrt(diffusion / proliferation) == pytest.approx(2.2 / np.sqrt(2.8) * np.exp(0.3))
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])

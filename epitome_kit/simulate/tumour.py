@@ -14,6 +14,7 @@ VISIBLE_DENSITY = 0.16
 """Tumour cell density at the visible edge on T2 and FLAIR (Rockne et al., Phys Med Biol 2010,
 doi:10.1088/0031-9155/55/12/001)."""
 
+_WHITE = 2.8  # diffusion in white matter, relative to the one at which mean diameters grow in simulated heads
 _GROWTH_MM = 2.0
 _MOST_STEPS = 800
 _MOST_STEPS_INVISIBLE = 4000  # for rare tumours that spread so fast that they stay below the visible density for long
@@ -47,10 +48,10 @@ def tumour_parameters(latents: np.ndarray) -> dict[str, float]:
     """Convert latent variables to physical parameters.
 
     Each is a monotonic function of one variable, except that diffusion D and
-    proliferation r follow from two: the speed v at which the diameter grows in white
-    matter and the width w of the edge, by v = 4 sqrt(D r) and w = sqrt(D / r). In
-    grade 2 the speed has a median of 4.1 and a mean of 5.8 mm a year; published means
-    are 4.1 (Mandonnet 2003) and 5.8 with a standard deviation of 6.3 (Pallud 2013).
+    proliferation r follow from two: the speed v at which the mean diameter grows and
+    the width w of the edge, by v = 4 sqrt(D r) and w = sqrt(D / r). In grade 2 the
+    speed has a median of 4.1 and a mean of 5.8 mm a year; published means are 4.1
+    (Mandonnet 2003) and 5.8 with a standard deviation of 6.3 (Pallud 2013).
 
     Parameters
     ----------
@@ -60,8 +61,9 @@ def tumour_parameters(latents: np.ndarray) -> dict[str, float]:
     Returns
     -------
     dict
-        ``radius_mm``, ``growth_mm_per_year`` (of the diameter),
-        ``diffusion_mm2_per_year`` (in white matter), ``proliferation_per_year``,
+        ``radius_mm``, ``growth_mm_per_year`` (of the mean diameter),
+        ``diffusion_mm2_per_year`` (of white and grey matter together),
+        ``proliferation_per_year``,
         ``enhancing_fraction``, ``necrotic_fraction``, ``irregularity``,
         ``calcified_fraction``, ``site_y_mm``.
 
@@ -72,7 +74,7 @@ def tumour_parameters(latents: np.ndarray) -> dict[str, float]:
     """
     z = dict(zip(LATENTS, latents, strict=True))
     speed = 4.1 * np.exp(0.83 * z["growth"])
-    width_mm = 2.2 * np.exp(0.3 * z["infiltration"])
+    width_mm = 2.2 / np.sqrt(_WHITE) * np.exp(0.3 * z["infiltration"])
     return {
         "radius_mm": float(np.clip(19 * np.exp(0.2 * z["growth"]), 9, 36)),
         "growth_mm_per_year": float(speed),
@@ -125,7 +127,7 @@ def grow_tumour(head: HeadModel, latents: np.ndarray, rng: np.random.Generator) 
     # Growth is smooth: voxels below 2 mm would need many more steps for the same result.
     stride = max(1, round(_GROWTH_MM / spacing))
     coarse = mobility[::stride, ::stride, ::stride]
-    density = _react_and_diffuse(coarse, (seed - low) // stride, parameters, stride * spacing)
+    density, _ = _react_and_diffuse(coarse, (seed - low) // stride, parameters, stride * spacing)
     if stride > 1:
         scale = np.eye(3) / stride
         density = ndimage.affine_transform(density, scale, output_shape=white.shape, order=1, mode="nearest")
@@ -154,9 +156,9 @@ def _texture(shape: Sequence[int], smoothness: float, rng: np.random.Generator) 
 
 def _react_and_diffuse(
     mobility: np.ndarray, seed: np.ndarray, parameters: dict[str, float], spacing: float
-) -> np.ndarray:
-    """Take explicit steps on the crop until the visible volume reaches its target."""
-    diffusion = parameters["diffusion_mm2_per_year"] * mobility
+) -> tuple[np.ndarray, float]:
+    """Take explicit steps on the crop until the visible volume reaches its target; return density and years."""
+    diffusion = parameters["diffusion_mm2_per_year"] * _WHITE * mobility
     growth = np.float32(parameters["proliferation_per_year"])
     step = min(0.9 * spacing**2 / (6 * float(diffusion.max())), 0.25 / float(growth))
     # The flow between two voxels is limited by the smaller diffusion of the two.
@@ -182,7 +184,7 @@ def _react_and_diffuse(
             break
         if count == _MOST_STEPS - 1 and density.max() > VISIBLE_DENSITY:
             break
-    return density
+    return density, float(step * (count + 1))
 
 
 def _compose(
