@@ -35,19 +35,13 @@ COLUMNS: dict[str, dict] = {
         "Levels": {"codeleted": "both arms lost (d/d)", "intact": "not both lost (n/n)"},
     },
     "idh": {"Description": "IDH1 and IDH2 of simulated subjects", "Levels": {"mutant": "mutated", "wildtype": "not"}},
-    "cdkn2ab": {
-        "Description": "CDKN2A/B of simulated subjects",
-        "Levels": {"deleted": "homozygous deletion", "intact": "not both copies lost"},
-    },
+    "cdkn2ab": {"Description": "CDKN2A/B of simulated subjects", "Levels": {"deleted": "both lost", "intact": "not"}},
     "histology": {"Description": "Histological type, as in the original data"},
     "age": {"Description": "Age at the scan", "Units": "year"},
     "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
     "source_id": {"Description": "Name of the subject in the original data"},
 }
 """Columns of ``participants.tsv`` and their BIDS descriptions."""
-
-SIMULATED = ("idh", "cdkn2ab")
-"""Columns that simulated subjects alone have: no import reads them."""
 
 DERIVATIVES = ("annotations", "truth")
 """Derivative folders of a cohort: tumour masks, and the truth of simulated subjects."""

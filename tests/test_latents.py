@@ -6,14 +6,14 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.simulate.labels import DIAGNOSES, draw_labels
+from epitome_kit.simulate.labels import TUMOUR_TYPES, draw_labels
 from epitome_kit.simulate.latents import LATENTS, draw_latents, oracle_auc, oracle_score
 
 
 def _population(draws, seed):
     rng = np.random.default_rng(seed)
-    diagnoses = draw_labels(draws, rng)
-    labels = {name: np.array([getattr(each, name) for each in diagnoses]) for name in ("grade_3", "codeleted")}
+    types = draw_labels(draws, rng)
+    labels = {name: np.array([getattr(each, name) for each in types]) for name in ("grade_3", "codeleted")}
     return draw_latents(labels["grade_3"], labels["codeleted"], rng), labels
 
 
@@ -36,11 +36,11 @@ def test_labels_shift_the_latents_by_what_the_table_says():
 def test_the_oracle_is_the_log_likelihood_ratio(target):
     latents, _ = _population(50, 0)
 
-    def log_density(diagnosis):
+    def log_density(kind):
         total = np.zeros(len(latents))
         for column, (name, latent) in zip(latents.T, LATENTS.items(), strict=True):
-            mean = latent.mean + diagnosis.grade_3 * latent.grade_3 + diagnosis.codeleted * latent.codeletion
-            if name == "necrosis" and not (diagnosis.grade_3 and diagnosis.codeleted):
+            mean = latent.mean + kind.grade_3 * latent.grade_3 + kind.codeleted * latent.codeletion
+            if name == "necrosis" and not (kind.grade_3 and kind.codeleted):
                 total += np.where(column > 0, -np.inf, 0)
             else:
                 total += np.where(column > latent.floor, norm.logpdf(column, mean), norm.logcdf(latent.floor, mean))
@@ -48,7 +48,7 @@ def test_the_oracle_is_the_log_likelihood_ratio(target):
 
     def log_likelihood(positive):
         label = "grade_3" if target == "grade" else "codeleted"
-        chosen = {each: share for each, share in DIAGNOSES.items() if getattr(each, label) == positive}
+        chosen = {each: share for each, share in TUMOUR_TYPES.items() if getattr(each, label) == positive}
         shares = np.array(list(chosen.values())) / sum(chosen.values())
         return logsumexp([log_density(each) for each in chosen], axis=0, b=shares[:, None])
 

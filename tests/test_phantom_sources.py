@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from epitome_kit.simulate import tumour
 from epitome_kit.simulate.anatomy import age_head, head_model
-from epitome_kit.simulate.labels import DIAGNOSES, draw_labels
+from epitome_kit.simulate.labels import TUMOUR_TYPES, draw_labels
 from epitome_kit.simulate.latents import draw_latents
 from epitome_kit.simulate.mass_effect import push_tissue
 from epitome_kit.simulate.tumour import VISIBLE_DENSITY, grow_tumour, tumour_parameters
@@ -16,11 +16,11 @@ from epitome_kit.vocabulary import known_histology
 
 
 def _drawn(grade_3, subjects=400):
-    """Parameters of tumours of one grade by name, and their diagnoses."""
+    """Parameters of tumours of one grade by name, and their types."""
     rng = np.random.default_rng(7)
-    diagnoses = [each for each in draw_labels(4 * subjects, rng) if each.grade_3 == grade_3][:subjects]
-    rows = [tumour_parameters(draw_latents(each.grade_3, each.codeleted, rng)) for each in diagnoses]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}, diagnoses
+    types = [each for each in draw_labels(4 * subjects, rng) if each.grade_3 == grade_3][:subjects]
+    rows = [tumour_parameters(draw_latents(each.grade_3, each.codeleted, rng)) for each in types]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}, types
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_simulated_diameter_grows_as_fast_as_its_parameter_says(head, monkeypa
     assert np.median(speeds) == pytest.approx(1, abs=0.25)
 
 
-def test_diagnoses_have_the_joint_frequencies_of_their_sources():
+def test_types_have_the_joint_frequencies_of_their_sources():
     drawn = draw_labels(20_000, np.random.default_rng(0))
     mutant = {grade: [each for each in drawn if each.grade == grade and each.idh == "mutant"] for grade in (2, 3)}
     assert sum(each.grade_3 for each in drawn) / len(drawn) == pytest.approx(55 / 159, abs=0.002)
@@ -91,8 +91,8 @@ def test_diagnoses_have_the_joint_frequencies_of_their_sources():
     assert 0.03 < np.mean([each.cdkn2ab == "deleted" for each in mutant[3] if each.codeleted]) < 0.12
 
 
-def test_diagnoses_are_possible_in_who_2021():
-    for each in DIAGNOSES:
+def test_types_are_possible_in_who_2021():
+    for each in TUMOUR_TYPES:
         assert each.grade in (2, 3) and known_histology(each.histology) == each.histology
         assert each.codeleted == each.histology.startswith("Oligodendroglioma") and "oligoastro" not in each.histology
         assert ("IDH-mutant" in each.histology) == (each.idh == "mutant") >= each.codeleted
@@ -103,7 +103,7 @@ def test_diagnoses_are_possible_in_who_2021():
 def test_every_cohort_has_both_classes_near_their_shares(subjects, seed):
     drawn = draw_labels(subjects, np.random.default_rng(seed))
     for label in ("grade_3", "codeleted"):
-        share = sum(share for each, share in DIAGNOSES.items() if getattr(each, label))
+        share = sum(share for each, share in TUMOUR_TYPES.items() if getattr(each, label))
         count = sum(getattr(each, label) for each in drawn)
         assert 0 < count < subjects == len(drawn) and abs(count - share * subjects) <= 1
     assert drawn != sorted(drawn) or subjects < 9, "in random order"

@@ -1,12 +1,12 @@
-"""Draw the diagnoses of simulated gliomas: grade, IDH, 1p/19q and CDKN2A/B, and the type that follows from them."""
+"""Draw the types of simulated gliomas: grade, IDH, 1p/19q and CDKN2A/B."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 
-class Diagnosis(NamedTuple):
-    """Diagnosis of a diffuse glioma of grade 2 or 3 in the terms of WHO 2021."""
+class TumourType(NamedTuple):
+    """Type of a diffuse glioma of grade 2 or 3 in the terms of WHO 2021."""
 
     grade: int
     idh: str
@@ -25,7 +25,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def histology(self) -> str:
-        """Type of the tumour; IDH-wildtype is named as not elsewhere classified (NEC)."""
+        """Name of the type; IDH-wildtype is named as not elsewhere classified (NEC)."""
         if self.idh == "wildtype":
             return "Diffuse glioma, IDH-wildtype, NEC"
         return "Oligodendroglioma, IDH-mutant and 1p/19q-codeleted" if self.codeleted else "Astrocytoma, IDH-mutant"
@@ -37,24 +37,24 @@ _CODELETED = {2: 66 / 135, 3: 84 / 223}
 _CDKN2AB_DELETED = 0.07
 
 
-def _shares() -> dict[Diagnosis, float]:
+def _shares() -> dict[TumourType, float]:
     grade = {2: 1 - _GRADE_3, 3: _GRADE_3}
     wild = {level: share * _WILDTYPE for level, share in grade.items()}
     mutant = {level: share * (1 - _WILDTYPE) for level, share in grade.items()}
     oligo = {level: share * _CODELETED[level] for level, share in mutant.items()}
     return {
-        Diagnosis(2, "wildtype", "intact", "intact"): wild[2],
-        Diagnosis(2, "mutant", "intact", "intact"): mutant[2] - oligo[2],
-        Diagnosis(2, "mutant", "codeleted", "intact"): oligo[2],
-        Diagnosis(3, "mutant", "codeleted", "deleted"): oligo[3] * _CDKN2AB_DELETED,
-        Diagnosis(3, "mutant", "codeleted", "intact"): oligo[3] * (1 - _CDKN2AB_DELETED),
-        Diagnosis(3, "mutant", "intact", "intact"): mutant[3] - oligo[3],
-        Diagnosis(3, "wildtype", "intact", "intact"): wild[3],
+        TumourType(2, "wildtype", "intact", "intact"): wild[2],
+        TumourType(2, "mutant", "intact", "intact"): mutant[2] - oligo[2],
+        TumourType(2, "mutant", "codeleted", "intact"): oligo[2],
+        TumourType(3, "mutant", "codeleted", "deleted"): oligo[3] * _CDKN2AB_DELETED,
+        TumourType(3, "mutant", "codeleted", "intact"): oligo[3] * (1 - _CDKN2AB_DELETED),
+        TumourType(3, "mutant", "intact", "intact"): mutant[3] - oligo[3],
+        TumourType(3, "wildtype", "intact", "intact"): wild[3],
     }
 
 
-DIAGNOSES = _shares()
-"""Share of each diagnosis; those of a grade, and the codeleted ones, are neighbours.
+TUMOUR_TYPES = _shares()
+"""Share of each type; those of a grade, and the codeleted ones, are neighbours.
 
 Grade 3: 55 of 159, as in the collection LGG-1p19qDeletion. Codeletion among the
 IDH-mutant: 66 of 135 of grade 2 (Leeper 2015), and in grade 3 the 84 of 223 of
@@ -74,8 +74,8 @@ Appay et al., Neuro Oncol 2019, doi:10.1093/neuonc/noz124
 """
 
 
-def draw_labels(subjects: int, rng: np.random.Generator) -> list[Diagnosis]:
-    """Draw the diagnoses of a cohort by systematic sampling of :data:`DIAGNOSES`.
+def draw_labels(subjects: int, rng: np.random.Generator) -> list[TumourType]:
+    """Draw the types of a cohort by systematic sampling of :data:`TUMOUR_TYPES`.
 
     Parameters
     ----------
@@ -86,12 +86,12 @@ def draw_labels(subjects: int, rng: np.random.Generator) -> list[Diagnosis]:
 
     Returns
     -------
-    list of Diagnosis
-        In random order. The number of each diagnosis, of each grade and of the
+    list of TumourType
+        In random order. The number of each type, of each grade and of the
         codeleted differs from its share by less than one; from two subjects on, both
         grades and both 1p/19q statuses occur.
     """
     start = rng.random() if subjects > 2 else 0.5
     places = (np.arange(subjects) + start) / subjects
-    found = np.searchsorted(np.cumsum(list(DIAGNOSES.values()))[:-1], places, side="right")
-    return [list(DIAGNOSES)[index] for index in rng.permutation(found)]
+    found = np.searchsorted(np.cumsum(list(TUMOUR_TYPES.values()))[:-1], places, side="right")
+    return [list(TUMOUR_TYPES)[index] for index in rng.permutation(found)]

@@ -7,11 +7,11 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.simulate.labels import DIAGNOSES, Diagnosis, draw_labels
+from epitome_kit.simulate.labels import TUMOUR_TYPES, TumourType, draw_labels
 
 
 class Latent(NamedTuple):
-    """Normal variable of unit variance: shifts of its mean by diagnosis, its mean without them, and its floor."""
+    """Normal variable of unit variance: shifts of its mean by type, its mean without them, and its floor."""
 
     grade_3: float = 0.0
     codeletion: float = 0.0
@@ -78,9 +78,9 @@ def draw_latents(grade_3: bool | np.ndarray, codeleted: bool | np.ndarray, rng: 
     return np.maximum(mean + rng.standard_normal(mean.shape), _FLOORS)
 
 
-def _log_density(latents: np.ndarray, diagnosis: Diagnosis) -> np.ndarray:
-    """Return the log density of latent variables with one diagnosis; at a floor, the probability of lying below."""
-    mean = _means(diagnosis.grade_3, diagnosis.codeleted)
+def _log_density(latents: np.ndarray, kind: TumourType) -> np.ndarray:
+    """Return the log density of latent variables with one type; at a floor, the probability of lying below."""
+    mean = _means(kind.grade_3, kind.codeleted)
     shown = norm.logpdf(latents, np.where(np.isfinite(mean), mean, 1e9))
     return np.where(latents > _FLOORS, shown, norm.logcdf(_FLOORS, mean)).sum(-1)
 
@@ -98,19 +98,19 @@ def oracle_score(latents: np.ndarray, target: str) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n,)
-        Higher values mean grade 3, or codeleted; between -50 and 50. The rest of the
-        diagnosis is unknown to the classifier and marginalised.
+        Higher values mean grade 3, or codeleted; between -50 and 50. The type is otherwise
+        unknown to the classifier and marginalised.
     """
-    logs = np.stack([_log_density(np.asarray(latents), diagnosis) for diagnosis in DIAGNOSES])
-    positive, shares = _positive(list(DIAGNOSES), target), np.array(list(DIAGNOSES.values()))
+    logs = np.stack([_log_density(np.asarray(latents), kind) for kind in TUMOUR_TYPES])
+    positive, shares = _positive(list(TUMOUR_TYPES), target), np.array(list(TUMOUR_TYPES.values()))
     high, low = (
         logsumexp(logs[side], axis=0, b=shares[side, None] / shares[side].sum()) for side in (positive, ~positive)
     )
     return np.clip(high - low, -_CERTAIN, _CERTAIN)
 
 
-def _positive(diagnoses: list[Diagnosis], target: str) -> np.ndarray:
-    return np.array([each.grade_3 if target == "grade" else each.codeleted for each in diagnoses])
+def _positive(types: list[TumourType], target: str) -> np.ndarray:
+    return np.array([each.grade_3 if target == "grade" else each.codeleted for each in types])
 
 
 def oracle_auc(target: str, *, draws: int = 100_000, seed: int = 0) -> float:
@@ -133,6 +133,6 @@ def oracle_auc(target: str, *, draws: int = 100_000, seed: int = 0) -> float:
         Area under the ROC curve.
     """
     rng = np.random.default_rng(seed)
-    diagnoses = draw_labels(draws, rng)
-    latents = draw_latents(_positive(diagnoses, "grade"), _positive(diagnoses, "codeletion"), rng)
-    return float(roc_auc_score(_positive(diagnoses, target), oracle_score(latents, target)))
+    types = draw_labels(draws, rng)
+    latents = draw_latents(_positive(types, "grade"), _positive(types, "codeletion"), rng)
+    return float(roc_auc_score(_positive(types, target), oracle_score(latents, target)))

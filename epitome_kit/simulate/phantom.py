@@ -30,7 +30,7 @@ from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.resume import Record, read_record, report_again
 from epitome_kit.simulate.anatomy import age_head, head_model, random_deformation
-from epitome_kit.simulate.labels import Diagnosis, draw_labels
+from epitome_kit.simulate.labels import TumourType, draw_labels
 from epitome_kit.simulate.latents import LATENTS, draw_latents, oracle_auc, oracle_score
 from epitome_kit.simulate.mass_effect import push_tissue
 from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, random_motion, random_pose
@@ -121,11 +121,9 @@ def make_phantom_cohort(
     write_json(out / "derivatives" / "truth" / "recipe.json", recipe)
 
     streams = np.random.SeedSequence(seed).spawn(subjects + 1)
-    diagnoses = draw_labels(subjects, np.random.default_rng(streams[0]))
+    types = draw_labels(subjects, np.random.default_rng(streams[0]))
     width = max(3, len(str(subjects)))
-    jobs = [
-        (f"sub-{number + 1:0{width}d}", diagnosis, streams[number + 1]) for number, diagnosis in enumerate(diagnoses)
-    ]
+    jobs = [(f"sub-{number + 1:0{width}d}", kind, streams[number + 1]) for number, kind in enumerate(types)]
     make = partial(_make_subject, out=out, spacing_mm=spacing_mm, contrasts=tuple(contrasts))
     records = [_record(out, subject_id) for subject_id, *_ in jobs]
     differences = [record.difference() for record in records]
@@ -220,14 +218,14 @@ def _record(out: Path, subject_id: str) -> Record:
 
 
 def _make_subject(
-    job: tuple[str, Diagnosis, np.random.SeedSequence],
+    job: tuple[str, TumourType, np.random.SeedSequence],
     *,
     out: Path,
     spacing_mm: Sequence[float],
     contrasts: Sequence[str],
 ) -> None:
     """Simulate, scan and write one subject; its latent variables are written last."""
-    subject_id, diagnosis, stream = job
+    subject_id, kind, stream = job
     record = _record(out, subject_id)
     if record.valid():  # by a worker that died before it could say so
         return
@@ -235,7 +233,7 @@ def _make_subject(
     rng = np.random.default_rng(stream)
     age = int(np.clip(rng.normal(42, 12), 18, 80))
     head = age_head(head_model(1.0 if min(spacing_mm) < 1.5 else 2.0), age, rng.normal(0, 0.3))
-    latents = draw_latents(diagnosis.grade_3, diagnosis.codeleted, rng)
+    latents = draw_latents(kind.grade_3, kind.codeleted, rng)
     tumour = grow_tumour(head, latents, rng)
     push_mm = rng.uniform(0, 0.25) * tumour.parameters["radius_mm"]
     head = push_tissue(head, tumour, push_mm)
@@ -253,8 +251,8 @@ def _make_subject(
             write_matrix(path, np.linalg.inv(motion[name]))
     row = {
         "participant_id": subject_id,
-        **diagnosis._asdict(),
-        "histology": diagnosis.histology,
+        **kind._asdict(),
+        "histology": kind.histology,
         "age": age,
         "sex": str(rng.choice(["F", "M"])),
         "volume_ml": volume_ml,
