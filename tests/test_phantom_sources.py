@@ -60,12 +60,13 @@ def test_diameters_grow_as_fast_as_published(grade_2, grade_3):
     assert 1.5 < np.median(fast) / np.median(slow) < 4
 
 
-def test_a_simulated_diameter_grows_as_fast_as_its_parameter_says(head, monkeypatch):
-    """In white and grey matter, between 0.85 of its size and its size."""
+@pytest.mark.slow
+def test_a_simulated_diameter_grows_as_fast_as_its_parameter_says(monkeypatch):
+    """In white and grey matter, from three quarters of its diameter on."""
     grown, simulate = [], tumour._react_and_diffuse
 
     def watched(mobility, seed, parameters, spacing):
-        for part in (0.85, 1.0):
+        for part in (0.75, 1.0):
             density, years = simulate(
                 mobility, seed, {**parameters, "radius_mm": part * parameters["radius_mm"]}, spacing
             )
@@ -76,7 +77,7 @@ def test_a_simulated_diameter_grows_as_fast_as_its_parameter_says(head, monkeypa
     monkeypatch.setattr(tumour, "_react_and_diffuse", watched)
     rng = np.random.default_rng(0)
     for _ in range(8):
-        grow_tumour(head, draw_latents(False, True, rng), rng)
+        grow_tumour(head_model(2.0), draw_latents(False, True, rng), rng)
     speeds = [(b[0] - a[0]) / (b[1] - a[1]) / a[2] for a, b in zip(grown[::2], grown[1::2], strict=True)]
     assert np.median(speeds) == pytest.approx(1, abs=0.25)
 

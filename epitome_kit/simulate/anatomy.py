@@ -192,7 +192,8 @@ def age_head(head: HeadModel, age: float, variation: float = 0.0) -> HeadModel:
     """
     inside = ndimage.find_objects((head.brain > 0).astype(np.int8))[0]
     axes = [axis[part] for axis, part in zip(_axes(head.brain.shape, head.affine), inside, strict=True)]
-    around_ventricles = _ball(*np.meshgrid(*axes, indexing="ij", sparse=True), (0, -16, 6), (34, 62, 34))
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    around_ventricles = _ball(x, y, z, (0, -16, 6), (34, 62, 34))
     weight = np.exp(np.float32(0.035 * (age - 42) + variation) * (1 + around_ventricles))
     fluid, grey, white = head.maps[(slice(3), *inside)].astype(np.float32)
     tissue, wide = grey + white, weight * fluid
