@@ -191,7 +191,9 @@ def age_head(head: HeadModel, age: float, variation: float = 0.0) -> HeadModel:
     Walhovd et al., Neurobiol Aging 2011, doi:10.1016/j.neurobiolaging.2009.05.013
     """
     inside = ndimage.find_objects((head.brain > 0).astype(np.int8))[0]
-    axes = [axis[part] for axis, part in zip(_axes(head.brain.shape, head.affine), inside, strict=True)]
+    axes = [
+        axis[part].astype(np.float32) for axis, part in zip(_axes(head.brain.shape, head.affine), inside, strict=True)
+    ]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
     around_ventricles = _ball(x, y, z, (0, -16, 6), (34, 62, 34))
     weight = np.exp(np.float32(0.035 * (age - 42) + variation) * (1 + around_ventricles))

@@ -91,7 +91,25 @@ def draw_labels(subjects: int, rng: np.random.Generator) -> list[TumourType]:
         codeleted differs from its share by less than one; from two subjects on, both
         grades and both 1p/19q statuses occur.
     """
+    types = list(TUMOUR_TYPES)
+    return [types[index] for index in draw_type_indices(subjects, rng)]
+
+
+def draw_type_indices(subjects: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw types as :func:`draw_labels` does, as their places in :data:`TUMOUR_TYPES`.
+
+    Parameters
+    ----------
+    subjects : int
+        Number of subjects.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of int, shape (subjects,)
+        Places in the table.
+    """
     start = rng.random() if subjects > 2 else 0.5
     places = (np.arange(subjects) + start) / subjects
-    found = np.searchsorted(np.cumsum(list(TUMOUR_TYPES.values()))[:-1], places, side="right")
-    return [list(TUMOUR_TYPES)[index] for index in rng.permutation(found)]
+    return rng.permutation(np.searchsorted(np.cumsum(list(TUMOUR_TYPES.values()))[:-1], places, side="right"))

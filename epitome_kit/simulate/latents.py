@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from epitome_kit.simulate.labels import TUMOUR_TYPES, TumourType, draw_labels
+from epitome_kit.simulate.labels import TUMOUR_TYPES, TumourType, draw_type_indices
 
 
 class Latent(NamedTuple):
@@ -102,15 +102,16 @@ def oracle_score(latents: np.ndarray, target: str) -> np.ndarray:
         unknown to the classifier and marginalised.
     """
     logs = np.stack([_log_density(np.asarray(latents), kind) for kind in TUMOUR_TYPES])
-    positive, shares = _positive(list(TUMOUR_TYPES), target), np.array(list(TUMOUR_TYPES.values()))
+    positive, shares = _positive(target), np.array(list(TUMOUR_TYPES.values()))
     high, low = (
         logsumexp(logs[side], axis=0, b=shares[side, None] / shares[side].sum()) for side in (positive, ~positive)
     )
     return np.clip(high - low, -_CERTAIN, _CERTAIN)
 
 
-def _positive(types: list[TumourType], target: str) -> np.ndarray:
-    return np.array([each.grade_3 if target == "grade" else each.codeleted for each in types])
+def _positive(target: str) -> np.ndarray:
+    """Return whether each of the types is positive."""
+    return np.array([each.grade_3 if target == "grade" else each.codeleted for each in TUMOUR_TYPES])
 
 
 def oracle_auc(target: str, *, draws: int = 100_000, seed: int = 0) -> float:
@@ -133,6 +134,7 @@ def oracle_auc(target: str, *, draws: int = 100_000, seed: int = 0) -> float:
         Area under the ROC curve.
     """
     rng = np.random.default_rng(seed)
-    types = draw_labels(draws, rng)
-    latents = draw_latents(_positive(types, "grade"), _positive(types, "codeletion"), rng)
-    return float(roc_auc_score(_positive(types, target), oracle_score(latents, target)))
+    drawn = draw_type_indices(draws, rng)
+    labels = {label: _positive(label)[drawn] for label in ("grade", "codeletion")}
+    latents = draw_latents(labels["grade"], labels["codeletion"], rng)
+    return float(roc_auc_score(labels[target], oracle_score(latents, target)))
