@@ -27,13 +27,15 @@ TARGETS = {"grade": (2, 3), "codeletion": ("intact", "codeleted")}
 COLUMNS: dict[str, dict] = {
     "participant_id": {"Description": "Subject, as in the folder names"},
     "grade": {
-        "Description": "WHO grade of the glioma, as in the original data",
-        "Levels": {"2": "WHO grade II", "3": "WHO grade III"},
+        "Description": "CNS WHO grade of the glioma, as in the original data",
+        "Levels": {"2": "grade 2", "3": "grade 3"},
     },
     "codeletion": {
         "Description": "1p/19q status",
         "Levels": {"codeleted": "both arms lost (d/d)", "intact": "not both lost (n/n)"},
     },
+    "idh": {"Description": "IDH1 and IDH2 of simulated subjects", "Levels": {"mutant": "mutated", "wildtype": "not"}},
+    "cdkn2ab": {"Description": "CDKN2A/B of simulated subjects", "Levels": {"deleted": "both lost", "intact": "not"}},
     "histology": {"Description": "Histological type, as in the original data"},
     "age": {"Description": "Age at the scan", "Units": "year"},
     "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
@@ -138,7 +140,7 @@ class Cohort:
         Returns
         -------
         Series of int
-            Indexed by participant_id; 1 is grade III, or codeleted.
+            Indexed by participant_id; 1 is grade 3, or codeleted.
 
         Raises
         ------

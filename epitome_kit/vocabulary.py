@@ -211,6 +211,8 @@ _LICENCE = _words(_LICENCES)
 LABELS: dict[str, Check] = {
     "grade": _text("1 2 3 4 0 i ii iii iv g1 g2 g3 g4 who cns grade lgg hgg low high"),
     "codeletion": _text("intact codeleted codel 1p 19q d n yes no 0 1 true false deleted unknown"),
+    "idh": _text("mutant wildtype"),
+    "cdkn2ab": _text("deleted intact"),
     "histology": known_histology,
     "age": _years,
     "sex": _text("f m female male o other unknown w"),

@@ -157,7 +157,7 @@ def test_a_grade_stands_beside_the_model_that_gave_it(report):
     assert 0 < grade["probability"] < 1 and grade["trained_on"] == 24
     assert grade["missing"] == [] and not grade["unusual"]
     for words in (
-        f"{100 * grade['probability']:.0f} % WHO grade III",
+        f"{100 * grade['probability']:.0f} % grade 3",
         "AUC 0.81 (95 % interval 0.68 to 0.92), n = 46",
         "predicting the majority class: 65 %",
         "phantom score",

@@ -14,8 +14,9 @@ from epitome_kit.metrics import dice
 from epitome_kit.preprocess.deformation import register_deformable, resample_deformed
 from epitome_kit.preprocess.registration import load_template, template_grid
 from epitome_kit.simulate.anatomy import head_model, random_deformation
+from epitome_kit.simulate.latents import draw_latents
 from epitome_kit.simulate.scanner import acquire, random_grid, random_pose
-from epitome_kit.simulate.tumour import draw_latents, grow_tumour
+from epitome_kit.simulate.tumour import grow_tumour
 
 
 @dataclass

@@ -11,7 +11,7 @@ from epitome_kit.errors import ParameterError
 from epitome_kit.files import read_tsv, write_json, write_tsv
 from epitome_kit.report.flow import class_names, count_flow, write_flow
 
-NAMES = ("WHO grade II", "WHO grade III")
+NAMES = ("grade 2", "grade 3")
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def test_stages_and_reasons_are_those_of_the_tables(workspace):
         ("Imported", 48, {"expected a volume with contrast": 2}),
         ("Preprocessed", 46, {}),
     ]
-    assert flow["analysed"] == {"WHO grade II": 30, "WHO grade III": 16}
+    assert flow["analysed"] == {"grade 2": 30, "grade 3": 16}
 
 
 def test_folds_are_counted_once_however_often_they_are_repeated(workspace):
     predict(workspace, [0, 0, 0, 1, 1, 1, 0], repeats=3)
-    assert counted(workspace)["folds"] == {"WHO grade II": [2, 1, 1], "WHO grade III": [1, 1, 1]}
+    assert counted(workspace)["folds"] == {"grade 2": [2, 1, 1], "grade 3": [1, 1, 1]}
 
 
 def test_subjects_without_a_label_are_left_out_as_such(workspace):

@@ -8,21 +8,21 @@ from epitome_kit.errors import ParameterError
 from epitome_kit.plotting.flow_chart import describe_flow, flow
 
 STAGES = [("Found", 60, {"no scan": 4}), ("Imported", 56, {"too dark": 2, "cut off": 4}), ("Preprocessed", 50, {})]
-ANALYSED = {"WHO grade II": 30, "WHO grade III": 20}
+ANALYSED = {"grade 2": 30, "grade 3": 20}
 
 
 def test_every_stage_and_every_reason_is_in_the_figure_with_its_count():
     text = words(flow(STAGES, ANALYSED, title="Flow of subjects: made up"))
     assert {"Flow of subjects: made up", "Found\nn = 60", "Imported\nn = 56", "Preprocessed\nn = 50"} <= set(text)
     assert {"Left out: 4\n4  no scan", "Left out: 6\n4  cut off\n2  too dark", "Left out: none"} <= set(text)
-    assert {"Analysed\nn = 50", "WHO grade II\nn = 30", "WHO grade III\nn = 20"} <= set(text)
+    assert {"Analysed\nn = 50", "grade 2\nn = 30", "grade 3\nn = 20"} <= set(text)
 
 
 def test_the_boxes_of_the_classes_say_what_each_fold_tests():
-    few = flow(STAGES, ANALYSED, folds={"WHO grade II": [10, 11, 9], "WHO grade III": [7, 7, 6]})
-    assert "WHO grade II\nn = 30\ntest folds of 10, 11, 9" in words(few)
-    many = flow(STAGES, ANALYSED, folds={"WHO grade II": [2] * 14 + [1, 1], "WHO grade III": [1] * 16})
-    assert "WHO grade II\nn = 30\n16 test folds of 1 to 2" in words(many)
+    few = flow(STAGES, ANALYSED, folds={"grade 2": [10, 11, 9], "grade 3": [7, 7, 6]})
+    assert "grade 2\nn = 30\ntest folds of 10, 11, 9" in words(few)
+    many = flow(STAGES, ANALYSED, folds={"grade 2": [2] * 14 + [1, 1], "grade 3": [1] * 16})
+    assert "grade 2\nn = 30\n16 test folds of 1 to 2" in words(many)
 
 
 def test_a_run_that_graded_nothing_ends_with_that():
@@ -64,5 +64,5 @@ def test_counts_that_do_not_add_up_are_refused(analysed):
 def test_the_text_alternative_says_the_same():
     text = describe_flow(STAGES, ANALYSED)
     assert "Imported: 56; left out: 2 too dark, 4 cut off." in text
-    assert text.endswith("Analysed: 50 (WHO grade II: 30, WHO grade III: 20).")
+    assert text.endswith("Analysed: 50 (grade 2: 30, grade 3: 20).")
     assert describe_flow(STAGES, {}).endswith("left out: none. Not analysed yet.")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import raises_three_lines
 
-from epitome_kit.cohort import COLUMNS
 from epitome_kit.errors import CohortError, EpitomeWarning
+from epitome_kit.sources.label_table import LABELS
 from epitome_kit.sources.label_words import find_columns, read_value
 from epitome_kit.sources.labels import find_labels, read_labels
 from epitome_kit.sources.names import match_names
@@ -66,7 +66,7 @@ def test_labels_are_understood_as_people_write_them(tmp_path, label, column, mea
     rows = [f"{name}|{text}" for name, text in zip(names, written, strict=True)]
     found = _read(tmp_path, f"participant_id|{column}", *rows, subjects=names)
     assert found.table[label].tolist() == [meaning] * len(written)
-    assert found.unknown == found.warnings == [] and list(found.table) == list(COLUMNS)[1:]
+    assert found.unknown == found.warnings == [] and list(found.table) == LABELS
 
 
 LEFT = {

@@ -21,7 +21,7 @@ COHORT = 'cohort = "phantom"\nout = "x"\nprofile = "smoke"'
 ONE_SCAN = 'scan = ""\nout = "x"\nprofile = "smoke"'
 FOUND = {
     "size": {"volume_ml": 38.24, "volume_low_ml": 30.0, "volume_high_ml": 47.1, "volume_voxels": 4780.0},
-    "grade": {"probability": 0.613, "names": ["WHO grade II", "WHO grade III"]},
+    "grade": {"probability": 0.613, "names": ["grade 2", "grade 3"]},
 }
 
 
@@ -113,7 +113,7 @@ def test_the_page_of_one_scan_shows_what_was_found_and_no_dashes(make, tmp_path,
     (workspace / "case" / "case.html").write_text("the sheet", encoding="utf-8")
     page = write_report(workspace)
     text = page.read_text(encoding="utf-8")
-    for words in ("38.2 mL", "90 % interval 30.0 to 47.1 mL", "One scan: WHO grade III", "61 %", "case/case.html"):
+    for words in ("38.2 mL", "90 % interval 30.0 to 47.1 mL", "One scan: grade 3", "61 %", "case/case.html"):
         assert words in text, words
     for words in ("Phantom", "not run", "Reporting", "Excluded", "AUC", 'class="value">–'):
         assert words not in text, words

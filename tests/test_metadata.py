@@ -41,8 +41,8 @@ def test_a_run_is_described_from_its_files(tmp_path):
     )
     write_tsv(workspace / "selected.tsv", pd.DataFrame({"feature": ["rim", "size"], "folds": [5, 2]}))
     known = gather(workspace)
-    assert known["names"] == ("WHO grade II", "WHO grade III")
-    assert known["counts"] == {"WHO grade II": 30, "WHO grade III": 16}
+    assert known["names"] == ("grade 2", "grade 3")
+    assert known["counts"] == {"grade 2": 30, "grade 3": 16}
     assert known["cohort"]["n"] == 48 and known["cohort"]["simulated"] and known["cohort"]["contrasts"] == ("T2w",)
     assert known["preprocessing"] == {"spacing_mm": 3}
     assert known["selected"] == [["rim", 5], ["size", 2]]

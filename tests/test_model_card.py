@@ -38,7 +38,7 @@ def test_the_card_of_a_run_holds_its_scores_with_interval_and_majority(tmp_path)
     assert "| AUC | 0.81 | 0.68 to 0.92 | 0.50 |" in text
     assert "| accuracy | 0.76 | 0.62 to 0.86 | 0.65 |" in text
     assert "n = 46; **phantom scores**" in text
-    assert "WHO grade II: 30, WHO grade III: 16" in text
+    assert "grade 2: 30, grade 3: 16" in text
     assert "Left out were: expected a 3-D image: 1, expected a volume with contrast: 2." in text
     assert "**For teaching and research, not for diagnosis.**" in text
     assert f"commit {'0' * 40}" in text and "keras 3.11.0" in text

@@ -13,11 +13,11 @@ from epitome_kit.plotting.cohort import audit_overview, class_balance, intensity
 
 
 def test_class_balance():
-    figure = class_balance(pd.Series([0] * 13 + [1] * 7), ("grade II", "grade III"))
+    figure = class_balance(pd.Series([0] * 13 + [1] * 7), ("grade 2", "grade 3"))
     text = words(figure)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [13, 7]
-    assert {"13 (65%)", "7 (35%)", "grade II", "grade III", "Labels, n = 20 subjects"} <= set(text)
-    assert any("“grade II” would be right for 65%" in word for word in text)
+    assert {"13 (65%)", "7 (35%)", "grade 2", "grade 3", "Labels, n = 20 subjects"} <= set(text)
+    assert any("“grade 2” would be right for 65%" in word for word in text)
 
 
 def test_histograms_peak_at_the_intensities_of_the_scan():

@@ -68,7 +68,7 @@ def test_the_picture_shows_each_slice_of_mean_and_variance_with_its_unit():
 def test_the_difference_is_the_second_less_the_first():
     figure = FIGURES["difference"]()
     text = words(figure)
-    assert "Epitomes: grade II, grade III, and grade III minus grade II, n = 31 and 17 subjects" in text
+    assert "Epitomes: grade 2, grade 3, and grade 3 minus grade 2, n = 31 and 17 subjects" in text
     pictures = [axes.images[0] for axes in figure.axes if axes.images]
     assert len(pictures) == 6
     assert np.allclose(pictures[2].get_array().compressed(), 0) and np.allclose(pictures[5].get_array().compressed(), 1)
@@ -98,7 +98,7 @@ def test_the_errors_are_compared_subject_by_subject():
 def test_the_ratios_are_shown_by_class_beside_the_majority():
     figure = FIGURES["ratios"]()
     text = words(figure)
-    assert {"grade II, n = 2", "grade III, n = 2"} <= set(text)
+    assert {"grade 2, n = 2", "grade 3, n = 2"} <= set(text)
     (title,) = [word for word in text if word.startswith("Which epitome fits better?")]
     assert "n = 4 held-out subjects" in title and "AUC 0.75 (0.50 to 1.00, subjects alone), chance 0.50" in title
     assert "accuracy 0.75, majority 0.50" in title

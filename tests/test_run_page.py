@@ -90,7 +90,7 @@ def test_the_page_shows_each_score_with_its_interval_its_n_and_its_baseline(made
         "oracle on latents (population) 0.90",
         "0.76 95 % interval 0.62 to 0.86 n = 46",
         "always the larger class 0.65",
-        "WHO grade II 32",
+        "grade 2 32",
         "for teaching and research, not for diagnosis",
         "Phantom scores.",
         "received every voxel equal to 0",

@@ -1,26 +1,13 @@
-"""Simulated gliomas: the mix of labels, the ceiling of any classifier, and laws of growth."""
+"""Simulated gliomas: laws of growth."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import logsumexp
-from scipy.stats import norm
-from sklearn.metrics import roc_auc_score
 
 from epitome_kit.simulate.anatomy import TISSUES, HeadModel
-from epitome_kit.simulate.tumour import (
-    CODELETED_SHARE,
-    GRADE_III_SHARE,
-    LATENTS,
-    VISIBLE_DENSITY,
-    draw_labels,
-    draw_latents,
-    grow_tumour,
-    oracle_auc,
-    oracle_score,
-    tumour_parameters,
-)
+from epitome_kit.simulate.latents import LATENTS
+from epitome_kit.simulate.tumour import VISIBLE_DENSITY, grow_tumour, tumour_parameters
 
 SMOOTH_BORDER = {"border": -9.0}
 
@@ -52,58 +39,6 @@ def _visible_mm(tumour):
     return np.ptp(where, axis=0) * tumour.affine[0, 0]
 
 
-def test_the_mix_is_that_of_the_collection():
-    grade_iii, codeleted = draw_labels(159, np.random.default_rng(0))
-    assert (grade_iii.sum(), (~grade_iii).sum(), codeleted.sum()) == (55, 104, 102)
-
-
-@given(subjects=st.integers(2, 400), seed=st.integers(0, 99))
-def test_every_cohort_has_both_classes_near_their_shares(subjects, seed):
-    for dealt, share in zip(
-        draw_labels(subjects, np.random.default_rng(seed)), (GRADE_III_SHARE, CODELETED_SHARE), strict=True
-    ):
-        assert 0 < dealt.sum() < subjects == len(dealt)
-        assert abs(dealt.sum() - share * subjects) <= 1
-
-
-def test_labels_shift_the_latents_by_what_the_table_says():
-    rng = np.random.default_rng(0)
-    shifts = np.array(list(LATENTS.values()))
-    for grade_iii, codeleted, expected in ((1, 0, shifts[:, 0]), (0, 1, shifts[:, 1]), (1, 1, shifts.sum(1))):
-        drawn = draw_latents(np.full(20_000, grade_iii), np.full(20_000, codeleted), rng)
-        assert drawn.mean(0) == pytest.approx(expected, abs=0.04)
-        assert drawn.std(0) == pytest.approx(np.ones(len(LATENTS)), abs=0.03)
-    assert draw_latents(True, False, rng).shape == (len(LATENTS),)
-
-
-@pytest.mark.parametrize("target", ["grade", "codeletion"])
-def test_the_oracle_is_the_log_likelihood_ratio(target):
-    own, share = (0, CODELETED_SHARE) if target == "grade" else (1, GRADE_III_SHARE)
-    latents = np.random.default_rng(0).normal(0, 1.5, (50, len(LATENTS)))
-    shifts = np.array(list(LATENTS.values())).T
-
-    def log_likelihood(positive):
-        parts = [norm.logpdf(latents, positive * shifts[own] + other * shifts[1 - own]).sum(1) for other in (0, 1)]
-        return logsumexp(parts, axis=0, b=np.array([[1 - share], [share]]))
-
-    assert oracle_score(latents, target) == pytest.approx(log_likelihood(1) - log_likelihood(0), abs=1e-8)
-
-
-def test_the_ceiling_for_grade_is_an_auc_of_90_percent():
-    assert oracle_auc("grade") == pytest.approx(0.90, abs=0.01)
-    assert 0.85 < oracle_auc("codeletion") < 0.92
-
-
-@pytest.mark.parametrize("target", ["grade", "codeletion"])
-def test_the_oracle_beats_every_single_latent(target):
-    rng = np.random.default_rng(1)
-    grade_iii, codeleted = rng.random(20_000) < GRADE_III_SHARE, rng.random(20_000) < CODELETED_SHARE
-    latents = draw_latents(grade_iii, codeleted, rng)
-    labels = grade_iii if target == "grade" else codeleted
-    best = max(roc_auc_score(labels, column) for column in latents.T)
-    assert 0.6 < best < roc_auc_score(labels, oracle_score(latents, target)) - 0.05
-
-
 @given(
     latents=st.lists(st.floats(-2, 2), min_size=len(LATENTS), max_size=len(LATENTS)),
     raised=st.sampled_from(range(len(LATENTS))),
@@ -112,8 +47,17 @@ def test_every_latent_moves_the_tumour_one_way(latents, raised):
     higher = list(latents)
     higher[raised] += 0.5
     before, after = tumour_parameters(latents), tumour_parameters(higher)
-    assert all(after[name] >= before[name] for name in before)
-    assert any(after[name] > before[name] for name in before)
+    rising = [name for name in before if name != "proliferation_per_year"]  # which falls where the edge is wider
+    assert all(after[name] >= before[name] for name in rising)
+    shown = higher[raised] > 0 or list(LATENTS)[raised] not in ("enhancement", "necrosis")
+    assert any(after[name] > before[name] for name in rising) == shown
+
+
+def test_diffusion_and_proliferation_give_the_speed_and_the_width():
+    drawn = tumour_parameters(_latents(growth=0.7, infiltration=1.0))
+    diffusion, proliferation = drawn["diffusion_mm2_per_year"], drawn["proliferation_per_year"]
+    assert 4 * np.sqrt(diffusion * proliferation) == pytest.approx(drawn["growth_mm_per_year"])
+    assert np.sqrt(diffusion / proliferation) == pytest.approx(2.2 / np.sqrt(2.8) * np.exp(0.3))
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])
@@ -163,6 +107,11 @@ def test_parts_take_the_share_that_was_drawn():
     assert tumour.calcified[visible].mean() == pytest.approx(drawn["calcified_fraction"], abs=0.02)
     depth = np.where(tumour.necrotic > 0.5, tumour.density, np.nan)
     assert np.nanmean(depth) > np.mean(tumour.density[tumour.enhancing > 0.5]) > np.mean(tumour.density[visible])
+
+
+def test_a_part_with_no_share_is_nowhere():
+    tumour = grow_tumour(_head(_everywhere, spacing=4.0), _latents(enhancement=0.0, necrosis=-1.0), _rng())
+    assert not tumour.enhancing.any() and not tumour.necrotic.any() and tumour.calcified.any()
 
 
 def test_the_same_draw_grows_the_same_tumour():

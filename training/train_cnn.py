@@ -26,9 +26,11 @@ from epitome_kit.learn.cnn import TRAITS, build_cnn, masked_dice_bce
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
-from epitome_kit.simulate.anatomy import head_model, random_deformation
+from epitome_kit.simulate.anatomy import age_head, head_model, random_deformation
+from epitome_kit.simulate.latents import draw_latents
+from epitome_kit.simulate.mass_effect import push_tissue
 from epitome_kit.simulate.scanner import Artefacts, acquire
-from epitome_kit.simulate.tumour import draw_latents, grow_tumour
+from epitome_kit.simulate.tumour import grow_tumour
 
 WEIGHTS = Path(__file__).parents[1] / "epitome_kit" / "weights" / "epitome_cnn.weights.h5"
 SPACING_MM = 3.0
@@ -43,9 +45,10 @@ def simulated_patient(number: int, seed: int) -> tuple[np.ndarray, np.ndarray, n
     """
     rng = np.random.default_rng([seed, number])
     grid = template_grid(SPACING_MM)
-    head = head_model(2.0)
+    head = age_head(head_model(2.0), rng.uniform(18, 80), rng.normal(0, 0.3))
     latents = draw_latents(rng.random() < 0.5, rng.random() < 0.5, rng)
     tumour = grow_tumour(head, latents, rng)
+    head = push_tissue(head, tumour, rng.uniform(0, 0.25) * tumour.parameters["radius_mm"])
     deformation, pose = random_deformation(rng), _nearly_registered(rng, degrees=1.5, mm=1.5, scale=0.02)
     variety = rng.choice((0.05, 0.12))
     blur_mm = rng.uniform(0.5, 2.5, 3) if rng.random() < 0.5 else np.full(3, 0.8)

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from epitome_kit.backend import Model, keras, layers, ops
 from epitome_kit.learn.channels import input_name
-from epitome_kit.simulate.tumour import LATENTS
+from epitome_kit.simulate.latents import LATENTS
 
 TRAITS = tuple(LATENTS)
 """Traits of a tumour that the network estimates: the parameters of simulated tumours."""

@@ -68,7 +68,7 @@ def epitome_difference(
     negative: LearnedEpitome,
     positive: LearnedEpitome,
     *,
-    names: Sequence[str] = ("grade II", "grade III"),
+    names: Sequence[str] = ("grade 2", "grade 3"),
     counts: Sequence[int] | None = None,
     title: str = "Epitomes",
 ) -> DescribedFigure:
@@ -78,7 +78,7 @@ def epitome_difference(
     ----------
     negative, positive : LearnedEpitome
         Epitomes learned from the same initial one, so that their voxels correspond.
-    names : (str, str), default=("grade II", "grade III")
+    names : (str, str), default=("grade 2", "grade 3")
         Names of the classes.
     counts : (int, int), default=None
         Number of subjects from which each was learned.
@@ -208,7 +208,7 @@ def ratio_chart(
     labels: np.ndarray,
     scores: Json,
     *,
-    names: Sequence[str] = ("grade II", "grade III"),
+    names: Sequence[str] = ("grade 2", "grade 3"),
     title: str = "Which epitome fits better?",
 ) -> DescribedFigure:
     """Draw the log-likelihood ratio of each subject, by class.
@@ -219,7 +219,7 @@ def ratio_chart(
         Log-likelihood ratios in nats per patch, and classes (0 or 1).
     scores : dict
         ``auc``, ``auc_ci95``, ``balanced_accuracy``, ``accuracy`` and ``majority_accuracy``.
-    names : (str, str), default=("grade II", "grade III")
+    names : (str, str), default=("grade 2", "grade 3")
         Names of classes 0 and 1.
     title : str, default="Which epitome fits better?"
 

@@ -1,9 +1,11 @@
+from .anatomy import age_head as age_head
 from .anatomy import head_model as head_model
 from .anatomy import random_deformation as random_deformation
+from .latents import oracle_auc as oracle_auc
+from .mass_effect import push_tissue as push_tissue
 from .oracle import cohort_oracle_auc as cohort_oracle_auc
 from .phantom import load_cohort as load_cohort
 from .phantom import make_phantom_cohort as make_phantom_cohort
 from .scanner import SIGNAL as SIGNAL
 from .scanner import acquire as acquire
 from .tumour import grow_tumour as grow_tumour
-from .tumour import oracle_auc as oracle_auc

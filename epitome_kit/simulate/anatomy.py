@@ -1,7 +1,7 @@
 """A head model with known tissues, and random deformations of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import nibabel as nib
@@ -12,6 +12,7 @@ from scipy import ndimage
 TISSUES = ("csf", "grey", "white", "dura", "bone", "fat", "muscle", "eye")
 """Tissues of the head model, in the order of its maps; the rest is air."""
 
+_TORQUE_MM = 2.0
 _CORNERS_MM = np.array([[-100.0, -140.0, -150.0], [100.0, 122.0, 112.0]])
 
 
@@ -45,9 +46,10 @@ def head_model(
 ) -> HeadModel:
     """Build a head around the ICBM152 brain.
 
-    Grey and white matter are taken from the maps of nilearn. Everything around them is
-    modelled: fluid up to the inner skull, dura, bone with marrow, scalp fat and skin,
-    eyes, air in nose and sinuses, face and neck.
+    Grey and white matter are taken from the maps of nilearn, which are symmetric, and
+    bent by :func:`undo_torque`. Everything around them is modelled: fluid up to the
+    inner skull, dura, bone with marrow, scalp fat and skin, eyes, air in nose and
+    sinuses, face and neck.
 
     Parameters
     ----------
@@ -68,15 +70,44 @@ def head_model(
     """
     shape = tuple(np.round((_CORNERS_MM[1] - _CORNERS_MM[0]) / spacing_mm).astype(int) + 1)
     affine = nib.affines.from_matvec(np.eye(3) * spacing_mm, _CORNERS_MM[0])
-    white = _on_grid(datasets.load_mni152_wm_template(resolution=1), affine, shape)
-    grey = _on_grid(datasets.load_mni152_gm_template(resolution=1), affine, shape)
-    mask = _on_grid(datasets.load_mni152_brain_mask(resolution=1), affine, shape)
+    axes = [axis.astype(np.float32) for axis in _axes(shape, affine)]
+    points = undo_torque(np.stack(np.meshgrid(*axes, indexing="ij")))
+    white = _at_points(datasets.load_mni152_wm_template(resolution=1), points)
+    grey = _at_points(datasets.load_mni152_gm_template(resolution=1), points)
+    mask = _at_points(datasets.load_mni152_brain_mask(resolution=1), points)
     return _assemble(white, grey, mask, affine, spacing_mm, (gap_mm, bone_mm, scalp_mm))
 
 
-def _on_grid(image: nib.Nifti1Image, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    matrix, offset = nib.affines.to_matvec(np.linalg.inv(image.affine) @ affine)
-    return ndimage.affine_transform(image.get_fdata(dtype=np.float32), matrix, offset, shape, order=1).clip(0, 1)
+def undo_torque(points_mm: np.ndarray) -> np.ndarray:
+    """Move points of the head model, in place, to the symmetric atlas.
+
+    In most people the right frontal and the left occipital lobe are wider and reach
+    further than the lobes opposite, which is called torque.
+
+    Parameters
+    ----------
+    points_mm : ndarray of float32, shape (3, ...)
+        Positions on the axes of ICBM152; overwritten.
+
+    Returns
+    -------
+    ndarray of float32, shape (3, ...)
+        The same array.
+
+    References
+    ----------
+    Toga and Thompson, Nat Rev Neurosci 2003, doi:10.1038/nrn1009
+    """
+    x, y = points_mm[0] / 70, (points_mm[1] + 18) / 90
+    points_mm[0] -= _TORQUE_MM * np.sqrt(x**2 + 0.02) * y
+    points_mm[1] -= _TORQUE_MM * x * np.abs(y)
+    return points_mm
+
+
+def _at_points(image: nib.Nifti1Image, points_mm: np.ndarray) -> np.ndarray:
+    matrix, offset = nib.affines.to_matvec(np.linalg.inv(image.affine))
+    where = points_mm * np.float32(matrix[0, 0]) + offset.reshape(3, 1, 1, 1).astype(np.float32)
+    return ndimage.map_coordinates(image.get_fdata(dtype=np.float32), where, order=1).clip(0, 1)
 
 
 def _assemble(
@@ -132,6 +163,46 @@ def _assemble(
     stacked /= np.maximum(stacked.sum(0), 1)
     brain = _brain_outline(grey + white, inside_outline, spacing_mm) * _soft(z + 86, 2)
     return HeadModel(stacked.astype(np.float16), brain.astype(np.float32), affine)
+
+
+def age_head(head: HeadModel, age: float, variation: float = 0.0) -> HeadModel:
+    """Widen the ventricles and sulci of a head with age.
+
+    Where fluid and tissue share a voxel, fluid gains weight by 3.5 % a year from the
+    age of 42 on, and loses it before; around the ventricles by twice as much.
+
+    Parameters
+    ----------
+    head : HeadModel
+        Head of the age of 42 years.
+    age : float
+        Age in years.
+    variation : float, default=0.0
+        Difference from the average of that age, as the log of the weight.
+
+    Returns
+    -------
+    HeadModel
+        A copy.
+
+    References
+    ----------
+    Good et al., NeuroImage 2001, doi:10.1006/nimg.2001.0786
+    Walhovd et al., Neurobiol Aging 2011, doi:10.1016/j.neurobiolaging.2009.05.013
+    """
+    inside = ndimage.find_objects((head.brain > 0).astype(np.int8))[0]
+    axes = [
+        axis[part].astype(np.float32) for axis, part in zip(_axes(head.brain.shape, head.affine), inside, strict=True)
+    ]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    around_ventricles = _ball(x, y, z, (0, -16, 6), (34, 62, 34))
+    weight = np.exp(np.float32(0.035 * (age - 42) + variation) * (1 + around_ventricles))
+    fluid, grey, white = head.maps[(slice(3), *inside)].astype(np.float32)
+    tissue, wide = grey + white, weight * fluid
+    kept = (fluid + tissue) / np.maximum(wide + tissue, 1e-6)
+    maps = head.maps.copy()
+    maps[(slice(3), *inside)] = wide * kept, grey * kept, white * kept
+    return replace(head, maps=maps)
 
 
 def _brain_outline(tissue: np.ndarray, inside_outline: np.ndarray, spacing_mm: float) -> np.ndarray:

@@ -29,23 +29,30 @@ from epitome_kit.lock import folder_lock, locks
 from epitome_kit.parallel import for_each
 from epitome_kit.profiles import profile as find_profile
 from epitome_kit.resume import Record, read_record, report_again
-from epitome_kit.simulate.anatomy import head_model, random_deformation
+from epitome_kit.simulate.anatomy import age_head, head_model, random_deformation
+from epitome_kit.simulate.labels import TumourType, draw_labels
+from epitome_kit.simulate.latents import LATENTS, draw_latents, oracle_auc, oracle_score
+from epitome_kit.simulate.mass_effect import push_tissue
 from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, random_motion, random_pose
-from epitome_kit.simulate.tumour import LATENTS, draw_labels, draw_latents, grow_tumour, oracle_auc, oracle_score
+from epitome_kit.simulate.tumour import grow_tumour
 
+_SIMULATOR = {"simulator": 2}  # counted up when the same recipe makes other heads
 _WAIT_S = 3600  # for another command that makes the same built-in cohort
 _NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
 
 _README = """
-Simulated heads with gliomas of WHO grade II and III, made by epitome_kit. No
-person was scanned. Scores on this cohort are phantom scores: they show that a
-method works, not how well it would do on patients. For teaching and research,
-not for diagnosis.
+Simulated heads with diffuse gliomas of grade 2 and 3, made by epitome_kit. No
+person was scanned: every head is bent from the atlas ICBM152. Types are those of
+WHO 2021 (doi:10.1093/neuonc/noab106); a few are IDH-wildtype, without the
+molecular features of glioblastoma. Scores on this cohort are phantom scores: they
+show that a method works, not how well it would do on patients. For teaching and
+research, not for diagnosis.
 
 `derivatives/annotations` holds tumour masks on three axial slices, as in the
 TCIA collection LGG-1p19qDeletion. `derivatives/truth` holds the truth, unknown
 for real scans: brain and whole-tumour masks, bias fields, transforms to
-ICBM152, and the latent variables that each tumour was grown from.
+ICBM152, and the latent variables that each tumour was grown from, with its
+physical parameters.
 """
 
 
@@ -63,7 +70,7 @@ def make_phantom_cohort(
     """Simulate a cohort with known truth and write it as a BIDS dataset.
 
     The same seed gives the same voxels for any number of workers. Existing subjects
-    are kept.
+    are kept, unless an earlier version of the simulator made them.
 
     Parameters
     ----------
@@ -114,12 +121,9 @@ def make_phantom_cohort(
     write_json(out / "derivatives" / "truth" / "recipe.json", recipe)
 
     streams = np.random.SeedSequence(seed).spawn(subjects + 1)
-    grade_iii, codeleted = draw_labels(subjects, np.random.default_rng(streams[0]))
+    types = draw_labels(subjects, np.random.default_rng(streams[0]))
     width = max(3, len(str(subjects)))
-    jobs = [
-        (f"sub-{number + 1:0{width}d}", bool(grade_iii[number]), bool(codeleted[number]), streams[number + 1])
-        for number in range(subjects)
-    ]
+    jobs = [(f"sub-{number + 1:0{width}d}", kind, streams[number + 1]) for number, kind in enumerate(types)]
     make = partial(_make_subject, out=out, spacing_mm=spacing_mm, contrasts=tuple(contrasts))
     records = [_record(out, subject_id) for subject_id, *_ in jobs]
     differences = [record.difference() for record in records]
@@ -210,26 +214,29 @@ def _check_recipe(out: Path, recipe: Json) -> None:
 
 def _record(out: Path, subject_id: str) -> Record:
     """Return the record of a simulated subject, which stores its latent variables; the recipe is that of the cohort."""
-    return Record(truth_folder(out, subject_id) / f"{subject_id}_latents.json", {})
+    return Record(truth_folder(out, subject_id) / f"{subject_id}_latents.json", _SIMULATOR)
 
 
 def _make_subject(
-    job: tuple[str, bool, bool, np.random.SeedSequence],
+    job: tuple[str, TumourType, np.random.SeedSequence],
     *,
     out: Path,
     spacing_mm: Sequence[float],
     contrasts: Sequence[str],
 ) -> None:
     """Simulate, scan and write one subject; its latent variables are written last."""
-    subject_id, grade_iii, codeleted, stream = job
+    subject_id, kind, stream = job
     record = _record(out, subject_id)
     if record.valid():  # by a worker that died before it could say so
         return
     record.set_aside_changed()
     rng = np.random.default_rng(stream)
-    head = head_model(1.0 if min(spacing_mm) < 1.5 else 2.0)
-    latents = draw_latents(grade_iii, codeleted, rng)
+    age = int(np.clip(rng.normal(42, 12), 18, 80))
+    head = age_head(head_model(1.0 if min(spacing_mm) < 1.5 else 2.0), age, rng.normal(0, 0.3))
+    latents = draw_latents(kind.grade_3, kind.codeleted, rng)
     tumour = grow_tumour(head, latents, rng)
+    push_mm = rng.uniform(0, 0.25) * tumour.parameters["radius_mm"]
+    head = push_tissue(head, tumour, push_mm)
     deformation, pose = random_deformation(rng), random_pose(rng)
     reference = "T2w" if "T2w" in contrasts else contrasts[0]
     motion = {name: np.eye(4) if name == reference else random_motion(rng) for name in contrasts}
@@ -244,14 +251,13 @@ def _make_subject(
             write_matrix(path, np.linalg.inv(motion[name]))
     row = {
         "participant_id": subject_id,
-        "grade": TARGETS["grade"][grade_iii],
-        "codeletion": TARGETS["codeletion"][codeleted],
-        "histology": _histology(codeleted, rng),
-        "age": int(np.clip(rng.normal(42, 12), 18, 80)),
+        **kind._asdict(),
+        "histology": kind.histology,
+        "age": age,
         "sex": str(rng.choice(["F", "M"])),
         "volume_ml": volume_ml,
         "latents": dict(zip(LATENTS, latents.tolist(), strict=True)),
-        "parameters": tumour.parameters,
+        "parameters": {**tumour.parameters, "mass_effect_mm": push_mm},
     }
     places = image_path(out, subject_id, reference), annotation_path(out, subject_id), record.path
     written = {path for place in places for path in place.parent.glob(f"{subject_id}_*")}
@@ -291,11 +297,6 @@ def _save_compact(data: np.ndarray, image: nib.Nifti1Image, path: Path) -> None:
     compact = nib.Nifti1Image(data, image.affine)
     compact.set_data_dtype(np.int16)
     save_image(compact, path)
-
-
-def _histology(codeleted: bool, rng: np.random.Generator) -> str:
-    pure = "Oligodendroglioma" if codeleted else "Astrocytoma"
-    return pure if rng.random() < 0.6 else "Oligoastrocytoma"
 
 
 def _write_tables(out: Path, rows: list[Json], seed: int) -> None:

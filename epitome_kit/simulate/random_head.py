@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from epitome_kit.images import GRID_MM, unit_range
-from epitome_kit.simulate.anatomy import TISSUES, HeadModel, head_model, random_deformation
+from epitome_kit.simulate.anatomy import TISSUES, HeadModel, age_head, head_model, random_deformation
 from epitome_kit.simulate.scanner import SIGNAL, random_pose
 
 _SHAPE = (64, 64, 64)
@@ -42,6 +42,7 @@ def random_head(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """
     gap_mm, bone_mm, scalp_mm = _SHELLS_MM[rng.integers(len(_SHELLS_MM))]
     head = head_model(3.0, gap_mm=gap_mm, bone_mm=bone_mm, scalp_mm=scalp_mm)
+    head = age_head(head, rng.uniform(18, 90))
     points = _points(rng)
     where = (points - head.affine[:3, 3].reshape(3, 1, 1, 1)) / head.affine[0, 0]
     brain = ndimage.map_coordinates(head.brain, where, order=1)

@@ -7,10 +7,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from epitome_kit.simulate.anatomy import TISSUES, HeadModel, head_model, random_deformation
+from epitome_kit.simulate.anatomy import TISSUES, HeadModel, age_head, head_model, random_deformation
+from epitome_kit.simulate.latents import draw_latents
+from epitome_kit.simulate.mass_effect import positions_before
 from epitome_kit.simulate.random_head import smooth_noise
 from epitome_kit.simulate.scanner import SIGNAL
-from epitome_kit.simulate.tumour import VISIBLE_DENSITY, Tumour, draw_latents, grow_tumour
+from epitome_kit.simulate.tumour import VISIBLE_DENSITY, Tumour, grow_tumour
 
 _PARTS = ("density", "enhancing", "necrotic", "calcified")
 _WATER_BRIGHT = ("T2w", "FLAIR")
@@ -53,11 +55,11 @@ def random_patient(
     ----------
     Billot et al., Med Image Anal 2023, doi:10.1016/j.media.2023.102789
     """
-    head = head_model(2.0)
+    head = age_head(head_model(2.0), rng.uniform(18, 90))
     grown = [_grow(head, rng) for _ in range(2 if rng.random() < _SECOND_TUMOUR else 1)]
     points = _points(rng, affine, shape)
     tumour = np.max([_sample_tumour(each, points) for each in grown], axis=0)
-    tissues = _sample(head.maps, head.affine, _displaced(points, grown[0], rng.uniform(0, 6)))
+    tissues = _sample(head.maps, head.affine, positions_before(points, grown[0], rng.uniform(0, 6)))
     inside = _sample(head.brain[None], head.affine, points)[0]
     visible = tumour[0] > VISIBLE_DENSITY
     oedema = _oedema(visible, tissues[TISSUES.index("white")], rng)
@@ -75,6 +77,7 @@ def _grow(head: HeadModel, rng: np.random.Generator) -> Tumour:
     latents = draw_latents(rng.random() < 0.5, rng.random() < 0.5, rng)
     latents *= 1.3
     latents[0] += rng.uniform(0, 2)
+    latents[2:4] = rng.normal(0.5, 1.3, 2)  # enhancement and necrosis, of which other tumours have more
     return grow_tumour(head, latents, rng)
 
 
@@ -85,15 +88,6 @@ def _points(rng: np.random.Generator, affine: np.ndarray, shape: tuple[int, int,
     near = nib.affines.from_matvec(turn * rng.normal(1, 0.04, 3), rng.normal(0, 2.5, 3)) @ affine
     points = np.tensordot(near[:3, :3], grid, 1) + near[:3, 3].reshape(3, 1, 1, 1)
     return random_deformation(rng, amplitude_mm=rng.uniform(1.5, 5)).move(points.astype(np.float32))
-
-
-def _displaced(points: np.ndarray, tumour: Tumour, push_mm: float) -> np.ndarray:
-    """Compute positions before the tumour displaced the tissue around it outwards by up to `push_mm`."""
-    centre = nib.affines.apply_affine(tumour.affine, np.argwhere(tumour.density > VISIBLE_DENSITY).mean(0))
-    away = points - centre.reshape(3, 1, 1, 1).astype(np.float32)
-    reach = np.sqrt((away**2).sum(0)) / tumour.parameters["radius_mm"]
-    strength = push_mm * np.exp(-((reach - 0.8) ** 2)) / (reach * tumour.parameters["radius_mm"] + 1)
-    return points - away * strength.astype(np.float32)
 
 
 def _sample(volumes: Iterable[np.ndarray], affine: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from epitome_kit.simulate.anatomy import TISSUES, Deformation, HeadModel
+from epitome_kit.simulate.anatomy import TISSUES, Deformation, HeadModel, undo_torque
 from epitome_kit.simulate.tumour import VISIBLE_DENSITY, Tumour
 
 SIGNAL = {
@@ -60,7 +60,7 @@ class Scan:
         True masks.
     to_template : ndarray, shape (4, 4)
         Least-squares affine over the brain, scanner mm to ICBM152 mm; the anatomy is also
-        deformed smoothly.
+        deformed smoothly, and asymmetric.
     """
 
     image: nib.Nifti1Image
@@ -234,6 +234,7 @@ def _best_affine(brain: np.ndarray, affine: np.ndarray, pose: np.ndarray, deform
     voxels = np.argwhere(brain)[:: max(1, int(brain.sum()) // 20_000)]
     world = nib.affines.apply_affine(affine, voxels)
     target = deformation.move(nib.affines.apply_affine(np.linalg.inv(pose), world).T.astype(np.float32))
+    target = undo_torque(target)
     design = np.column_stack([world, np.ones(len(world))])
     solution = np.linalg.lstsq(design, target.T.astype(float), rcond=None)[0]
     return np.vstack([solution.T, [0, 0, 0, 1]])

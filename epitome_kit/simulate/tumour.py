@@ -1,4 +1,4 @@
-"""Simulate gliomas: draw latent variables and grow tumours from them."""
+"""Simulate gliomas: grow tumours from latent variables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,140 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
 from epitome_kit.simulate.anatomy import HeadModel
+from epitome_kit.simulate.latents import LATENTS
 
 VISIBLE_DENSITY = 0.16
-"""Tumour cell density at the visible edge on T2 and FLAIR (Swanson 2008)."""
+"""Tumour cell density at the visible edge on T2 and FLAIR (Rockne et al., Phys Med Biol 2010,
+doi:10.1088/0031-9155/55/12/001)."""
 
-LATENTS = {
-    "growth": (0.8, 0.0),
-    "infiltration": (0.55, 0.5),
-    "enhancement": (1.2, 0.0),
-    "necrosis": (0.8, 0.0),
-    "border": (0.5, 0.7),
-    "heterogeneity": (0.0, 1.1),
-    "location": (0.0, 1.0),
-}
-"""Standard normal latent variables, with their shifts for WHO grade III and 1p/19q codeletion.
-
-Directions follow the radiology; sizes are chosen so that the best classifier of
-grade reaches an AUC of 0.90. Growth: Swanson 2008 (velocity rises with grade).
-Enhancement: Pallud 2009. Necrosis: WHO 2016. Indistinct border and heterogeneous
-T2 signal with codeletion: Jenkinson 2006; calcification and frontal site: Smits
-2016.
-
-References
-----------
-Swanson et al., Br J Cancer 2008, doi:10.1038/sj.bjc.6604125
-Pallud et al., Neuro Oncol 2009, doi:10.1215/15228517-2008-066
-Louis et al., Acta Neuropathol 2016, doi:10.1007/s00401-016-1545-1
-Jenkinson et al., Brain 2006, doi:10.1093/brain/awl108
-Smits, Br J Radiol 2016, doi:10.1259/bjr.20150857
-"""
-
-CODELETED_SHARE = 102 / 159
-GRADE_III_SHARE = 55 / 159
+_WHITE = 2.8  # diffusion in white matter, relative to the one at which mean diameters grow in simulated heads
 _GROWTH_MM = 2.0
 _MOST_STEPS = 800
 _MOST_STEPS_INVISIBLE = 4000  # for rare tumours that spread so fast that they stay below the visible density for long
-
-
-def draw_labels(subjects: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw grades and 1p/19q status with the proportions of the LGG-1p19qDeletion collection.
-
-    Parameters
-    ----------
-    subjects : int
-        Number of subjects.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    grade_iii, codeleted : ndarray of bool, shape (subjects,)
-        As close to 55/159 and 102/159 as possible, independent of each other; from
-        two subjects on, at least one of each class.
-    """
-    labels = []
-    for share in (GRADE_III_SHARE, CODELETED_SHARE):
-        count = int(np.clip(round(share * subjects), 1, max(subjects - 1, 1)))
-        labels.append(rng.permutation(np.arange(subjects) < count))
-    grade_iii, codeleted = labels
-    return grade_iii, codeleted
-
-
-def draw_latents(grade_iii: bool | np.ndarray, codeleted: bool | np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw the latent variables of one or more subjects.
-
-    Parameters
-    ----------
-    grade_iii, codeleted : bool or array of bool, shape (n,)
-        Labels of the subjects.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray, shape (n, 7) or (7,)
-        In the order of :data:`LATENTS`.
-    """
-    shifts = np.array(list(LATENTS.values()))
-    mean = np.multiply.outer(grade_iii, shifts[:, 0]) + np.multiply.outer(codeleted, shifts[:, 1])
-    return mean + rng.standard_normal(mean.shape)
-
-
-def oracle_score(latents: np.ndarray, target: str) -> np.ndarray:
-    """Compute the log likelihood ratio of the best possible classifier on the latent variables.
-
-    Parameters
-    ----------
-    latents : ndarray, shape (n, 7)
-        From :func:`draw_latents`.
-    target : {"grade", "codeletion"}
-        Label to predict.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Higher values mean grade III, or codeleted. The other label is unknown to the
-        classifier and marginalised.
-    """
-    shifts = np.array(list(LATENTS.values())).T
-    shift, other = (shifts[0], shifts[1]) if target == "grade" else (shifts[1], shifts[0])
-    share = CODELETED_SHARE if target == "grade" else GRADE_III_SHARE
-
-    def density(mean: np.ndarray) -> np.ndarray:
-        return np.exp(-0.5 * ((np.asarray(latents) - mean) ** 2).sum(-1))
-
-    def mixture(mean: np.ndarray) -> np.ndarray:
-        return share * density(mean + other) + (1 - share) * density(mean)
-
-    return np.log(mixture(shift)) - np.log(mixture(0 * shift))
-
-
-def oracle_auc(target: str, *, draws: int = 100_000, seed: int = 0) -> float:
-    """Estimate the AUC of the best possible classifier on the latent variables, the upper limit of any model.
-
-    Parameters
-    ----------
-    target : {"grade", "codeletion"}
-        Label to predict.
-    draws : int, default=100_000
-        Number of simulated tumours.
-    seed : int, default=0
-        Seed of the simulation.
-
-    Returns
-    -------
-    float
-        Area under the ROC curve.
-    """
-    rng = np.random.default_rng(seed)
-    grade_iii, codeleted = rng.random(draws) < GRADE_III_SHARE, rng.random(draws) < CODELETED_SHARE
-    scores = oracle_score(draw_latents(grade_iii, codeleted, rng), target)
-    return float(roc_auc_score(grade_iii if target == "grade" else codeleted, scores))
 
 
 @dataclass(frozen=True)
@@ -155,7 +33,7 @@ class Tumour:
     affine : ndarray, shape (4, 4)
         Voxel of the crop to ICBM152 mm.
     parameters : dict
-        Diffusion (mm2/day), proliferation (1/day), radius (mm), and the rest.
+        From :func:`tumour_parameters`.
     """
 
     density: np.ndarray
@@ -167,29 +45,43 @@ class Tumour:
 
 
 def tumour_parameters(latents: np.ndarray) -> dict[str, float]:
-    """Convert latent variables to physical parameters; each is a monotonic function of one variable.
+    """Convert latent variables to physical parameters.
+
+    Each is a monotonic function of one variable, except that diffusion D and
+    proliferation r follow from two: the speed v at which the mean diameter grows and
+    the width w of the edge, by v = 4 sqrt(D r) and w = sqrt(D / r). In grade 2 the
+    speed has a median of 4.1 and a mean of 5.8 mm a year; published means are 4.1
+    (Mandonnet 2003) and 5.8 with a standard deviation of 6.3 (Pallud 2013).
 
     Parameters
     ----------
     latents : ndarray, shape (7,)
-        From :func:`draw_latents`.
+        From :func:`epitome_kit.simulate.latents.draw_latents`.
 
     Returns
     -------
     dict
-        ``radius_mm``, ``proliferation_per_day``, ``diffusion_mm2_per_day`` (in
-        white matter), ``enhancing_fraction``, ``necrotic_fraction``,
-        ``irregularity``, ``calcified_fraction``, ``site_y_mm``.
+        ``radius_mm``, ``growth_mm_per_year`` (of the mean diameter),
+        ``diffusion_mm2_per_year`` (of white and grey matter together),
+        ``proliferation_per_year``,
+        ``enhancing_fraction``, ``necrotic_fraction``, ``irregularity``,
+        ``calcified_fraction``, ``site_y_mm``.
+
+    References
+    ----------
+    Mandonnet et al., Ann Neurol 2003, doi:10.1002/ana.10528
+    Pallud et al., Neuro Oncol 2013, doi:10.1093/neuonc/nos331
     """
     z = dict(zip(LATENTS, latents, strict=True))
-    proliferation = 0.012 * np.exp(0.4 * z["growth"])
-    infiltration_mm = 2.2 * np.exp(0.3 * z["infiltration"])
+    speed = 4.1 * np.exp(0.83 * z["growth"])
+    width_mm = 2.2 / np.sqrt(_WHITE) * np.exp(0.3 * z["infiltration"])
     return {
         "radius_mm": float(np.clip(19 * np.exp(0.2 * z["growth"]), 9, 36)),
-        "proliferation_per_day": float(proliferation),
-        "diffusion_mm2_per_day": float(infiltration_mm**2 * proliferation),
-        "enhancing_fraction": float(0.45 * expit(1.6 * (z["enhancement"] - 0.9))),
-        "necrotic_fraction": float(0.30 * expit(1.6 * (z["necrosis"] - 1.1))),
+        "growth_mm_per_year": float(speed),
+        "diffusion_mm2_per_year": float(speed * width_mm / 4),
+        "proliferation_per_year": float(speed / width_mm / 4),
+        "enhancing_fraction": float(0.9 * max(expit(1.2 * z["enhancement"]) - 0.5, 0)),
+        "necrotic_fraction": float(0.6 * max(expit(1.2 * z["necrosis"]) - 0.5, 0)),
         "irregularity": float(0.8 * expit(z["border"])),
         "calcified_fraction": float(0.15 * expit(1.5 * (z["heterogeneity"] - 0.8))),
         "site_y_mm": float(np.clip(-18 + 24 * z["location"], -75, 45)),
@@ -208,7 +100,7 @@ def grow_tumour(head: HeadModel, latents: np.ndarray, rng: np.random.Generator) 
     head : HeadModel
         Head to grow it in.
     latents : ndarray, shape (7,)
-        From :func:`draw_latents`.
+        From :func:`epitome_kit.simulate.latents.draw_latents`.
     rng : numpy.random.Generator
         Source of randomness for site and texture.
 
@@ -235,7 +127,7 @@ def grow_tumour(head: HeadModel, latents: np.ndarray, rng: np.random.Generator) 
     # Growth is smooth: voxels below 2 mm would need many more steps for the same result.
     stride = max(1, round(_GROWTH_MM / spacing))
     coarse = mobility[::stride, ::stride, ::stride]
-    density = _react_and_diffuse(coarse, (seed - low) // stride, parameters, stride * spacing)
+    density, _ = _react_and_diffuse(coarse, (seed - low) // stride, parameters, stride * spacing)
     if stride > 1:
         scale = np.eye(3) / stride
         density = ndimage.affine_transform(density, scale, output_shape=white.shape, order=1, mode="nearest")
@@ -264,10 +156,10 @@ def _texture(shape: Sequence[int], smoothness: float, rng: np.random.Generator) 
 
 def _react_and_diffuse(
     mobility: np.ndarray, seed: np.ndarray, parameters: dict[str, float], spacing: float
-) -> np.ndarray:
-    """Take explicit steps on the crop until the visible volume reaches its target."""
-    diffusion = parameters["diffusion_mm2_per_day"] * mobility
-    growth = np.float32(parameters["proliferation_per_day"])
+) -> tuple[np.ndarray, float]:
+    """Take explicit steps on the crop until the visible volume reaches its target; return density and years."""
+    diffusion = parameters["diffusion_mm2_per_year"] * _WHITE * mobility
+    growth = np.float32(parameters["proliferation_per_year"])
     step = min(0.9 * spacing**2 / (6 * float(diffusion.max())), 0.25 / float(growth))
     # The flow between two voxels is limited by the smaller diffusion of the two.
     faces = [
@@ -292,7 +184,7 @@ def _react_and_diffuse(
             break
         if count == _MOST_STEPS - 1 and density.max() > VISIBLE_DENSITY:
             break
-    return density
+    return density, float(step * (count + 1))
 
 
 def _compose(
@@ -312,6 +204,8 @@ def _compose(
 
 def _top_fraction(score: np.ndarray, inside: np.ndarray, fraction: float) -> np.ndarray:
     """Soft mask of the voxels inside with a score in the top fraction."""
+    if fraction == 0:
+        return np.zeros(score.shape, np.float32)
     values = score[inside]
     limit = np.quantile(values, 1 - fraction)
     return (expit((score - limit) / (0.12 * values.std() + 1e-6)) * inside).astype(np.float32)

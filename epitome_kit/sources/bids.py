@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
-from epitome_kit.cohort import COLUMNS, Cohort, annotation_path, write_annotation_sidecar
+from epitome_kit.cohort import Cohort, annotation_path, write_annotation_sidecar
 from epitome_kit.contrast_table import CONTRASTS, by_conspicuity
 from epitome_kit.errors import CohortError, EpitomeWarning, ImageError, Reason, collect_warnings
 from epitome_kit.files import Json, PathLike, checksum, text_digest
@@ -31,6 +31,7 @@ from epitome_kit.sources.importing import (
     import_difference,
     write_scans,
 )
+from epitome_kit.sources.label_table import LABELS
 from epitome_kit.sources.labels import find_labels
 from epitome_kit.vocabulary import known_licence
 
@@ -152,7 +153,7 @@ def import_bids(
     for name in plans.keys() & left_out.keys():  # files of an earlier import
         _remove(out, name)
     entries += [_of_subject(entry, left_out) for plan in plans.values() for entry in plan.entries]
-    participants = labels.table.reindex([name for name in items if name not in left_out], columns=list(COLUMNS)[1:])
+    participants = labels.table.reindex([name for name in items if name not in left_out], columns=LABELS)
     participants["source_id"] = participants.index
     description = read_notes(source / "dataset_description.json") or {}
     return describe_cohort(

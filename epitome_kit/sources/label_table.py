@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from epitome_kit.cohort import COLUMNS, TARGETS
+from epitome_kit.cohort import TARGETS
 from epitome_kit.errors import CohortError, TableError
 from epitome_kit.files import PathLike
 from epitome_kit.ledger import Entry
@@ -15,7 +15,7 @@ from epitome_kit.sources.label_words import find_code, find_columns, id_rank, is
 from epitome_kit.sources.names import Match, match_names, strictness
 from epitome_kit.tables import read_text_table
 
-LABELS = list(COLUMNS)[1:]
+LABELS = [*TARGETS, "histology", "age", "sex", "source_id"]
 """Labels that are read for each subject."""
 
 CONTRADICTORY = ("values that contradict each other",)

@@ -60,7 +60,7 @@ FLAIR abnormality.
 - **The voxel size is lost**: every axis says 1, and nothing here can be measured in millimetres or millilitres.
 - The orientation is inferred, not stored. Intensities are 8-bit.
 - A channel that is a copy of FLAIR stands for a missing scan and was left out.
-- Grade codes 1 and 2 of the table are taken to be WHO grade II and III. 1p/19q status is not in it.
+- Grade codes 1 and 2 of the table are taken to be grade 2 and 3. 1p/19q status is not in it.
 - {labels}
 
 Images: TCGA-LGG on The Cancer Imaging Archive, doi:10.7937/K9/TCIA.2016.L4LTD3TK, CC BY 3.0. Masks and layout:
