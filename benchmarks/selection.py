@@ -30,7 +30,7 @@ from sklearn.model_selection import StratifiedKFold
 from epitome_kit.files import read_json, write_json, write_text
 from epitome_kit.grade.select import METHODS, FeatureSelector
 from epitome_kit.parallel import for_each
-from epitome_kit.simulate.tumour import GRADE_III_SHARE
+from epitome_kit.simulate.labels import draw_labels
 
 FOLDER = Path("build/selection")
 RESULT = Path(__file__).with_suffix(".md")
@@ -109,12 +109,11 @@ def _run_once(job: tuple[Cell, int], heads: int) -> None:
 def _draw(cell: Cell, number: int, heads: int) -> Draw:
     model, rng = _feature_model(heads), np.random.default_rng([cell.subjects, number])
     size = round(0.8 * cell.subjects)
-    labels = [np.arange(n) < round(GRADE_III_SHARE * n) for n in (size, TESTED)]
-    grade_iii = np.concatenate(labels)
-    parts = [model.draw(grade_iii, rng)]
+    kinds = draw_labels(size, rng) + draw_labels(TESTED, rng)
+    parts = [model.draw(kinds, rng)]
     while sum(part.shape[1] for part in parts) < cell.features:
-        parts.append(model.draw(rng.permutation(grade_iii), rng))
-    x, y = np.concatenate(parts, axis=1)[:, : cell.features], grade_iii.astype(int)
+        parts.append(model.draw([kinds[place] for place in rng.permutation(len(kinds))], rng))
+    x, y = np.concatenate(parts, axis=1)[:, : cell.features], np.array([kind.grade_3 for kind in kinds], int)
     return Draw(x[:size], y[:size], x[size:], y[size:], cell.model)
 
 

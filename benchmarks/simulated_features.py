@@ -1,5 +1,6 @@
 """Tables of features like those of the built-in cohort, of any number of subjects; used by `selection.py`."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +24,12 @@ from epitome_kit.learn.pretrained import start_from_simulation
 from epitome_kit.parallel import for_each
 from epitome_kit.preprocess.intensity import normalise_intensity
 from epitome_kit.preprocess.registration import template_grid
-from epitome_kit.simulate.anatomy import head_model, random_deformation
+from epitome_kit.simulate.anatomy import age_head, head_model, random_deformation
+from epitome_kit.simulate.labels import TUMOUR_TYPES, TumourType
+from epitome_kit.simulate.latents import LATENTS, draw_latents
+from epitome_kit.simulate.mass_effect import push_tissue
 from epitome_kit.simulate.scanner import Artefacts, acquire
-from epitome_kit.simulate.tumour import CODELETED_SHARE, GRADE_III_SHARE, LATENTS, draw_latents, grow_tumour
+from epitome_kit.simulate.tumour import grow_tumour
 
 CONTRASTS = ("T1ce", "T2w")
 _LATENTS = [f"latent_{name}" for name in LATENTS]
@@ -48,10 +52,11 @@ class FeatureModel(NamedTuple):
     scores: np.ndarray
     values: np.ndarray
 
-    def draw(self, grade_iii: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw the features of subjects with these labels, shape (n, p)."""
-        latents = draw_latents(grade_iii, rng.random(len(grade_iii)) < CODELETED_SHARE, rng)
-        noise = rng.multivariate_normal(np.zeros(len(self.noise)), self.noise, len(grade_iii), method="cholesky")
+    def draw(self, kinds: Sequence[TumourType], rng: np.random.Generator) -> np.ndarray:
+        """Draw the features of subjects with tumours of these types, shape (n, p)."""
+        grade_3, codeleted = np.array([(kind.grade_3, kind.codeleted) for kind in kinds]).T
+        latents = draw_latents(grade_3, codeleted, rng)
+        noise = rng.multivariate_normal(np.zeros(len(self.noise)), self.noise, len(kinds), method="cholesky")
         drawn = self.mean.predict(latents) + noise
         columns = zip(drawn.T, self.scores.T, self.values.T, strict=True)
         return np.column_stack([np.interp(column, *known) for column, *known in columns]).astype(np.float32)
@@ -74,7 +79,7 @@ def simulate_features(heads: int, folder: Path, *, workers: int = 1) -> pd.DataF
     scanned on the template grid with errors such as preprocessing leaves. The shipped
     network describes them as it is: it is not fine-tuned in folds.
 
-    Returns a table with ``label`` (1 for grade III), the latent variables, and the
+    Returns a table with ``label`` (1 for grade 3), the latent variables, and the
     features of the network and the handcrafted ones.
     """
     parts = [folder / f"heads-{start:05d}.tsv" for start in range(0, heads, _PART)]
@@ -100,10 +105,12 @@ def _write_part(number: int, folder: Path) -> None:
 def _simulate(number: int) -> tuple[np.ndarray, dict[str, float]]:
     """Simulate the normalised scans of a head on the template grid, shape (i, j, k, 2), and what it was grown from."""
     rng = np.random.default_rng([_SEED, number])
-    grid, head = template_grid(_SPACING_MM), head_model(2.0)
-    grade_iii, codeleted = bool(rng.random() < GRADE_III_SHARE), bool(rng.random() < CODELETED_SHARE)
-    latents = draw_latents(grade_iii, codeleted, rng)
+    grid, kinds = template_grid(_SPACING_MM), list(TUMOUR_TYPES)
+    kind = kinds[rng.choice(len(kinds), p=list(TUMOUR_TYPES.values()))]
+    head = age_head(head_model(2.0), float(np.clip(rng.normal(42, 12), 18, 80)), rng.normal(0, 0.3))
+    latents = draw_latents(kind.grade_3, kind.codeleted, rng)
     tumour = grow_tumour(head, latents, rng)
+    head = push_tissue(head, tumour, rng.uniform(0, 0.25) * tumour.parameters["radius_mm"])
     deformation, pose = random_deformation(rng), _registration_error(rng, degrees=1.0, mm=0.7, scale=0.01)
     scans = []
     for contrast in CONTRASTS:
@@ -112,7 +119,7 @@ def _simulate(number: int) -> tuple[np.ndarray, dict[str, float]]:
         scans.append(ndimage.gaussian_filter(scan.image.get_fdata(dtype=np.float32), 0.8 / _SPACING_MM))
     mask = nib.Nifti1Image(scan.brain, grid[0])
     normalised = [normalise_intensity(nib.Nifti1Image(each, grid[0]), mask) for each in scans]
-    known = {"label": float(grade_iii), **dict(zip(_LATENTS, latents.tolist(), strict=True))}
+    known = {"label": float(kind.grade_3), **dict(zip(_LATENTS, latents.tolist(), strict=True))}
     return np.stack([each.get_fdata(dtype=np.float32) for each in normalised], -1), known
 
 

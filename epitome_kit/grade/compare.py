@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from epitome_kit.confidence import interval_quantiles
 from epitome_kit.files import Json
+from epitome_kit.grade.differences import holm
 from epitome_kit.grade.scores import Estimate, estimates, units_of, variance
 
 
@@ -50,44 +51,35 @@ def compare(primary: Predictions, others: Mapping[str, Predictions], *, design_e
 
     Notes
     -----
-    The variance of a difference is that of paired AUCs (DeLong), multiplied by the
-    design effect of the AUC. For the coverage of these intervals see
+    The variance of a difference is that of paired AUCs in one repeat of the folds (DeLong),
+    multiplied by the design effect of the AUC. For the coverage of these intervals see
     ``benchmarks/coverage.md``.
 
     References
     ----------
     DeLong et al., Biometrics 1988, doi:10.2307/2531595
-    Holm, Scand J Stat 1979, 6(2):65-70
     """
-    units = units_of(primary.labels, primary.groups)
-    own = estimates(primary.labels, primary.probabilities)["auc"]
     z, found = float(norm.ppf(interval_quantiles()[1])), dict[str, Json]()
     for name, other in others.items():
-        its = estimates(other.labels, other.probabilities)["auc"]
-        change = Estimate(own.value - its.value, own.influence - its.influence)
-        error = float(np.sqrt(variance(change, units) * design_effect))
-        interval = [change.value - z * error, change.value + z * error]
-        p = 2 * norm.sf(abs(change.value) / error) if error > 0 else float(change.value == 0)
-        found[name] = {"difference": change.value, "difference_ci95": interval, "p": float(p)}
-    adjusted = holm([each["p"] for each in found.values()])
+        difference, spread = _difference(primary, other)
+        error = float(np.sqrt(spread * design_effect))
+        p = 2 * norm.sf(abs(difference) / error) if error > 0 else float(difference == 0)
+        interval = [difference - z * error, difference + z * error]
+        found[name] = {"difference": difference, "difference_ci95": interval, "p": float(p)}
+    adjusted = holm([each["p"] for each in found.values()]).tolist()
     return {name: {**each, "p_holm": p} for (name, each), p in zip(found.items(), adjusted, strict=True)}
 
 
-def holm(values: list[float]) -> list[float]:
-    """Adjust p values for the number of tests by the method of Holm.
+def _difference(primary: Predictions, other: Predictions) -> tuple[float, float]:
+    """Return the difference in AUC, and its variance for predictions that are held fixed.
 
-    Parameters
-    ----------
-    values : list of float
-        p values.
-
-    Returns
-    -------
-    list of float
-        Adjusted p values in the same order, at most 1.
+    The variance is the mean of those of single repeats. That of the mean over repeats would
+    be smaller, but repeats share their subjects, so that they vary with training together.
     """
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty(len(values))
-    factors = len(values) - np.arange(len(values))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.array(values)[order] * factors)) if len(values) else []
-    return adjusted.tolist()
+    units, values, variances = units_of(primary.labels, primary.groups), [], []
+    for own, its in zip(primary.probabilities, other.probabilities, strict=True):
+        first, second = (estimates(primary.labels, each[None])["auc"] for each in (own, its))
+        change = Estimate(first.value - second.value, first.influence - second.influence)
+        values.append(change.value)
+        variances.append(variance(change, units))
+    return float(np.mean(values)), float(np.mean(variances))
