@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 LANES := test-backends test-soak test-wheel
 .PHONY: help run labs test test-all test-release $(LANES) coverage audit lint lab book picture bench interval-coverage volume-coverage \
-	selection lock clean venv install
+	selection ablations lock clean venv install
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -81,6 +81,9 @@ interval-coverage: venv  ## how often intervals and p values of `epitome grade` 
 
 volume-coverage: venv  ## the intervals of volumes on eight cohorts of known truth; hours; benchmarks/volume_coverage.md
 	PYTHONPATH=. $(BIN)/python benchmarks/volume_coverage.py --workers 2 $(ARGS)
+
+ablations: venv  ## the grading pipeline with parts of its features left out, on phantoms (half an hour); benchmarks/ablations.md
+	PYTHONPATH=. $(BIN)/python benchmarks/ablations.py $(ARGS)
 
 selection: venv  ## ways to select features, on many simulated cohorts (an hour); writes benchmarks/selection.md
 	PYTHONPATH=. $(BIN)/python benchmarks/selection.py $(ARGS)

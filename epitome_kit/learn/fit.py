@@ -39,16 +39,19 @@ class Trainer:
         Maximum number of epochs.
     seed : int
         Seed of weights, validation sets and batches.
+    pretrained : bool, default=True
+        Whether to start from the shipped weights.
     """
 
-    def __init__(self, arrays: Arrays, labels: pd.Series, epochs: int, seed: int) -> None:
+    def __init__(self, arrays: Arrays, labels: pd.Series, epochs: int, seed: int, pretrained: bool = True) -> None:
         keras.utils.set_random_seed(seed)
         self.arrays, self.epochs, self.seed = arrays, epochs, seed
         self.labels = labels.reindex(arrays.ids).to_numpy(float)
         self._masks = np.concatenate([arrays.tumour, arrays.known], axis=-1)
         self._annotated = arrays.known.any(axis=(1, 2, 3, 4))
         self._model = build_cnn(arrays.contrasts, arrays.scans.shape[1:4])
-        start_from_simulation(self._model)
+        if pretrained:
+            start_from_simulation(self._model)
         self._model.compile(keras.optimizers.Adam(LEARNING_RATE), loss={"tumour": masked_dice_bce})
         self._start = snapshot(self._model)
 

@@ -29,10 +29,11 @@ def learn_features(
     folds: int = 5,
     epochs: int = 5,
     seed: int = 0,
+    pretrained: bool = True,
 ) -> pd.DataFrame:
     """Train the CNN out of fold and save the features of every subject.
 
-    Each network starts from weights trained on simulated gliomas
+    Each network starts from weights trained on simulated gliomas of known traits
     (:mod:`epitome_kit.learn.pretrained`). For each fold it is trained on the other
     folds, then computes the features of all subjects. Rows with role ``test`` come
     from a network that was not trained on the subject; rows with role ``train`` come
@@ -62,6 +63,9 @@ def learn_features(
         median of the best epochs of the folds.
     seed : int, default=0
         Seed of folds and training.
+    pretrained : bool, default=True
+        Whether to start from the shipped weights; else every network starts from random
+        ones, and its part that describes the tumour is not trained.
 
     Returns
     -------
@@ -96,6 +100,7 @@ def learn_features(
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
     labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "labels": labels.to_dict()}
+    settings |= {} if pretrained else {"pretrained": False}
     products = [Workspace(out).features, Workspace(out).cnn, *_parts(out, folds)]
     record = Record(Workspace(out).cnn_folds / "settings.json", settings, checksums(*records), products)
     if record.valid():
@@ -116,7 +121,7 @@ def learn_features(
         _clear(out)
         record.begin()
     record.set_aside_changed()
-    _train(Trainer(arrays, labels, epochs, seed), fold_of.reindex(arrays.ids).to_numpy(), folds, out)
+    _train(Trainer(arrays, labels, epochs, seed, pretrained), fold_of.reindex(arrays.ids).to_numpy(), folds, out)
     write_tsv(Workspace(out).features, _whole(out, folds, "features"))
     record.finish()
     return read_tsv(Workspace(out).features)
