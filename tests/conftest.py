@@ -16,8 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "agg")
 
-# A shell's background job ignores Ctrl-C; the tests of Ctrl-C must not.
+# A shell's background job ignores Ctrl-C, and `nohup` a closed terminal; the tests of both must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples every time: a change is judged by what it changed. `--hypothesis-profile explore` draws others.
 settings.register_profile("kit", deadline=None, derandomize=True)
