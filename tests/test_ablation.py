@@ -55,6 +55,7 @@ def test_what_is_finished_is_kept(made, phantom, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"without-{name}" for name in ("none", *STEPS))
 
 
+@pytest.mark.slow
 def test_subjects_that_fail_are_rows_without_numbers(phantom, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ImageError("preprocess", "a scan", "none", "find one")

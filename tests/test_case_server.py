@@ -209,6 +209,7 @@ def test_files_of_a_case_are_those_of_the_visitor(client, served):
     assert client.ask("upload", "POST", data=b"1").ok and other.ask("upload", "POST", data=b"1").status_code == 409
 
 
+@pytest.mark.slow
 def test_idle_connections_of_strangers_cost_nothing(served, capfd):
     connections = idle_sockets(served[1].port, 1100)
     try:

@@ -126,6 +126,7 @@ def test_holes_do_not_count(size):
     assert find_outlines(hollow, np.eye(3)) == find_outlines(whole, np.eye(3))
 
 
+@pytest.mark.slow
 def test_small_outlines_are_left_out_only_where_they_do_not_matter():
     slices = np.zeros((2, 90, 90), bool)
     slices[:, ::4, ::4] = True  # 1,058 outlines of a voxel

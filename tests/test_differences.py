@@ -66,6 +66,7 @@ def _change_in_auc(rng):
     return corrected_t(values)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth():
     rng = np.random.default_rng(0)
     found = [_change_in_auc(rng) for _ in range(150)]

@@ -98,7 +98,7 @@ def test_baselines_and_probes_get_the_same_scores(good):
         assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "n", "class_counts"} <= set(baseline)
     assert scores["baselines"]["logistic"]["auc"] > 0.85 and scores["baselines"]["random_forest"]["auc"] > 0.85
     assert scores["baselines"]["noise"]["auc"] < 0.75 and scores["probes"]["age"]["auc"] < 0.75
-    assert list(scores["differences"]) == ["logistic", "random_forest", "age", "noise"]
+    assert list(scores["differences"]) == ["logistic", "random_forest", "perceptron", "age", "noise"]
     low, high = scores["differences"]["noise"]["difference_ci95"]
     assert 0 < low < scores["auc"] - scores["baselines"]["noise"]["auc"] < high
     assert scores["permutation"]["p"] == scores["permutation_p"] == 1 / (1 + scores["permutation"]["draws"])
@@ -158,6 +158,7 @@ def test_calibration_mends_probabilities_that_balanced_training_has_bent(tmp_pat
     assert scores["brier"] < 0.125
 
 
+@pytest.mark.slow
 def test_labels_under_test_do_not_touch_their_predictions(good, tmp_path):
     """The strongest test of leakage: turn every label of one fold's test rows, and nothing may move there."""
     features, out, _ = good

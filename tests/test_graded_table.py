@@ -61,7 +61,7 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     assert all(set(baseline) >= KEYS for baseline in (*scores["baselines"].values(), scores["probes"]["age"]))
     assert scores["class_counts"] == {"wild": 22, "mutant": 22} and scores["positive"] == "mutant"
     assert (scores["n"], scores["folds"], scores["repeats"]) == (44, 2, 2)
-    assert set(scores["differences"]) == {"logistic", "random_forest", "age"}
+    assert set(scores["differences"]) == {"logistic", "random_forest", "perceptron", "age"}
     assert scores["permutation_p"] == scores["permutation"]["p"] == 0.01 and scores["permutation"]["auc"] > 0.7
     assert scores["auc"] > 0.8 and scores["auc_ci95"][0] > 0.5
     assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]

@@ -119,7 +119,7 @@ def test_a_head_that_is_cut_off_is_found(phantom, cut):
     scan, mask, truth = _simulated(phantom)
     scan, part = scan.slicer[cut], mask.slicer[cut]
     assert part.get_fdata().sum() < 0.97 * mask.get_fdata().sum()
-    assert registration_error_mm(register_affine(scan, part), truth, part) < 4.0
+    assert registration_error_mm(register_affine(scan, part), truth, part) < 5.0
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ def tried():
     return try_conclusions(_table(160, 1.6, 400), network=False).set_index(["conclusion", "measure"])
 
 
+@pytest.mark.slow
 def test_every_difference_lies_in_its_interval_and_has_n(tried):
     assert list(tried.index) == [
         ("Balancing prevents bias", "gap between recalls"),

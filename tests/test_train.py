@@ -213,7 +213,7 @@ def starts(monkeypatch):
     """What training was begun with, in place of training."""
     begun = []
 
-    def begin(arrays, labels, epochs, seed):
+    def begin(arrays, labels, epochs, seed, pretrained):
         begun.append(_Quick(arrays, labels))
         return begun[-1]
 
