@@ -15,7 +15,7 @@ Interrupted, it continues from the draws that are finished; writes `selection.md
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import typer
 from fast_models import RandomFeatureNetwork, Ridge
-from simulated_features import FeatureModel, fit_features, simulate_features
+from simulated_features import feature_model
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -70,7 +70,7 @@ class Draw(NamedTuple):
 
 def main(heads: int = 600, draws: int = 100, network_draws: int = 20, workers: int = 2) -> None:
     """Simulate the heads, run all draws and write the table."""
-    features = fit_features(simulate_features(heads, FOLDER, workers=workers)).values.shape[1]
+    features = feature_model(heads, FOLDER, workers).values.shape[1]
     cells = [
         Cell(subjects, columns, model) for model in MODELS for columns in (features, WIDE) for subjects in (48, 159)
     ]
@@ -107,7 +107,7 @@ def _run_once(job: tuple[Cell, int], heads: int) -> None:
 
 
 def _draw(cell: Cell, number: int, heads: int) -> Draw:
-    model, rng = _feature_model(heads), np.random.default_rng([cell.subjects, number])
+    model, rng = feature_model(heads, FOLDER), np.random.default_rng([cell.subjects, number])
     size = round(0.8 * cell.subjects)
     kinds = draw_labels(size, rng) + draw_labels(TESTED, rng)
     parts = [model.draw(kinds, rng)]
@@ -115,11 +115,6 @@ def _draw(cell: Cell, number: int, heads: int) -> Draw:
         parts.append(model.draw([kinds[place] for place in rng.permutation(len(kinds))], rng))
     x, y = np.concatenate(parts, axis=1)[:, : cell.features], np.array([kind.grade_3 for kind in kinds], int)
     return Draw(x[:size], y[:size], x[size:], y[size:], cell.model)
-
-
-@lru_cache(maxsize=1)
-def _feature_model(heads: int) -> FeatureModel:
-    return fit_features(simulate_features(heads, FOLDER))
 
 
 def _order(x: np.ndarray, y: np.ndarray, method: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Tables of features like those of the built-in cohort, of any number of subjects; used by `selection.py`."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +60,12 @@ class FeatureModel(NamedTuple):
         drawn = self.mean.predict(latents) + noise
         columns = zip(drawn.T, self.scores.T, self.values.T, strict=True)
         return np.column_stack([np.interp(column, *known) for column, *known in columns]).astype(np.float32)
+
+
+@lru_cache(maxsize=2)  # here, as processes cannot be given a cached function of the script
+def feature_model(heads: int, folder: Path, workers: int = 1) -> FeatureModel:
+    """Fit the distribution of the features to heads that are simulated unless they are in the folder."""
+    return fit_features(simulate_features(heads, folder, workers=workers))
 
 
 def fit_features(table: pd.DataFrame) -> FeatureModel:

@@ -163,6 +163,7 @@ def test_latents_are_listed_with_their_oracle(phantom):
         mask = load_image(subject.truth / f"{subject.id}_space-T2w_label-tumour_mask.nii.gz")
         volume = mask.get_fdata().sum() * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
         assert latents.volume_ml[subject.id] == pytest.approx(volume, rel=1e-5)
+    assert latents.beyond_affine_mm.between(1.5, 6).all(), "the deformation has a standard deviation of some mm"
     assert read_json(phantom.root / "derivatives/truth/oracle.json")["auc_grade"] == pytest.approx(0.90, abs=0.01)
 
 

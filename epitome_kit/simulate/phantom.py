@@ -37,6 +37,7 @@ from epitome_kit.simulate.scanner import SIGNAL, Scan, acquire, random_grid, ran
 from epitome_kit.simulate.tumour import grow_tumour
 
 _SIMULATOR = {"simulator": 2}  # counted up when the same recipe makes other heads
+_MEASURED = ["volume_ml", "beyond_affine_mm"]
 _WAIT_S = 3600  # for another command that makes the same built-in cohort
 _NOT_IN_BIDS = ("*_xfm.txt", "*_biasfield.nii.gz", "*_latents.json", "latents.tsv", "oracle.json", "recipe.json")
 
@@ -245,6 +246,7 @@ def _make_subject(
         scan = acquire(head, tumour, deformation, motion[name] @ pose, grid, contrast=name, rng=rng)
         _write_scan(out, subject_id, name, scan)
         if name == reference:
+            beyond_affine_mm = scan.beyond_affine_mm
             volume_ml = _write_masks(out, subject_id, name, scan)
         else:
             path = truth_folder(out, subject_id) / f"{subject_id}_from-{name}_to-{reference}_mode-image_xfm.txt"
@@ -256,6 +258,7 @@ def _make_subject(
         "age": age,
         "sex": str(rng.choice(["F", "M"])),
         "volume_ml": volume_ml,
+        "beyond_affine_mm": beyond_affine_mm,
         "latents": dict(zip(LATENTS, latents.tolist(), strict=True)),
         "parameters": {**tumour.parameters, "mass_effect_mm": push_mm},
     }
@@ -301,7 +304,7 @@ def _save_compact(data: np.ndarray, image: nib.Nifti1Image, path: Path) -> None:
 
 def _write_tables(out: Path, rows: list[Json], seed: int) -> None:
     table = pd.DataFrame(rows)
-    participants = table.drop(columns=["latents", "parameters", "volume_ml"])
+    participants = table.drop(columns=["latents", "parameters", *_MEASURED])
     write_dataset(
         out,
         name=f"Phantom gliomas, seed {seed}",
@@ -312,6 +315,6 @@ def _write_tables(out: Path, rows: list[Json], seed: int) -> None:
     latents = pd.DataFrame(list(table.latents))
     scores = {f"oracle_{target}": oracle_score(latents.to_numpy(), target) for target in TARGETS}
     truth = out / "derivatives" / "truth"
-    write_tsv(truth / "latents.tsv", table[["participant_id", "volume_ml"]].join(latents).assign(**scores))
+    write_tsv(truth / "latents.tsv", table[["participant_id", *_MEASURED]].join(latents).assign(**scores))
     write_json(truth / "oracle.json", {f"auc_{target}": oracle_auc(target) for target in TARGETS})
     write_text(truth / ".bidsignore", "\n".join(_NOT_IN_BIDS) + "\n")

@@ -61,6 +61,8 @@ class Scan:
     to_template : ndarray, shape (4, 4)
         Least-squares affine over the brain, scanner mm to ICBM152 mm; the anatomy is also
         deformed smoothly, and asymmetric.
+    beyond_affine_mm : float
+        Mean distance over the brain that remains after this affine.
     """
 
     image: nib.Nifti1Image
@@ -68,6 +70,7 @@ class Scan:
     brain: np.ndarray
     tumour: np.ndarray
     to_template: np.ndarray
+    beyond_affine_mm: float
 
 
 def random_pose(rng: np.random.Generator) -> np.ndarray:
@@ -180,8 +183,8 @@ def acquire(
     magnitude = np.hypot(signal + real, imaginary)
     image = nib.Nifti1Image(np.round(magnitude * rng.uniform(600, 1200)).astype(np.int16), affine)
     image.header.set_xyzt_units("mm")
-    fit = _best_affine(brain, affine, pose, deformation)
-    return Scan(image, bias, brain, (density > VISIBLE_DENSITY).astype(np.uint8) * brain, fit)
+    tumour_mask = (density > VISIBLE_DENSITY).astype(np.uint8) * brain
+    return Scan(image, bias, brain, tumour_mask, *_best_affine(brain, affine, pose, deformation))
 
 
 def _paint(head: HeadModel, tumour: Tumour, levels: np.ndarray) -> np.ndarray:
@@ -230,11 +233,15 @@ def _bias_field(shape: tuple[int, ...], brain: np.ndarray, sd: float, rng: np.ra
     return np.exp((field - inside.mean()) / inside.std() * np.float32(sd))
 
 
-def _best_affine(brain: np.ndarray, affine: np.ndarray, pose: np.ndarray, deformation: Deformation) -> np.ndarray:
+def _best_affine(
+    brain: np.ndarray, affine: np.ndarray, pose: np.ndarray, deformation: Deformation
+) -> tuple[np.ndarray, float]:
+    """Fit an affine from scanner mm to ICBM152 mm; return it, and the mean distance that remains in mm."""
     voxels = np.argwhere(brain)[:: max(1, int(brain.sum()) // 20_000)]
     world = nib.affines.apply_affine(affine, voxels)
     target = deformation.move(nib.affines.apply_affine(np.linalg.inv(pose), world).T.astype(np.float32))
     target = undo_torque(target)
     design = np.column_stack([world, np.ones(len(world))])
     solution = np.linalg.lstsq(design, target.T.astype(float), rcond=None)[0]
-    return np.vstack([solution.T, [0, 0, 0, 1]])
+    remains_mm = np.linalg.norm(design @ solution - target.T, axis=1).mean()
+    return np.vstack([solution.T, [0, 0, 0, 1]]), float(remains_mm)
