@@ -1,0 +1,84 @@
+"""The figures of a finished run, each with its n and interval, as README quotes them.
+
+    python benchmarks/run_figures.py runs/latest "make run"
+
+Writes them to benchmarks/run_figures.tsv, in place of those of the same command. Intervals
+of means and medians over subjects are by the bootstrap (BCa, 9,999 draws); those of
+scores are the ones of ``scores.json``.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from scipy.stats import bootstrap
+
+from epitome_kit.confidence import SCORE_LEVEL
+from epitome_kit.files import Json, read_json, read_tsv, write_tsv
+from epitome_kit.workspace import QUALITY_TABLE, Workspace
+
+RESULT = Path(__file__).with_suffix(".tsv")
+COLUMNS = ["command", "cohort", "figure", "value", "low", "high", "n"]
+
+Row = tuple[str, float, float, float, int]
+"""Name of the figure, value, lower and upper limit, and number of subjects."""
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    command: Annotated[str, typer.Argument(help="Command that made it.")],
+) -> None:
+    """Write the figures of a run and print them."""
+    workspace = Workspace(run)
+    cohort = read_json(workspace.summary)["cohort"]["name"]
+    found = pd.DataFrame([(command, cohort, *row) for row in figures(workspace)], columns=COLUMNS)
+    kept = read_tsv(RESULT) if RESULT.is_file() else found.iloc[:0]
+    write_tsv(RESULT, pd.concat([kept[kept.command != command], found]).round(4))
+    print(found.drop(columns="command").round(3).to_string(index=False))
+
+
+def figures(workspace: Workspace) -> Iterator[Row]:
+    """Yield the figures that a run has."""
+    quality = read_tsv(workspace.preprocessed / QUALITY_TABLE)
+    for column in ("brain_mask_dice", "bias_residual_sd", "registration_error_mm"):
+        yield from _statistic(quality, column, np.mean, "mean")
+    tumours = read_tsv(workspace.tumours)
+    tumours["volume_error_pct"] = tumours.volume_error_pct.abs()
+    tumours["volume_high_over_low"] = tumours.volume_high_voxels / tumours.volume_low_voxels
+    yield from _statistic(tumours, "dice", np.mean, "mean")
+    yield from _statistic(tumours, "dice_classical", np.mean, "mean")
+    yield from _statistic(tumours, "volume_error_pct", np.median, "median")
+    yield from _statistic(tumours, "volume_high_over_low", np.median, "median")
+    if workspace.scores.is_file():
+        yield from _scores(read_json(workspace.scores))
+
+
+def _statistic(table: pd.DataFrame, column: str, of: Callable[..., float], name: str) -> Iterator[Row]:
+    values = pd.to_numeric(table[column], errors="coerce").dropna().to_numpy() if column in table else np.empty(0)
+    if len(values) > 2:
+        found = bootstrap([values], of, confidence_level=SCORE_LEVEL, rng=np.random.default_rng(0))
+        yield f"{column}, {name}", float(of(values)), *map(float, found.confidence_interval), len(values)
+
+
+def _scores(scores: Json) -> Iterator[Row]:
+    n, nothing = scores["n"], (np.nan, np.nan)
+    models = {scores["model"]: scores, **scores["baselines"], **scores["probes"]}
+    for name, each in models.items():
+        yield f"AUC, {name}", each["auc"], *each["auc_ci95"], n
+    yield f"accuracy, {scores['model']}", scores["accuracy"], *scores["accuracy_ci95"], n
+    yield "accuracy, majority", scores["majority_accuracy"], *nothing, n
+    for name, each in scores["differences"].items():
+        yield f"AUC, {scores['model']} less {name}", each["difference"], *each["difference_ci95"], n
+    if scores["permutation"]:
+        yield "p, permutation", scores["permutation_p"], *nothing, n
+        yield "AUC, smallest that is detectable", scores["permutation"]["detectable_auc"], *nothing, n
+    for key, name in (("oracle_auc", "oracle, population"), ("oracle_auc_cohort", "oracle, this cohort")):
+        if scores.get(key) is not None:
+            yield f"AUC, {name}", scores[key], *nothing, n
+
+
+if __name__ == "__main__":
+    typer.run(main)
