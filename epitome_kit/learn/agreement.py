@@ -32,8 +32,11 @@ def intraclass_correlation(measured: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     Notes
     -----
-    The interval is the one of McGraw and Wong, which assumes normal distributions. Koo and
-    Li call an ICC below 0.5 poor, from 0.5 to 0.75 moderate, to 0.9 good, above excellent.
+    The interval is the one of McGraw and Wong, which assumes normal distributions. For 40
+    subjects, its lower bound was below the true ICC in 97 to 98 % of simulated studies, as
+    it should be in 97.5 %, and in 94 to 96 % where a third of the error was a shift of
+    whole sessions. Koo and Li call an ICC below 0.5 poor, from 0.5 to 0.75 moderate, to
+    0.9 good, above excellent.
 
     References
     ----------
