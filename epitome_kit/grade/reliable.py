@@ -27,9 +27,10 @@ def offer_reliable(table: pd.DataFrame, reliability: pd.DataFrame, least_icc: fl
     table : DataFrame
         Rows of every subject in every fold, as for
         :func:`epitome_kit.grade.nested.grade_fold`.
-    reliability : DataFrame
+    reliability : DataFrame or None
         From :func:`epitome_kit.learn.feature_reliability`, computed from the training
-        subjects of each fold: ``fold``, ``feature``, ``icc``.
+        subjects of each fold: ``fold``, ``feature``, ``icc``. None returns the table as it
+        is.
     least_icc : float or None, default=0.75
         Least ICC of a feature that is offered; None returns the table as it is. The
         :data:`FEWEST` best features of each fold are offered in any case, as are features
@@ -64,9 +65,10 @@ def offer_reliable(table: pd.DataFrame, reliability: pd.DataFrame, least_icc: fl
     >>> offer_reliable(table, icc).f0.notna().any()
     np.False_
     """
-    if least_icc is None:
+    if reliability is None or least_icc is None:
         return table
-    offered, names = table.copy(), feature_columns(table)
+    names = feature_columns(table)
+    offered = table.astype(dict.fromkeys(names, float))
     listed = reliability[reliability.feature.isin(names)]
     if missing := sorted(set(table.fold) - set(listed.fold)):
         received = f"none for fold {missing[0]}"
