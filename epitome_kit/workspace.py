@@ -78,6 +78,7 @@ class Workspace:
     excluded = _Member(f"preprocessed/{EXCLUDED_TABLE}")
     features = _Member("features.tsv")  # 03
     handcrafted = _Member("handcrafted.tsv")
+    reliability = _Member("reliability.tsv")  # ICC of each feature and fold
     cnn = _Member("cnn.keras")
     cnn_folds = _Member("cnn")  # networks and history of each fold
     scores = _Member("scores.json")  # 04

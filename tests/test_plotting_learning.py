@@ -7,7 +7,7 @@ from ellipsoids import words
 from tiny import raises_three_lines
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.plotting.learning import attention_shares, feature_map, selection_frequency, training_curves
+from epitome_kit.plotting.learning import attention_shares, feature_map, icc_chart, selection_frequency, training_curves
 
 HISTORY = pd.DataFrame(
     [{"epoch": e, "fold": f, "loss": 10 - e + f, "val_loss": 12 - e, "auc": 0.5} for f in (1, 2) for e in range(4)]
@@ -104,3 +104,16 @@ def test_shares_inside_the_tumour_are_drawn_in_times_of_chance():
 def test_no_subject_has_a_tumour_to_look_at():
     with raises_three_lines(ParameterError, "tumour mask"):
         attention_shares(attention(0))
+
+
+def test_a_row_for_each_kind_of_feature_and_how_many_can_be_measured_again():
+    icc = {"necrosis": 0.9, "T2w_mean": 0.2, "size": 0.8, "first_T2w_mean": 0.95, "texture_T2w_energy": -0.1}
+    rows = [{"fold": fold, "feature": name, "icc": value, "n": 38} for fold in (1, 2) for name, value in icc.items()]
+    figure = icc_chart(pd.DataFrame(rows))
+    expected = {"CNN, traits, 1 of 1", "CNN, measured, 1 of 2", "brightness, 1 of 1", "texture, 0 of 1"}
+    assert expected <= set(words(figure)) and any("n = 38" in word for word in words(figure))
+    points = sorted(np.concatenate([line.get_xdata() for line in figure.axes[0].lines[:-1]]).tolist())
+    assert points == [0, 0.2, 0.8, 0.9, 0.95]
+    assert "CNN, traits, 0 of 1" in words(icc_chart(pd.DataFrame(rows), least_icc=0.99))
+    with raises_three_lines(ParameterError, "empty"):
+        icc_chart(pd.DataFrame(rows).head(0))

@@ -2,6 +2,7 @@ from .calibration import score_calibration as score_calibration
 from .evaluate import grade_features as grade_features
 from .grader import Grader as Grader
 from .leaks import find_leaks as find_leaks
+from .reliable import offer_reliable as offer_reliable
 from .scores import score as score
 from .select import FeatureSelector as FeatureSelector
 from .select import rank_features as rank_features

@@ -17,6 +17,7 @@ from epitome_kit.grade.baselines import BASELINES
 from epitome_kit.grade.compare import Predictions, compare
 from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_network
 from epitome_kit.grade.permutation import DRAWS, Permutations, permute_table
+from epitome_kit.grade.reliable import count_offered
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
 from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
@@ -50,7 +51,8 @@ def grade_features(
     ----------
     features : DataFrame
         Table from :func:`epitome_kit.learn_features`; see also
-        :func:`epitome_kit.learn.probes.add_probe`. Rows with the same ``group_id``, if
+        :func:`epitome_kit.learn.probes.add_probe` and
+        :func:`epitome_kit.grade.offer_reliable`. Rows with the same ``group_id``, if
         there is such a column, stay together.
     out : path
         Workspace: ``scores.json``, ``predictions.tsv``, ``baselines.tsv``,
@@ -208,7 +210,8 @@ def build_scoreboard(
         keys for each; ``differences`` in AUC to each of them, as from
         :func:`epitome_kit.grade.compare.compare`; ``permutation_p`` and ``permutation``,
         as from :meth:`epitome_kit.grade.permutation.Permutations.describe`; ``folds``,
-        ``repeats``, ``seed``, ``features`` and ``selection``.
+        ``repeats``, ``seed``, ``features`` (see
+        :func:`epitome_kit.grade.reliable.count_offered`) and ``selection``.
     """
     found = _predictions(results)
     primary, (own, _) = next(iter(found.items()))
@@ -233,7 +236,7 @@ def build_scoreboard(
         "folds": int(table.fold.nunique()),
         "repeats": int(repeats),
         "seed": seed,
-        "features": {"offered": len(feature_columns(table)), "selected": sorted(set(numbers.tolist()))},
+        "features": {**count_offered(table), "selected": sorted(set(numbers.tolist()))},
         "selection": {
             "methods": list(METHODS),
             "numbers": list(NUMBERS),

@@ -179,7 +179,8 @@ def select_hyperparameters(
     Hyperparameters
         The smaller numbers if a class has fewer than two subjects.
     """
-    numbers = sorted({min(number, settings.features) for number in NUMBERS})
+    offered = max(1, int(np.isfinite(x).any(axis=0).sum()))
+    numbers = sorted({min(number, settings.features, offered) for number in NUMBERS})
     folds = _inner_folds(y, settings.seed, groups)
     aucs, probabilities = np.zeros(len(numbers)), np.full((len(numbers), len(y)), np.nan)
     selected: dict[tuple[int, int], list[np.ndarray]] = {}

@@ -1,3 +1,4 @@
+from .agreement import intraclass_correlation as intraclass_correlation
 from .arrays import load_arrays as load_arrays
 from .arrays import load_scans as load_scans
 from .augmentation import augment as augment
@@ -14,4 +15,5 @@ from .handcrafted import merge_features as merge_features
 from .probes import add_probe as add_probe
 from .probes import add_probes as add_probes
 from .probes import feature_columns as feature_columns
+from .reliability import feature_reliability as feature_reliability
 from .train import learn_features as learn_features

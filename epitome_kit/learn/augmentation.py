@@ -42,8 +42,8 @@ def augment(
     matrix, shift = draw_movement(rng, spacing_mm)
     centre = (np.array(scans.shape[:3]) - 1) / 2
     offset = centre - matrix @ (centre + shift)
-    moved = _move(scans, matrix, offset, sitk.sitkLinear)
-    moved_masks = _move(masks, matrix, offset, sitk.sitkNearestNeighbor)
+    moved = move(scans, matrix, offset)
+    moved_masks = move(masks, matrix, offset, sitk.sitkNearestNeighbor)
     gain, bias = (rng.normal(mean, INTENSITY, scans.shape[-1:]).astype(np.float32) for mean in (1, 0))
     return (moved * gain + bias) * (moved != 0), moved_masks
 
@@ -73,8 +73,26 @@ def draw_movement(rng: np.random.Generator, spacing_mm: Sequence[float]) -> tupl
     return matrix * spacing / spacing[:, None], rng.normal(0, SHIFT_MM, 3) / spacing
 
 
-def _move(volume: np.ndarray, matrix: np.ndarray, offset: np.ndarray, interpolator: int) -> np.ndarray:
-    """Resample a volume (i, j, k, channels) by an affine; SimpleITK orders axes the other way round."""
+def move(volume: np.ndarray, matrix: np.ndarray, offset: np.ndarray, interpolator: int = sitk.sitkLinear) -> np.ndarray:
+    """Resample a volume by an affine.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (i, j, k, channels)
+        Scans or masks.
+    matrix : ndarray, shape (3, 3)
+        From voxels of the moved volume to those of `volume`.
+    offset : ndarray, shape (3,)
+        Voxel of `volume` that comes to the first voxel.
+    interpolator : int, default=sitk.sitkLinear
+        An interpolator of SimpleITK.
+
+    Returns
+    -------
+    ndarray, shape (i, j, k, channels)
+        0 where there was nothing; same type as `volume`.
+    """
+    # SimpleITK orders axes the other way round
     image = sitk.GetImageFromArray(volume, isVector=True)
     transform = sitk.AffineTransform(matrix[::-1, ::-1].ravel().tolist(), offset[::-1].tolist())
     return sitk.GetArrayFromImage(sitk.Resample(image, image, transform, interpolator)).reshape(volume.shape)

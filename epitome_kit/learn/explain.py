@@ -32,7 +32,7 @@ def tumour_maps(model: Model, scans: np.ndarray) -> list[np.ndarray]:
         Probability of tumour, one map per subject.
     """
     maps = np.asarray(model.predict(scans, batch_size=4, verbose=0)["tumour"])
-    return [_enlarge(coarse, scans.shape[1:4]) for coarse in maps[..., 0]]
+    return [enlarge(coarse, scans.shape[1:4]) for coarse in maps[..., 0]]
 
 
 def tumour_map(model: Model, scans: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ def grad_cam(model: Model, scans: np.ndarray, *, layer: str = "describe_near", a
     if averaged:
         weights = weights.mean(axis=(1, 2, 3), keepdims=True)
     heat = np.maximum((ops.convert_to_numpy(channels) * weights).sum(axis=-1)[0], 0)
-    heat = _enlarge(heat, scans.shape[:3]) * np.any(scans, axis=-1)
+    heat = enlarge(heat, scans.shape[:3]) * np.any(scans, axis=-1)
     return heat / max(heat.max(), 1e-12)
 
 
@@ -291,7 +291,19 @@ def _attention(
     return rows
 
 
-def _enlarge(coarse: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Upsample a map to the grid of the scans, aligned at the borders of the voxels."""
+def enlarge(coarse: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Upsample a map to the grid of the scans, aligned at the borders of the voxels.
+
+    Parameters
+    ----------
+    coarse : ndarray, shape (a, b, c)
+        Map of the network.
+    shape : (int, int, int)
+        Grid of the scans.
+
+    Returns
+    -------
+    ndarray, shape (i, j, k)
+    """
     factors = [n / m for n, m in zip(shape, coarse.shape, strict=True)]
     return ndimage.zoom(coarse, factors, order=1, mode="nearest", grid_mode=True)

@@ -13,6 +13,7 @@ from .grading import calibration_chart as calibration_chart
 from .grading import grading_board as grading_board
 from .learning import attention_shares as attention_shares
 from .learning import feature_map as feature_map
+from .learning import icc_chart as icc_chart
 from .learning import selection_frequency as selection_frequency
 from .learning import training_curves as training_curves
 from .overview import five_steps as five_steps

@@ -19,6 +19,16 @@ from epitome_kit.plotting.style import (
     in_house_style,
     new_figure,
 )
+from epitome_kit.simulate.latents import LATENTS
+
+_KINDS = {
+    "first": "brightness",
+    "border": "border",
+    "texture": "texture",
+    "shape": "shape",
+    "position": "position",
+    "pair": "pairs of contrasts",
+}
 
 
 @in_house_style
@@ -205,6 +215,59 @@ def attention_shares(table: pd.DataFrame, *, title: str = "Attention inside the 
     axes.set_title(f"{title}, n = {table['participant_id'].nunique()} subjects")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return figure
+
+
+@in_house_style
+def icc_chart(
+    table: pd.DataFrame, *, least_icc: float = 0.75, title: str = "Features in a simulated second scan"
+) -> DescribedFigure:
+    """Draw the intraclass correlation of every feature, in a row for each kind of feature.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`epitome_kit.learn.feature_reliability`.
+    least_icc : float, default=0.75
+        Limit that is drawn; each row says how many features reach it.
+    title : str, default="Features in a simulated second scan"
+
+    Returns
+    -------
+    DescribedFigure
+        One point per feature, its median over the folds; negative values are drawn at 0.
+
+    Raises
+    ------
+    ParameterError
+        The table is empty.
+    """
+    if table.empty:
+        hint = "call `feature_reliability` first"
+        raise ParameterError("icc_chart", "the ICC of at least one feature", "an empty table", hint)
+    icc = table.groupby("feature", sort=False)["icc"].median()
+    kinds = icc.groupby([_kind(str(name)) for name in icc.index], sort=False)
+    figure, ((axes,),) = new_figure(size=(7.2, 1.5 + 0.42 * kinds.ngroups))
+    labels = list[str]()
+    for row, (kind, values) in enumerate(kinds):
+        steady = values >= least_icc
+        labels.append(f"{kind}, {steady.sum()} of {len(values)}")
+        spread = row + 0.3 * (np.arange(len(values)) % 3 - 1) * (len(values) > 4)
+        for chosen, colour, marker in ((steady, BLUE, "o"), (~steady, RED, "^")):
+            axes.plot(values[chosen].clip(lower=0), spread[chosen], marker, color=colour, ms=5, alpha=0.6, mew=0)
+    axes.axvline(least_icc, color=GREY, lw=1, ls="--")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set(xlim=(-0.02, 1.02), xlabel=f"intraclass correlation, median of the folds; dashed: {least_icc:g}")
+    axes.set_title(f"{title}, n = {table['n'].min()} subjects a fold")
+    return figure
+
+
+def _kind(feature: str) -> str:
+    """Name the kind of a feature."""
+    if feature in LATENTS:
+        return "CNN, traits"
+    prefix = feature.partition("_")[0]
+    return _KINDS.get(prefix, "CNN, measured")
 
 
 def _draw_components(axes: Axes, scores: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> None:

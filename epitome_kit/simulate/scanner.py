@@ -176,7 +176,7 @@ def acquire(
             out[:, :, start:stop] = values.reshape(*shape[:2], stop - start, layers).mean(-1)
     signal, brain, density = sampled
     brain = (brain > 0.5).astype(np.uint8)
-    bias = _bias_field(shape, brain, artefacts.bias_sd, rng)
+    bias = random_bias(shape, brain, artefacts.bias_sd, rng)
     texture = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.5)
     signal *= bias * (1 + 0.03 * texture / texture.std())
     real, imaginary = rng.standard_normal((2, *shape), dtype=np.float32) * np.float32(artefacts.noise)
@@ -222,8 +222,24 @@ def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points * scale + matrix[:3, 3].reshape(3, 1, 1, 1).astype(np.float32)
 
 
-def _bias_field(shape: tuple[int, ...], brain: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a smooth field: its log is a sum of random Legendre polynomials up to degree three."""
+def random_bias(shape: tuple[int, ...], brain: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth field: its log is a sum of random Legendre polynomials up to degree three.
+
+    Parameters
+    ----------
+    shape : tuple of 3 int
+        Grid.
+    brain : ndarray, shape (i, j, k)
+        Brain mask, over which the geometric mean of the field is 1.
+    sd : float
+        Standard deviation of its log over the brain.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of float32, shape (i, j, k)
+    """
     x, y, z = (np.linspace(-1, 1, n) for n in shape)
     weights = rng.standard_normal((4, 4, 4))
     degree = np.add.outer(np.add.outer(np.arange(4), np.arange(4)), np.arange(4))
