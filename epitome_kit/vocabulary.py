@@ -9,11 +9,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from epitome_kit.files import Json
 
 _MAX_LENGTH = 80
+_TCGA = re.compile(r"(?:sub-)?(?:TCGA[-_]?(?P<stated>[A-Z0-9]{2})|(?P<short>[A-Z][A-Z0-9]))[-_]?[A-Z0-9]{4}([-_].*)?")
 
 MANUFACTURERS = """
 siemens healthineers healthcare ge general electric gems philips toshiba canon hitachi fujifilm united imaging uih
@@ -251,3 +253,22 @@ FIELDS: dict[str, Check] = {
     ),
 }
 """Check of each field that sidecars of a cohort may hold; times in seconds, lengths in mm."""
+
+
+def institutions(participants: pd.Series) -> pd.Series:
+    """Read the institution from the names of TCGA's patients.
+
+    Parameters
+    ----------
+    participants : Series of str
+        Names such as ``TCGA-CS-4941``, ``sub-TCGACS4941`` or ``sub-CS4941``.
+
+    Returns
+    -------
+    Series of str
+        TCGA's code of the institution that sent the tissue, such as ``CS``; missing for
+        all if one of the names is of another kind.
+    """
+    found = [_TCGA.fullmatch(str(name)) for name in participants]
+    codes = [match["stated"] or match["short"] for match in found if match]
+    return pd.Series(codes if len(codes) == len(found) else np.nan, participants.index, dtype=object)

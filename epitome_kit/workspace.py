@@ -85,6 +85,7 @@ class Workspace:
     scoreboard = _Member("scoreboard.png")
     predictions = _Member("predictions.tsv")
     baselines = _Member("baselines.tsv")
+    subgroups = _Member("subgroups.tsv")
     ann_folds = _Member("folds")
     selected = _Member("selected.tsv")
     ann = _Member("ann.keras")

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from epitome_kit.tumour import intervals
-from epitome_kit.tumour.coverage import coverage_by, institutions, interval_ratio, shuffle_volumes, size_groups
+from epitome_kit.tumour.coverage import coverage_by, interval_ratio, shuffle_volumes, size_groups
 from epitome_kit.tumour.intervals import add_intervals, pool_scores, score_volumes
+from epitome_kit.vocabulary import institutions
 
 UNSEEN_SD = 0.25
 

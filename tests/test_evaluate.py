@@ -9,10 +9,12 @@ from tiny import raises_three_lines
 from epitome_kit.errors import LeakageError, collect_warnings
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.folds import assign_folds
-from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, grade_features, majority
+from epitome_kit.grade.evaluate import cross_validate, grade_features
 from epitome_kit.grade.nested import _inner_folds
+from epitome_kit.grade.scoreboard import build_scoreboard, majority
 from epitome_kit.grade.scores import score
 from epitome_kit.learn.probes import add_probe
+from epitome_kit.simulate import Oracle
 
 QUICK = {"permutations": 99}
 
@@ -47,7 +49,8 @@ def good(tmp_path_factory):
     table = _table(shift=2.5)
     ages = pd.Series(np.arange(60.0), index=sorted(set(table.participant_id)))
     given = add_probe(table, "age", ages)
-    return table, out, grade_features(given, out, oracle_auc=0.9, other_tables={"noise": _blind(table)}, **QUICK)
+    others = {"noise": _blind(table)}
+    return table, out, grade_features(given, out, oracle=Oracle(0.9, 0.93), other_tables=others, **QUICK)
 
 
 def _blind(table):
@@ -124,7 +127,7 @@ def test_a_second_call_recalls_the_finished_folds(good, monkeypatch):
     monkeypatch.setattr("epitome_kit.grade.evaluate.grade_fold", lambda rows, settings: pytest.fail("graded again"))
     given = add_probe(table, "age", pd.Series(np.arange(60.0), index=sorted(set(table.participant_id))))
     with collect_warnings() as remarks:
-        again = grade_features(given, out, oracle_auc=0.9, other_tables={"noise": _blind(table)}, **QUICK)
+        again = grade_features(given, out, oracle=Oracle(0.9, 0.93), other_tables={"noise": _blind(table)}, **QUICK)
     assert again == scores and not remarks
     assert len(list((out / "folds").iterdir())) == 7, "three folds of each table, and the permutations"
     for change, words in [({"seed": 7}, "seed was 0, is 7"), ({}, "input rows of the table changed")]:

@@ -11,10 +11,11 @@ import typer
 from epitome_kit.cli.classroom import notebooks as class_notebooks
 from epitome_kit.cli.cohorts import cohorts
 from epitome_kit.cli.contrasts import contrasts
+from epitome_kit.cli.grading import show_grading
 from epitome_kit.cli.inspection import inspect
 from epitome_kit.cli.options import FAILED, Json, Method, Scheduler, Trust, Workers
 from epitome_kit.cli.pages import case_page
-from epitome_kit.cli.printing import show, show_frame, show_grading, show_report, show_verified, show_warnings
+from epitome_kit.cli.printing import show, show_frame, show_report, show_verified, show_warnings
 from epitome_kit.cli.runs import rerun, sweep
 from epitome_kit.cli.terminal import say
 from epitome_kit.cli.tumours import extract, measure, segment
@@ -200,6 +201,10 @@ def grade(
     probe: Annotated[
         list[str] | None, typer.Option(help="Confound column, such as age: scored alone, never a feature; repeatable.")
     ] = None,
+    subgroups: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Score in subgroups of this column, such as sex: no feature; repeatable."),
+    ] = None,
     group: Annotated[
         str | None, typer.Option(help="Column that groups rows, such as the patient: rows of a group stay in one fold.")
     ] = None,
@@ -245,6 +250,7 @@ def grade(
 
     - `epitome grade features.csv --label grade --id patient`
     - `epitome grade features.csv --label grade --id patient --probe age --drop scanner`
+    - `epitome grade features.csv --label grade --id patient --subgroups sex --subgroups site`
     - `epitome grade features.csv --label grade --id scan --group patient`
     - `epitome grade features.csv --label grade --id patient --shuffle --out runs/shuffled`
     """
@@ -259,6 +265,7 @@ def grade(
         positive=positive,
         drop=drop or (),
         probes=probe or (),
+        subgroups=subgroups or (),
         group=group,
         no_group=no_group,
         allow_leak=allow_leak or (),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEY_FIGURES = {
     "preprocess": ("brain_mask_dice",),
-    "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc"),
+    "grading": ("auc", "balanced_accuracy", "accuracy", "majority_accuracy", "oracle_auc", "oracle_auc_cohort"),
     "tumour": ("dice_mean", "volume_error_pct_median"),
 }
 """Figures of the summary that `epitome run` prints."""
@@ -35,6 +35,11 @@ _FIT = {
     "interval_ratio_median": "median high / low of the {volume_interval} {interval_ratio_median:.2f}",
 }
 
+
+_NAMED = {
+    "oracle_auc": "AUC of the oracle on latents, population",
+    "oracle_auc_cohort": "AUC of the oracle on latents, this cohort",
+}
 
 SIZES = {
     "volume_ml": "volume",
@@ -136,7 +141,7 @@ def show_report(page: Path, as_json: bool) -> None:
 
     summary = read_json(Workspace(page.parent).summary)
     figures = [(part, name) for part, names in KEY_FIGURES.items() for name in names]
-    rows = [_key_figure(summary, part, name) for part, name in figures if summary[part][name] is not None]
+    rows = [_key_figure(summary, part, name) for part, name in figures if summary[part].get(name) is not None]
     if as_json or rows:
         show(summary, as_json, rows, header=("step", "figure", "value", interval_label(), "n"))
     if summary["case"]["volume_voxels"]:
@@ -205,42 +210,6 @@ def show_size(size: "Json", as_json: bool) -> None:
     show(size, as_json, [(label, *_with_unit(name, size[name])) for name, label in known])
     if not as_json and size.get("rano_long_mm") is not None:
         say(f"RANO: {RANO_NOTE}")
-
-
-def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
-    """Print the scores of the model, its baselines and probes.
-
-    Parameters
-    ----------
-    scores : dict
-        As in ``scores.json``.
-    folder : Path
-        Output folder.
-    as_json : bool
-        Print JSON instead of a table.
-    """
-    from epitome_kit.report.statements import describe_columns, describe_uncertainty
-    from epitome_kit.workspace import Workspace
-
-    run = Workspace(folder)
-    probes = {f"{name} alone": each for name, each in scores["probes"].items()}
-    leading = "random-feature network" if scores["model"] == "ann" else scores["model"]
-    models = {leading: scores, **scores["baselines"], **probes}
-    apart = {
-        f"{name} alone" if name in scores["probes"] else name: each for name, each in scores["differences"].items()
-    }
-    header = ("model", "AUC", interval_label(), "balanced accuracy", "Brier", f"AUC of {leading} less this", "p (Holm)")
-    rows = [(name.replace("_", " "), *_graded(each), *_apart(apart.get(name))) for name, each in models.items()]
-    show(scores, as_json, rows, header=header)
-    counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
-    left_out = {"without a label": "without_label", "columns of text": "not_numbers", "constant columns": "constant"}
-    source = scores["source"]
-    noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
-    say(f"Positive: {scores['positive']}", err=as_json)
-    say(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
-    for text in (*describe_uncertainty(scores), *describe_columns(source)):
-        say(text, err=as_json)
-    say(f"Open {run.scoreboard} and {run.model_card}", err=as_json)
 
 
 def show_outlines(tumours: "pd.DataFrame", folder: Path, as_json: bool, scans: "list[Json] | None" = None) -> None:
@@ -316,19 +285,6 @@ def show_epitomes(table: "pd.DataFrame", scores: "Json", folder: Path, as_json: 
     say(f"Open {folder / 'epitomes.html'}", err=as_json)
 
 
-def _graded(scores: "Json") -> tuple[str, ...]:
-    low, high = scores["auc_ci95"]
-    figures = (scores["auc"], f"{low:.2f} to {high:.2f}", scores["balanced_accuracy"], scores["brier"])
-    return tuple(f"{each:.3f}" if isinstance(each, float) else each for each in figures)
-
-
-def _apart(comparison: "Json | None") -> tuple[str, str]:
-    if comparison is None:
-        return "", ""
-    low, high = comparison["difference_ci95"]
-    return f"{comparison['difference']:+.3f} ({low:+.2f} to {high:+.2f})", f"{comparison['p_holm']:.3f}"
-
-
 def _with_unit(name: str, value: float | bool) -> tuple[str, str]:
     if isinstance(value, bool):
         return "yes" if value else "no", ""
@@ -350,4 +306,4 @@ def _key_figure(summary: "Json", part: str, name: str) -> tuple[str, str, str, s
     figures = summary[part]
     value, interval = figures[name], figures.get(f"{name}_ci95")
     spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None
-    return part, name.replace("_", " "), f"{value:.2f}", spread, figures.get("n")
+    return part, _NAMED.get(name) or name.replace("_", " "), f"{value:.2f}", spread, figures.get("n")

@@ -1,4 +1,5 @@
 from .calibration import score_calibration as score_calibration
+from .decision import net_benefit as net_benefit
 from .evaluate import grade_features as grade_features
 from .grader import Grader as Grader
 from .leaks import find_leaks as find_leaks
@@ -12,5 +13,7 @@ from .single_case import grade_head as grade_head
 from .splits import Resampling as Resampling
 from .splits import make_repeated_folds as make_repeated_folds
 from .splits import shuffle_labels as shuffle_labels
+from .subgroups import grade_subgroups as grade_subgroups
+from .subgroups import score_subgroups as score_subgroups
 from .table import TableColumns as TableColumns
 from .table import read_features as read_features

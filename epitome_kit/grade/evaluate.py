@@ -1,4 +1,4 @@
-"""Nested cross-validation by subject, and a scoreboard with baselines and probes."""
+"""Nested cross-validation by subject: finished folds are kept, and the results are written."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,22 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import Json, PathLike, whole_file, write_json, write_tsv
-from epitome_kit.grade.baselines import BASELINES
-from epitome_kit.grade.compare import Predictions, compare
 from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_network
-from epitome_kit.grade.permutation import DRAWS, Permutations, permute_table
-from epitome_kit.grade.reliable import count_offered
-from epitome_kit.grade.scores import score
+from epitome_kit.grade.permutation import DRAWS, permute_table
+from epitome_kit.grade.scoreboard import build_scoreboard
 from epitome_kit.grade.select import METHODS
-from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
+from epitome_kit.learn.probes import GROUP, feature_columns
 from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
 from epitome_kit.resume import Record, report_again
+from epitome_kit.simulate.oracle import Oracle
 from epitome_kit.workspace import Workspace
 
 
@@ -34,7 +31,7 @@ def grade_features(
     *,
     target: str = "grade",
     seed: int = 0,
-    oracle_auc: float | None = None,
+    oracle: Oracle | None = None,
     other_tables: Mapping[str, pd.DataFrame] | None = None,
     permutations: int = DRAWS,
     workers: int = 1,
@@ -62,8 +59,10 @@ def grade_features(
         Label to predict, which names the classes.
     seed : int, default=0
         Seed of selection, inner folds, networks and permutations.
-    oracle_auc : float, default=None
-        Upper limit of the AUC of any model, known for phantoms.
+    oracle : Oracle, default=None
+        AUC of the oracle, known for phantoms: ``oracle_auc``, expected of a population,
+        and ``oracle_auc_cohort``, on these subjects. See
+        :func:`epitome_kit.simulate.score_oracle`.
     other_tables : dict of str to DataFrame, default=None
         Other tables of the same folds, by name; each is graded by the same network
         and listed as a baseline.
@@ -76,7 +75,7 @@ def grade_features(
     Returns
     -------
     dict
-        Contents of ``scores.json``: see :func:`build_scoreboard`.
+        Contents of ``scores.json``: see :func:`epitome_kit.grade.scoreboard.build_scoreboard`.
 
     Raises
     ------
@@ -121,7 +120,7 @@ def grade_features(
     permuted = permute_table(features, out, draws=permutations, seed=seed, workers=workers)
     scores = build_scoreboard(results, features, others=others, permutations=permuted, seed=seed)
     names = list(map(str, TARGETS[target]))
-    scores = {"target": target, "positive": names[1], "oracle_auc": oracle_auc, **scores}
+    scores = {"target": target, "positive": names[1], **(oracle or Oracle()).named(), **scores}
     scores["class_counts"] = dict(zip(names, scores["class_counts"], strict=True))
     last = features[(features.fold == features.fold.max()) & (features.role == "train")]
     save_grading(Path(out), results, scores, last, settings)
@@ -179,92 +178,6 @@ def cross_validate(
     return for_each(grade, jobs, title=title, workers=workers), settings
 
 
-def build_scoreboard(
-    results: Sequence[Json],
-    table: pd.DataFrame,
-    *,
-    others: Mapping[str, Sequence[Json]] | None = None,
-    permutations: Permutations | None = None,
-    seed: int = 0,
-) -> Json:
-    """Build the scoreboard from the results of all folds.
-
-    Parameters
-    ----------
-    results : list of dict
-        From :func:`cross_validate`.
-    table : DataFrame
-        Table that was graded.
-    others : dict of str to list of dict, default=None
-        Results of the same model on other tables, by name.
-    permutations : Permutations, default=None
-        Of the table, for p value and intervals; None if there are none.
-    seed : int, default=0
-        Seed of the grading, which is recorded.
-
-    Returns
-    -------
-    dict
-        ``model``, the name of the primary model, and its scores, as from
-        :func:`epitome_kit.grade.scores.score`; ``baselines`` and ``probes`` with the same
-        keys for each; ``differences`` in AUC to each of them, as from
-        :func:`epitome_kit.grade.compare.compare`; ``permutation_p`` and ``permutation``,
-        as from :meth:`epitome_kit.grade.permutation.Permutations.describe`; ``folds``,
-        ``repeats``, ``seed``, ``features`` (see
-        :func:`epitome_kit.grade.reliable.count_offered`) and ``selection``.
-    """
-    found = _predictions(results)
-    primary, (own, _) = next(iter(found.items()))
-    added = {name: _predictions(each)[primary] for name, each in (others or {}).items()}
-    effects = permutations.design_effects if permutations else None
-    scored = {name: _score(*each, effects) for name, each in {**found, **added}.items()}
-    compared = {name: each for name, (each, _) in {**found, **added}.items() if name != primary}
-    selections = [each for result in results for each in result["selected"]]
-    numbers = pd.Series([each["number"] for each in selections if each["method"] == METHODS[0]])
-    repeats = table["repeat"].nunique() if "repeat" in table else 1
-    return {
-        "model": primary,
-        **scored[primary],
-        "permutation_p": permutations.p if permutations else None,
-        "permutation": permutations.describe(own.labels) if permutations else None,
-        "baselines": {
-            "majority": majority(own.labels, own.groups),
-            **{name: scored[name] for name in (*BASELINES, *added) if name in scored and name != primary},
-        },
-        "probes": {name: scored[name] for name in probe_columns(table)},
-        "differences": compare(own, compared, design_effect=effects["auc"] if effects else 1.0),
-        "folds": int(table.fold.nunique()),
-        "repeats": int(repeats),
-        "seed": seed,
-        "features": {**count_offered(table), "selected": sorted(set(numbers.tolist()))},
-        "selection": {
-            "methods": list(METHODS),
-            "numbers": list(NUMBERS),
-            "chosen": {str(number): int(count) for number, count in numbers.value_counts().items()},
-        },
-    }
-
-
-def majority(labels: ArrayLike, groups: ArrayLike | None = None) -> Json:
-    """Score the majority-class baseline, with the share of class 1 as the probability.
-
-    Parameters
-    ----------
-    labels : array of 0 and 1, shape (n,)
-        Classes.
-    groups : array, shape (n,), default=None
-        Groups, as for :func:`epitome_kit.grade.scores.score`.
-
-    Returns
-    -------
-    dict
-        Scores as from :func:`epitome_kit.grade.scores.score`.
-    """
-    labels = np.asarray(labels, int)
-    constant = {"auc_ci95": [0.5, 0.5], "balanced_accuracy_ci95": [0.5, 0.5]}
-    return score(labels, np.full(len(labels), labels.mean()), groups=groups) | constant
-
-
 def save_grading(out: Path, results: Sequence[Json], scores: Json, rows: pd.DataFrame, settings: Settings) -> None:
     """Write predictions, selected features, the network if there is one and, last, the scores.
 
@@ -319,22 +232,6 @@ def _grade_once(job: tuple[pd.DataFrame, Record], settings: Settings) -> Json:
         record.finish(**{**result, "predictions": result["predictions"].to_dict("list")})
         return result
     return {**result, "predictions": pd.DataFrame(result["predictions"])}
-
-
-def _predictions(results: Sequence[Json]) -> dict[str, tuple[Predictions, np.ndarray]]:
-    """Return the out-of-fold probabilities of each model, and the calibrated ones, subjects sorted by name."""
-    found = {}
-    rows = pd.concat([result["predictions"] for result in results])
-    for name, part in rows.groupby("model", sort=False):
-        wide = part.pivot(index="participant_id", columns="repeat")
-        groups = wide[GROUP].iloc[:, 0].to_numpy() if GROUP in part else None
-        raw = Predictions(wide["label"].iloc[:, 0].to_numpy(int), wide["probability"].to_numpy().T, groups)
-        found[str(name)] = raw, wide["calibrated"].to_numpy().T
-    return found
-
-
-def _score(raw: Predictions, calibrated: np.ndarray, effects: Mapping[str, float] | None) -> Json:
-    return score(raw.labels, raw.probabilities, calibrated, groups=raw.groups, design_effects=effects)
 
 
 def _selection_counts(results: Sequence[Json]) -> pd.DataFrame:

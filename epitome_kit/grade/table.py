@@ -51,6 +51,9 @@ class TableColumns:
         Columns to leave out.
     probes : sequence of str, default=()
         Confounders, such as age: scored alone, never used as features.
+    subgroups : sequence of str, default=()
+        Columns, such as sex or site, in whose subgroups the model is scored; never used
+        as features.
     group : str, default=None
         Column that groups rows, such as the patient of a scan: the rows of a group
         are in one fold.
@@ -79,6 +82,7 @@ class TableColumns:
     positive: str | None = None
     drop: Sequence[str] = ()
     probes: Sequence[str] = ()
+    subgroups: Sequence[str] = ()
     group: str | None = None
     no_group: bool = False
     allow_leak: Sequence[str] = ()
@@ -107,7 +111,8 @@ def read_features(table: pd.DataFrame | PathLike, columns: TableColumns) -> tupl
     notes : dict
         ``classes`` (names of 0 and 1), and names of what was left out:
         ``without_label``, ``not_numbers``, ``constant``, ``row_numbers``, ``ids``;
-        ``missing_values``; ``group``; ``rows_apart``; ``allowed_leaks``; ``reading``.
+        ``missing_values``; ``group``; ``rows_apart``; ``allowed_leaks``; ``reading``;
+        ``subgroups``, a DataFrame of the columns of subgroups, indexed by participant_id.
 
     Raises
     ------
@@ -126,7 +131,8 @@ def read_features(table: pd.DataFrame | PathLike, columns: TableColumns) -> tupl
         frame, reading = _read(table, {name for name in (label, id, group) if name is not None}, columns.drop)
     _require_cells(frame)
     frame.columns = _unique([str(name).strip() for name in frame.columns])
-    for name in filter(None, (label, id, group, *columns.drop, *columns.probes, *columns.allow_leak)):
+    named = (*columns.drop, *columns.probes, *columns.subgroups, *columns.allow_leak)
+    for name in filter(None, (label, id, group, *named)):
         _require_column(frame, name)
     _require_roles(frame, columns)
     labels = as_labels(frame[label])
@@ -135,8 +141,10 @@ def read_features(table: pd.DataFrame | PathLike, columns: TableColumns) -> tupl
         received, hint = f"{len(frame)} rows, none with a label", "check the column, or use another one for `--label`"
         raise TableError("grade", f"a label of two values in {label}", received, hint)
     reading += require_disjoint(frame[labelled], label, id, group, columns.no_group, columns.drop)
-    frame = frame.drop(columns=[name for name in columns.drop if name != group])
+    frame = frame.drop(columns=[name for name in columns.drop if name not in (group, *columns.subgroups)])
     names = _names(frame, id)
+    variables = _variables(frame[labelled], columns).set_axis(names[labelled])
+    frame = frame.drop(columns=[name for name in columns.subgroups if name not in (group, *columns.probes)])
     unread = frame[label][~labelled].dropna().astype(str).unique()
     codes, classes = _code(labels[labelled], label, columns.positive, unread)
     others = mask_missing(frame.drop(columns=[name for name in (label, id, group) if name]))
@@ -173,7 +181,7 @@ def read_features(table: pd.DataFrame | PathLike, columns: TableColumns) -> tupl
         values = others[name] if name in text else numbers[name].replace([np.inf, -np.inf], np.nan)
         values = _indicator_columns(values[labelled]) if name in text else values[labelled]
         features = add_probe(features, name.replace("_", "-"), values.set_axis(names[labelled]).astype(np.float32))
-    return features.reset_index(drop=True), {"classes": classes, **notes}
+    return features.reset_index(drop=True), {"classes": classes, "subgroups": variables, **notes}
 
 
 def _read(path: PathLike, columns: set[str], drop: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -233,6 +241,10 @@ def _require_column(frame: pd.DataFrame, name: str) -> None:
 def _require_roles(frame: pd.DataFrame, columns: TableColumns) -> None:
     """Raise an error if a column has two roles, or occurs twice."""
     label, id, group, drop = columns.label, columns.id, columns.group, columns.drop
+    if {label, id} & set(columns.subgroups):
+        received = ", ".join(columns.subgroups)
+        expected, hint = "subgroups by columns other than label and subject", "remove them from `--subgroups`"
+        raise TableError("grade", expected, received, hint)
     repeated = [name for name in (label, id, group) if f"{name}.1" in frame]
     if repeated:
         raise TableError("grade", f"one column {repeated[0]!r}", "several of that name", "rename all but one")
@@ -267,6 +279,19 @@ def _without_ids(
         hint = f"`--drop {refused[0]}`, or `--allow-leak {refused[0]}` if it was measured"
         raise LeakageError("grade", "features that are not row numbers", received, hint)
     return kept.drop(columns=counted), {"ids": ids, "row_numbers": counted}, likely
+
+
+def _variables(frame: pd.DataFrame, columns: TableColumns) -> pd.DataFrame:
+    """Return the columns of subgroups: numbers if all of their values are, else text."""
+    found = mask_missing(frame[list(columns.subgroups)])
+    numbers = as_numbers(found)
+    for name in columns.subgroups:
+        if numbers[name].notna().sum() == found[name].notna().sum():
+            found[name] = numbers[name]
+        elif found[name].nunique() > 2 * _MAX_CATEGORIES:
+            expected = f"numbers, or at most {2 * _MAX_CATEGORIES} subgroups, in {name}"
+            raise TableError("grade", expected, f"{found[name].nunique()} different texts", "merge subgroups")
+    return found
 
 
 def _indicator_columns(words: pd.Series) -> pd.DataFrame:

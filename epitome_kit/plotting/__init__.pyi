@@ -2,6 +2,7 @@ from .cohort import audit_overview as audit_overview
 from .cohort import class_balance as class_balance
 from .cohort import intensity_histograms as intensity_histograms
 from .cohort import quality_strip as quality_strip
+from .decision import decision_chart as decision_chart
 from .epitomes import epitome_difference as epitome_difference
 from .epitomes import epitome_picture as epitome_picture
 from .epitomes import error_chart as error_chart
@@ -35,3 +36,4 @@ from .scores import scoreboard as scoreboard
 from .segmentation import compare_segmentations as compare_segmentations
 from .segmentation import volume_intervals as volume_intervals
 from .style import save_figure as save_figure
+from .subgroups import subgroups_chart as subgroups_chart

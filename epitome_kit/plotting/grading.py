@@ -151,6 +151,16 @@ def _draw_scores(axes: Axes, scores: Json) -> None:
     axes.set_title(f"Scores of the {_NAMES[scores.get('model', 'ann')]}, with {interval_label()}")
 
 
+def _calibration(scores: Json) -> str | None:
+    """Return slope, intercept and calibration in the large, one line each; None without any."""
+    found, lines = scores.get("calibration") or {}, []
+    for key, name in (("slope", "slope"), ("intercept", "intercept"), ("in_the_large", "in the large")):
+        if found.get(key) is not None and found.get(f"{key}_ci95"):
+            low, high = found[f"{key}_ci95"]
+            lines.append(f"after calibration: {name} {found[key]:.2f} ({low:.2f} to {high:.2f})")
+    return "\n".join(lines) or None
+
+
 def _draw_calibration(axes: Axes, predictions: pd.DataFrame, scores: Json, bins: int = 6) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1, label="perfectly calibrated")
     styles = (
@@ -166,5 +176,5 @@ def _draw_calibration(axes: Axes, predictions: pd.DataFrame, scores: Json, bins:
         axes.plot(x, y, color=colour, marker=marker, lw=1.8, label=label)
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), title=_calibration(scores), title_fontsize=9.5)
     axes.set_title("Calibration in six groups of equal size")

@@ -48,9 +48,9 @@ def grade_table(
         One row per subject, or several with a group in `columns`.
     out : path
         Output folder: ``scores.json``, ``scoreboard.png``, ``predictions.tsv``,
-        ``baselines.tsv``, ``selected.tsv``, ``ann.keras`` (trained on all
-        subjects, on the features listed in ``ann.json``), ``provenance.json`` and
-        ``model_card.md``.
+        ``baselines.tsv``, ``selected.tsv``, ``subgroups.tsv`` if there are columns of
+        subgroups, ``ann.keras`` (trained on all subjects, on the features listed in
+        ``ann.json``), ``provenance.json`` and ``model_card.md``.
     columns : TableColumns
         Roles of the columns: the label, the subject, probes and so on. The label is
         required, all others are optional.
@@ -100,20 +100,23 @@ def grade_table(
         features = shuffle_labels(features, seed=seed)
     if not network:
         warnings.warn(EpitomeWarning(_NO_NETWORK), stacklevel=2)
-    from epitome_kit.grade.evaluate import build_scoreboard, cross_validate, save_grading
+    from epitome_kit.grade.evaluate import cross_validate, save_grading
     from epitome_kit.grade.permutation import permute_table
+    from epitome_kit.grade.scoreboard import build_scoreboard
+    from epitome_kit.grade.subgroups import save_subgroups
 
     splits = make_repeated_folds(features, repeats=resampling.repeats, folds=resampling.folds, seed=seed)
     predictions, settings = cross_validate(splits, out, seed=seed, workers=workers, network=network)
     permuted = permute_table(splits, out, draws=resampling.permutations, seed=seed, workers=workers)
     scores = build_scoreboard(predictions, splits, permutations=permuted, seed=seed)
-    classes = notes.pop("classes")
+    classes, variables = notes.pop("classes"), notes.pop("subgroups")
     scores["class_counts"] = dict(zip(classes, scores["class_counts"], strict=True))
     source = {"table": "a DataFrame"}
     if not hasattr(table, "columns"):
         source = {"table": Path(table).name, "sha256": checksum(Path(table))}
     scores = {"target": label, "positive": classes[1], "shuffled": shuffle, **scores, "source": {**source, **notes}}
     save_grading(out, predictions, scores, features, settings._replace(subjects=len(features)))
+    save_subgroups(out, variables, scores)
     write_json(Workspace(out).provenance, describe_run({"seed": seed}))
     figure = grading_board(out, title=f"{label}{', labels shuffled' if shuffle else ''}")
     save_figure(

@@ -12,6 +12,7 @@ from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
 from epitome_kit.io.model_files import bad_model, read_config
 from epitome_kit.report.flow import class_names, count_flow
+from epitome_kit.report.subgroups import subgroup_rows
 from epitome_kit.report.summary import build_summary, open_run_cohort
 from epitome_kit.workspace import Workspace, column, run_parameters, table
 
@@ -59,6 +60,7 @@ def gather(folder: PathLike, *, provenance: Json | None = None) -> Json:
         "names": names,
         "counts": dict(zip(names, (scores.get("class_counts") or {}).values(), strict=False)),
         "predictions": _describe_predictions(table(run.predictions)),
+        "subgroups": subgroup_rows(table(run.subgroups)),
         "selected": table(run.selected).iloc[:, :2].values.tolist(),
         "models": {name: _describe_model(folder / name) for name in MODELS if (folder / name).is_file()},
         "training": _training(run.cnn_folds / "settings.json"),

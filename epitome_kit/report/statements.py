@@ -8,6 +8,7 @@ from jinja2.environment import TemplateModule
 from epitome_kit.confidence import interval_label
 from epitome_kit.escaping import markdown
 from epitome_kit.files import Json
+from epitome_kit.report.subgroups import HEADER
 from epitome_kit.workspace import Workspace
 
 WORDING = {
@@ -74,6 +75,9 @@ def state_facts(known: Json) -> tuple[Json, TemplateModule]:
         "rows": rows,
         "measured": [row["name"] for row in rows if row["interval"]],
         "seed": known["scores"].get("seed", known["provenance"].get("seed")),
+        "calibrated": describe_calibration(known["scores"]),
+        "subgroups": known.get("subgroups") or [],
+        "subgroup_header": HEADER,
         "uncertainty": describe_uncertainty(known["scores"]) if "permutation" in known["scores"] else [],
         "base_brier": _base_rate_brier(known["counts"]),
         "limits": limits(known),
@@ -137,6 +141,33 @@ def describe_uncertainty(scores: Json) -> list[str]:
         f"The smallest expected AUC that n = {scores['n']} distinguishes from 0.5 with a probability of 80 %: "
         f"{test['detectable_auc']:.2f}",
     ]
+
+
+def describe_calibration(scores: Json) -> list[str]:
+    """Describe the calibration of the calibrated probabilities.
+
+    Parameters
+    ----------
+    scores : dict
+        As in ``scores.json``.
+
+    Returns
+    -------
+    list of str
+        One line; none if it was not measured.
+    """
+    found = scores.get("calibration") or {}
+    parts = [
+        f"{name} {_with_interval(found[key], found.get(f'{key}_ci95'), sign)}, {ideal} if perfect"
+        for key, name, sign, ideal in (
+            ("slope", "slope", "", "1"),
+            ("intercept", "intercept", "+", "0"),
+            ("in_the_large", "in the large", "+", "0"),
+        )
+        if found.get(key) is not None
+    ]
+    stated = f"Calibration, with {interval_label()}: {'; '.join(parts)}"
+    return [f"{stated}. The intervals hold the predictions fixed"] if parts else []
 
 
 def describe_columns(source: Json) -> list[str]:
@@ -263,6 +294,11 @@ def _base_rate_brier(counts: dict[str, int]) -> float | None:
         return None
     negative, positive = counts.values()
     return negative * positive / (negative + positive) ** 2
+
+
+def _with_interval(value: float, interval: Sequence[float] | None, sign: str = "") -> str:
+    limits = f" ({interval[0]:{sign}.2f} to {interval[1]:{sign}.2f})" if interval else ""
+    return f"{value:{sign}.2f}{limits}"
 
 
 def _listed(value: object) -> str:

@@ -20,6 +20,7 @@ GRADING = (
     "accuracy",
     "accuracy_ci95",
     "oracle_auc",
+    "oracle_auc_cohort",
     "n",
 )
 """Scores copied from ``scores.json``."""

@@ -3,7 +3,9 @@ from .anatomy import head_model as head_model
 from .anatomy import random_deformation as random_deformation
 from .latents import oracle_auc as oracle_auc
 from .mass_effect import push_tissue as push_tissue
+from .oracle import Oracle as Oracle
 from .oracle import cohort_oracle_auc as cohort_oracle_auc
+from .oracle import score_oracle as score_oracle
 from .phantom import load_cohort as load_cohort
 from .phantom import make_phantom_cohort as make_phantom_cohort
 from .scanner import SIGNAL as SIGNAL

@@ -1,14 +1,10 @@
 """Coverage of the intervals of volumes, next to their width: of a cohort, and of parts of it."""
 
-import re
-
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
 from epitome_kit.confidence import SCORE_LEVEL
-
-_TCGA = re.compile(r"(?:sub-)?(?:TCGA[-_]?(?P<stated>[A-Z0-9]{2})|(?P<short>[A-Z][A-Z0-9]))[-_]?[A-Z0-9]{4}([-_].*)?")
 
 
 def interval_ratio(tumours: pd.DataFrame) -> pd.Series:
@@ -37,8 +33,8 @@ def coverage_by(tumours: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
         intervals that the other groups calibrated, give the groups to it as `apart`.
     groups : Series
         Group of each row, such as a column of ``participants.tsv``,
-        :func:`size_groups` or :func:`institutions`; rows with a missing group are left
-        out.
+        :func:`size_groups` or :func:`epitome_kit.vocabulary.institutions`; rows with a
+        missing group are left out.
 
     Returns
     -------
@@ -80,25 +76,6 @@ def size_groups(tumours: pd.DataFrame, names: tuple[str, ...] = ("small", "mediu
     sizes = tumours.reference_volume_voxels if in_ml is None or in_ml.isna().all() else in_ml
     places = (sizes.rank(method="first") - 1) * len(names) // sizes.count()
     return pd.Series(pd.Categorical.from_codes(places.fillna(-1).astype(int), names, ordered=True), tumours.index)
-
-
-def institutions(participants: pd.Series) -> pd.Series:
-    """Read the institution from the names of TCGA's patients.
-
-    Parameters
-    ----------
-    participants : Series of str
-        Names such as ``TCGA-CS-4941``, ``sub-TCGACS4941`` or ``sub-CS4941``.
-
-    Returns
-    -------
-    Series of str
-        TCGA's code of the institution that sent the tissue, such as ``CS``; missing for
-        all if one of the names is of another kind.
-    """
-    found = [_TCGA.fullmatch(str(name)) for name in participants]
-    codes = [match["stated"] or match["short"] for match in found if match]
-    return pd.Series(codes if len(codes) == len(found) else np.nan, participants.index, dtype=object)
 
 
 def shuffle_volumes(tumours: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:

@@ -5,7 +5,8 @@ import pandas as pd
 
 from epitome_kit.files import Json
 from epitome_kit.metrics import mean_ci95
-from epitome_kit.tumour.coverage import coverage_by, institutions, interval_ratio, size_groups
+from epitome_kit.tumour.coverage import coverage_by, interval_ratio, size_groups
+from epitome_kit.vocabulary import institutions
 
 
 def summarise(tumours: pd.DataFrame) -> Json:
