@@ -95,18 +95,33 @@ def test_selected_features_are_counted_over_the_folds(good):
 
 def test_baselines_and_probes_get_the_same_scores(good):
     table, out, scores = good
-    assert list(scores["baselines"]) == ["majority", "logistic", "random_forest", "perceptron", "noise"]
+    assert list(scores["baselines"]) == [
+        "majority",
+        "selected features",
+        "logistic",
+        "random_forest",
+        "perceptron",
+        "noise",
+    ]
     assert list(scores["probes"]) == ["age"]
     for baseline in (*scores["baselines"].values(), *scores["probes"].values()):
         assert {"auc", "auc_ci95", "balanced_accuracy", "brier", "n", "class_counts"} <= set(baseline)
     assert scores["baselines"]["logistic"]["auc"] > 0.85 and scores["baselines"]["random_forest"]["auc"] > 0.85
     assert scores["baselines"]["noise"]["auc"] < 0.75 and scores["probes"]["age"]["auc"] < 0.75
-    assert list(scores["differences"]) == ["logistic", "random_forest", "perceptron", "age", "noise"]
+    assert list(scores["differences"]) == [
+        "selected features",
+        "logistic",
+        "random_forest",
+        "perceptron",
+        "age",
+        "noise",
+    ]
     low, high = scores["differences"]["noise"]["difference_ci95"]
     assert 0 < low < scores["auc"] - scores["baselines"]["noise"]["auc"] < high
     assert scores["permutation"]["p"] == scores["permutation_p"] == 1 / (1 + scores["permutation"]["draws"])
     baselines = read_tsv(out / "baselines.tsv")
-    assert set(baselines.model) == {"logistic", "random_forest", "perceptron", "age"} and len(baselines) == 4 * 60
+    models = {"selected features", "logistic", "random_forest", "perceptron", "age"}
+    assert set(baselines.model) == models and len(baselines) == 5 * 60
 
 
 def test_the_majority_is_chance_whatever_the_mix():
@@ -240,3 +255,23 @@ def test_groups_stay_together_in_the_inner_folds():
     assert not [fold for fold, (learn, check) in enumerate(masks) if set(groups[learn]) & set(groups[check])]
     apart = _inner_folds(labels, 0)
     assert set(groups[apart[0][0]]) & set(groups[apart[0][1]])
+
+
+def test_a_wide_table_is_selected_from_and_a_narrow_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("epitome_kit.grade.evaluate.MOST_WITHOUT_SELECTION", 8)
+    rng = np.random.default_rng(0)
+    label = np.arange(40) % 2
+    wide = pd.DataFrame(
+        rng.standard_normal((40, 30)) + label[:, None] * (np.arange(30) < 2), columns=[f"f{n}" for n in range(30)]
+    )
+    wide = wide.assign(participant_id=[f"sub-{n:02d}" for n in range(40)], label=label)
+    folds = [wide.assign(fold=k + 1, role=np.where(np.arange(40) // 2 % 2 == k, "test", "train")) for k in (0, 1)]
+    table = pd.concat(folds)
+    for columns, used, other in ((30, True, "all features"), (8, False, "selected features")):
+        part = table.drop(columns=[f"f{n}" for n in range(columns, 30)])
+        results, settings = cross_validate(part, tmp_path / str(columns), network=False)
+        scores = build_scoreboard(results, part)
+        assert settings.selects == scores["selection"]["used"] == used
+        assert other in scores["baselines"] and other in scores["differences"]
+        assert scores["baselines"][other]["auc"] != scores["auc"]
+        assert all(each["features"] for result in results for each in result["selected"])

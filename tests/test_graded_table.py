@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from epitome_kit.cli import app
 from epitome_kit.files import read_json, read_tsv
 
+TRAINED = ("logistic", "random_forest", "perceptron")
 KEYS = {"auc", "auc_ci95", "balanced_accuracy", "brier", "n", "class_counts"}
 
 
@@ -57,11 +58,11 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     out, result, _ = graded
     scores = read_json(out / "scores.json")
     assert json.loads(result.stdout) == scores
-    assert set(scores) >= KEYS and set(scores["baselines"]) == {"majority", "logistic", "random_forest", "perceptron"}
+    assert set(scores) >= KEYS and set(scores["baselines"]) == {"majority", "selected features", *TRAINED}
     assert all(set(baseline) >= KEYS for baseline in (*scores["baselines"].values(), scores["probes"]["age"]))
     assert scores["class_counts"] == {"wild": 22, "mutant": 22} and scores["positive"] == "mutant"
     assert (scores["n"], scores["folds"], scores["repeats"]) == (44, 2, 2)
-    assert set(scores["differences"]) == {"logistic", "random_forest", "perceptron", "age"}
+    assert set(scores["differences"]) == {"selected features", *TRAINED, "age"}
     assert scores["permutation_p"] == scores["permutation"]["p"] == 0.01 and scores["permutation"]["auc"] > 0.7
     assert scores["auc"] > 0.8 and scores["auc_ci95"][0] > 0.5
     assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]
@@ -79,9 +80,11 @@ def test_without_keras_the_baselines_are_graded_and_no_network_is_lost(graded, t
     assert "epitome-kit[train]" in result.stderr
     scores, by_network = read_json(tmp_path / "scores.json"), read_json(graded[0] / "scores.json")
     assert (by_network["model"], scores["model"]) == ("ann", "logistic") and set(scores) == set(by_network)
-    assert set(scores["baselines"]) == {"majority", "random_forest", "perceptron"} and set(scores["probes"]) == {"age"}
+    baselines = {"selected features", "random_forest", "perceptron"}
+    assert set(scores["baselines"]) == {"majority", *baselines}
+    assert set(scores["probes"]) == {"age"} and not scores["selection"]["used"]
     assert scores["auc_ci95"][0] > 0.5
-    assert set(read_tsv(tmp_path / "baselines.tsv").model) == {"random_forest", "perceptron", "age"}
+    assert set(read_tsv(tmp_path / "baselines.tsv").model) == {*baselines, "age"}
     assert len(read_tsv(tmp_path / "predictions.tsv")) == 88
     assert not [*tmp_path.glob("ann.*")] and "No model was saved" in (tmp_path / "model_card.md").read_text("utf-8")
 

@@ -50,7 +50,7 @@ def two_inner_folds(monkeypatch):
 
 def test_selection_baselines_and_permutations_see_the_same_features(tmp_path):
     offered = offer_reliable(_table(), _icc(f00=[1]))
-    results, _ = cross_validate(offered, tmp_path, network=False, baselines=False)
+    results, _ = cross_validate(offered, tmp_path, network=False)
     chosen = [{name for each in result["selected"] for name in each["features"]} for result in results]
     assert "f00" not in chosen[0] and "f00" in chosen[1]
     assert results[0]["predictions"].probability.notna().all()
@@ -63,7 +63,7 @@ def test_selection_baselines_and_permutations_see_the_same_features(tmp_path):
 
 def test_no_number_of_features_is_larger_than_what_is_offered(tmp_path):
     offered = offer_reliable(_table(), _icc(**{name: [1, 2] for name in NAMES[15:]}))
-    results, _ = cross_validate(offered, tmp_path, network=False, baselines=False)
+    results, _ = cross_validate(offered, tmp_path, network=False)
     numbers = {each["number"] for result in results for each in result["selected"]}
     assert numbers <= {10, 15} and count_offered(offered)["offered"] == 15
 

@@ -12,7 +12,7 @@ import pandas as pd
 from epitome_kit import __version__
 from epitome_kit.cohort import TARGETS
 from epitome_kit.files import Json, PathLike, whole_file, write_json, write_tsv
-from epitome_kit.grade.nested import NUMBERS, Settings, grade_fold, train_network
+from epitome_kit.grade.nested import MOST_WITHOUT_SELECTION, Settings, grade_fold, train_network
 from epitome_kit.grade.permutation import DRAWS, permute_table
 from epitome_kit.grade.scoreboard import build_scoreboard
 from epitome_kit.grade.select import METHODS
@@ -38,9 +38,9 @@ def grade_features(
 ) -> Json:
     """Select features, train the ANN and score it, fold by fold.
 
-    Everything is fitted to rows with role ``train``: features are selected by three
-    methods and their number by inner folds, then imputation, scaling, weights and
-    calibration are fitted. Both classes have the same total weight in training. Rows
+    Everything is fitted to rows with role ``train``: of more than 80 features, some are
+    selected by three methods and their number by inner folds, then imputation, scaling,
+    weights and calibration are fitted. Both classes have the same total weight in training. Rows
     with role ``test`` are only predicted. Finished folds are kept in ``folds/``, so an
     interrupted call continues.
 
@@ -168,8 +168,16 @@ def cross_validate(
     table = table if "repeat" in table else table.assign(repeat=1)
     folds = [rows for _, rows in table.groupby(["repeat", "fold"])]
     subjects = max(int((rows.role == "train").sum()) for rows in folds)
-    widest = min(max(NUMBERS), len(feature_columns(table)))
-    settings = Settings(widest, subjects, epochs=epochs, seed=seed, baselines=baselines, network=network)
+    columns = len(feature_columns(table))
+    settings = Settings(
+        min(MOST_WITHOUT_SELECTION, columns),
+        subjects,
+        epochs=epochs,
+        seed=seed,
+        baselines=baselines,
+        network=network,
+        selects=columns > MOST_WITHOUT_SELECTION,
+    )
     stem = re.sub(r"\W+", "-", name)
     jobs = [(rows, _fold_record(Workspace(out).ann_folds, stem, rows, settings)) for rows in folds]
     report_again(f"Grading of {name}", [record.difference() for _, record in jobs])

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 NUMBERS = (10, 20, 40, 80)
 """Candidate numbers of features."""
 
+MOST_WITHOUT_SELECTION = max(NUMBERS)
+"""Number of features up to which the models take all of them: selection does better only in wider tables.
+
+On simulated cohorts with the 80 features of the kit, the network had a higher AUC
+without selection; with 2,030 features, selection had (``benchmarks/selection.md``).
+"""
+
+ALL, SELECTED = "all features", "selected features"
+"""Names of the primary model on all features and on selected ones; one of them is the model itself."""
+
 INNER_FOLDS = 4
 """Number of inner folds."""
 
@@ -53,6 +63,8 @@ class Settings(NamedTuple):
         Whether to train the baselines as well.
     network : bool
         Whether to train the network; else :data:`BASELINE` takes its place.
+    selects : bool
+        Whether the models take selected features; else all of them.
     """
 
     features: int
@@ -62,6 +74,7 @@ class Settings(NamedTuple):
     seed: int = 0
     baselines: bool = True
     network: bool = True
+    selects: bool = True
 
     @property
     def primary(self) -> str:
@@ -79,26 +92,22 @@ class Hyperparameters(NamedTuple):
     Attributes
     ----------
     numbers : list of int
-        Numbers of features by each method: the better half of :data:`NUMBERS`.
+        Numbers of features by each method: the better half of :data:`NUMBERS`; none
+        without selection.
     selections : list of ndarray of int
         Columns that each of :data:`METHODS` selects on all training rows, for each of
-        the numbers.
+        the numbers; without selection, all columns that have a value, once.
     inner : sequence of (train, validation, selections)
         Masks of each inner fold, and the columns selected on its training rows.
-    probabilities : ndarray, shape (n,)
-        Probabilities of the primary model, out of the inner folds; NaN without inner folds.
+    probabilities : ndarray, shape (n,), or None
+        Probabilities of the primary model, out of the inner folds; NaN without inner
+        folds, None without selection.
     """
 
     numbers: list[int]
     selections: Selections
     inner: Sequence[tuple[np.ndarray, np.ndarray, Selections]]
-    probabilities: np.ndarray
-
-    def without_selection(self) -> "Hyperparameters":
-        """Return the same inner folds with all columns."""
-        everything = [slice(None)]
-        inner = [(train, validation, everything) for train, validation, _ in self.inner]
-        return self._replace(selections=everything, inner=inner)
+    probabilities: np.ndarray | None = None
 
 
 def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
@@ -118,8 +127,9 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
     dict
         ``predictions``: DataFrame with one row per model and test subject, columns
         ``model``, ``participant_id``, ``repeat``, ``fold``, ``label``,
-        ``probability``, ``calibrated``. ``selected``: for each selection its
-        ``method``, ``number`` and names of ``features``.
+        ``probability``, ``calibrated``. ``selects``, as in the settings. ``selected``: for each selection its
+        ``method``, ``number`` and names of ``features``. With baselines, the primary model
+        is trained both on all features and on selected ones.
 
     Raises
     ------
@@ -133,25 +143,53 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
         require_disjoint(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
     columns = feature_columns(rows)
     x, y, x_test = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
-    chosen = select_hyperparameters(x, y, settings, groups)
-    model = primary_model(settings)
-    results = {settings.primary: _predict(model, x, y, x_test, chosen, known=chosen.probabilities)}
+    chosen, other = _choose_features(x, y, settings, groups), None
+    results = {settings.primary: _predict(primary_model(settings), x, y, x_test, chosen, known=chosen.probabilities)}
     if settings.baselines:
+        reverse = settings._replace(selects=not settings.selects, features=max(settings.features, len(columns)))
+        other = _choose_features(x, y, reverse, groups)
+        results[SELECTED if reverse.selects else ALL] = _predict(
+            primary_model(reverse), x, y, x_test, other, known=other.probabilities
+        )
         for name in [name for name in BASELINES if name not in results]:
             results[name] = _predict(make_baseline(name, settings.seed), x, y, x_test, chosen)
         for name, probe in probe_columns(rows).items():
             values, test_values = train[probe].to_numpy(np.float32), test[probe].to_numpy(np.float32)
-            classifier = make_baseline("logistic")
-            results[name] = _predict(classifier, values, y, test_values, chosen.without_selection())
+            together = use_all_features(values, y, settings, groups)
+            results[name] = _predict(make_baseline("logistic"), values, y, test_values, together)
     subjects = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
     parts = [subjects.assign(model=name, probability=p, calibrated=c) for name, (p, c) in results.items()]
+    selected = chosen if settings.selects or other is None else other
     return {
         "predictions": pd.concat(parts, ignore_index=True),
+        "selects": settings.selects,
         "selected": [
-            {"method": method, "number": number, "features": np.array(columns)[selected].tolist()}
-            for (number, method), selected in zip(product(chosen.numbers, METHODS), chosen.selections, strict=True)
+            {"method": method, "number": number, "features": np.array(columns)[columns_selected].tolist()}
+            for (number, method), columns_selected in zip(
+                product(selected.numbers, METHODS), selected.selections, strict=bool(selected.numbers)
+            )
         ],
     }
+
+
+def use_all_features(
+    x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None = None
+) -> Hyperparameters:
+    """Take all features that have a value, in the same inner folds as a selection.
+
+    Parameters
+    ----------
+    x, y, settings, groups
+        As for :func:`select_hyperparameters`.
+
+    Returns
+    -------
+    Hyperparameters
+        Without numbers of features.
+    """
+    everything = [np.flatnonzero(np.isfinite(x).any(axis=0))]
+    inner = [(*masks, everything) for masks in _inner_folds(y, settings.seed, groups)]
+    return Hyperparameters([], everything, inner)
 
 
 def select_hyperparameters(
@@ -200,7 +238,7 @@ def select_hyperparameters(
 def train_network(
     x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None = None
 ) -> tuple["Model", np.ndarray]:
-    """Select features and train the network on all subjects.
+    """Choose features and train the network on all subjects.
 
     Parameters
     ----------
@@ -222,12 +260,18 @@ def train_network(
     """
     from epitome_kit.grade.grader import join
 
-    chosen = select_hyperparameters(x, y, settings, groups)
+    chosen = _choose_features(x, y, settings, groups)
     selections = [np.arange(x.shape[1])[selected] for selected in chosen.selections]
     columns = np.unique(np.concatenate(selections))
     graders = [_new_network(settings).fit(x[:, selected], y) for selected in selections]
     places = [np.searchsorted(columns, selected) for selected in selections]
     return join(graders, places, len(columns)), columns
+
+
+def _choose_features(
+    x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None
+) -> Hyperparameters:
+    return (select_hyperparameters if settings.selects else use_all_features)(x, y, settings, groups)
 
 
 def primary_model(settings: Settings) -> ClassifierMixin:

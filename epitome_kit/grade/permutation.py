@@ -27,9 +27,6 @@ DRAWS = 199
 FEATURES = 20
 """Number of features that the permuted pipeline selects."""
 
-PIPELINE = f"logistic regression on the {FEATURES} strongest features, one repeat"
-"""What :func:`permute_table` trains, in words."""
-
 Learner = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Takes features (n, p) and labels (draws, n) of training rows and features (m, p) of test rows; returns
 probabilities (draws, m), one classifier trained for each draw of the labels."""
@@ -75,13 +72,15 @@ class Permutations(NamedTuple):
         """Share of labellings with at least this AUC; the actual one is one of them."""
         return float((1 + (self.aucs >= self.auc - 1e-12).sum()) / (1 + len(self.aucs)))
 
-    def describe(self, labels: np.ndarray) -> Json:
+    def describe(self, labels: np.ndarray, features: int) -> Json:
         """Describe the test, for ``scores.json``.
 
         Parameters
         ----------
         labels : array of 0 and 1, shape (n,)
             Classes.
+        features : int
+            Number of features of the table.
 
         Returns
         -------
@@ -91,7 +90,7 @@ class Permutations(NamedTuple):
             ``design_effects``.
         """
         return {
-            "pipeline": PIPELINE,
+            "pipeline": describe_pipeline(features),
             "draws": len(self.aucs),
             "auc": self.auc,
             "p": self.p,
@@ -208,8 +207,8 @@ def permute_table(
 ) -> Permutations | None:
     """Permute the labels of a table, see :func:`permute`; a finished result with the same rows is kept.
 
-    The pipeline is :data:`PIPELINE`: cheaper than the graded one, and with a score of
-    its own, which is printed beside its p value.
+    The pipeline is that of :func:`describe_pipeline`: cheaper than the graded one, and with
+    a score of its own, which is printed beside its p value.
 
     Parameters
     ----------
@@ -240,13 +239,30 @@ def permute_table(
         *(part for fold in folds for part in fold),
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
-    settings = {"version": __version__, "pipeline": PIPELINE, "draws": draws, "seed": seed}
+    settings = {"version": __version__, "features": FEATURES, "draws": draws, "seed": seed}
     record = Record(Workspace(out).ann_folds / "permutations.json", settings, {"rows": digest.hexdigest()[:16]})
     if kept := record.results():
         return Permutations(kept["auc"], np.array(kept["aucs"]), kept["design_effects"])
     found = permute(folds, labels, refit, groups=groups, draws=draws, seed=seed, workers=workers)
     record.finish(auc=found.auc, aucs=found.aucs.tolist(), design_effects=found.design_effects)
     return found
+
+
+def describe_pipeline(features: int) -> str:
+    """Describe what :func:`permute_table` trains.
+
+    Parameters
+    ----------
+    features : int
+        Number of features of the table.
+
+    Returns
+    -------
+    str
+        Such as "logistic regression on the 20 strongest features, one repeat".
+    """
+    chosen = f"the {FEATURES} strongest features" if features > FEATURES else f"all {features} features"
+    return f"logistic regression on {chosen}, one repeat"
 
 
 def folds_of_table(table: pd.DataFrame) -> tuple[list[Fold], np.ndarray, np.ndarray | None]:

@@ -11,12 +11,12 @@ from epitome_kit.grade.baselines import BASELINES
 from epitome_kit.grade.calibration import score_calibration
 from epitome_kit.grade.compare import Predictions, compare
 from epitome_kit.grade.decision import summarise_decision
-from epitome_kit.grade.nested import NUMBERS
+from epitome_kit.grade.nested import ALL, NUMBERS, SELECTED
 from epitome_kit.grade.permutation import Permutations
 from epitome_kit.grade.reliable import count_offered
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
-from epitome_kit.learn.probes import GROUP, probe_columns
+from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
 
 
 def build_scoreboard(
@@ -69,14 +69,14 @@ def build_scoreboard(
         "model": primary,
         **scored[primary],
         "permutation_p": permutations.p if permutations else None,
-        "permutation": permutations.describe(own.labels) if permutations else None,
+        "permutation": permutations.describe(own.labels, len(feature_columns(table))) if permutations else None,
         "calibration": _without_nan(score_calibration(own.labels, calibrated, groups=own.groups)),
         "decision": summarise_decision(
             own.labels, calibrated, groups=own.groups, design_effect=effects["accuracy"] if effects else 1.0
         ),
         "baselines": {
             "majority": majority(own.labels, own.groups),
-            **{name: scored[name] for name in (*BASELINES, *added) if name in scored and name != primary},
+            **{name: scored[name] for name in (ALL, SELECTED, *BASELINES, *added) if name in compared},
         },
         "probes": {name: scored[name] for name in probe_columns(table)},
         "differences": compare(own, compared, design_effect=effects["auc"] if effects else 1.0),
@@ -85,6 +85,7 @@ def build_scoreboard(
         "seed": seed,
         "features": {**count_offered(table), "selected": sorted(set(numbers.tolist()))},
         "selection": {
+            "used": all(result["selects"] for result in results),
             "methods": list(METHODS),
             "numbers": list(NUMBERS),
             "chosen": {str(number): int(count) for number, count in numbers.value_counts().items()},

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.files import Json, PathLike, read_json, read_tsv
+from epitome_kit.grade.nested import ALL, SELECTED
 from epitome_kit.plotting.scores import ORACLE
 from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, DescribedFigure, in_house_style, new_figure
 from epitome_kit.workspace import Workspace
@@ -97,7 +98,9 @@ def grading_board(folder: PathLike, *, title: str) -> DescribedFigure:
     chosen.set_yticks(np.arange(len(selected)), names, fontsize=9)
     chosen.invert_yaxis()
     chosen.set(xlim=(0, 100), xlabel="share of the selections (%)")
-    chosen.set_title(f"Features selected most often, of {scores['features']['offered']} offered")
+    used = scores.get("selection", {}).get("used", True)
+    what = "Features selected most often" if used else "Selected most often; the network takes all"
+    chosen.set_title(f"{what}, of {scores['features']['offered']} offered")
     counts = ", ".join(f"{name}: {count}" for name, count in scores["class_counts"].items())
     splits = f"{scores['folds']} folds, {scores['repeats']} repeat{'s' * (scores['repeats'] > 1)}"
     p = scores.get("permutation_p")
@@ -109,7 +112,8 @@ def grading_board(folder: PathLike, *, title: str) -> DescribedFigure:
 def _rows(scores: Json) -> dict[str, Json]:
     models = {scores.get("model", "ann"): scores, **scores.get("baselines", {}), **scores.get("probes", {})}
     probes = {name: f"{name} alone" for name in scores.get("probes", {})}
-    return {{**_NAMES, **probes}.get(name, name): model for name, model in models.items()}
+    other = {name: f"network, {name}" for name in (ALL, SELECTED)}
+    return {{**_NAMES, **probes, **other}.get(name, name): model for name, model in models.items()}
 
 
 def _draw_baselines(axes: Axes, rows: dict[str, Json], scores: Json) -> None:
