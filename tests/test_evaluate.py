@@ -9,6 +9,8 @@ from tiny import raises_three_lines
 from epitome_kit.errors import LeakageError, collect_warnings
 from epitome_kit.files import read_json, read_tsv
 from epitome_kit.folds import assign_folds
+from epitome_kit.grade.calibration import score_calibration
+from epitome_kit.grade.decision import summarise_decision
 from epitome_kit.grade.evaluate import cross_validate, grade_features
 from epitome_kit.grade.nested import _inner_folds
 from epitome_kit.grade.scoreboard import build_scoreboard, majority
@@ -68,6 +70,7 @@ def test_scores_name_target_folds_and_ceiling(good):
     _, out, scores = good
     assert scores["class_counts"] == {"2": 40, "3": 20} and scores["positive"] == "3"
     assert (scores["target"], scores["n"], scores["folds"], scores["oracle_auc"]) == ("grade", 60, 3, 0.9)
+    assert scores["oracle_auc_cohort"] == 0.93
     assert scores["features"]["offered"] == 10
     assert read_json(out / "scores.json") == scores
 
@@ -85,6 +88,15 @@ def test_each_subject_is_predicted_once_and_the_scores_are_those_of_the_table(go
     }
     tested = features[features.role == "test"].set_index("participant_id").sort_index()
     assert list(predictions.fold) == list(tested.fold) and list(predictions.label) == list(tested.label)
+
+
+def test_calibration_and_net_benefit_are_those_of_the_calibrated_probabilities(good):
+    _, out, scores = good
+    predictions = read_tsv(out / "predictions.tsv")
+    assert scores["calibration"] == score_calibration(predictions.label, predictions.calibrated)
+    assert scores["calibration"]["slope"] != score_calibration(predictions.label, predictions.probability)["slope"]
+    effect = scores["permutation"]["design_effects"]["accuracy"]
+    assert scores["decision"] == summarise_decision(predictions.label, predictions.calibrated, design_effect=effect)
 
 
 def test_selected_features_are_counted_over_the_folds(good):

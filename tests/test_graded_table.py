@@ -25,6 +25,7 @@ def _write(folder, n=44, shift=2.2):
     table.loc[rng.random(n) < 0.1, "f1"] = np.nan
     table.insert(0, "patient", [f"p{number:02d}" for number in range(n)])
     table = table.assign(status=np.where(label, "mutant", "wild"), flat=1.0, age=rng.normal(50, 9, n))
+    table["sex"] = np.where(np.arange(n) // 2 % 2, "F", "M")
     table.to_csv(folder / "mine.csv.gz", index=False)
     return folder / "mine.csv.gz"
 
@@ -44,7 +45,20 @@ def _write_visits(folder, people=24, visits=2):
 def graded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     path = _write(folder)
-    options = ["--label", "status", "--id", "patient", "--probe", "age", "--positive", "mutant", "--workers", "1"]
+    options = [
+        "--label",
+        "status",
+        "--id",
+        "patient",
+        "--probe",
+        "age",
+        "--subgroups",
+        "sex",
+        "--positive",
+        "mutant",
+        "--workers",
+        "1",
+    ]
     deals = ["--repeats", "2", "--folds", "2", "--permutations", "99", "--json", "--out", str(folder / "out")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("epitome_kit.grade.nested.INNER_FOLDS", 2)
@@ -57,7 +71,8 @@ def graded(tmp_path_factory):
 def test_the_scores_have_the_keys_that_were_promised(graded):
     out, result, _ = graded
     scores = read_json(out / "scores.json")
-    assert json.loads(result.stdout) == scores
+    printed = json.loads(result.stdout)
+    assert [each["group"] for each in printed.pop("subgroups")] == ["F", "M"] and printed == scores
     assert set(scores) >= KEYS and set(scores["baselines"]) == {"majority", "selected features", *TRAINED}
     assert all(set(baseline) >= KEYS for baseline in (*scores["baselines"].values(), scores["probes"]["age"]))
     assert scores["class_counts"] == {"wild": 22, "mutant": 22} and scores["positive"] == "mutant"
@@ -66,6 +81,16 @@ def test_the_scores_have_the_keys_that_were_promised(graded):
     assert scores["permutation_p"] == scores["permutation"]["p"] == 0.01 and scores["permutation"]["auc"] > 0.7
     assert scores["auc"] > 0.8 and scores["auc_ci95"][0] > 0.5
     assert scores["source"]["table"] == "mine.csv.gz" and scores["source"]["constant"] == ["flat"]
+
+
+def test_subgroups_are_scored_and_are_no_features(graded):
+    out, scores = graded[0], read_json(graded[0] / "scores.json")
+    found, card = read_tsv(out / "subgroups.tsv"), (out / "model_card.md").read_text(encoding="utf-8")
+    assert found.n.tolist() == [22, 22] and found.auc.notna().all() and (found.p == found.p_holm).all()
+    assert "sex" not in scores["source"]["not_numbers"] and scores["features"]["offered"] == 12
+    assert "| sex | F | 22 | 11 and 11 |" in card and "groups of people were not compared" not in card
+    assert scores["calibration"].keys() >= {"slope", "slope_ci95", "in_the_large"} and "Calibration, with" in card
+    assert "**Net benefit**" in card and [each["threshold"] for each in scores["decision"]] == [0.25, 0.5, 0.75]
 
 
 @pytest.mark.slow

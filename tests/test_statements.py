@@ -1,7 +1,10 @@
 """What a report says of known numbers, and that it says nothing of what is not known."""
 
+import numpy as np
 import pytest
+from scipy.special import expit
 
+from epitome_kit.grade.calibration import score_calibration
 from epitome_kit.report.metadata import gather
 from epitome_kit.report.statements import limits, score_rows, state_facts
 
@@ -94,6 +97,19 @@ def test_scores_stand_beside_the_majority():
 
 def test_calibration_compares_with_the_base_rate():
     assert "Brier score 0.180; always predicting the prevalence of high: 0.240" in say("calibration")
+
+
+def test_over_confident_probabilities_are_reported_by_their_slope():
+    rng = np.random.default_rng(0)
+    odds = rng.normal(size=300)
+    labels = rng.random(300) < expit(odds)
+    measured = score_calibration(labels, expit(3 * odds))
+    text = say("calibration", calibration=measured)
+    assert f"slope {measured['slope']:.2f} ({measured['slope_ci95'][0]:.2f} to" in text
+    assert measured["slope_ci95"][1] < 0.6 and "hold the predictions fixed" in text
+    unknown = {"slope": None, "slope_ci95": None, "intercept": None, "intercept_ci95": None}
+    text = say("calibration", calibration={**unknown, "in_the_large": 0.2, "in_the_large_ci95": None})
+    assert "slope" not in text and "in the large +0.20, 0 if perfect" in text
 
 
 def test_newer_keys_are_used_when_they_are_there():

@@ -53,6 +53,25 @@ def test_missing_infinite_constant_and_text_columns_are_normal():
     assert features[["f1", "f2", "f3"]].isna().sum().tolist() == [1, 1, 1]
 
 
+def test_columns_of_subgroups_are_no_features_and_keep_their_values(tmp_path):
+    table = _table().assign(site=["A", "B", "n/a", "A"] * 10, years=np.arange(40.0) * 1.7, sex=["F", "M"] * 20)
+    table.loc[7, "years"] = np.nan
+    table.to_csv(tmp_path / "t.csv", index=False)
+    for given in (table, tmp_path / "t.csv"):
+        features, notes = _read(given, subgroups=["site", "years", "sex", "sex"], probes=["sex"], drop=["site"])
+        values = notes["subgroups"]
+        assert feature_columns(features) == [f"f{number}" for number in range(6)] and notes["not_numbers"] == []
+        assert list(probe_columns(features)) == ["sex"], "a probe may be a variable of subgroups, too"
+        assert list(values) == ["site", "years", "sex"] and list(values.index) == list(features.participant_id)
+        assert values.site.isna().sum() == 10 and values.years.isna().sum() == 1 and values.years.max() == 39 * 1.7
+    with raises_three_lines(TableError, "subgroups by columns other than label"):
+        _read(table, subgroups=["status"])
+    with raises_three_lines(TableError, "at most 20 subgroups"):
+        _read(table.assign(word=[f"w{number}" for number in range(40)]), subgroups=["word"])
+    with raises_three_lines(TableError, "a column 'centre'"):
+        _read(table, subgroups=["centre"])
+
+
 def test_subjects_without_a_label_are_left_out_by_name():
     table = _table()
     table.loc[[2, 5], "status"] = None

@@ -128,7 +128,8 @@ def grade_subgroups(cohort: Cohort, features: pd.DataFrame, out: PathLike) -> pd
     if "size" in features:
         sizes = features[features.role == "test"].groupby("participant_id")["size"].mean()
         larger = sizes.rank(pct=True, method="first") > 0.5
-        variables["tumour size"] = larger.map({False: "smaller half", True: "larger half"})
+        halved = larger.map({False: "smaller half", True: "larger half"})
+        variables["tumour size"] = halved.astype(pd.CategoricalDtype(["smaller half", "larger half"]))
     variables["institution"] = institutions(variables.index.to_series())
     variables["age"] = pd.to_numeric(variables["age"], errors="coerce")
     graded = variables[variables.index.isin(features.participant_id)]
@@ -174,7 +175,8 @@ def halves(values: pd.Series) -> pd.Series:
     -------
     Series of category
         Numbers of more than five values are halved at their median: ``at most 51`` and
-        ``above 51``. Else each value is the name of a subgroup. Missing stays missing.
+        ``above 51``. Else each value is the name of a subgroup, and categories keep
+        their order. Missing stays missing.
 
     Examples
     --------
@@ -183,6 +185,8 @@ def halves(values: pd.Series) -> pd.Series:
     >>> halves(pd.Series([31, 44, 50, 52, 63, 70])).tolist()
     ['at most 51', 'at most 51', 'at most 51', 'above 51', 'above 51', 'above 51']
     """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.remove_unused_categories()
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().sum() < values.notna().sum() or values.nunique() <= _CATEGORIES:
         names = values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value), na_action="ignore")

@@ -283,9 +283,9 @@ def _without_ids(
 
 def _variables(frame: pd.DataFrame, columns: TableColumns) -> pd.DataFrame:
     """Return the columns of subgroups: numbers if all of their values are, else text."""
-    found = mask_missing(frame[list(columns.subgroups)])
+    found = mask_missing(frame[list(dict.fromkeys(columns.subgroups))])
     numbers = as_numbers(found)
-    for name in columns.subgroups:
+    for name in found:
         if numbers[name].notna().sum() == found[name].notna().sum():
             found[name] = numbers[name]
         elif found[name].nunique() > 2 * _MAX_CATEGORIES:

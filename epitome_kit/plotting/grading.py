@@ -161,8 +161,8 @@ def _calibration(scores: Json) -> str | None:
     for key, name in (("slope", "slope"), ("intercept", "intercept"), ("in_the_large", "in the large")):
         if found.get(key) is not None and found.get(f"{key}_ci95"):
             low, high = found[f"{key}_ci95"]
-            lines.append(f"after calibration: {name} {found[key]:.2f} ({low:.2f} to {high:.2f})")
-    return "\n".join(lines) or None
+            lines.append(f"{name} {found[key]:.2f} ({low:.2f} to {high:.2f})")
+    return "\n".join(["after calibration:", *lines]) if lines else None
 
 
 def _draw_calibration(axes: Axes, predictions: pd.DataFrame, scores: Json, bins: int = 6) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from epitome_kit.confidence import SCORE_LEVEL
+from epitome_kit.vocabulary import institutions as institutions
 
 
 def interval_ratio(tumours: pd.DataFrame) -> pd.Series:

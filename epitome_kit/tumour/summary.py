@@ -5,8 +5,7 @@ import pandas as pd
 
 from epitome_kit.files import Json
 from epitome_kit.metrics import mean_ci95
-from epitome_kit.tumour.coverage import coverage_by, interval_ratio, size_groups
-from epitome_kit.vocabulary import institutions
+from epitome_kit.tumour.coverage import coverage_by, institutions, interval_ratio, size_groups
 
 
 def summarise(tumours: pd.DataFrame) -> Json:
