@@ -50,6 +50,12 @@ def offer_reliable(table: pd.DataFrame, reliability: pd.DataFrame, least_icc: fl
     --------
     grade_features : Grade the table.
 
+    Notes
+    -----
+    On phantoms the filter did not help: it changed the AUC of the network by 0.006 (95 %
+    interval -0.012 to 0.023) in one cohort of 48, and over 27 simulated training sets of
+    38 subjects that of a logistic regression by -0.005 (-0.012 to 0.002).
+
     References
     ----------
     Koo and Li, J Chiropr Med 2016, doi:10.1016/j.jcm.2016.02.012

@@ -24,9 +24,9 @@ def scan_again(scans: np.ndarray, rng: np.random.Generator, *, spacing_mm: Seque
     """Simulate that a preprocessed head is scanned and preprocessed a second time.
 
     The head is moved as between two scans of one session
-    (:func:`epitome_kit.simulate.scanner.random_motion`) and resampled. Every contrast gets
-    a smooth bias field of :data:`BIAS_SD` and as much noise as :func:`noise_sd` finds in
-    it, and is normalised again.
+    (:func:`epitome_kit.simulate.scanner.random_motion`) and resampled. All contrasts get
+    one smooth bias field of :data:`BIAS_SD`, each as much noise as :func:`noise_sd` finds
+    in it, and are normalised again.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def scan_again(scans: np.ndarray, rng: np.random.Generator, *, spacing_mm: Seque
     weight = moved[..., -1]
     inside = weight > 0.5
     mask = nib.Nifti1Image(inside.astype(np.uint8), spacing)
+    field = np.log(random_bias(inside.shape, inside, BIAS_SD, rng))
     again = np.zeros_like(scans, dtype=np.float32)
     for channel in range(scans.shape[-1]):
-        field = np.log(random_bias(inside.shape, inside, BIAS_SD, rng))
         noise = rng.standard_normal(inside.shape, dtype=np.float32)
         if not scans[..., channel].any():
             continue

@@ -136,13 +136,13 @@ def _measure_again(
 ) -> pd.DataFrame:
     """Simulate one session, and describe the chosen subjects of each fold by its network."""
     scans = np.empty_like(arrays.scans)
-    for number, head in enumerate(arrays.scans):
-        scans[number] = scan_again(head, np.random.default_rng([*seed, number]), spacing_mm=arrays.spacing_mm)
+    for place, head in enumerate(arrays.scans):
+        scans[place] = scan_again(head, np.random.default_rng([*seed, place]), spacing_mm=arrays.spacing_mm)
         advance(1)
     (model, weights), parts = networks, []
     for fold, each in weights.items():
         model.set_weights(each)
-        numbers = np.flatnonzero(chosen[fold])
+        numbers: list[int] = np.flatnonzero(chosen[fold]).tolist()
         found = model.predict(scans[numbers], batch_size=4, verbose=0)
         learned = pd.DataFrame(np.asarray(found["features"]), columns=feature_names(arrays.contrasts))
         described = []
@@ -153,8 +153,6 @@ def _measure_again(
             described.append(describe_region(head, region, arrays.spacing_mm, arrays.contrasts))
             advance(1)
         names = [arrays.ids[number] for number in numbers]
-        measured = pd.concat([learned, pd.DataFrame(described)], axis=1)
-        parts.append(
-            pd.concat([pd.DataFrame({"participant_id": names, "fold": fold, "role": "train"}), measured], axis=1)
-        )
+        rows = pd.DataFrame({"participant_id": names, "fold": fold, "role": "train"})
+        parts.append(pd.concat([rows, learned, pd.DataFrame(described)], axis=1))
     return pd.concat(parts, ignore_index=True)

@@ -257,7 +257,10 @@ def icc_chart(
     axes.axvline(least_icc, color=GREY, lw=1, ls="--")
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.set(xlim=(-0.02, 1.02), xlabel=f"intraclass correlation, median of the folds; dashed: {least_icc:g}")
+    axes.set(
+        xlim=(-0.02, 1.02),
+        xlabel=f"intraclass correlation, median of the folds; counted: {least_icc:g} (dashed) or more",
+    )
     axes.set_title(f"{title}, n = {table['n'].min()} subjects a fold")
     return figure
 
