@@ -268,9 +268,7 @@ def train_network(
     return join(graders, places, len(columns)), columns
 
 
-def _choose_features(
-    x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None
-) -> Hyperparameters:
+def _choose_features(x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None) -> Hyperparameters:
     return (select_hyperparameters if settings.selects else use_all_features)(x, y, settings, groups)
 
 
