@@ -65,6 +65,7 @@ def test_subjects_that_fail_are_rows_without_numbers(phantom, tmp_path, monkeypa
     assert len(table) == 10 and table.drop(columns=["left_out", "participant_id"]).isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_one_subject_has_nobody_to_agree_with(phantom, tmp_path):
     with raises_three_lines(ParameterError, "two subjects", 1):
         leave_out_each_step(phantom, tmp_path, subjects=1)

@@ -223,6 +223,7 @@ def test_idle_connections_of_strangers_cost_nothing(served, capfd):
             connection.close()
 
 
+@pytest.mark.slow
 def test_a_connection_of_a_visitor_outlives_those_of_strangers(client, served, monkeypatch):
     before = client.ask("state")
     connections = idle_sockets(served[1].port, 700)

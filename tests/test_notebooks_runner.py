@@ -262,6 +262,7 @@ def test_who_is_left_out_stands_in_the_log(make, out):
     assert last["event"] == "done"
 
 
+@pytest.mark.slow
 def test_a_copied_run_is_kept_and_what_runs_again_says_why(make, out):
     notebooks = [make("01_first", "n"), make("02_second", "share")]
     run_notebooks(notebooks, out=out)

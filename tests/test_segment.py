@@ -400,6 +400,7 @@ def test_masks_that_a_prediction_overwrote_are_drawn_again_without_training(four
     assert all(np.array_equal(_mask(out, name).dataobj, drawn[name]) for name in drawn) and len(fitted) == 2
 
 
+@pytest.mark.slow
 def test_a_prediction_is_kept_goes_on_after_a_stop_and_says_why_it_is_redone(segmented, four, tmp_path, monkeypatch):
     cohort, ready = four
     out, weights = tmp_path / "out", segmented[3]

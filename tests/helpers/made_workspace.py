@@ -27,6 +27,7 @@ SCORES = {
     "brier": 0.19,
     "confusion_matrix": [[24, 6], [5, 11]],
     "oracle_auc": 0.9,
+    "oracle_auc_cohort": 0.93,
     "folds": 5,
     "repeats": 1,
 }
@@ -46,7 +47,7 @@ def make_workspace(folder, *, simulated=True, subjects=48, figures=False):
     for number, name in enumerate(NOTEBOOKS):
         _make_notebook(workspace / "notebooks" / f"{name}.ipynb", name, seconds=20.5 + 40 * number)
     _make_tables(workspace, simulated, [f"sub-{number:03d}" for number in range(1, subjects + 1)])
-    write_json(workspace / "scores.json", SCORES if simulated else {**SCORES, "oracle_auc": None})
+    write_json(workspace / "scores.json", SCORES if simulated else {**SCORES, "oracle_auc": None, "oracle_auc_cohort": None})
     if figures:
         _make_figures(workspace / "figures")
     return workspace
