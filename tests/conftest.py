@@ -27,7 +27,17 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("kit")
 
 
-SLOW = {"smoke_run", "tried", "book", "real_data", "visitors", "further", "learned_features", "alarm_outcomes", "case_server"}
+SLOW = {
+    "smoke_run",
+    "tried",
+    "book",
+    "real_data",
+    "visitors",
+    "further",
+    "learned_features",
+    "alarm_outcomes",
+    "case_server",
+}
 """Fixtures that take long to make; their tests are left to `make test-all`."""
 
 

@@ -47,7 +47,9 @@ def make_workspace(folder, *, simulated=True, subjects=48, figures=False):
     for number, name in enumerate(NOTEBOOKS):
         _make_notebook(workspace / "notebooks" / f"{name}.ipynb", name, seconds=20.5 + 40 * number)
     _make_tables(workspace, simulated, [f"sub-{number:03d}" for number in range(1, subjects + 1)])
-    write_json(workspace / "scores.json", SCORES if simulated else {**SCORES, "oracle_auc": None, "oracle_auc_cohort": None})
+    write_json(
+        workspace / "scores.json", SCORES if simulated else {**SCORES, "oracle_auc": None, "oracle_auc_cohort": None}
+    )
     if figures:
         _make_figures(workspace / "figures")
     return workspace
