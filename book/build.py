@@ -31,6 +31,7 @@ PAGES = (
     "docs/architecture.md",
     "benchmarks/results.md",
     "benchmarks/coverage.md",
+    "benchmarks/selection.md",
 )
 LINK = re.compile(r"\]\(([^)#:\s]+)[^):\s]*\)")
 TABLE = "```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{}\n```"
