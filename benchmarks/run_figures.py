@@ -14,10 +14,11 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from epitome_kit.confidence import SCORE_LEVEL
 from epitome_kit.files import Json, read_json, read_tsv, write_tsv
+from epitome_kit.report.summary import open_run_cohort
 from epitome_kit.workspace import QUALITY_TABLE, Workspace
 
 RESULT = Path(__file__).with_suffix(".tsv")
@@ -45,6 +46,7 @@ def figures(workspace: Workspace) -> Iterator[Row]:
     quality = read_tsv(workspace.preprocessed / QUALITY_TABLE)
     for column in ("brain_mask_dice", "bias_residual_sd", "registration_error_mm"):
         yield from _statistic(quality, column, np.mean, "mean")
+    yield from _beyond_affine(workspace)
     tumours = read_tsv(workspace.tumours)
     tumours["volume_error_pct"] = tumours.volume_error_pct.abs()
     tumours["volume_high_over_low"] = tumours.volume_high_voxels / tumours.volume_low_voxels
@@ -52,8 +54,19 @@ def figures(workspace: Workspace) -> Iterator[Row]:
     yield from _statistic(tumours, "dice_classical", np.mean, "mean")
     yield from _statistic(tumours, "volume_error_pct", np.median, "median")
     yield from _statistic(tumours, "volume_high_over_low", np.median, "median")
+    if "covered" in tumours and (known := tumours.covered.dropna().astype(bool)).size:
+        held = binomtest(int(known.sum()), len(known)).proportion_ci(SCORE_LEVEL)
+        yield "volume intervals that hold the volume", known.mean(), held.low, held.high, len(known)
     if workspace.scores.is_file():
         yield from _scores(read_json(workspace.scores))
+
+
+def _beyond_affine(workspace: Workspace) -> Iterator[Row]:
+    """Yield the mean distance of the anatomy of phantoms to their best affine."""
+    cohort = open_run_cohort(workspace.folder, read_json(workspace.parameters))
+    if cohort is not None and cohort.simulated:
+        latents = read_tsv(cohort.root / "derivatives" / "truth" / "latents.tsv")
+        yield from _statistic(latents, "beyond_affine_mm", np.mean, "mean")
 
 
 def _statistic(table: pd.DataFrame, column: str, of: Callable[..., float], name: str) -> Iterator[Row]:
