@@ -34,7 +34,7 @@ def main(
 ) -> None:
     """Write the figures of a run and print them."""
     workspace = Workspace(run)
-    cohort = read_json(workspace.summary)["cohort"]["name"]
+    cohort = read_json(workspace.summary)["cohort"]["name"] if workspace.summary.is_file() else run.name
     found = pd.DataFrame([(command, cohort, *row) for row in figures(workspace)], columns=COLUMNS)
     kept = read_tsv(RESULT) if RESULT.is_file() else found.iloc[:0]
     write_tsv(RESULT, pd.concat([kept[kept.command != command], found]).round(4))
@@ -42,12 +42,23 @@ def main(
 
 
 def figures(workspace: Workspace) -> Iterator[Row]:
-    """Yield the figures that a run has."""
-    quality = read_tsv(workspace.preprocessed / QUALITY_TABLE)
+    """Yield the figures that a run, or a graded table, has."""
+    quality = _table(workspace.preprocessed / QUALITY_TABLE)
     for column in ("brain_mask_dice", "bias_residual_sd", "registration_error_mm"):
         yield from _statistic(quality, column, np.mean, "mean")
     yield from _beyond_affine(workspace)
-    tumours = read_tsv(workspace.tumours)
+    yield from _tumours(_table(workspace.tumours))
+    if workspace.scores.is_file():
+        yield from _scores(read_json(workspace.scores))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return read_tsv(path) if path.is_file() else pd.DataFrame()
+
+
+def _tumours(tumours: pd.DataFrame) -> Iterator[Row]:
+    if not len(tumours):
+        return
     tumours["volume_error_pct"] = tumours.volume_error_pct.abs()
     tumours["volume_high_over_low"] = tumours.volume_high_voxels / tumours.volume_low_voxels
     yield from _statistic(tumours, "dice", np.mean, "mean")
@@ -57,12 +68,12 @@ def figures(workspace: Workspace) -> Iterator[Row]:
     if "covered" in tumours and (known := tumours.covered.dropna().astype(bool)).size:
         held = binomtest(int(known.sum()), len(known)).proportion_ci(SCORE_LEVEL)
         yield "volume intervals that hold the volume", known.mean(), held.low, held.high, len(known)
-    if workspace.scores.is_file():
-        yield from _scores(read_json(workspace.scores))
 
 
 def _beyond_affine(workspace: Workspace) -> Iterator[Row]:
     """Yield the mean distance of the anatomy of phantoms to their best affine."""
+    if not workspace.parameters.is_file():
+        return
     cohort = open_run_cohort(workspace.folder, read_json(workspace.parameters))
     if cohort is not None and cohort.simulated:
         latents = read_tsv(cohort.root / "derivatives" / "truth" / "latents.tsv")

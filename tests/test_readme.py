@@ -29,7 +29,8 @@ FIGURES_OF = {
     "interval of the volume": ["volume intervals that hold the volume", "volume_high_over_low, median"],
     "grade 2 or 3": [
         *("AUC, ann", "p, permutation", "AUC, volume", "AUC, logistic", "AUC, random_forest", "AUC, perceptron"),
-        *("AUC, selected features", "AUC, oracle, this cohort", "AUC, oracle, population"),
+        *("AUC, selected features", "AUC, CNN features alone", "AUC, handcrafted alone"),
+        *("AUC, oracle, this cohort", "AUC, oracle, population"),
     ],
     "grade, accuracy": ["accuracy, ann", "accuracy, majority"],
 }
