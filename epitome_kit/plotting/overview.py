@@ -155,6 +155,6 @@ def _draw_roc(panel: Axes, scores: Json, predictions: pd.DataFrame) -> None:
     panel.fill_between(wrong, right, color=BLUE, alpha=0.15, lw=0)
     panel.plot(wrong, right, color=BLUE, lw=2.2)
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[], yticks=[])
-    panel.set_xlabel("2 called 3", size=9, labelpad=2)
-    panel.set_ylabel("3 found", size=9, labelpad=2)
+    panel.set_xlabel("grade 2 called 3", size=9, labelpad=2)
+    panel.set_ylabel("grade 3 found", size=9, labelpad=2)
     panel.text(0.98, 0.06, f"AUC {scores['auc']:.2f}", ha="right", size=12, weight="bold", color=BLUE)
