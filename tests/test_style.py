@@ -7,14 +7,17 @@ from pathlib import Path
 import ellipsoids
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from PIL import Image
 from readable import odd_colours, small_letters
 from tiny import raises_three_lines
 
 import epitome_kit
 from epitome_kit.errors import OutputError, ParameterError
+from epitome_kit.plotting.cohort import class_balance
 from epitome_kit.plotting.scans import epitome_sheet, missed_and_extra, montage, show_planes, show_slices
 from epitome_kit.plotting.style import (
     MASK_ROLES,
@@ -164,3 +167,10 @@ def test_a_notebook_gets_the_figure_with_its_text_alternative(tmp_path):
     data, metadata = figure._repr_mimebundle_(include=None, exclude=None)
     assert metadata == {"image/png": {"alt": "What is seen."}}
     assert data["image/png"].startswith("iVBOR")
+
+
+def test_dollar_signs_in_a_name_are_shown_as_they_are(tmp_path):
+    figure = class_balance(pd.Series([0, 1, 1]), title="cost of $x_{3 and $5")
+    save_figure(figure, tmp_path / "name.png", "A name.")
+    (title,) = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+    assert not title.get_parse_math()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from epitome_kit.errors import ParameterError
@@ -208,7 +209,8 @@ def attention_shares(table: pd.DataFrame, *, title: str = "Attention inside the 
             axes.plot([shown.median()] * 2, [row + offset - 0.13, row + offset + 0.13], color=colour, lw=2.5)
     axes.axvline(1, color=GREY, lw=1, ls="--", label="by chance")
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(methods)), methods)
     axes.invert_yaxis()
     axes.set_xlabel("share of the map inside the tumour, relative to chance")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.plotting.style import BLUE, GREY, ORANGE, RED, DescribedFigure, in_house_style, new_figure
@@ -79,7 +80,9 @@ def volume_intervals(tumours: pd.DataFrame, *, title: str = _TITLE) -> Described
         axes.plot(place[tested], reference, "_", color="black", ms=9, mew=2, label="reference")
     if (low > 0).all():
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="subjects, smallest tumour first", ylabel=f"volume ({'mL' if unit == 'ml' else 'voxels'})")
     axes.grid(axis="y")
     if len(shown):

@@ -86,6 +86,7 @@ _LOOK = {
     "ytick.labelsize": 9.5,
     "legend.fontsize": 9.5,
     "legend.frameon": False,
+    "text.parse_math": False,  # a name may contain dollar signs
 }
 
 
