@@ -85,7 +85,7 @@ def test_outliers_change_nothing_and_are_told(alarm_outcomes, kind):
         ("sides x 0.75", "adult brains have 900 to 1900 mL"),
         ("sides x 2 1 1", "voxel size may be wrong"),
         ("axes 1 0 2", "axes may be swapped"),
-        ("upside down", "front and back, top and bottom may be swapped"),
+        ("upside down", "top and bottom may be swapped"),
         ("sphere", "hardly any structure"),
         ("only noise", "uncertain"),
     ],

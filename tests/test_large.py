@@ -190,7 +190,7 @@ def test_a_large_scan_is_preprocessed_nearly_as_a_usual_one(scan, phantom, treat
         treat_as_large()
     usual, found = results
     assert found["warnings"] == usual["warnings"] and found["taken_as"] == usual["taken_as"]
-    assert found["brain_volume_ml"] == pytest.approx(usual["brain_volume_ml"], rel=0.01)
+    assert found["brain_volume_ml"] == pytest.approx(usual["brain_volume_ml"], rel=0.02)
     assert found["template_dice"] == pytest.approx(usual["template_dice"], abs=0.01)
     points = RNG.uniform(-60, 60, (100, 3))
     for name in images:

@@ -47,7 +47,9 @@ def score_calibration(labels: ArrayLike, probabilities: ArrayLike, *, groups: Ar
     often above the truth as below it. Intervals have the level
     :data:`~epitome_kit.confidence.SCORE_LEVEL`. They come from the profile of the same
     function and Student's t; with groups they are wider by the standard error of a
-    jackknife over groups, relative to that for independent rows. With several
+    jackknife over groups, relative to that for independent rows. That of calibration in
+    the large is always scaled by a jackknife, over rows if there are no groups, as a slope
+    that is not 1 would make it too narrow. With several
     repeats, estimates and limits are means over the repeats.
 
     The predictions are held fixed: the intervals count how labels vary for
@@ -93,7 +95,9 @@ def score_calibration(labels: ArrayLike, probabilities: ArrayLike, *, groups: Ar
     nothing = (np.nan, [np.nan, np.nan])
     large, intercept, slope = nothing, nothing, nothing
     if np.ptp(labels) > 0:
-        (large,) = _estimate(one[..., None], odds, labels, members)
+        # The slope is fixed, perhaps wrongly, so the spread of the rows is measured rather than assumed.
+        rows = np.arange(len(labels)) if members is None else members
+        (large,) = _estimate(one[..., None], odds, labels, rows)
         if np.ptp(odds, axis=1).min() > _CLOSE:
             intercept, slope = _estimate(np.stack([one, odds], axis=-1), 0 * odds, labels, members)
     named = {"slope": slope, "intercept": intercept, "in_the_large": large}

@@ -91,7 +91,7 @@ def measure_tumour(
     >>> data[5:15, 5:15, 5:15] = 1
     >>> size = ek.measure_tumour(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])))
     >>> print(f"{size.volume_ml:.1f} mL, RANO {size.rano_long_mm:.1f} x {size.rano_perpendicular_mm:.1f} mm")
-    8.0 mL, RANO 25.5 x 25.5 mm
+    8.0 mL, RANO 25.2 x 25.2 mm
     """
     loaded = _load_known(mask, labels, trust)
     slices, kept, at_edge = _axial_slices(loaded, annotated_slices, _name(mask))
