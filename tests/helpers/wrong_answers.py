@@ -63,9 +63,8 @@ WRONG = {
     "04_grade_with_ann": {
         "my_features": ("the first columns, not the best", "my_features = list(columns[:5])", "wrong: "),
         "my_balanced": (
-            "columns taken for rows: precision",
-            "(tn, fp), (fn, tp) = scores['confusion_matrix']\n"
-            "my_balanced = (tn / max(tn + fn, 1) + tp / max(tp + fp, 1)) / 2",
+            "the sum of both hit rates, not their mean",
+            "(tn, fp), (fn, tp) = scores['confusion_matrix']\nmy_balanced = tn / (tn + fp) + tp / (tp + fn)",
             "The balanced accuracy is",
         ),
         "my_margin": (
