@@ -183,8 +183,14 @@ def _likelihood(
 def _jackknife(scores: np.ndarray, information: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Return standard errors by leaving out each group, with one step of Fisher scoring for each."""
     count = members.max() + 1
-    indicator = (members == np.arange(count)[:, None]).astype(float)
-    own_scores = np.einsum("gn,rnk->rgk", indicator, scores)
-    rest = information.sum(axis=1)[:, None] - np.einsum("gn,rnkl->rgkl", indicator, information)
+    own_scores, own_information = (_sum_groups(each, members, count) for each in (scores, information))
+    rest = information.sum(axis=1)[:, None] - own_information
     changes = np.einsum("rgkl,rgl->rgk", np.linalg.pinv(rest), own_scores).mean(axis=0)
     return np.sqrt((count - 1) / count * ((changes - changes.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def _sum_groups(values: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
+    """Sum the rows (axis 1) of each group."""
+    sums = np.zeros((len(values), count, *values.shape[2:]))
+    np.add.at(sums, (slice(None), members), values)
+    return sums
