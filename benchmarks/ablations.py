@@ -101,7 +101,8 @@ def _run(folder: Path, seed: int, workers: int) -> dict[str, float]:
 def _grade(cohort: Cohort, preprocessed: Path, folder: Path, seed: int, workers: int) -> dict[str, float]:
     learned, handcrafted = _learn(cohort, preprocessed, folder / "pretrained", seed)
     fresh, fresh_handcrafted = _learn(cohort, preprocessed, folder / "random", seed, pretrained=False)
-    merged = add_probes(merge_features(learned, handcrafted), cohort)
+    plain = merge_features(learned, handcrafted)
+    merged = add_probes(plain, cohort)
     score = partial(_auc, folder=folder, seed=seed, workers=workers)
     results, _ = cross_validate(merged, folder, seed=seed, workers=workers, name="all")
     scores = build_scoreboard(results, merged, seed=seed)
@@ -109,7 +110,7 @@ def _grade(cohort: Cohort, preprocessed: Path, folder: Path, seed: int, workers:
     return {
         FULL: scores["auc"],
         **{text: others[name]["auc"] for name, text in _NAMES.items()},
-        "without the estimates of traits": score(merged.drop(columns=list(TRAITS)), name="without traits"),
+        "without the estimates of traits": score(plain.drop(columns=list(TRAITS)), name="without traits"),
         "a network from random weights, and handcrafted": score(
             merge_features(fresh, fresh_handcrafted), name="random start"
         ),
