@@ -76,8 +76,8 @@ def describe(aucs: pd.DataFrame) -> str:
 
 
 def _mean(values: pd.Series) -> str:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{values.mean():.3f} ± {error:.3f}"
+    error = f" ± {values.std(ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{error}"
 
 
 def _seeds(cohorts: int) -> Iterator[int]:

@@ -191,6 +191,7 @@ def _jackknife(scores: np.ndarray, information: np.ndarray, members: np.ndarray)
 
 def _sum_groups(values: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
     """Sum the rows (axis 1) of each group."""
-    sums = np.zeros((len(values), count, *values.shape[2:]))
-    np.add.at(sums, (slice(None), members), values)
-    return sums
+    rows = values.swapaxes(0, 1)
+    sums = np.zeros((count, *rows.shape[1:]))
+    np.add.at(sums, members, rows)
+    return sums.swapaxes(0, 1)
