@@ -287,3 +287,28 @@ def test_a_wide_table_is_selected_from_and_a_narrow_one_is_not(tmp_path, monkeyp
         assert other in scores["baselines"] and other in scores["differences"]
         assert scores["baselines"][other]["auc"] != scores["auc"]
         assert all(each["features"] for result in results for each in result["selected"])
+
+
+def _without_values(table):
+    return table.assign(f0=np.nan, f1=np.nan)
+
+
+def _constant(table):
+    return table.assign(f0=1.0, f1=1.0)
+
+
+def _probe_of_one_fold(table):
+    return table.assign(probe_age_1=np.where(table.participant_id.str[-1].astype(int) // 2 % 2 == 0, 1.0, np.nan))
+
+
+@pytest.mark.parametrize("spoil", [_without_values, _constant, _probe_of_one_fold])
+def test_where_nothing_can_be_learned_the_score_is_that_of_chance(spoil, tmp_path):
+    label = np.arange(40) % 2
+    plain = pd.DataFrame(np.random.default_rng(0).standard_normal((40, 2)), columns=["f0", "f1"])
+    plain = plain.assign(participant_id=[f"sub-{n:02d}" for n in range(40)], label=label)
+    tests = [(np.arange(40) % 10) // 2 % 2 == k for k in (0, 1)]
+    folds = [plain.assign(fold=k + 1, role=np.where(tests[k], "test", "train")) for k in (0, 1)]
+    table = spoil(pd.concat(folds))
+    scores = build_scoreboard(cross_validate(table, tmp_path, network=False)[0], table)
+    chance = scores["probes"]["age"] if "probe_age_1" in table else scores
+    assert 0.3 < chance["auc"] < 0.7

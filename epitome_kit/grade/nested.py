@@ -175,7 +175,7 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
 def use_all_features(
     x: np.ndarray, y: np.ndarray, settings: Settings, groups: np.ndarray | None = None
 ) -> Hyperparameters:
-    """Take all features that have a value, in the same inner folds as a selection.
+    """Take all features that have a value (all, if none has one), in the same inner folds as a selection.
 
     Parameters
     ----------
@@ -187,7 +187,8 @@ def use_all_features(
     Hyperparameters
         Without numbers of features.
     """
-    everything = [np.flatnonzero(np.isfinite(x).any(axis=0))]
+    known = np.isfinite(x).any(axis=0)
+    everything = [np.flatnonzero(known if known.any() else ~known)]  # a model needs a column, if only of missing values
     inner = [(*masks, everything) for masks in _inner_folds(y, settings.seed, groups)]
     return Hyperparameters([], everything, inner)
 
@@ -327,7 +328,8 @@ def _select(x: np.ndarray, y: np.ndarray, number: int, seed: int) -> list[np.nda
     imputed = _IMPUTER.fit_transform(x)
     selectors = [FeatureSelector(keep=number, method=method, random_state=seed) for method in METHODS]
     orders = [selector.fit(imputed, y).order_ for selector in selectors]
-    return [order if len(order) else orders[0][:1] for order in orders]  # the strongest where none is stable
+    strongest = orders[0][:1] if len(orders[0]) else np.zeros(1, int)  # the first column if all are constant
+    return [order if len(order) else strongest for order in orders]  # the strongest where none is stable
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
