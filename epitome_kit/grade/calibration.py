@@ -49,8 +49,8 @@ def score_calibration(labels: ArrayLike, probabilities: ArrayLike, *, groups: Ar
     function and Student's t; with groups they are wider by the standard error of a
     jackknife over groups, relative to that for independent rows. That of calibration in
     the large is always scaled by a jackknife, over rows if there are no groups, as a slope
-    that is not 1 would make it too narrow. With several
-    repeats, estimates and limits are means over the repeats.
+    that is not 1 would make it too narrow. With several repeats, estimates and limits are
+    means over the repeats.
 
     The predictions are held fixed: the intervals count how labels vary for
     predictions such as these, not how predictions would vary if the model were

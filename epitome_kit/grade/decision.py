@@ -85,9 +85,8 @@ def net_benefit(
     """
     labels, probabilities = np.asarray(labels, int), np.atleast_2d(np.asarray(probabilities, float))
     thresholds = np.asarray(thresholds, float)
-    if not ((thresholds > 0) & (thresholds < 1)).all():
-        wrong = thresholds[~((thresholds > 0) & (thresholds < 1))][0]
-        raise ParameterError("net_benefit", "thresholds between 0 and 1", f"{wrong:g}", "use 0.05 to 0.95")
+    if (wrong := thresholds[~((thresholds > 0) & (thresholds < 1))]).size:
+        raise ParameterError("net_benefit", "thresholds between 0 and 1", f"{wrong.flat[0]:g}", "use 0.05 to 0.95")
     units = units_of(labels, None if groups is None else np.asarray(groups))
     return pd.DataFrame([_at(float(each), labels, probabilities, units, design_effect) for each in thresholds])
 

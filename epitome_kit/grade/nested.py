@@ -127,9 +127,9 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
     dict
         ``predictions``: DataFrame with one row per model and test subject, columns
         ``model``, ``participant_id``, ``repeat``, ``fold``, ``label``,
-        ``probability``, ``calibrated``. ``selects``, as in the settings. ``selected``: for each selection its
-        ``method``, ``number`` and names of ``features``. With baselines, the primary model
-        is trained both on all features and on selected ones.
+        ``probability``, ``calibrated``. ``selects``, as in the settings. ``selected``:
+        for each selection its ``method``, ``number`` and names of ``features``. With
+        baselines, the primary model is trained both on all features and on selected ones.
 
     Raises
     ------
@@ -143,11 +143,12 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
         require_disjoint(groups, test[GROUP], where=f"fold {rows.fold.iloc[0]}", what="group")
     columns = feature_columns(rows)
     x, y, x_test = train[columns].to_numpy(np.float32), train.label.to_numpy(int), test[columns].to_numpy(np.float32)
-    chosen, other = _choose_features(x, y, settings, groups), None
+    selected = chosen = _choose_features(x, y, settings, groups)
     results = {settings.primary: _predict(primary_model(settings), x, y, x_test, chosen, known=chosen.probabilities)}
     if settings.baselines:
         reverse = settings._replace(selects=not settings.selects, features=max(settings.features, len(columns)))
         other = _choose_features(x, y, reverse, groups)
+        selected = chosen if settings.selects else other
         results[SELECTED if reverse.selects else ALL] = _predict(
             primary_model(reverse), x, y, x_test, other, known=other.probabilities
         )
@@ -159,15 +160,13 @@ def grade_fold(rows: pd.DataFrame, settings: Settings) -> Json:
             results[name] = _predict(make_baseline("logistic"), values, y, test_values, together)
     subjects = test[["participant_id", *([GROUP] if GROUP in test else []), "repeat", "fold", "label"]]
     parts = [subjects.assign(model=name, probability=p, calibrated=c) for name, (p, c) in results.items()]
-    selected = chosen if settings.selects or other is None else other
+    pairs = list(product(selected.numbers, METHODS))  # none without selection
     return {
         "predictions": pd.concat(parts, ignore_index=True),
         "selects": settings.selects,
         "selected": [
-            {"method": method, "number": number, "features": np.array(columns)[columns_selected].tolist()}
-            for (number, method), columns_selected in zip(
-                product(selected.numbers, METHODS), selected.selections, strict=bool(selected.numbers)
-            )
+            {"method": method, "number": number, "features": np.array(columns)[part].tolist()}
+            for (number, method), part in zip(pairs, selected.selections[: len(pairs)], strict=True)
         ],
     }
 
@@ -277,7 +276,7 @@ def primary_model(settings: Settings) -> ClassifierMixin:
     """Return the primary model; a network is cached, as building it takes longer than training."""
     if not settings.network:
         return make_baseline(BASELINE, settings.seed)
-    return _cached_network(settings._replace(baselines=True))
+    return _cached_network(settings._replace(baselines=True, selects=True))  # which do not change the network
 
 
 def _new_network(settings: Settings) -> "Grader":

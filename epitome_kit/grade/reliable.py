@@ -16,7 +16,9 @@ FEWEST = 10
 """Number of features that are always offered: the most reliable ones."""
 
 
-def offer_reliable(table: pd.DataFrame, reliability: pd.DataFrame, least_icc: float | None = LEAST_ICC) -> pd.DataFrame:
+def offer_reliable(
+    table: pd.DataFrame, reliability: pd.DataFrame | None, least_icc: float | None = LEAST_ICC
+) -> pd.DataFrame:
     """Remove the values of unreliable features from the rows of each fold, before it is graded.
 
     A feature without any value in a fold is constant once missing values are imputed, so

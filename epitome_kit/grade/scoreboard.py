@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike
 from epitome_kit.files import Json
 from epitome_kit.grade.baselines import BASELINES
 from epitome_kit.grade.calibration import score_calibration
-from epitome_kit.grade.compare import Predictions, compare
+from epitome_kit.grade.compare import Predictions, compare, gather_predictions
 from epitome_kit.grade.decision import summarise_decision
 from epitome_kit.grade.nested import ALL, NUMBERS, SELECTED
 from epitome_kit.grade.permutation import Permutations
 from epitome_kit.grade.reliable import count_offered
 from epitome_kit.grade.scores import score
 from epitome_kit.grade.select import METHODS
-from epitome_kit.learn.probes import GROUP, feature_columns, probe_columns
+from epitome_kit.learn.probes import feature_columns, probe_columns
 
 
 def build_scoreboard(
@@ -118,10 +118,8 @@ def _predictions(results: Sequence[Json]) -> dict[str, tuple[Predictions, np.nda
     found = {}
     rows = pd.concat([result["predictions"] for result in results])
     for name, part in rows.groupby("model", sort=False):
-        wide = part.pivot(index="participant_id", columns="repeat")
-        groups = wide[GROUP].iloc[:, 0].to_numpy() if GROUP in part else None
-        raw = Predictions(wide["label"].iloc[:, 0].to_numpy(int), wide["probability"].to_numpy().T, groups)
-        found[str(name)] = raw, wide["calibrated"].to_numpy().T
+        _, raw, calibrated = gather_predictions(part)
+        found[str(name)] = raw, calibrated
     return found
 
 

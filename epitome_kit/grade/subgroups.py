@@ -9,9 +9,9 @@ from scipy.stats import f as fisher
 from epitome_kit.cohort import Cohort
 from epitome_kit.files import Json, PathLike, read_json, read_tsv, write_tsv
 from epitome_kit.grade.calibration import score_calibration
+from epitome_kit.grade.compare import gather_predictions
 from epitome_kit.grade.differences import holm
 from epitome_kit.grade.scores import estimates, score, units_of, variance
-from epitome_kit.learn.probes import GROUP
 from epitome_kit.lock import locks
 from epitome_kit.vocabulary import institutions
 from epitome_kit.workspace import Workspace
@@ -78,17 +78,15 @@ def score_subgroups(
     >>> score_subgroups(predictions, sex)[["group", "n", "note"]].values.tolist()
     [['F', 35, ''], ['M', 5, 'not scored: fewer than 5 of a class']]
     """
-    wide = predictions.pivot(index="participant_id", columns="repeat")
-    labels = wide["label"].iloc[:, 0].astype(int)
-    raw, calibrated = (wide[name].to_numpy().T for name in ("probability", "calibrated"))
-    units = units_of(labels.to_numpy(), wide[GROUP].iloc[:, 0].to_numpy() if GROUP in predictions else None)
+    subjects, (labels, raw, groups), calibrated = gather_predictions(predictions)
+    units = units_of(labels, groups)
     rows, p = list[Json](), dict[str, float]()
     for name in variables:
-        parts, aucs = halves(variables[name].reindex(labels.index)), list[tuple[float, float, int]]()
+        parts, aucs = halves(variables[name].reindex(subjects)), list[tuple[float, float, int]]()
         for part in parts.cat.categories:
             members = (parts == part).to_numpy()
-            data = labels[members].to_numpy(), raw[:, members], calibrated[:, members], units[members]
-            row, auc = _score(*data, design_effects or {}, grouped=GROUP in predictions)
+            data = labels[members], raw[:, members], calibrated[:, members], units[members]
+            row, auc = _score(*data, design_effects or {}, grouped=groups is not None)
             rows.append({"variable": name, "group": str(part), **row})
             aucs += auc
         p[name] = difference_p(*zip(*aucs, strict=True)) if len(aucs) > 1 else np.nan

@@ -100,7 +100,8 @@ def learn_features(
     out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
     labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "labels": labels.to_dict()}
-    settings |= {} if pretrained else {"pretrained": False}
+    if not pretrained:  # else as in earlier records, which stay valid
+        settings["pretrained"] = False
     products = [Workspace(out).features, Workspace(out).cnn, *_parts(out, folds)]
     record = Record(Workspace(out).cnn_folds / "settings.json", settings, checksums(*records), products)
     if record.valid():
