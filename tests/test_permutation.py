@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from epitome_kit.grade.compare import Predictions, compare
-from epitome_kit.grade.permutation import permute, permute_table, smallest_detectable_auc
+from epitome_kit.grade.permutation import describe_pipeline, permute, permute_table, smallest_detectable_auc
 from epitome_kit.grade.splits import make_repeated_folds, permute_labels
 from epitome_kit.teach.interval_coverage import Cell, draw_cohort, learn_ridge, make_folds, run_cohort, summarise
 
@@ -85,6 +85,22 @@ def test_differences_are_paired_and_adjusted():
     assert found["weak"]["difference_ci95"][0] > 0.3 and found["weak"]["p_holm"] == 2 * found["weak"]["p"]
     wider = compare(primary, {"same": Predictions(labels, same[None])}, design_effect=4.0)["same"]["difference_ci95"]
     assert np.diff(wider)[0] == pytest.approx(2 * (high - low))
+
+
+def test_repeats_do_not_narrow_the_interval_of_a_difference():
+    rng, labels = np.random.default_rng(1), np.arange(80) % 2
+    one, other = (0.5 + 0.1 * labels + 0.2 * rng.standard_normal((4, 80)) for _ in range(2))
+
+    def width(chosen):
+        found = compare(Predictions(labels, one[chosen]), {"other": Predictions(labels, other[chosen])})
+        return np.ptp(found["other"]["difference_ci95"])
+
+    singly = [width([repeat]) for repeat in range(4)]
+    assert width([0, 1, 2, 3]) == pytest.approx(np.sqrt(np.mean(np.square(singly))))
+
+
+def test_the_pipeline_is_named_by_what_it_takes():
+    assert "the 20 strongest" in describe_pipeline(21) and "all 20 features" in describe_pipeline(20)
 
 
 @pytest.mark.slow
