@@ -2,14 +2,16 @@
 
 import re
 
+import pandas as pd
 import pytest
 from made_workspace import make_workspace
 
 from epitome_kit.errors import ParameterError
-from epitome_kit.files import read_json, write_json
+from epitome_kit.files import read_json, write_json, write_tsv
 from epitome_kit.report.checklists import CHECKLISTS, STATES, fill_in_checklists, read_items, write_checklists
 from epitome_kit.report.metadata import gather
 from epitome_kit.report.statements import state_facts
+from epitome_kit.workspace import Workspace
 
 LETTERS = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef", 20: "abc", 23: "ab", 27: "abc"}
 
@@ -134,3 +136,12 @@ def test_newer_scores_answer_more(filled, tmp_path):
 def test_a_folder_of_neither_kind_is_refused(tmp_path):
     with pytest.raises(ParameterError, match="without parameters.json and scores.json"):
         write_checklists(tmp_path)
+
+
+def test_features_that_were_measured_again_are_no_item_that_was_not_done(tmp_path, filled):
+    assert answers(filled, "metrics")["14"]["state"] == "not done"
+    workspace = make_workspace(tmp_path)
+    icc = pd.DataFrame({"fold": [1, 1, 2, 2], "feature": ["a", "b"] * 2, "icc": [0.9, 0.5, 0.8, 0.9]})
+    write_tsv(Workspace(workspace).reliability, icc)
+    item = {each["item"]: each for each in fill_in_checklists(workspace)["metrics"]["items"]}["14"]
+    assert item["state"] == "filled in" and "1 of 2 features" in item["answer"]

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from epitome_kit.grade.calibration import score_calibration
 from epitome_kit.report.metadata import gather
-from epitome_kit.report.statements import limits, score_rows, state_facts
+from epitome_kit.report.statements import describe_selection, limits, score_rows, state_facts
 
 SCORES = {
     "n": 200,
@@ -135,3 +135,11 @@ def test_of_a_run_that_has_only_begun_no_fact_claims_a_result(tmp_path):
     told = {name for name, text in said.items() if text and not text.startswith(("Not done", "Does not apply"))}
     assert told == {"task", "intended", "outcome", "tabular", "guideline"}
     assert values["rows"] == [] and values["limits"] == []
+
+
+def test_which_features_the_model_takes_is_said():
+    numbers, features = [10, 20, 40, 80], {"offered": 12}
+    (every,) = describe_selection({"selection": {"used": False, "numbers": numbers}, "features": features})
+    (some,) = describe_selection({"selection": {"used": True, "numbers": numbers}, "features": {"offered": 90}})
+    assert "All 12" in every and "80" in every and "90" in some and "all features" in some
+    assert describe_selection({"selection": {"numbers": numbers}, "features": features}) == []

@@ -21,6 +21,7 @@ from epitome_kit.errors import EpitomeError, ParameterError
 from epitome_kit.files import Json, PathLike, read_json, read_tsv, write_json
 from epitome_kit.grade.single_case import grade_head, grading_files, has_graded
 from epitome_kit.images import ImageLike
+from epitome_kit.preprocess.derivative import quality_records
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.preprocess.subject import describe_steps
 from epitome_kit.report.flow import CLASSES
@@ -228,7 +229,7 @@ def _grade(subject: Subject, files: Preprocessed, out: Path, workspace: PathLike
 
 def _spacing_mm(workspace: PathLike) -> float:
     """Return the voxel size of the grid of a workspace."""
-    record = next(Path(workspace).glob("preprocessed/sub-*/anat/[!.]*_desc-preproc_quality.json"), None)
+    record = next(iter(quality_records(Workspace(Path(workspace)).preprocessed)), None)
     return float(read_json(record)["settings"]["spacing_mm"]) if record else SPACING_MM
 
 

@@ -24,7 +24,12 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
     as_json : bool
         Print JSON instead of a table.
     """
-    from epitome_kit.report.statements import describe_calibration, describe_columns, describe_uncertainty
+    from epitome_kit.report.statements import (
+        describe_calibration,
+        describe_columns,
+        describe_selection,
+        describe_uncertainty,
+    )
     from epitome_kit.report.subgroups import HEADER, subgroup_rows
     from epitome_kit.workspace import Workspace, table
 
@@ -46,7 +51,8 @@ def show_grading(scores: "Json", folder: Path, as_json: bool) -> None:
     noted = [f"{len(source[name])} {what}" for what, name in left_out.items() if source[name]]
     say(f"Positive: {scores['positive']}", err=as_json)
     say(f"n = {scores['n']} ({counts}){'; left out: ' if noted else ''}{', '.join(noted)}", err=as_json)
-    for text in (*describe_uncertainty(scores), *describe_calibration(scores), *describe_columns(source)):
+    described = (describe_selection, describe_uncertainty, describe_calibration)
+    for text in (*(line for describe in described for line in describe(scores)), *describe_columns(source)):
         say(text, err=as_json)
     if records and not as_json:
         show(None, False, subgroup_rows(subgroups), header=HEADER)

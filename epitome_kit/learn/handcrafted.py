@@ -24,6 +24,7 @@ from epitome_kit.learn.explain import tumour_maps
 from epitome_kit.learn.train import fold_model_path
 from epitome_kit.lock import locks
 from epitome_kit.parallel import for_each
+from epitome_kit.preprocess.derivative import quality_records
 from epitome_kit.preprocess.pipeline import Preprocessed
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.shapes import ellipsoid_axes, mesh_volume
@@ -80,8 +81,7 @@ def handcrafted_features(cohort: Cohort, preprocessed: PathLike, out: PathLike) 
         )
     rows = read_tsv(Workspace(out).features)[_ROWS]
     networks = {fold: fold_model_path(out, fold - 1) for fold in sorted(rows["fold"].unique())}
-    records = sorted(preprocessed.glob("sub-*/anat/[!.]*_quality.json"))
-    inputs = checksums(Workspace(out).features, *networks.values(), *records)
+    inputs = checksums(Workspace(out).features, *networks.values(), *quality_records(preprocessed))
     settings = {"unit of sizes": "brain"}  # earlier versions: mm of the template
     record = Record(Workspace(out).cnn_folds / "handcrafted.json", settings, inputs, [Workspace(out).handcrafted])
     if record.valid():

@@ -20,6 +20,7 @@ from epitome_kit.learn.probes import feature_columns
 from epitome_kit.learn.train import fold_model_path
 from epitome_kit.lock import locks
 from epitome_kit.parallel import step_bar
+from epitome_kit.preprocess.derivative import quality_records
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.workspace import Workspace
 
@@ -78,8 +79,9 @@ def feature_reliability(
     out, preprocessed = Path(out), Path(preprocessed)
     rows = handcrafted_features(cohort, preprocessed, out)
     networks = {fold: fold_model_path(out, fold - 1) for fold in sorted(rows["fold"].unique())}
-    quality = sorted(preprocessed.glob("sub-*/anat/[!.]*_quality.json"))
-    inputs = checksums(Workspace(out).features, Workspace(out).handcrafted, *networks.values(), *quality)
+    inputs = checksums(
+        Workspace(out).features, Workspace(out).handcrafted, *networks.values(), *quality_records(preprocessed)
+    )
     tables = [Workspace(out).cnn_folds / f"session-{number + 1}.tsv" for number in range(sessions)]
     records = [Record(path.with_suffix(".json"), {"seed": [seed, n]}, inputs, [path]) for n, path in enumerate(tables)]
     if missing := [number for number, record in enumerate(records) if not record.valid()]:

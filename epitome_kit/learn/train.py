@@ -15,6 +15,7 @@ from epitome_kit.learn.cnn import feature_names
 from epitome_kit.learn.fit import Trainer, best_epoch
 from epitome_kit.lock import locks
 from epitome_kit.parallel import step_bar
+from epitome_kit.preprocess.derivative import quality_records
 from epitome_kit.resume import Record, checksums, report_again
 from epitome_kit.workspace import Workspace
 
@@ -97,7 +98,7 @@ def learn_features(
     >>> features.groupby("role").size().to_dict()  # doctest: +SKIP
     {'test': 10, 'train': 10}
     """
-    out, records = Path(out), sorted(Path(preprocessed).glob("sub-*/anat/[!.]*_quality.json"))
+    out, records = Path(out), quality_records(preprocessed)
     labels = cohort.labels(target)
     settings = {"target": target, "folds": folds, "epochs": epochs, "seed": seed, "labels": labels.to_dict()}
     if not pretrained:  # else as in earlier records, which stay valid

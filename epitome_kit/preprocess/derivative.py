@@ -8,7 +8,7 @@ from pathlib import Path
 from epitome_kit import __version__
 from epitome_kit.cohort import BIDS_VERSION, Cohort
 from epitome_kit.contrast_table import CONTRASTS
-from epitome_kit.files import Json, write_json, write_text, write_tsv
+from epitome_kit.files import Json, PathLike, write_json, write_text, write_tsv
 from epitome_kit.io.geometry import SPACE
 from epitome_kit.resume import read_record, require_intact
 from epitome_kit.workspace import EXCLUDED_TABLE, QUALITY_TABLE
@@ -21,6 +21,22 @@ _BEYOND_BIDS = (
     *("*.html", QUALITY_TABLE, EXCLUDED_TABLE, "figures"),
     *("*_quality.json", "*_timing.json", "*_biasfield*", "*_xfm.*"),
 )
+
+
+def quality_records(folder: PathLike) -> list[Path]:
+    """List the records of all subjects that were preprocessed.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the derivative.
+
+    Returns
+    -------
+    list of Path
+        Sorted; their checksums change with the scans of a subject.
+    """
+    return sorted(Path(folder).glob("sub-*/anat/[!.]*_quality.json"))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from epitome_kit.cohort import Cohort
 from epitome_kit.errors import ParameterError
 from epitome_kit.extras import needs
 from epitome_kit.files import Json, PathLike, read_json
+from epitome_kit.grade.reliable import LEAST_ICC
 from epitome_kit.io.model_files import bad_model, read_config
+from epitome_kit.preprocess.derivative import quality_records
 from epitome_kit.report.flow import class_names, count_flow
 from epitome_kit.report.subgroups import subgroup_rows
 from epitome_kit.report.summary import build_summary, open_run_cohort
@@ -61,6 +63,7 @@ def gather(folder: PathLike, *, provenance: Json | None = None) -> Json:
         "counts": dict(zip(names, (scores.get("class_counts") or {}).values(), strict=False)),
         "predictions": _describe_predictions(table(run.predictions)),
         "subgroups": subgroup_rows(table(run.subgroups)),
+        "reliability": _reliability(table(run.reliability)),
         "selected": table(run.selected).iloc[:, :2].values.tolist(),
         "models": {name: _describe_model(folder / name) for name in MODELS if (folder / name).is_file()},
         "training": _training(run.cnn_folds / "settings.json"),
@@ -141,8 +144,16 @@ def _describe_layers(layers: list[Json]) -> Json:
 
 def _preprocessing(folder: Path) -> Json:
     """Read the settings of preprocessing; empty if nothing was preprocessed."""
-    record = next(iter(sorted(folder.glob("sub-*/anat/[!.]*_quality.json"))), None)
+    record = next(iter(quality_records(folder)), None)
     return read_json(record, missing={}).get("settings", {}) if record else {}
+
+
+def _reliability(icc: pd.DataFrame) -> Json:
+    """Count the features that a second scan leaves as they are; empty if that was not measured."""
+    if not len(icc):
+        return {}
+    medians = icc.groupby("feature").icc.median()
+    return {"features": len(medians), "reliable": int((medians >= LEAST_ICC).sum()), "least": LEAST_ICC}
 
 
 def _training(record: Path) -> Json:

@@ -170,6 +170,34 @@ def describe_calibration(scores: Json) -> list[str]:
     return [f"{stated}. The intervals hold the predictions fixed"] if parts else []
 
 
+def describe_selection(scores: Json) -> list[str]:
+    """Describe which features the model takes, and why.
+
+    Parameters
+    ----------
+    scores : dict
+        As in ``scores.json``.
+
+    Returns
+    -------
+    list of str
+        One line; none in scores of earlier versions.
+    """
+    selection, features = scores.get("selection") or {}, scores.get("features") or {}
+    if "used" not in selection:
+        return []
+    most = max(selection["numbers"])
+    if selection["used"]:
+        return [
+            f"Features are selected in each fold, on its training subjects only, as more than {most} are offered "
+            f"({features['offered']}); the row 'all features' is the same model without selection"
+        ]
+    return [
+        f"All {features['offered']} features are used, as no more than {most} are offered; the row 'selected features' "
+        "is the same model with selection in each fold"
+    ]
+
+
 def describe_columns(source: Json) -> list[str]:
     """Describe how the columns of a graded table were used, and which leaks were allowed.
 

@@ -9,6 +9,7 @@ import pandas as pd
 from epitome_kit.errors import ParameterError
 from epitome_kit.files import Json, PathLike, text_digest, write_tsv
 from epitome_kit.lock import folder_lock
+from epitome_kit.preprocess.derivative import quality_records
 from epitome_kit.report.run_page import write_report
 from epitome_kit.report.summary import build_summary
 from epitome_kit.resume import read_record
@@ -129,8 +130,7 @@ def _describe(workspace: Path) -> dict[str, Json]:
     summary = read_record(Workspace(workspace).summary) or build_summary(workspace)
     executed = executed_notebooks(workspace)
     sources = {each["name"]: _notebook_checksum(each["path"]) for each in executed}
-    records = sorted(workspace.glob("preprocessed/sub-*/anat/[!.]*_quality.json"))
-    scans = {path.name.split("_")[0]: path for path in records}
+    scans = {path.name.split("_")[0]: path for path in quality_records(Workspace(workspace).preprocessed)}
     return {
         "parameters": {name: value for name, value in run_parameters(workspace).items() if name != "out"},
         "versions": {**provenance.get("versions", {}), "git commit": provenance.get("git_commit")},
