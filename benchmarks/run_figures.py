@@ -3,22 +3,25 @@
     python benchmarks/run_figures.py runs/latest "make run"
 
 Writes them to benchmarks/run_figures.tsv, in place of those of the same command. Intervals
-of means and medians over subjects are by the bootstrap (BCa, 9,999 draws); those of
-scores are the ones of ``scores.json``.
+of means and medians over subjects are by the bootstrap; those of scores are the ones of
+``scores.json``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import typer
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import bootstrap
 
 from epitome_kit.confidence import SCORE_LEVEL
 from epitome_kit.files import Json, read_json, read_tsv, write_tsv
+from epitome_kit.metrics import mean_ci95
 from epitome_kit.report.summary import open_run_cohort
+from epitome_kit.tumour.coverage import interval_ratio
+from epitome_kit.tumour.summary import coverage_of_parts
 from epitome_kit.workspace import QUALITY_TABLE, Workspace
 
 RESULT = Path(__file__).with_suffix(".tsv")
@@ -45,7 +48,7 @@ def figures(workspace: Workspace) -> Iterator[Row]:
     """Yield the figures that a run, or a graded table, has."""
     quality = _table(workspace.preprocessed / QUALITY_TABLE)
     for column in ("brain_mask_dice", "bias_residual_sd", "registration_error_mm"):
-        yield from _statistic(quality, column, np.mean, "mean")
+        yield from _statistic(quality, column, "mean")
     yield from _beyond_affine(workspace)
     yield from _tumours(_table(workspace.tumours))
     if workspace.scores.is_file():
@@ -60,14 +63,13 @@ def _tumours(tumours: pd.DataFrame) -> Iterator[Row]:
     if not len(tumours):
         return
     tumours["volume_error_pct"] = tumours.volume_error_pct.abs()
-    tumours["volume_high_over_low"] = tumours.volume_high_voxels / tumours.volume_low_voxels
-    yield from _statistic(tumours, "dice", np.mean, "mean")
-    yield from _statistic(tumours, "dice_classical", np.mean, "mean")
-    yield from _statistic(tumours, "volume_error_pct", np.median, "median")
-    yield from _statistic(tumours, "volume_high_over_low", np.median, "median")
-    if "covered" in tumours and (known := tumours.covered.dropna().astype(bool)).size:
-        held = binomtest(int(known.sum()), len(known)).proportion_ci(SCORE_LEVEL)
-        yield "volume intervals that hold the volume", known.mean(), held.low, held.high, len(known)
+    tumours["volume_high_over_low"] = interval_ratio(tumours)
+    yield from _statistic(tumours, "dice", "mean")
+    yield from _statistic(tumours, "dice_classical", "mean")
+    yield from _statistic(tumours, "volume_error_pct", "median")
+    yield from _statistic(tumours, "volume_high_over_low", "median")
+    for _, row in coverage_of_parts(tumours)[:1].dropna().iterrows():  # of all subjects
+        yield "volume intervals that hold the volume", row.coverage, row.coverage_low, row.coverage_high, row.n
 
 
 def _beyond_affine(workspace: Workspace) -> Iterator[Row]:
@@ -77,14 +79,19 @@ def _beyond_affine(workspace: Workspace) -> Iterator[Row]:
     cohort = open_run_cohort(workspace.folder, read_json(workspace.parameters))
     if cohort is not None and cohort.simulated:
         latents = read_tsv(cohort.root / "derivatives" / "truth" / "latents.tsv")
-        yield from _statistic(latents, "beyond_affine_mm", np.mean, "mean")
+        yield from _statistic(latents, "beyond_affine_mm", "mean")
 
 
-def _statistic(table: pd.DataFrame, column: str, of: Callable[..., float], name: str) -> Iterator[Row]:
+def _statistic(table: pd.DataFrame, column: str, name: Literal["mean", "median"]) -> Iterator[Row]:
     values = pd.to_numeric(table[column], errors="coerce").dropna().to_numpy() if column in table else np.empty(0)
     if len(values) > 2:
-        found = bootstrap([values], of, confidence_level=SCORE_LEVEL, rng=np.random.default_rng(0))
-        yield f"{column}, {name}", float(of(values)), *map(float, found.confidence_interval), len(values)
+        interval = mean_ci95(values) if name == "mean" else _median_ci95(values)
+        yield f"{column}, {name}", float(getattr(np, name)(values)), *interval, len(values)
+
+
+def _median_ci95(values: np.ndarray) -> tuple[float, float]:
+    found = bootstrap([values], np.median, confidence_level=SCORE_LEVEL, rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def _scores(scores: Json) -> Iterator[Row]:

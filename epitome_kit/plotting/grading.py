@@ -10,7 +10,17 @@ from epitome_kit.confidence import interval_label
 from epitome_kit.files import Json, PathLike, read_json, read_tsv
 from epitome_kit.grade.nested import ALL, SELECTED
 from epitome_kit.plotting.scores import ORACLE
-from epitome_kit.plotting.style import BLUE, GREEN, GREY, ORANGE, DescribedFigure, in_house_style, new_figure
+from epitome_kit.plotting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    DescribedFigure,
+    draw_estimate,
+    draw_row_text,
+    in_house_style,
+    new_figure,
+)
 from epitome_kit.workspace import Workspace
 
 _NAMES = {
@@ -123,7 +133,7 @@ def _draw_baselines(axes: Axes, rows: dict[str, Json], scores: Json) -> None:
         axes.plot(row["auc"], place, "o", color=colour, ms=7)
         low, high = row["auc_ci95"]
         text = f"{row['auc']:.3f}  ({low:.2f} to {high:.2f})"
-        axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
+        draw_row_text(axes, place, text)
     axes.axvline(0.5, color=GREY, ls="--", lw=1)
     if scores.get("oracle_auc"):
         axes.axvline(scores["oracle_auc"], color=ORANGE, ls="-.", lw=1.6)
@@ -142,12 +152,8 @@ def _draw_scores(axes: Axes, scores: Json) -> None:
         {name: scores["baselines"]["majority"][name] for name in (*_SCORES, "brier")} if "baselines" in scores else {}
     )
     for place, name in enumerate((*_SCORES, "brier")):
-        low, high = scores[f"{name}_ci95"]
-        axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")
-        axes.plot(scores[name], place, "o", color=BLUE, ms=7)
+        draw_estimate(axes, place, scores[name], scores[f"{name}_ci95"], BLUE)
         axes.plot(majority.get(name, np.nan), place, "|", color=GREY, ms=16, mew=2.2)
-        text = f"{scores[name]:.2f}  ({low:.2f} to {high:.2f})"
-        axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
     axes.set_yticks(range(5), [*(name.replace("_", " ") for name in _SCORES), "Brier (lower is better)"])
     axes.set(ylim=(4.6, -0.6), xlim=(-0.01, 1.01), xlabel="grey: majority class")
     axes.grid(axis="x")

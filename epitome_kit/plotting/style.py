@@ -8,6 +8,7 @@ from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -189,6 +190,38 @@ def in_house_style(draw: Callable[_P, _R]) -> Callable[_P, _R]:
             return draw(*args, **kwargs)
 
     return styled
+
+
+def draw_estimate(axes: Axes, place: float, value: float, interval: Sequence[float], colour: str) -> None:
+    """Draw one row of a chart: a point, its interval as a line, and both as text on the right.
+
+    Parameters
+    ----------
+    axes : Axes
+    place : float
+        Position on the vertical axis.
+    value : float
+    interval : (float, float)
+        Lower and upper limit.
+    colour : str
+    """
+    low, high = interval
+    axes.plot([low, high], [place, place], color=colour, lw=2.4, solid_capstyle="butt")
+    axes.plot(value, place, "o", color=colour, ms=7)
+    draw_row_text(axes, place, f"{value:.2f}  ({low:.2f} to {high:.2f})")
+
+
+def draw_row_text(axes: Axes, place: float, text: str) -> None:
+    """Write a text to the right of one row of a chart.
+
+    Parameters
+    ----------
+    axes : Axes
+    place : float
+        Position on the vertical axis.
+    text : str
+    """
+    axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
 
 
 def new_figure(

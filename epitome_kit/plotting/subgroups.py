@@ -5,7 +5,15 @@ from matplotlib.axes import Axes
 
 from epitome_kit.confidence import interval_label
 from epitome_kit.files import Json
-from epitome_kit.plotting.style import BLUE, GREY, DescribedFigure, in_house_style, new_figure
+from epitome_kit.plotting.style import (
+    BLUE,
+    GREY,
+    DescribedFigure,
+    draw_estimate,
+    draw_row_text,
+    in_house_style,
+    new_figure,
+)
 
 _MEASURES = {"auc": "AUC", "in_the_large": "calibration in the large (log odds)"}
 
@@ -49,11 +57,9 @@ def _draw(axes: Axes, subgroups: pd.DataFrame, name: str) -> None:
     """Draw one measure of every subgroup; those that are not scored are named so."""
     for place, row in enumerate(subgroups.to_dict("records")):
         value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-        known = pd.notna(value)
-        if known:
-            axes.plot([low, high], [place, place], color=BLUE, lw=2.4, solid_capstyle="butt")
-            axes.plot(value, place, "o", color=BLUE, ms=7)
-        text = f"{value:.2f}  ({low:.2f} to {high:.2f})" if known else "too few, not scored"
-        axes.text(1.02, place, text, va="center", transform=axes.get_yaxis_transform(), size=9.5)
+        if pd.notna(value):
+            draw_estimate(axes, place, value, (low, high), BLUE)
+        else:
+            draw_row_text(axes, place, "too few, not scored")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
