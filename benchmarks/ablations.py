@@ -66,7 +66,7 @@ def describe(aucs: pd.DataFrame) -> str:
         "phantoms, out of fold, ± its standard error over cohorts, and the difference to the first row, paired by "
         "cohort. Development data: cohorts of the same simulator as the one that the networks learned from.",
         "",
-        "| trained on | AUC | less than the first row by |",
+        "| trained on | AUC | AUC of the first row less this |",
         "|---|---:|---:|",
     ]
     for name, values in aucs.items():
