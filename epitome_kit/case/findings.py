@@ -108,6 +108,7 @@ def size_lines(size: Json) -> list[str]:
         return lines
     return [
         *lines,
-        f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm ({RANO_CRITERIA})",
+        f"RANO {measured['rano_long_mm']:.0f} x {measured['rano_perpendicular_mm']:.0f} mm",
+        f"  {RANO_CRITERIA}",
         f"measurable by RANO: {'yes' if measured['measurable'] else 'no'}",
     ]

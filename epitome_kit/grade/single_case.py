@@ -50,12 +50,12 @@ def grade_head(files: Preprocessed, workspace: PathLike) -> Json:
         ``probability`` (calibrated) and ``probability_uncalibrated`` of the class
         ``positive`` of ``target``; ``n``, ``class_counts``, ``auc``, ``auc_ci95``,
         ``majority_accuracy``, ``brier`` and ``oracle_auc`` of the model, out of
-        fold; ``trained_on``, the number of training subjects; ``near`` and
-        ``near_positive``, the number of subjects with the most similar probability,
-        and how many of them were of the positive class; ``contrasts`` of the model
-        and ``missing`` ones; the number of ``features``, of those ``outside`` the
-        range, ``outside_usual`` (the maximum of the held-out subjects), and
-        ``unusual``.
+        fold; ``selects``, whether it takes selected features; ``trained_on``, the
+        number of training subjects; ``near`` and ``near_positive``, the number of
+        subjects with the most similar probability, and how many of them were of the
+        positive class; ``contrasts`` of the model and ``missing`` ones; the number of
+        ``features``, of those ``outside`` the range, ``outside_usual`` (the maximum of
+        the held-out subjects), and ``unusual``.
 
     Raises
     ------
@@ -107,6 +107,7 @@ def grade_head(files: Preprocessed, workspace: PathLike) -> Json:
         "probability": probability,
         "probability_uncalibrated": raw,
         **{name: scores.get(name) for name in context},
+        "selects": (scores.get("selection") or {}).get("used", True),
         "trained_on": int((table.role == "train").sum()),
         **near,
         "contrasts": list(contrasts),

@@ -8,6 +8,7 @@ from jinja2.environment import TemplateModule
 from epitome_kit.confidence import interval_label
 from epitome_kit.escaping import markdown
 from epitome_kit.files import Json
+from epitome_kit.grade.nested import ALL, SELECTED
 from epitome_kit.report.subgroups import HEADER
 from epitome_kit.workspace import Workspace
 
@@ -23,6 +24,8 @@ WORDING = {
     "logistic": "logistic regression",
     "random_forest": "random forest",
     "perceptron": "multilayer perceptron",
+    ALL: "the same model on all features",
+    SELECTED: "the same model on selected features",
 }
 """Plain names for identifiers in the files."""
 
@@ -183,19 +186,17 @@ def describe_selection(scores: Json) -> list[str]:
     list of str
         One line; none in scores of earlier versions.
     """
-    selection, features = scores.get("selection") or {}, scores.get("features") or {}
+    selection = scores.get("selection") or {}
     if "used" not in selection:
         return []
-    most = max(selection["numbers"])
+    offered, most = scores["features"]["offered"], max(selection["numbers"])
     if selection["used"]:
-        return [
-            f"Features are selected in each fold, on its training subjects only, as more than {most} are offered "
-            f"({features['offered']}); the row 'all features' is the same model without selection"
-        ]
-    return [
-        f"All {features['offered']} features are used, as no more than {most} are offered; the row 'selected features' "
-        "is the same model with selection in each fold"
-    ]
+        how = (
+            f"Features are selected in each fold, on its training subjects, as more than {most} are offered ({offered})"
+        )
+        return [f"{how}; the row '{ALL}' is the same model without selection"]
+    how = f"All {offered} features are used, as no more than {most} are offered"
+    return [f"{how}; the row '{SELECTED}' is the same model with selection in each fold"]
 
 
 def describe_columns(source: Json) -> list[str]:

@@ -152,7 +152,7 @@ def _case(workspace: Path) -> Json:
     size, grade = found.get("size") or {}, found.get("grade") or {}
     parts = [f"volume_{part}{unit}" for unit in ("ml", "voxels") for part in ("", "low_", "high_")]
     volumes = {name: _rounded(size.get(name), 2) for name in parts}
-    probability = {"probability": _rounded(grade.get("probability")), "of": (grade.get("names") or [None])[-1]}
+    probability = {"probability": _rounded(grade.get("probability"), 8), "of": (grade.get("names") or [None])[-1]}
     return {**volumes, **probability}
 
 
